@@ -1,0 +1,20 @@
+"""What must be set before JAX starts its back end: CPU flags, compilation cache."""
+
+import os
+from importlib.metadata import version
+
+# jaxlib 0.10 sends float32 convolutions on CPU to YNNPACK, where Eigen is 2-3 times
+# faster for 1x1 convolutions and 3-5 times for weight gradients.
+_CPU_CONV_FLAG = "--xla_cpu_experimental_ynn_fusion_type=-individual_convolution"
+
+
+def set_cpu_flags() -> None:
+    """Adds the CPU convolution flag to XLA_FLAGS; call before JAX's first operation.
+
+    A flag that jaxlib does not know aborts the process, hence the version test (0.7.2
+    does not know it). A value the user has set is left alone.
+    """
+    major, minor = (int(part) for part in version("jaxlib").split(".")[:2])
+    flags = os.environ.get("XLA_FLAGS", "")
+    if (major, minor) >= (0, 10) and "ynn_fusion_type" not in flags:
+        os.environ["XLA_FLAGS"] = f"{flags} {_CPU_CONV_FLAG}".strip()
