@@ -1,0 +1,82 @@
+"""Anchors: pure functions of the canvas and the grids of the pyramid's levels.
+
+A level's anchors are ordered by row, column, ratio, size, which is the channel order of
+a torchvision head. The first cell's anchors are centred on (0, 0), the corner of the
+canvas, not on half a stride. Pairs are (height, width), ratios are height / width.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, get_args
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+StrideRule = Literal["canvas", "level"]
+
+
+def cell_anchors(
+    sizes: Sequence[float], ratios: Sequence[float], *, rounded: bool = True
+) -> Float[np.ndarray, "a 4"]:
+    """Returns the anchors of one cell, centred on (0, 0): all sizes of the first ratio,
+    then of the second.
+
+    A size is the square root of the anchor's area. Rounded to whole pixels, half to
+    even, as in torchvision; Detectron2 does not round. NumPy float32, at trace time:
+    bit for bit torchvision's. Example: size 32, ratio 0.5 -> (-23, -11, 23, 11).
+    """
+    tall = np.sqrt(np.asarray(ratios, np.float32))
+    heights = np.outer(tall, np.asarray(sizes, np.float32)).ravel()
+    widths = np.outer(1 / tall, np.asarray(sizes, np.float32)).ravel()
+    corners = np.stack([-widths, -heights, widths, heights], axis=1) / 2
+    return np.round(corners) if rounded else corners
+
+
+def level_anchors(
+    cell: Float[np.ndarray, "a 4"], grid: tuple[int, int], stride: tuple[int, int]
+) -> Float[Array, "hwa 4"]:
+    """Returns the cell's anchors at every cell of a grid, `stride` pixels apart."""
+    # Under jit an iota, not a constant: XLA folds megabytes of constants slowly.
+    y = jax.lax.broadcasted_iota(jnp.float32, (*grid, 1), 0) * stride[0]
+    x = jax.lax.broadcasted_iota(jnp.float32, (*grid, 1), 1) * stride[1]
+    centers = jnp.stack([x, y, x, y], axis=-1)
+    return (centers + cell[None, None]).reshape(-1, 4)
+
+
+def pyramid_anchors(
+    canvas: tuple[int, int],
+    grids: Mapping[int, tuple[int, int]],
+    sizes: Mapping[int, tuple[float, ...]],
+    ratios: Sequence[float],
+    *,
+    stride_rule: StrideRule,
+    rounded: bool = True,
+) -> dict[int, Array]:
+    """Returns the anchors [H_l * W_l * A_l, 4] of every level l.
+
+    The stride is `canvas // grid` by the rule "canvas" (torchvision) and `2**level` by
+    the rule "level" (Detectron2). They differ where the grid was rounded up: a canvas
+    of 800x1344 gives P6 13x21 cells of (61, 64) px, not (64, 64).
+
+    Raises:
+      ValueError: if grids and sizes name different levels, or for another rule.
+    """
+    if stride_rule not in get_args(StrideRule):
+        raise ValueError(f"stride_rule is {stride_rule!r}, not 'canvas' or 'level'")
+    if grids.keys() != sizes.keys():
+        raise ValueError(
+            f"sizes has the levels {sorted(sizes)}, grids has {sorted(grids)}"
+        )
+
+    def stride(level: int) -> tuple[int, int]:
+        if stride_rule == "level":
+            return 2**level, 2**level
+        return canvas[0] // grids[level][0], canvas[1] // grids[level][1]
+
+    return {
+        level: level_anchors(
+            cell_anchors(sizes[level], ratios, rounded=rounded), grid, stride(level)
+        )
+        for level, grid in grids.items()
+    }

@@ -1,0 +1,99 @@
+"""Boxes are xyxy in pixels, float32 inside whatever comes in; `*b` is any batch."""
+
+import math
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Real
+
+# Sides grow at most as from a 16 px box to the 1000 px image (Fast R-CNN, the code).
+_MAX_LOG_SIDE = math.log(1000 / 16)
+
+Weights = tuple[float, float, float, float]
+"""What the deltas (dx, dy, dw, dh) are multiplied by."""
+
+
+def area(boxes: Real[Array, "*b n 4"]) -> Float[Array, "*b n"]:
+    """Returns areas in square pixels, 0 for a box of no width or height."""
+    boxes = boxes.astype(jnp.float32)
+    sides = _sides(boxes[..., :2], boxes[..., 2:])
+    return sides[..., 0] * sides[..., 1]
+
+
+def pairwise_iou(
+    a: Real[Array, "*b n 4"], b: Real[Array, "*b m 4"]
+) -> Float[Array, "*b n m"]:
+    """Returns the intersection over union of every box of `a` with every box of `b`.
+
+    Two empty boxes have IoU 0, not NaN. The order of operations is torchvision's, so
+    that ties between float32 values are ties there too.
+    """
+    a, b = a.astype(jnp.float32), b.astype(jnp.float32)
+    low = jnp.maximum(a[..., :, None, :2], b[..., None, :, :2])
+    high = jnp.minimum(a[..., :, None, 2:], b[..., None, :, 2:])
+    sides = _sides(low, high)
+    intersection = sides[..., 0] * sides[..., 1]
+    union = area(a)[..., :, None] + area(b)[..., None, :] - intersection
+    return intersection / jnp.where(union > 0, union, 1)
+
+
+def clip(
+    boxes: Real[Array, "*b n 4"], sizes: Real[Array, "*b 2"]
+) -> Float[Array, "*b n 4"]:
+    """Returns the boxes cut off at the border of their image; sizes are (h, w)."""
+    height, width = sizes[..., 0], sizes[..., 1]
+    high = jnp.stack([width, height, width, height], axis=-1)[..., None, :]
+    return jnp.clip(boxes.astype(jnp.float32), 0, high.astype(jnp.float32))
+
+
+def encode_deltas(
+    boxes: Real[Array, "*#b 4"],
+    anchors: Real[Array, "*#b 4"],
+    weights: Weights = (1, 1, 1, 1),
+) -> Float[Array, "*#b 4"]:
+    """Returns the deltas (dx, dy, dw, dh) that turn each anchor into its box.
+
+    dx = (x - xa) / wa and dw = log(w / wa) with centres x and sides w, each times its
+    weight (R-CNN, appendix C). A side of 0, as padding has, counts as 1: finite.
+    """
+    x, y, w, h = _center_and_sides(boxes)
+    xa, ya, wa, ha = _center_and_sides(anchors)
+    w, h, wa, ha = (jnp.where(side > 0, side, 1) for side in (w, h, wa, ha))
+    wx, wy, ww, wh = weights
+    return jnp.stack(
+        [
+            wx * (x - xa) / wa,
+            wy * (y - ya) / ha,
+            ww * jnp.log(w / wa),
+            wh * jnp.log(h / ha),
+        ],
+        axis=-1,
+    )
+
+
+def decode_deltas(
+    deltas: Real[Array, "*#b 4"],
+    anchors: Real[Array, "*#b 4"],
+    weights: Weights = (1, 1, 1, 1),
+) -> Float[Array, "*#b 4"]:
+    """Returns the boxes that the deltas make of the anchors: inverse of encode_deltas.
+
+    dw and dh are cut at log(1000 / 16), so that an untrained network makes no
+    infinite box. Boxes are not clipped to the image.
+    """
+    dx, dy, dw, dh = jnp.moveaxis(deltas.astype(jnp.float32), -1, 0)
+    xa, ya, wa, ha = _center_and_sides(anchors)
+    wx, wy, ww, wh = weights
+    x, y = dx / wx * wa + xa, dy / wy * ha + ya
+    w = jnp.exp(jnp.minimum(dw / ww, _MAX_LOG_SIDE)) * wa
+    h = jnp.exp(jnp.minimum(dh / wh, _MAX_LOG_SIDE)) * ha
+    return jnp.stack([x - w / 2, y - h / 2, x + w / 2, y + h / 2], axis=-1)
+
+
+def _sides(low: Float[Array, "*b 2"], high: Float[Array, "*b 2"]):
+    return jnp.maximum(high - low, 0)
+
+
+def _center_and_sides(boxes: Real[Array, "*b 4"]):
+    x1, y1, x2, y2 = jnp.moveaxis(boxes.astype(jnp.float32), -1, 0)
+    w, h = x2 - x1, y2 - y1
+    return x1 + w / 2, y1 + h / 2, w, h

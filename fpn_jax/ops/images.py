@@ -1,0 +1,26 @@
+"""Pixels to network input."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, Real
+
+Color = tuple[float, float, float]
+"""One number per channel, in the channel order of the images."""
+
+
+def normalize(
+    images: Real[Array, "b h w 3"], sizes: Int[Array, "b 2"], *, mean: Color, std: Color
+) -> Float[Array, "b h w 3"]:
+    """Returns (images / 255 - mean) / std in float32, and zero outside each image.
+
+    Images are uint8 or float, 0 … 255; sizes are (height, width) inside the canvas. The
+    padding is zero *after* normalisation, as in torchvision: what it held before does
+    not matter.
+    """
+    _, height, width, _ = images.shape
+    mean = jnp.asarray(mean, jnp.float32)[None, None, None]
+    std = jnp.asarray(std, jnp.float32)[None, None, None]
+    pixels = (images.astype(jnp.float32) / 255 - mean) / std
+    row_inside = jnp.arange(height)[None] < sizes[:, :1]
+    column_inside = jnp.arange(width)[None] < sizes[:, 1:]
+    inside = row_inside[:, :, None, None] & column_inside[:, None, :, None]
+    return jnp.where(inside, pixels, 0)
