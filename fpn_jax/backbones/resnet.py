@@ -1,0 +1,151 @@
+"""ResNet (He et al. 2015, table 1): an image to the pyramid C2 … C5."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import flax.linen as nn
+import jax
+
+from fpn_jax.backbones.stages import check_stages
+from fpn_jax.choices import check_choice
+from fpn_jax.layers import Conv, Norm, max_pool
+from fpn_jax.types import Pyramid
+
+
+class Stem(nn.Module):
+    """A 7x7 convolution and a 3x3 max-pool, both of stride 2."""
+
+    conv: Callable[..., nn.Module]
+    features: int
+
+    @nn.compact
+    def __call__(self, images: jax.Array) -> jax.Array:
+        x = nn.relu(self.conv(self.features, 7, stride=2, name="conv")(images))
+        return max_pool(x, window=3, padding=1)
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions beside a shortcut (He et al. 2015, figure 5, left)."""
+
+    conv: Callable[..., nn.Module]
+    features: int
+    strides: tuple[int, int]  # of conv1 and conv2
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        first, second = self.strides
+        y = nn.relu(self.conv(self.features, 3, stride=first, name="conv1")(x))
+        y = self.conv(self.features, 3, stride=second, name="conv2")(y)
+        if x.shape != y.shape:
+            stride = first * second
+            x = self.conv(self.features, 1, stride=stride, name="shortcut")(x)
+        return nn.relu(x + y)
+
+
+class Bottleneck(nn.Module):
+    """1x1, 3x3 and 1x1 beside a shortcut (He et al. 2015, figure 5, right)."""
+
+    conv: Callable[..., nn.Module]
+    features: int  # of the inner convolutions; the block gives four times as many
+    strides: tuple[int, int]  # of conv1 and conv2
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        first, second = self.strides
+        y = nn.relu(self.conv(self.features, 1, stride=first, name="conv1")(x))
+        y = nn.relu(self.conv(self.features, 3, stride=second, name="conv2")(y))
+        y = self.conv(4 * self.features, 1, name="conv3")(y)
+        if x.shape != y.shape:
+            stride = first * second
+            x = self.conv(4 * self.features, 1, stride=stride, name="shortcut")(x)
+        return nn.relu(x + y)
+
+
+class Stage(nn.Module):
+    """Blocks of one resolution; the first one reduces it."""
+
+    block: Callable[..., nn.Module]
+    features: int
+    num_blocks: int
+    strides: tuple[int, int]  # of the first block
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        for i in range(self.num_blocks):
+            strides = self.strides if i == 0 else (1, 1)
+            x = self.block(self.features, strides, name=f"block{i}")(x)
+        return x
+
+
+# depth: the block, and how many of it make C2 … C5
+DEPTHS = {
+    18: (BasicBlock, (2, 2, 2, 2)),
+    34: (BasicBlock, (3, 4, 6, 3)),
+    50: (Bottleneck, (3, 4, 6, 3)),
+    101: (Bottleneck, (3, 4, 23, 3)),
+    152: (Bottleneck, (3, 8, 36, 3)),
+}
+
+
+class ResNet(nn.Module):
+    """Features of the stages named by `levels`; only the stages they need are built.
+
+    Frozen stages (`stages.py` counts them) pass no gradient, and batch norm in them
+    keeps its running statistics.
+    """
+
+    depth: int = 50  # 18, 34, 50, 101 or 152
+    width: int = 64  # channels of the stem, and inside the blocks of stage 2
+    norm: Norm = "frozen"
+    norm_epsilon: float = 1e-5
+    stride_in_1x1: bool = False  # True: He et al.'s own weights; depths 50 and more
+    levels: tuple[int, ...] = (2, 3, 4, 5)
+    frozen_stages: int = 0
+    remat: bool = False  # blocks are computed again in the backward pass: less memory
+    axis_name: str | None = None  # the pmap axis of norm="batch"
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, images: jax.Array, *, train: bool = False) -> Pyramid:
+        """Returns {level: [B, H / 2**level, W / 2**level, C]} of normalised images."""
+        check_choice("depth", self.depth, DEPTHS)
+        check_stages(self.levels, self.frozen_stages)
+        block, num_blocks = DEPTHS[self.depth]
+        if self.remat:
+            block = nn.remat(block)
+
+        x = Stem(self._conv(1, train), self.width, name="stem")(images)
+        if self.frozen_stages >= 1:
+            x = jax.lax.stop_gradient(x)
+        pyramid = {}
+        for level in range(2, max(self.levels) + 1):
+            x = Stage(
+                partial(block, self._conv(level, train)),
+                features=self.width * 2 ** (level - 2),
+                num_blocks=num_blocks[level - 2],
+                strides=self._strides(level),
+                name=f"stage{level}",
+            )(x)
+            if level <= self.frozen_stages:
+                x = jax.lax.stop_gradient(x)
+            if level in self.levels:
+                pyramid[level] = x
+        return pyramid
+
+    def _strides(self, level: int) -> tuple[int, int]:
+        """Returns the strides of the first two convolutions of a stage."""
+        if level == 2:
+            return 1, 1  # the pooling of the stem reached stride 4
+        return (2, 1) if self.stride_in_1x1 or self.depth < 50 else (1, 2)
+
+    def _conv(self, stage: int, train: bool) -> Callable[..., Conv]:
+        return partial(
+            Conv,
+            use_bias=False,
+            norm=self.norm,
+            norm_epsilon=self.norm_epsilon,
+            train=train and stage > self.frozen_stages,
+            axis_name=self.axis_name,
+            dtype=self.dtype,
+        )

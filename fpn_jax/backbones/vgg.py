@@ -1,0 +1,91 @@
+"""VGG (Simonyan and Zisserman 2014, table 1): an image to the pyramid C2 … C5."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import flax.linen as nn
+import jax
+
+from fpn_jax.backbones.stages import check_stages
+from fpn_jax.choices import check_choice
+from fpn_jax.layers import Conv, Norm, max_pool
+from fpn_jax.types import Pyramid
+
+# depth: how many convolutions conv1_x … conv5_x are
+DEPTHS = {
+    11: (1, 1, 2, 2, 2),
+    13: (2, 2, 2, 2, 2),
+    16: (2, 2, 3, 3, 3),
+    19: (2, 2, 4, 4, 4),
+}
+WIDTHS = (64, 128, 256, 512, 512)
+
+
+class Stage(nn.Module):
+    """Groups of 3x3 convolutions, one resolution each: group 3 is conv3_1, conv3_2 …"""
+
+    conv: Callable[..., nn.Module]
+    groups: tuple[int, ...]
+    num_convs: tuple[int, ...]  # of the groups 1 … 5
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        for group in self.groups:
+            if group > 1:
+                x = max_pool(x, window=2, padding=0)
+            for i in range(1, self.num_convs[group - 1] + 1):
+                name = f"conv{group}_{i}"
+                x = nn.relu(self.conv(WIDTHS[group - 1], name=name)(x))
+        return x
+
+
+class VGG(nn.Module):
+    """The last features of each stride: C2 … C5 are conv3_x, conv4_x, conv5_x, pool5.
+
+    The bias of a convolution stays beside a norm, as in torchvision. Frozen stages
+    (`stages.py` counts them; the stem is conv1_x and conv2_x) pass no gradient, and
+    batch norm in them keeps its running statistics.
+    """
+
+    depth: int = 16  # 11, 13, 16 or 19
+    norm: Norm = None
+    norm_epsilon: float = 1e-5
+    levels: tuple[int, ...] = (2, 3, 4, 5)
+    frozen_stages: int = 0
+    axis_name: str | None = None  # the pmap axis of norm="batch"
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, images: jax.Array, *, train: bool = False) -> Pyramid:
+        """Returns {level: [B, H / 2**level, W / 2**level, C]} of normalised images."""
+        check_choice("depth", self.depth, DEPTHS)
+        check_stages(self.levels, self.frozen_stages)
+        x = self._stage(1, train, groups=(1, 2), name="stem")(images)
+        if self.frozen_stages >= 1:
+            x = jax.lax.stop_gradient(x)
+        pyramid = {}
+        for level in range(2, max(self.levels) + 1):
+            if level == 5:
+                x = max_pool(x, window=2, padding=0)
+            else:
+                name = f"stage{level}"
+                x = self._stage(level, train, groups=(level + 1,), name=name)(x)
+            if level <= self.frozen_stages:
+                x = jax.lax.stop_gradient(x)
+            if level in self.levels:
+                pyramid[level] = x
+        return pyramid
+
+    def _stage(
+        self, stage: int, train: bool, *, groups: tuple[int, ...], name: str
+    ) -> Stage:
+        conv = partial(
+            Conv,
+            norm=self.norm,
+            norm_epsilon=self.norm_epsilon,
+            train=train and stage > self.frozen_stages,
+            axis_name=self.axis_name,
+            dtype=self.dtype,
+        )
+        return Stage(conv, groups, DEPTHS[self.depth], name=name)

@@ -1,0 +1,96 @@
+"""The feature pyramid network (Lin et al. 2017, section 3 and figure 3)."""
+
+from typing import Any, Literal
+
+import flax.linen as nn
+import jax
+
+from fpn_jax.choices import check_choice
+from fpn_jax.layers import Conv, upsample_to
+from fpn_jax.types import Pyramid
+
+EXTRA_LEVELS = {"none": 0, "pool": 1, "conv_p5": 2, "conv_c5": 2}
+
+
+class FPN(nn.Module):
+    """Every level with the same channels, and with the semantics of the top one.
+
+    From the top down: a 1x1 convolution of C_l (`lateral`) plus the merge above it,
+    upsampled to the size of C_l (`top_down`); a 3x3 convolution of the sum is P_l.
+    There are no non-linearities. Without laterals, the top level alone keeps its 1x1
+    (table 1 (e) of the paper).
+
+    `extra` adds levels above the top one, which is written here as 5. `pool`: P6 is
+    every second pixel of P5 (the paper's, for the RPN). `conv_p5` and `conv_c5`: P6 is
+    a 3x3 convolution of stride 2 of P5 or C5, and P7 is one of relu(P6) (RetinaNet).
+    """
+
+    channels: int = 256
+    levels: tuple[int, ...] | None = None  # the levels to return; None: all
+    lateral: bool = True
+    top_down: bool = True
+    extra: Literal["none", "pool", "conv_p5", "conv_c5"] = "pool"
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, pyramid: Pyramid) -> Pyramid:
+        """Returns {level: [B, H / 2**level, W / 2**level, channels]}, finest first."""
+        levels = self._returned_levels(pyramid)
+        top = max(pyramid)
+        merged = self._merge(pyramid, finest=min(*levels, top))
+        outputs = {}
+        for level, x in merged.items():
+            if level in levels or (level == top and max(levels) > top):
+                outputs[level] = self._conv(3, f"output{level}")(x)
+        if max(levels) > top:
+            outputs |= self._extra_levels(top, pyramid[top], outputs[top])
+        return {level: outputs[level] for level in levels}
+
+    def _returned_levels(self, pyramid: Pyramid) -> tuple[int, ...]:
+        check_choice("extra", self.extra, EXTRA_LEVELS)
+        if not (self.lateral or self.top_down) and len(pyramid) > 1:
+            raise ValueError(
+                "lateral and top_down are both False: nothing would reach the levels "
+                f"below {max(pyramid)}"
+            )
+        top = max(pyramid)
+        extra = range(top + 1, top + 1 + EXTRA_LEVELS[self.extra])
+        available = (*sorted(pyramid), *extra)
+        if self.levels is None:
+            return available
+        for level in self.levels or (None,):
+            check_choice("levels", level, available)
+        return tuple(sorted(self.levels))
+
+    def _merge(self, pyramid: Pyramid, *, finest: int) -> Pyramid:
+        """Returns the sums before the 3x3 convolutions, from the top to `finest`."""
+        merged = {}
+        top = max(pyramid)
+        for level in range(top, finest - 1, -1):
+            x = 0.0
+            if self.lateral or level == top:
+                x = self._conv(1, f"lateral{level}")(pyramid[level])
+            if self.top_down and level < top:
+                x = x + upsample_to(merged[level + 1], *pyramid[level].shape[1:3])
+            merged[level] = x
+        return merged
+
+    def _extra_levels(self, top: int, c_top: jax.Array, p_top: jax.Array) -> Pyramid:
+        if self.extra == "pool":
+            return {top + 1: p_top[:, ::2, ::2]}
+        source = p_top if self.extra == "conv_p5" else c_top
+        p6 = self._conv(3, f"p{top + 1}", stride=2)(source)
+        p7 = self._conv(3, f"p{top + 2}", stride=2)(nn.relu(p6))
+        return {top + 1: p6, top + 2: p7}
+
+    def _conv(self, kernel_size: int, name: str, *, stride: int = 1) -> Conv:
+        # Kaiming-uniform with a = 1, as torchvision initialises its pyramids.
+        init = nn.initializers.lecun_uniform()
+        return Conv(
+            self.channels,
+            kernel_size,
+            stride=stride,
+            kernel_init=init,
+            dtype=self.dtype,
+            name=name,
+        )
