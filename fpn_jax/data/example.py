@@ -1,0 +1,95 @@
+"""The one record type that every source yields, and what a source is.
+
+Boxes are xyxy, float32, in pixels; labels are 0 … K-1. Other conventions (category
+ids, xywh, normalised yxyx) are converted by the source that has them.
+"""
+
+import dataclasses
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+
+class Category(NamedTuple):
+    """A class of objects as its data set numbers and names it."""
+
+    id: int
+    name: str
+
+
+class UnreadableImage(ValueError):
+    """An image file that cannot be decoded; the message names it.
+
+    A loader may skip such an example. Every other error means that the data set or the
+    program is wrong, and must stop the run.
+    """
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Example:
+    """One image with its N objects; N may be 0.
+
+    Raises:
+      ValueError: if an array has another shape or type, or a box is not finite or has
+        its corners in the wrong order. A box may have no area.
+    """
+
+    image_id: int
+    name: str  # the image's file name, for messages
+    image: np.ndarray  # [H, W, 3] uint8, RGB
+    boxes: np.ndarray  # [N, 4] float32, xyxy, pixels
+    labels: np.ndarray  # [N] int32, 0 … K-1
+    crowd: np.ndarray  # [N] bool, a region of many objects
+    areas: np.ndarray  # [N] float32, square pixels: decides small, medium or large
+
+    def __post_init__(self):
+        num = len(self.boxes)
+        _check(self, "image", np.uint8, (*self.image.shape[:2], 3))
+        _check(self, "boxes", np.float32, (num, 4))
+        _check(self, "labels", np.int32, (num,))
+        _check(self, "crowd", np.bool_, (num,))
+        _check(self, "areas", np.float32, (num,))
+        ordered = (self.boxes[:, :2] <= self.boxes[:, 2:]).all(axis=1)  # False for NaN
+        for index in np.flatnonzero(~ordered | ~np.isfinite(self.boxes).all(axis=1)):
+            raise ValueError(
+                f"boxes of {self.name}: row {index} is {self.boxes[index].tolist()}, "
+                "must be finite with x1 <= x2 and y1 <= y2"
+            )
+        if num and self.labels.min() < 0:
+            raise ValueError(
+                f"labels of {self.name}: {self.labels.min()} found, must be >= 0"
+            )
+
+    def select(self, rows: np.ndarray) -> "Example":
+        """This example with only the objects of `rows`, a mask or indices."""
+        return dataclasses.replace(
+            self,
+            boxes=self.boxes[rows],
+            labels=self.labels[rows],
+            crowd=self.crowd[rows],
+            areas=self.areas[rows],
+        )
+
+
+class Source(Protocol):
+    """A data set: examples by index, in a fixed order.
+
+    `categories[i]` is the category of label i. Worker processes receive a source by
+    pickling. An image that cannot be decoded raises `UnreadableImage`.
+    """
+
+    name: str
+    categories: tuple[Category, ...]
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Example: ...
+
+
+def _check(example: Example, field: str, dtype: type, shape: tuple[int, ...]) -> None:
+    array = getattr(example, field)
+    if array.dtype != dtype or array.shape != shape:
+        raise ValueError(
+            f"{field} of {example.name}: {array.dtype} {list(array.shape)} given, "
+            f"must be {np.dtype(dtype)} {list(shape)}"
+        )
