@@ -1,0 +1,59 @@
+"""Any prepared TFDS directory with the feature spec of `coco/2017`, as a source."""
+
+from pathlib import Path
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from fpn_jax.data.example import Category, Example
+from fpn_jax.data.image import decode_image
+
+
+class TfdsSource:
+    """Examples of one split of a prepared TFDS directory, without TensorFlow.
+
+    The directory is the one that holds `dataset_info.json` and array_record files.
+    TFDS stores contiguous labels, so the id of a category is its label; published
+    COCO numbers need the ids and areas of the official annotations: see `CocoSource`.
+
+    Args:
+      directory: path of the prepared data set.
+      split: name of a split, or a slice of one, such as `train[:1%]`.
+    """
+
+    def __init__(self, directory: str | Path, split: str):
+        builder = tfds.builder_from_directory(directory)
+        decoders = {"image": tfds.decode.SkipDecoding()}
+        self._records = builder.as_data_source(split, decoders=decoders)
+        names = builder.info.features["objects"]["label"].names
+        self.name = f"{builder.info.name}/{split}"
+        self.categories = tuple(Category(i, name) for i, name in enumerate(names))
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __getitem__(self, index: int) -> Example:
+        record = self._records[index]
+        name = _text(record["image/filename"])
+        image = decode_image(record["image"], name)
+        objects = record["objects"]  # a dict of lists
+        return Example(
+            image_id=int(record["image/id"]),
+            name=name,
+            image=image,
+            boxes=_pixel_boxes(objects["bbox"], *image.shape[:2]),
+            labels=np.asarray(objects["label"], np.int32),
+            crowd=np.asarray(objects["is_crowd"], np.bool_),
+            areas=np.asarray(objects["area"], np.float32),
+        )
+
+
+def _pixel_boxes(bbox: list, height: int, width: int) -> np.ndarray:
+    """TFDS's (ymin, xmin, ymax, xmax) in 0 … 1 as xyxy pixels, [N, 4]."""
+    # No objects come as an array of shape [0].
+    yxyx = np.asarray(bbox, np.float32).reshape(-1, 4)
+    return yxyx[:, [1, 0, 3, 2]] * np.float32([width, height, width, height])
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode() if isinstance(value, bytes) else value
