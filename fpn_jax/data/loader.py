@@ -1,0 +1,344 @@
+"""Batches for training and for evaluation, read ahead of the step.
+
+What batch number k holds is a pure function of the source, the seed and k. Batches are
+therefore the same however many threads or worker processes read them, processes share
+an epoch without overlap, and the state of an iterator is one number.
+
+A batch of B examples on a canvas of H x W with at most G boxes:
+
+    images         uint8   [B, H, W, 3]  RGB, zero outside of `sizes`
+    sizes          int32   [B, 2]        height and width inside the canvas
+    boxes          float32 [B, G, 4]     xyxy, canvas pixels
+    labels         int32   [B, G]        0 … K-1
+    valid          bool    [B, G]        False for padding boxes
+    crowd          bool    [B, G]        a region of many objects
+    image_ids      int64   [B]           of the source; stays on the host
+    example_valid  bool    [B]           False for padding examples (evaluation)
+    scales         float32 [B, 2]        x, y: canvas per source pixel (evaluation)
+"""
+
+import dataclasses
+import functools
+import logging
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import absl.flags
+import grain
+import numpy as np
+
+from fpn_jax.data.example import Example, Source, UnreadableImage
+from fpn_jax.data.transforms import FitCanvas, Transform, to_canvas
+
+Batch = dict[str, np.ndarray]
+
+_log = logging.getLogger(__name__)
+
+# Decoding leaves Python's lock, so a few threads feed a small machine; more batches in
+# memory than threads would not come faster.
+_THREADS = 4
+
+
+def training_batches(
+    source: Source,
+    *,
+    batch_size: int,
+    canvas: tuple[int, int],
+    max_boxes: int,
+    transforms: Sequence[Transform] = (),
+    seed: int,
+    process_index: int = 0,
+    process_count: int = 1,
+    workers: int = 0,
+    max_errors: int = 10,
+) -> "TrainingBatches":
+    """An endless iterator over shuffled batches, which can be stopped and resumed.
+
+    Every epoch is a new permutation; a batch may end one and begin the next. An image
+    that cannot be decoded is named in a warning and replaced by the next one.
+
+    Args:
+      batch_size: examples per process.
+      canvas: height and width; the last transform must make every image fit.
+      max_boxes: of an image with more, the largest are kept.
+      transforms: applied in this order.
+      process_index: which of `process_count` shares of each global batch to read.
+      workers: processes that read; 0 reads in threads of this one.
+      max_errors: this many different unreadable images are skipped; one more is a
+        ValueError.
+    """
+    plan = _Plan(
+        source, batch_size, canvas, max_boxes, process_index, process_count, max_errors
+    )
+    read = functools.partial(
+        _read_training, plan=plan, transforms=tuple(transforms), seed=seed
+    )
+    return TrainingBatches(read, workers, max_errors)
+
+
+def evaluation_batches(
+    source: Source,
+    *,
+    batch_size: int,
+    canvas: tuple[int, int],
+    max_boxes: int,
+    resize: Transform | None = None,
+    process_index: int = 0,
+    process_count: int = 1,
+    max_errors: int = 10,
+) -> "EvaluationBatches":
+    """The batches of one pass in the order of the source; `len` tells their number.
+
+    All processes get equally many batches. Rows behind the end of the source and images
+    that cannot be decoded have `example_valid` False and no boxes.
+
+    Args:
+      batch_size: examples per process.
+      resize: must keep the whole image; by default `FitCanvas(canvas)`.
+      max_errors: this many unreadable images are skipped; one more is a ValueError.
+    """
+    plan = _Plan(
+        source, batch_size, canvas, max_boxes, process_index, process_count, max_errors
+    )
+    read = functools.partial(
+        _read_evaluation, plan=plan, resize=resize or FitCanvas(canvas)
+    )
+    num_batches = -(-len(source) // (batch_size * process_count))
+    return EvaluationBatches(read, num_batches, max_errors)
+
+
+class TrainingBatches:
+    """See `training_batches`. `close` stops its threads and processes."""
+
+    def __init__(self, read: "_ReadBatch", workers: int, max_errors: int):
+        self._read = read
+        self._workers = workers
+        self._problems = _Problems(max_errors)
+        self._next_batch = 0
+        self._ahead = None  # opened by the first batch, so that resuming costs nothing
+
+    def __iter__(self) -> "TrainingBatches":
+        return self
+
+    def __next__(self) -> Batch:
+        if self._ahead is None:
+            batches = range(self._next_batch, sys.maxsize)
+            self._ahead = _read_ahead(self._read, batches, self._workers)
+        reading = next(self._ahead)
+        self._problems.report(reading)
+        self._next_batch += 1
+        return reading.batch
+
+    def get_state(self) -> dict[str, int]:
+        """What `set_state` needs to go on behind the last batch taken; JSON-able."""
+        return {"next_batch": self._next_batch}
+
+    def set_state(self, state: dict[str, int]) -> None:
+        """Goes on where `state` was taken, by this iterator or another.
+
+        The other may have other `workers`, but not another source, batch size or seed.
+        """
+        self.close()
+        self._next_batch = state["next_batch"]
+
+    def close(self) -> None:
+        """Stops reading ahead; taking another batch starts it again."""
+        if self._ahead is not None:
+            self._ahead.close()
+            self._ahead = None
+
+
+class EvaluationBatches:
+    """See `evaluation_batches`; may be iterated again."""
+
+    def __init__(self, read: "_ReadBatch", num_batches: int, max_errors: int):
+        self._read = read
+        self._num_batches = num_batches
+        self._max_errors = max_errors
+
+    def __len__(self) -> int:
+        return self._num_batches
+
+    def __iter__(self) -> Iterator[Batch]:
+        problems = _Problems(self._max_errors)
+        ahead = _read_ahead(self._read, range(self._num_batches), workers=0)
+        try:
+            for reading in ahead:
+                problems.report(reading)
+                yield reading.batch
+        finally:
+            ahead.close()
+
+
+@dataclasses.dataclass(frozen=True)
+class _Plan:
+    """What every batch of a run has in common."""
+
+    source: Source
+    batch_size: int
+    canvas: tuple[int, int]
+    max_boxes: int
+    process_index: int
+    process_count: int
+    max_errors: int
+
+    def __post_init__(self):
+        if not len(self.source):
+            raise ValueError(f"source: {self.source.name} has no examples")
+        for name in ("batch_size", "max_boxes", "process_count"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: {getattr(self, name)} given, must be >= 1")
+        if not 0 <= self.process_index < self.process_count:
+            raise ValueError(
+                f"process_index: {self.process_index} given, must be 0 … "
+                f"{self.process_count - 1}"
+            )
+
+    def positions(self, number: int) -> range:
+        """This process's places of batch `number` in the sequence of all examples."""
+        start = (number * self.process_count + self.process_index) * self.batch_size
+        return range(start, start + self.batch_size)
+
+
+class _Reading(NamedTuple):
+    """A batch, and what to tell about it in the process that consumes it."""
+
+    batch: Batch
+    unreadable: list[str]  # messages
+    crowded: list[str]  # names of images with more than max_boxes objects
+
+
+_ReadBatch = Callable[[int], _Reading]
+
+
+def _read_training(
+    number: int, *, plan: _Plan, transforms: tuple[Transform, ...], seed: int
+) -> _Reading:
+    rows, unreadable, crowded = [], [], []
+    for position in plan.positions(number):
+        index = _shuffled(position, len(plan.source), seed)
+        example = _first_readable(plan, index, unreadable)
+        rng = np.random.default_rng((seed, 1, position))
+        for transform in transforms:
+            example = transform(example, rng)
+        if len(example.labels) > plan.max_boxes:
+            crowded.append(example.name)
+        rows.append(to_canvas(example, plan.canvas, plan.max_boxes))
+    batch = _stack(rows)
+    batch["example_valid"] = np.ones(len(rows), np.bool_)
+    return _Reading(batch, unreadable, crowded)
+
+
+def _read_evaluation(number: int, *, plan: _Plan, resize: Transform) -> _Reading:
+    rows, valid, scales, unreadable, crowded = [], [], [], [], []
+    rng = np.random.default_rng(0)  # a resize draws nothing from it
+    for position in plan.positions(number):
+        example = _example_or_none(plan.source, position, unreadable)
+        valid.append(example is not None)
+        example = example or _blank(plan.canvas)
+        resized = resize(example, rng)
+        scales.append(np.divide(resized.image.shape[1::-1], example.image.shape[1::-1]))
+        if len(resized.labels) > plan.max_boxes:
+            crowded.append(example.name)
+        rows.append(to_canvas(resized, plan.canvas, plan.max_boxes))
+    batch = _stack(rows)
+    batch["example_valid"] = np.array(valid)
+    batch["scales"] = np.array(scales, np.float32)
+    return _Reading(batch, unreadable, crowded)
+
+
+def _shuffled(position: int, size: int, seed: int) -> int:
+    """The example at a place of the endless sequence of permuted epochs."""
+    epoch, place = divmod(position, size)
+    return int(_permutation(size, seed, epoch)[place])
+
+
+@functools.lru_cache(maxsize=4)  # a batch may lie in two epochs; threads in others
+def _permutation(size: int, seed: int, epoch: int) -> np.ndarray:
+    return np.random.default_rng((seed, 0, epoch)).permutation(size)
+
+
+def _first_readable(plan: _Plan, index: int, unreadable: list[str]) -> Example:
+    """The first example from `index` on that can be decoded.
+
+    Adds the messages of the others to `unreadable`. When these alone pass the limit the
+    result is blank, and never seen: `_Problems` stops the run.
+    """
+    for offset in range(plan.max_errors + 1):
+        try:
+            return plan.source[(index + offset) % len(plan.source)]
+        except UnreadableImage as error:
+            unreadable.append(str(error))
+    return _blank(plan.canvas)
+
+
+def _example_or_none(
+    source: Source, position: int, unreadable: list[str]
+) -> Example | None:
+    """The example of an evaluation row; None behind the end or if unreadable."""
+    if position >= len(source):
+        return None
+    try:
+        return source[position]
+    except UnreadableImage as error:
+        unreadable.append(str(error))
+        return None
+
+
+def _blank(canvas: tuple[int, int]) -> Example:
+    return Example(
+        image_id=-1,
+        name="padding",
+        image=np.zeros((*canvas, 3), np.uint8),
+        boxes=np.zeros((0, 4), np.float32),
+        labels=np.zeros(0, np.int32),
+        crowd=np.zeros(0, np.bool_),
+        areas=np.zeros(0, np.float32),
+    )
+
+
+def _stack(rows: list[dict[str, np.ndarray]]) -> Batch:
+    return {key: np.stack([row[key] for row in rows]) for key in rows[0]}
+
+
+def _read_ahead(
+    read: _ReadBatch, numbers: range, workers: int
+) -> grain.DatasetIterator[_Reading]:
+    """The batches of `numbers` in order, read by threads or by worker processes."""
+    options = grain.ReadOptions(num_threads=_THREADS, prefetch_buffer_size=_THREADS)
+    batches = grain.MapDataset.range(numbers.start, numbers.stop).map(read)
+    batches = batches.to_iter_dataset(options)
+    if workers:
+        # Grain 0.2.18 reads absl's flags when it starts workers, and fails where no
+        # absl application has parsed them (google/grain issue 1361).
+        absl.flags.FLAGS.mark_as_parsed()
+        batches = batches.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers))
+    return iter(batches)
+
+
+class _Problems:
+    """Tells of unreadable and crowded images, once each, and stops at the limit."""
+
+    def __init__(self, max_errors: int):
+        self._max_errors = max_errors
+        self._unreadable: set[str] = set()
+        self._crowded = False
+
+    def report(self, reading: _Reading) -> None:
+        for message in reading.unreadable:
+            if message not in self._unreadable:
+                self._unreadable.add(message)
+                _log.warning("Skipped image %d: %s", len(self._unreadable), message)
+        if len(self._unreadable) > self._max_errors:
+            raise ValueError(
+                f"max_errors: {len(self._unreadable)} unreadable images, at most "
+                f"{self._max_errors} allowed; the first: {sorted(self._unreadable)[0]}"
+            )
+        if reading.crowded and not self._crowded:
+            self._crowded = True
+            _log.warning(
+                "%s has more objects than max_boxes; only the largest are used, here "
+                "and in other such images",
+                reading.crowded[0],
+            )
