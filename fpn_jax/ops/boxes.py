@@ -14,9 +14,8 @@ Weights = tuple[float, float, float, float]
 
 def area(boxes: Real[Array, "*b n 4"]) -> Float[Array, "*b n"]:
     """Returns areas in square pixels, 0 for a box of no width or height."""
-    boxes = boxes.astype(jnp.float32)
-    sides = _sides(boxes[..., :2], boxes[..., 2:])
-    return sides[..., 0] * sides[..., 1]
+    x1, y1, x2, y2 = _corners(boxes)
+    return jnp.maximum((x2 - x1) * (y2 - y1), 0)
 
 
 def pairwise_iou(
@@ -27,11 +26,11 @@ def pairwise_iou(
     Two empty boxes have IoU 0, not NaN. The order of operations is torchvision's, so
     that ties between float32 values are ties there too.
     """
-    a, b = a.astype(jnp.float32), b.astype(jnp.float32)
-    low = jnp.maximum(a[..., :, None, :2], b[..., None, :, :2])
-    high = jnp.minimum(a[..., :, None, 2:], b[..., None, :, 2:])
-    sides = _sides(low, high)
-    intersection = sides[..., 0] * sides[..., 1]
+    ax1, ay1, ax2, ay2 = _corners(a[..., :, None, :])
+    bx1, by1, bx2, by2 = _corners(b[..., None, :, :])
+    width = jnp.maximum(jnp.minimum(ax2, bx2) - jnp.maximum(ax1, bx1), 0)
+    height = jnp.maximum(jnp.minimum(ay2, by2) - jnp.maximum(ay1, by1), 0)
+    intersection = width * height
     union = area(a)[..., :, None] + area(b)[..., None, :] - intersection
     return intersection / jnp.where(union > 0, union, 1)
 
@@ -89,11 +88,11 @@ def decode_deltas(
     return jnp.stack([x - w / 2, y - h / 2, x + w / 2, y + h / 2], axis=-1)
 
 
-def _sides(low: Float[Array, "*b 2"], high: Float[Array, "*b 2"]):
-    return jnp.maximum(high - low, 0)
+def _corners(boxes: Real[Array, "*b 4"]):
+    return jnp.moveaxis(boxes.astype(jnp.float32), -1, 0)
 
 
 def _center_and_sides(boxes: Real[Array, "*b 4"]):
-    x1, y1, x2, y2 = jnp.moveaxis(boxes.astype(jnp.float32), -1, 0)
+    x1, y1, x2, y2 = _corners(boxes)
     w, h = x2 - x1, y2 - y1
     return x1 + w / 2, y1 + h / 2, w, h
