@@ -56,12 +56,12 @@ class Conv(nn.Module):
             bias = self.param("bias", self.bias_init, (self.features,))
         if self.norm == "frozen":
             factor, offset = FrozenNorm(self.features, self.norm_epsilon, name="norm")()
-            kernel = kernel * factor
+            kernel = kernel * factor[None, None, None]
             bias = offset if bias is None else bias * factor + offset
         x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
         x = convolve(x, kernel, stride=self.stride)
         if bias is not None:
-            x = x + bias.reshape(1, 1, 1, -1)
+            x = x + bias[None, None, None]
         if self.norm == "batch":
             x = nn.BatchNorm(
                 use_running_average=not self.train,

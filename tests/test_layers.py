@@ -1,0 +1,204 @@
+"""Layers: numbers by hand, torch's padding and ties, norms alone and over devices."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from fpn_jax import layers
+from fpn_jax.layers import Conv, max_pool, upsample2x, upsample_to
+from tests.torch_models import to_nhwc, to_torch
+from tests.torch_reference import torch
+
+F = torch.nn.functional
+
+
+def features(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+def test_frozen_norm_is_folded_into_the_convolution():
+    conv = Conv(1, 1, norm="frozen", norm_epsilon=1.0)
+    variables = {
+        "params": {"kernel": jnp.full((1, 1, 1, 1), 3.0), "bias": jnp.full(1, 1.0)},
+        "batch_stats": {
+            "norm": {
+                "scale": jnp.full(1, 4.0),
+                "bias": jnp.full(1, 0.5),
+                "mean": jnp.full(1, 1.0),
+                "var": jnp.full(1, 8.0),
+            }
+        },
+    }
+    # 2 * 3 + 1 = 7; (7 - 1) / sqrt(8 + 1) = 2; 2 * 4 + 0.5 = 8.5
+    np.testing.assert_allclose(
+        conv.apply(variables, jnp.full((1, 1, 1, 1), 2.0)).item(), 8.5, rtol=1e-6
+    )
+
+
+def test_frozen_norm_owns_no_parameters():
+    variables = Conv(4, use_bias=False, norm="frozen").init(
+        jax.random.key(0), jnp.zeros((1, 8, 8, 3))
+    )
+    assert list(variables["params"]) == ["kernel"]
+    assert sorted(variables["batch_stats"]["norm"]) == ["bias", "mean", "scale", "var"]
+
+
+@pytest.mark.parametrize("backend", ["cpu", "gpu"])  # matrix product | convolution
+@pytest.mark.parametrize("size", [1, 3, 7])
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("height, width", [(8, 11), (9, 12)])
+def test_convolution_pads_as_torch(monkeypatch, backend, size, stride, height, width):
+    monkeypatch.setattr(layers.jax, "default_backend", lambda: backend)
+    x, kernel = features(2, height, width, 5), features(size, size, 5, 4, seed=1)
+    theirs = F.conv2d(
+        to_torch(x),
+        torch.from_numpy(kernel.transpose(3, 2, 0, 1).copy()),
+        stride=stride,
+        padding=size // 2,
+    )
+    ours = layers.convolve(x, kernel, stride=stride)
+    # Sums of up to 245 products of unit normals in float32.
+    np.testing.assert_allclose(ours, to_nhwc(theirs), atol=5e-5)
+
+
+def test_batch_norm_trains_as_torch():
+    x = features(4, 6, 5, 8)
+    conv = Conv(8, 1, use_bias=False, norm="batch", train=True)
+    variables = conv.init(jax.random.key(0), x)
+    identity = {"kernel": jnp.eye(8)[None, None]}
+    variables["params"] |= identity
+    ours, updated = conv.apply(variables, x, mutable="batch_stats")
+    reference = torch.nn.BatchNorm2d(8).train()
+    theirs = reference(to_torch(x))
+    np.testing.assert_allclose(ours, to_nhwc(theirs), atol=1e-5)
+    statistics = updated["batch_stats"]["norm"]
+    np.testing.assert_allclose(statistics["mean"], reference.running_mean, atol=1e-6)
+    # torch adds 0.1 of the unbiased variance, we add 0.1 of the biased one.
+    biased = 0.9 + (reference.running_var.numpy() - 0.9) * (4 * 6 * 5 - 1) / (4 * 6 * 5)
+    np.testing.assert_allclose(statistics["var"], biased, atol=1e-6)
+
+
+def test_group_norm_has_torchs_epsilon_and_32_groups():
+    x = 1e-2 * features(2, 4, 5, 64)  # small, so that the epsilon shows
+    conv = Conv(64, 1, use_bias=False, norm="group")
+    variables = conv.init(jax.random.key(0), x)
+    variables["params"]["kernel"] = jnp.eye(64)[None, None]
+    theirs = torch.nn.GroupNorm(32, 64)(to_torch(x))
+    np.testing.assert_allclose(
+        conv.apply(variables, x), to_nhwc(theirs), rtol=1e-4, atol=1e-5
+    )
+
+
+def batch_norm_step(variables, x, *, axis_name=None):
+    """Returns output, new statistics and the gradient of a sum over the whole batch."""
+    conv = Conv(8, norm="batch", train=True, axis_name=axis_name)
+
+    def loss(params):
+        y, updated = conv.apply(
+            variables | {"params": params}, x, mutable="batch_stats"
+        )
+        return jnp.sum(jnp.sin(y)), (y, updated)
+
+    grads, (y, updated) = jax.grad(loss, has_aux=True)(variables["params"])
+    if axis_name is not None:
+        grads = jax.lax.psum(grads, axis_name)
+    return grads, updated, y
+
+
+def assert_trees_close(ours, theirs, **tolerance):
+    jax.tree.map(partial(np.testing.assert_allclose, **tolerance), ours, theirs)
+
+
+def test_batch_norm_under_pmap_is_that_of_the_whole_batch():
+    x = features(16, 6, 5, 3) + np.arange(16, dtype=np.float32)[:, None, None, None]
+    variables = Conv(8, norm="batch").init(jax.random.key(0), x)
+    grads, updated, y = batch_norm_step(variables, x)
+    step = jax.pmap(
+        partial(batch_norm_step, axis_name="data"), "data", in_axes=(None, 0)
+    )
+    p_grads, p_updated, p_y = step(variables, x.reshape(8, 2, 6, 5, 3))
+    # Sums of 480 terms in another order.
+    assert_trees_close(p_y.reshape(y.shape), y, atol=1e-4)
+    for device in range(8):
+        take = partial(jax.tree.map, lambda leaf, i=device: leaf[i])
+        assert_trees_close(take(p_updated), updated, rtol=1e-4, atol=1e-5)
+        assert_trees_close(take(p_grads), grads, rtol=1e-3, atol=1e-3)
+
+
+def test_batch_norm_under_jit_over_a_mesh_is_that_of_the_whole_batch():
+    x = features(16, 6, 5, 3) + np.arange(16, dtype=np.float32)[:, None, None, None]
+    variables = Conv(8, norm="batch").init(jax.random.key(0), x)
+    mesh = jax.make_mesh((8,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    place = partial(jax.sharding.NamedSharding, mesh)
+    split = jax.device_put(x, place(jax.sharding.PartitionSpec("data")))
+    copied = jax.device_put(variables, place(jax.sharding.PartitionSpec()))
+    sharded = jax.jit(batch_norm_step)(copied, split)
+    assert_trees_close(sharded, batch_norm_step(variables, x), rtol=1e-3, atol=1e-3)
+
+
+def test_bfloat16_computes_in_bfloat16_and_keeps_float32_parameters():
+    x = features(2, 6, 5, 3)
+    for norm in layers.NORMS:
+        conv = Conv(32, norm=norm, dtype="bfloat16")
+        variables = conv.init(jax.random.key(0), x)
+        y = conv.apply(variables, x)
+        assert y.dtype == jnp.bfloat16
+        assert {leaf.dtype.name for leaf in jax.tree.leaves(variables)} == {"float32"}
+        exact = Conv(32, norm=norm).apply(variables, x)
+        # bfloat16 has 8 bits of mantissa; sums are of 27 products.
+        np.testing.assert_allclose(y.astype(jnp.float32), exact, atol=0.1)
+
+
+@pytest.mark.parametrize("window, padding", [(3, 1), (2, 0)])
+@pytest.mark.parametrize("height, width", [(8, 11), (9, 12)])
+def test_max_pool_and_its_gradient_are_torchs_also_at_ties(
+    window, padding, height, width
+):
+    # Few distinct values, all negative: ties everywhere, and padding by 0 would show.
+    x = -1.0 - np.random.default_rng(0).integers(0, 3, (2, height, width, 4))
+    x = x.astype(np.float32)
+    reference = to_torch(x).requires_grad_()
+    theirs = F.max_pool2d(reference, window, stride=2, padding=padding)
+    weights = features(*to_nhwc(theirs).shape)
+    (theirs * to_torch(weights)).sum().backward()
+    ours, vjp = jax.vjp(partial(max_pool, window=window, padding=padding), x)
+    np.testing.assert_array_equal(ours, to_nhwc(theirs))
+    np.testing.assert_allclose(
+        vjp(jnp.asarray(weights))[0], to_nhwc(reference.grad), atol=1e-6
+    )
+
+
+def test_doubling_equals_nearest_resize_and_so_does_its_gradient():
+    x, weights = features(2, 5, 7, 3), features(2, 10, 14, 3, seed=1)
+
+    def resize(x):
+        return jax.image.resize(x, (2, 10, 14, 3), "nearest")
+
+    ours, our_vjp = jax.vjp(upsample2x, x)
+    theirs, their_vjp = jax.vjp(resize, x)
+    np.testing.assert_array_equal(ours, theirs)
+    np.testing.assert_allclose(our_vjp(weights)[0], their_vjp(weights)[0], atol=1e-6)
+
+
+def test_upsampling_to_any_size_follows_torchs_nearest_rule():
+    for size in range(1, 40):
+        row = np.arange(size, dtype=np.float32)
+        for new_size in range(1, 90):
+            theirs = F.interpolate(torch.from_numpy(row)[None, None], size=new_size)
+            index = layers._nearest_index(size, new_size)
+            np.testing.assert_array_equal(row[index], theirs[0, 0])
+
+
+@pytest.mark.parametrize("height, width", [(25, 13), (26, 14), (13, 7), (26, 13)])
+def test_upsampling_takes_rows_and_columns_apart(height, width):
+    x = features(2, 13, 7, 3)
+    theirs = F.interpolate(to_torch(x), size=(height, width))
+    np.testing.assert_array_equal(upsample_to(x, height, width), to_nhwc(theirs))
+
+
+def test_unknown_norm_names_the_nearest():
+    with pytest.raises(ValueError, match="norm must be one of .* got 'grup'.*'group'"):
+        Conv(8, norm="grup").init(jax.random.key(0), jnp.zeros((1, 4, 4, 3)))
