@@ -1,0 +1,300 @@
+import json
+import logging
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from fpn_jax.data.coco import CocoSource
+from fpn_jax.data.example import Category, Example, UnreadableImage
+from fpn_jax.data.loader import evaluation_batches, training_batches
+from fpn_jax.data.tfds import TfdsSource
+from fpn_jax.data.transforms import FitCanvas, HorizontalFlip, ScaleJitter
+
+NUM = 10
+
+
+class Numbers:
+    """Ten grey images; number i has i boxes, brightness 10 * i and id 100 + i."""
+
+    name = "numbers"
+    categories = (Category(0, "thing"),)
+
+    def __init__(self, size=NUM, unreadable=()):
+        self._size = size
+        self._unreadable = unreadable
+
+    def __len__(self):
+        return self._size
+
+    def __getitem__(self, index):
+        if index in self._unreadable:
+            raise UnreadableImage(f"{index}.jpg: broken")
+        side = np.arange(1, index + 1, dtype=np.float32)
+        return Example(
+            image_id=100 + index,
+            name=f"{index}.jpg",
+            image=np.full((30, 40, 3), 10 * index, np.uint8),
+            boxes=np.column_stack([0 * side, 0 * side, side, side]),
+            labels=np.zeros(index, np.int32),
+            crowd=np.zeros(index, np.bool_),
+            areas=side**2,
+        )
+
+
+TEN = Numbers()
+
+
+def _training(source=TEN, **changes):
+    settings = {"batch_size": 4, "canvas": (32, 40), "max_boxes": 12, "seed": 0}
+    return training_batches(source, **settings | changes)
+
+
+def _evaluation(source=TEN, **changes):
+    settings = {"batch_size": 4, "canvas": (30, 40), "max_boxes": 12}
+    return evaluation_batches(source, **settings | changes)
+
+
+def _take(batches, count):
+    return [next(batches) for _ in range(count)]
+
+
+def _ids(batches):
+    return np.concatenate([batch["image_ids"] for batch in batches]).tolist()
+
+
+def _assert_same(left, right):
+    for a, b in zip(left, right, strict=True):
+        assert a.keys() == b.keys()
+        for key in a:
+            np.testing.assert_array_equal(a[key], b[key])
+
+
+JITTER = (HorizontalFlip(), ScaleJitter((32, 40), 0.5, 2.0))
+
+
+def test_a_batch_has_the_promised_arrays():
+    (batch,) = _take(_training(), 1)
+    assert {key: (value.dtype.name, value.shape) for key, value in batch.items()} == {
+        "images": ("uint8", (4, 32, 40, 3)),
+        "sizes": ("int32", (4, 2)),
+        "boxes": ("float32", (4, 12, 4)),
+        "labels": ("int32", (4, 12)),
+        "valid": ("bool", (4, 12)),
+        "crowd": ("bool", (4, 12)),
+        "image_ids": ("int64", (4,)),
+        "example_valid": ("bool", (4,)),
+    }
+    np.testing.assert_array_equal(batch["valid"].sum(axis=1), batch["image_ids"] - 100)
+    np.testing.assert_array_equal(
+        batch["images"][:, 0, 0, 0], 10 * (batch["image_ids"] - 100)
+    )
+
+
+def test_every_epoch_is_a_new_permutation_of_all_examples():
+    ids = np.reshape(_ids(_take(_training(), 10)), (4, NUM))
+    np.testing.assert_array_equal(np.sort(ids), np.tile(np.arange(100, 110), (4, 1)))
+    assert len({tuple(epoch) for epoch in ids}) == 4
+
+
+def test_the_seed_decides_order_and_transforms():
+    first, again, other = (
+        _take(_training(transforms=JITTER, seed=seed), 5) for seed in (3, 3, 4)
+    )
+    _assert_same(first, again)
+    assert _ids(first) != _ids(other)
+
+
+def test_an_example_is_transformed_anew_in_every_epoch():
+    epochs = _take(_training(Numbers(2), batch_size=2, transforms=JITTER), 8)
+    sizes = {tuple(sorted(map(tuple, batch["sizes"]))) for batch in epochs}
+    assert len(sizes) > 4
+
+
+def test_workers_change_nothing():
+    batches = _training(transforms=JITTER, workers=2)
+    _assert_same(_take(batches, 6), _take(_training(transforms=JITTER), 6))
+    state = batches.get_state()
+    expected = _take(batches, 2)
+    batches.close()
+    resumed = _training(transforms=JITTER)  # by another number of workers
+    resumed.set_state(state)
+    _assert_same(_take(resumed, 2), expected)
+
+
+@pytest.mark.parametrize("taken", [0, 1, 2, 7])  # 2.5 batches are an epoch
+def test_a_state_continues_exactly(taken):
+    batches = _training(transforms=JITTER)
+    _take(batches, taken)
+    state = json.loads(json.dumps(batches.get_state()))
+    expected = _take(batches, 4)
+    resumed = _training(transforms=JITTER)
+    resumed.set_state(state)
+    _assert_same(_take(resumed, 4), expected)
+    batches.set_state(state)  # backwards, with later batches already read ahead
+    _assert_same(_take(batches, 4), expected)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_processes_share_every_epoch_without_overlap(count):
+    shards = [
+        _take(_training(batch_size=2, process_index=i, process_count=count), 5)
+        for i in range(count)
+    ]
+    ids = np.concatenate([_ids(shard) for shard in shards])
+    np.testing.assert_array_equal(np.bincount(ids)[100:], np.full(NUM, count))
+
+
+def test_global_batches_do_not_depend_on_the_number_of_processes():
+    shards = [
+        _ids(_take(_training(batch_size=2, process_index=i, process_count=2), 3))
+        for i in range(2)
+    ]
+    joined = np.hstack([np.reshape(shard, (3, 2)) for shard in shards])
+    assert joined.ravel().tolist() == _ids(_take(_training(), 3))
+
+
+def test_evaluation_goes_once_through_the_source_in_order():
+    batches = _evaluation()
+    assert len(batches) == len(list(batches)) == 3
+    assert _ids(batches)[:NUM] == list(range(100, 110))
+    valid = np.concatenate([batch["example_valid"] for batch in batches])
+    assert valid.tolist() == [True] * NUM + [False] * 2
+
+
+def test_padding_examples_are_black_and_have_no_boxes():
+    last = list(_evaluation())[-1]
+    padding = ~last["example_valid"]
+    assert not last["images"][padding].any() and not last["valid"][padding].any()
+    assert last["sizes"][padding].tolist() == [[30, 40]] * 2
+
+
+@pytest.mark.parametrize(("size", "expected"), [(1, 1), (4, 1), (6, 1), (7, 2)])
+def test_evaluation_processes_get_equally_many_batches(size, expected):
+    shards = [
+        list(_evaluation(Numbers(size), batch_size=2, process_index=i, process_count=3))
+        for i in range(3)
+    ]
+    assert [len(shard) for shard in shards] == [expected] * 3
+    batches = sum(shards, [])
+    valid = np.concatenate([batch["example_valid"] for batch in batches])
+    ids = np.array(_ids(batches))[valid]
+    assert sorted(ids) == list(range(100, 100 + size))
+
+
+def test_scales_map_boxes_back_to_the_image():
+    # 30 x 40 into 50 x 50: a scale of 1.25, with 37.5 rounded down.
+    (batch,) = _evaluation(batch_size=NUM, canvas=(50, 50))
+    np.testing.assert_array_equal(batch["sizes"], [[37, 50]] * NUM)
+    np.testing.assert_allclose(batch["scales"], [[1.25, 37 / 30]] * NUM)
+    boxes = batch["boxes"] / np.tile(batch["scales"], 2)[:, None]
+    np.testing.assert_allclose(boxes[9, 6], [0, 0, 7, 7], rtol=1e-6)
+
+
+def test_evaluation_resizes_as_asked():
+    (batch,) = _evaluation(batch_size=NUM, resize=FitCanvas((15, 40)))
+    assert batch["images"].shape == (NUM, 30, 40, 3)
+    np.testing.assert_array_equal(batch["sizes"], [[15, 20]] * NUM)
+
+
+def test_too_many_boxes_are_told_once(caplog):
+    with caplog.at_level(logging.WARNING):
+        batches = _take(_training(max_boxes=5), 5)
+    (record,) = caplog.records
+    assert "more objects than max_boxes" in record.message
+    rows = {
+        image_id - 100: boxes[valid]
+        for batch in batches
+        for image_id, boxes, valid in zip(
+            batch["image_ids"], batch["boxes"], batch["valid"], strict=True
+        )
+    }
+    assert rows[9][:, 2].tolist() == [5, 6, 7, 8, 9]  # the largest
+    assert len(rows[3]) == 3
+
+
+def test_an_unreadable_image_is_named_once_and_replaced_by_the_next(caplog):
+    with caplog.at_level(logging.WARNING):
+        ids = _ids(_take(_training(Numbers(unreadable=(3, 9))), 5))  # two epochs
+    counts = np.bincount(ids, minlength=110)[100:]
+    assert counts.tolist() == [4, 2, 2, 0, 4, 2, 2, 2, 2, 0]
+    named = sorted(record.message.split(": ", 1)[1] for record in caplog.records)
+    assert named == ["3.jpg: broken", "9.jpg: broken"]
+
+
+def test_an_unreadable_image_is_left_out_of_the_evaluation(caplog):
+    with caplog.at_level(logging.WARNING):
+        batches = list(_evaluation(Numbers(unreadable=(3,))))
+    valid = np.concatenate([batch["example_valid"] for batch in batches])
+    assert np.flatnonzero(~valid).tolist() == [3, 10, 11]
+    assert [record.message for record in caplog.records] == [
+        "Skipped image 1: 3.jpg: broken"
+    ]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_more_unreadable_images_than_allowed_stop_the_run(workers):
+    source = Numbers(unreadable=(1, 2, 3))
+    batches = _training(source, max_errors=2, workers=workers)
+    with pytest.raises(ValueError, match="^max_errors: 3 unreadable .* 1.jpg: broken$"):
+        _take(batches, 10)
+    batches.close()
+    _take(_training(source, max_errors=3), 10)
+    with pytest.raises(ValueError, match="^max_errors: 3 unreadable"):
+        list(_evaluation(source, max_errors=2))
+
+
+def test_a_source_of_which_nothing_is_readable_stops_the_run():
+    with pytest.raises(ValueError, match="^max_errors: "):
+        next(_training(Numbers(2, unreadable=(0, 1)), max_errors=1))
+
+
+def test_a_corrupt_jpeg_of_a_coco_folder_is_skipped(tmp_path, caplog):
+    images = [
+        {"id": i, "file_name": f"{i}.jpg", "height": 30, "width": 40} for i in range(3)
+    ]
+    content = {"images": images, "categories": [], "annotations": []}
+    Path(tmp_path / "annotations.json").write_text(json.dumps(content))
+    noise = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)
+    data = cv2.imencode(".jpg", noise)[1].tobytes()
+    for i in range(3):
+        Path(tmp_path / f"{i}.jpg").write_bytes(data[: len(data) // 2] if i else data)
+    with caplog.at_level(logging.WARNING):
+        ids = _ids(_take(_training(CocoSource(tmp_path)), 3))
+    assert set(ids) == {0}
+    assert len(caplog.records) == 2 and "1.jpg: not a readable" in caplog.text
+
+
+def test_images_without_objects_are_used():
+    (batch,) = _evaluation(Numbers(1), batch_size=1)
+    assert batch["example_valid"].all() and not batch["valid"].any()
+
+
+def test_errors_that_are_no_unreadable_image_stop_the_run():
+    with pytest.raises(ValueError, match=r"canvas: \(20, 20\) is smaller than"):
+        next(_training(canvas=(20, 20)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"batch_size": 0}, "batch_size: 0 given, must be >= 1"),
+        ({"max_boxes": 0}, "max_boxes: 0 given, must be >= 1"),
+        ({"process_index": 2, "process_count": 2}, "process_index: 2 given, .* 0 … 1"),
+        ({"source": Numbers(0)}, "source: numbers has no examples"),
+    ],
+)
+def test_wrong_settings_are_refused_at_once(changes, message):
+    for batches in (_training, _evaluation):
+        with pytest.raises(ValueError, match=f"^{message}$"):
+            batches(**changes)
+
+
+def test_the_digits_travel_the_whole_way(digits_directory):
+    source = TfdsSource(digits_directory, "validation")
+    (batch,) = _evaluation(source, batch_size=6, canvas=(320, 320))
+    for row, example in enumerate(source):
+        np.testing.assert_array_equal(batch["images"][row], example.image)
+        boxes = batch["boxes"][row, batch["valid"][row]]
+        np.testing.assert_array_equal(boxes, example.boxes)

@@ -1,0 +1,75 @@
+import pickle
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+
+from fpn_jax.data.digits import draw_scene, load_material
+from fpn_jax.data.example import UnreadableImage
+from fpn_jax.data.tfds import TfdsSource
+
+
+@pytest.mark.parametrize(("split", "size"), [("train", 40), ("validation", 6)])
+def test_what_is_read_is_what_was_drawn(digits_directory, split, size):
+    source = TfdsSource(digits_directory, split)
+    material = load_material(split)
+    assert len(source) == size
+    for number in range(size):
+        example, scene = source[number], draw_scene(material, split, number)
+        assert (example.image_id, example.name) == (number, f"{split}-{number:06d}.jpg")
+        # 1e-4 px: the file holds the box as float32 shares of the side.
+        np.testing.assert_allclose(example.boxes, scene.boxes, atol=1e-4)
+        np.testing.assert_array_equal(example.labels, scene.labels)
+        sides = scene.boxes[:, 2:] - scene.boxes[:, :2]
+        np.testing.assert_array_equal(example.areas, sides.prod(axis=1))
+        assert not example.crowd.any()
+        # What JPEG of quality 95 may change, on average and in 255 levels.
+        assert np.abs(example.image.astype(int) - scene.image).mean() < 4
+
+
+def test_an_image_without_objects_is_read(digits_directory):
+    source = TfdsSource(digits_directory, "train")
+    empty = [example for example in source if not len(example.boxes)]
+    assert empty
+    assert empty[0].boxes.shape == (0, 4) and empty[0].labels.dtype == np.int32
+
+
+def test_categories_are_the_labels(digits_directory):
+    categories = TfdsSource(digits_directory, "train").categories
+    assert categories == tuple((digit, str(digit)) for digit in range(10))
+
+
+def test_the_features_are_those_of_coco_2017(digits_directory):
+    features = tfds.builder_from_directory(digits_directory).info.features
+    assert set(features) == {"image", "image/filename", "image/id", "objects"}
+    objects = {"area", "bbox", "id", "is_crowd", "label"}
+    assert set(features["objects"].feature) == objects
+
+
+def test_a_slice_of_a_split_is_a_source(digits_directory):
+    source = TfdsSource(digits_directory, "train[50%:]")
+    assert (len(source), source[0].image_id) == (20, 20)
+    assert source.name == "digits/train[50%:]"
+
+
+def test_a_source_survives_the_journey_to_a_worker(digits_directory):
+    source = TfdsSource(digits_directory, "validation")
+    copy = pickle.loads(pickle.dumps(source))
+    np.testing.assert_array_equal(copy[2].image, source[2].image)
+    assert len(pickle.dumps(source)) < 100_000  # the records stay on disk
+
+
+def test_unknown_names_are_answered_in_one_line(digits_directory, tmp_path):
+    with pytest.raises(ValueError, match=r"^split must be [^\n]*nearest: 'train'\)$"):
+        TfdsSource(digits_directory, "trian")
+    with pytest.raises(ValueError, match=r"^directory: [^\n]*dataset_info.json[^\n]*$"):
+        TfdsSource(tmp_path, "train")
+
+
+def test_a_broken_record_is_unreadable_and_named(digits_directory, monkeypatch):
+    source = TfdsSource(digits_directory, "train")
+    record = source._records[3]
+    broken = record | {"image": record["image"][:999]}
+    monkeypatch.setattr(source, "_records", [broken])
+    with pytest.raises(UnreadableImage, match="train-000003.jpg"):
+        source[0]
