@@ -22,13 +22,13 @@ class CocoSource:
     Areas are those of the file, where it has them. Images without objects are kept.
 
     Args:
-      path: the annotation file, or a folder that holds `annotations.json`.
-      images: the folder of the images; by default that of the annotation file.
+        path: the annotation file, or a folder that holds `annotations.json`.
+        images: the folder of the images; by default that of the annotation file.
 
     Raises:
-      ValueError: if a file is missing or is no COCO file, or if annotations are wrong:
-        unknown or repeated ids, boxes that are not finite, of negative size or wholly
-        outside of the image. One line counts the problems and names the first.
+        ValueError: if a file is missing or is no COCO file, or annotations are wrong:
+            unknown or repeated ids, boxes not finite, of negative size or outside of
+            the image. One line counts the problems and names the first.
     """
 
     def __init__(self, path: str | Path, images: str | Path | None = None):
@@ -143,7 +143,7 @@ def _problem(row: dict, image: dict | None, labels: dict[int, int]) -> str | Non
     if row["category_id"] not in labels:
         return f"category_id {row['category_id']} is not in categories"
     box = row["bbox"]
-    if len(box) != 4 or not all(math.isfinite(value) for value in box):
+    if not (isinstance(box, list) and len(box) == 4 and all(map(_is_finite, box))):
         return f"bbox {box} must be four finite numbers"
     x, y, width, height = box
     if width < 0 or height < 0:
@@ -151,6 +151,10 @@ def _problem(row: dict, image: dict | None, labels: dict[int, int]) -> str | Non
     if x > image["width"] or y > image["height"] or x + width < 0 or y + height < 0:
         return f"bbox {box} is outside of {image['width']} x {image['height']} pixels"
     return None
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def _stop_if_any(path: Path, problems: list[str]) -> None:

@@ -49,11 +49,11 @@ class Scene(NamedTuple):
 
 
 def prepare_digits(directory: str | Path | None = None) -> Path:
-    """The path of the prepared data set; prepares it on first use (half a minute).
+    """Returns the path of the prepared data set; the first use takes half a minute.
 
     Args:
-      directory: where data sets are kept; by default `$XDG_CACHE_HOME/fpn_jax`, or
-        `~/.cache/fpn_jax`.
+        directory: where data sets are kept; by default `$XDG_CACHE_HOME/fpn_jax`, or
+            `~/.cache/fpn_jax`.
 
     A half-prepared data set is never seen: it is written beside its place and renamed.
     Of two processes that prepare at once, the first to finish wins.
@@ -122,7 +122,7 @@ def _features() -> tfds.features.FeaturesDict:
 
 
 def load_material(split: str) -> Material:
-    """The scans and photograph regions of a split."""
+    """Returns the scans and photograph regions of a split."""
     digits = load_digits()
     scans = digits.images[_SCANS[split]].astype(np.float32)
     return Material(
@@ -133,7 +133,7 @@ def load_material(split: str) -> Material:
 
 
 def draw_scene(material: Material, split: str, number: int) -> Scene:
-    """Scene `number` of a split; the same bytes whenever and wherever it is drawn."""
+    """Returns scene `number` of a split, the same whenever it is drawn."""
     rng = np.random.default_rng((_SEED, list(SPLITS).index(split), number))
     image = _background(material.photographs, rng)
     count = 0 if rng.random() < _EMPTY_SHARE else rng.integers(1, _MAX_OBJECTS + 1)
@@ -191,7 +191,7 @@ def _tight_box(mask: np.ndarray) -> np.ndarray:
 def _free_place(
     ink_box: np.ndarray, boxes: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray | None:
-    """A random xy shift that keeps the box inside and clear of others; None if rare."""
+    """A random xy shift that keeps the box inside and clear of others, or None."""
     size = ink_box[2:] - ink_box[:2]
     for _ in range(30):
         corner = rng.integers(0, SCENE_SIZE - size + 1)

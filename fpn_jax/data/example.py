@@ -30,8 +30,8 @@ class Example:
     """One image with its N objects; N may be 0.
 
     Raises:
-      ValueError: if an array has another shape or type, or a box is not finite or has
-        its corners in the wrong order. A box may have no area.
+        ValueError: if an array has another shape or type, or a box is not finite or has
+            its corners in the wrong order. A box may have no area.
     """
 
     image_id: int
@@ -61,7 +61,7 @@ class Example:
             )
 
     def select(self, rows: np.ndarray) -> "Example":
-        """This example with only the objects of `rows`, a mask or indices."""
+        """Returns the example with only the objects of `rows`, a mask or indices."""
         return dataclasses.replace(
             self,
             boxes=self.boxes[rows],

@@ -53,20 +53,20 @@ def training_batches(
     workers: int = 0,
     max_errors: int = 10,
 ) -> "TrainingBatches":
-    """An endless iterator over shuffled batches, which can be stopped and resumed.
+    """Returns an endless iterator over shuffled batches; it can stop and resume.
 
     Every epoch is a new permutation; a batch may end one and begin the next. An image
     that cannot be decoded is named in a warning and replaced by the next one.
 
     Args:
-      batch_size: examples per process.
-      canvas: height and width; the last transform must make every image fit.
-      max_boxes: of an image with more, the largest are kept.
-      transforms: applied in this order.
-      process_index: which of `process_count` shares of each global batch to read.
-      workers: processes that read; 0 reads in threads of this one.
-      max_errors: this many different unreadable images are skipped; one more is a
-        ValueError.
+        batch_size: examples per process.
+        canvas: height and width; the last transform must make every image fit.
+        max_boxes: of an image with more, the largest are kept.
+        transforms: applied in this order.
+        process_index: which of `process_count` shares of each global batch to read.
+        workers: processes that read; 0 reads in threads of this one.
+        max_errors: this many different unreadable images are skipped; one more is a
+            ValueError.
     """
     plan = _Plan(
         source, batch_size, canvas, max_boxes, process_index, process_count, max_errors
@@ -88,15 +88,15 @@ def evaluation_batches(
     process_count: int = 1,
     max_errors: int = 10,
 ) -> "EvaluationBatches":
-    """The batches of one pass in the order of the source; `len` tells their number.
+    """Returns the batches of one pass, in the order of the source; they have a `len`.
 
     All processes get equally many batches. Rows behind the end of the source and images
     that cannot be decoded have `example_valid` False and no boxes.
 
     Args:
-      batch_size: examples per process.
-      resize: must keep the whole image; by default `FitCanvas(canvas)`.
-      max_errors: this many unreadable images are skipped; one more is a ValueError.
+        batch_size: examples per process.
+        resize: must keep the whole image; by default `FitCanvas(canvas)`.
+        max_errors: this many unreadable images are skipped; one more is a ValueError.
     """
     plan = _Plan(
         source, batch_size, canvas, max_boxes, process_index, process_count, max_errors
@@ -131,7 +131,7 @@ class TrainingBatches:
         return reading.batch
 
     def get_state(self) -> dict[str, int]:
-        """What `set_state` needs to go on behind the last batch taken; JSON-able."""
+        """Returns what `set_state` needs to go on behind the last batch; JSON-able."""
         return {"next_batch": self._next_batch}
 
     def set_state(self, state: dict[str, int]) -> None:
@@ -196,7 +196,7 @@ class _Plan:
             )
 
     def positions(self, number: int) -> range:
-        """This process's places of batch `number` in the sequence of all examples."""
+        """Returns the places of batch `number` in the endless sequence of examples."""
         start = (number * self.process_count + self.process_index) * self.batch_size
         return range(start, start + self.batch_size)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow_datasets as tfds
 
+from fpn_jax.choices import check_choice
 from fpn_jax.data.example import Category, Example
 from fpn_jax.data.image import decode_image
 
@@ -17,12 +18,22 @@ class TfdsSource:
     COCO numbers need the ids and areas of the official annotations: see `CocoSource`.
 
     Args:
-      directory: path of the prepared data set.
-      split: name of a split, or a slice of one, such as `train[:1%]`.
+        directory: path of the prepared data set.
+        split: name of a split, or a slice of one, such as `train[:1%]`.
+
+    Raises:
+        ValueError: if there is no such data set or split.
     """
 
     def __init__(self, directory: str | Path, split: str):
+        if not (Path(directory) / "dataset_info.json").is_file():
+            raise ValueError(
+                f"directory: {directory} is no prepared TFDS data set, which has a "
+                "dataset_info.json"
+            )
         builder = tfds.builder_from_directory(directory)
+        for part in split.split("+"):
+            check_choice("split", part.partition("[")[0], tuple(builder.info.splits))
         decoders = {"image": tfds.decode.SkipDecoding()}
         self._records = builder.as_data_source(split, decoders=decoders)
         names = builder.info.features["objects"]["label"].names
@@ -33,6 +44,8 @@ class TfdsSource:
         return len(self._records)
 
     def __getitem__(self, index: int) -> Example:
+        if not 0 <= index < len(self):  # array_record raises ValueError
+            raise IndexError(f"{self.name} has {len(self)} examples, not {index}")
         record = self._records[index]
         name = _text(record["image/filename"])
         image = decode_image(record["image"], name)

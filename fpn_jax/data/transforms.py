@@ -88,20 +88,20 @@ class FitCanvas:
 
 
 def fit_scale(shape: tuple[int, ...], canvas: tuple[int, int]) -> float:
-    """The largest scale at which an image of `shape` [H, W, …] fits into the canvas."""
+    """Returns the largest scale at which an image [H, W, …] fits into the canvas."""
     return min(canvas[0] / shape[0], canvas[1] / shape[1])
 
 
 def to_canvas(
     example: Example, canvas: tuple[int, int], max_boxes: int
 ) -> dict[str, np.ndarray]:
-    """One row of a batch: the image in the canvas' upper left, G = `max_boxes` boxes.
+    """Returns a row of a batch: the image in the canvas' upper left, G = `max_boxes`.
 
     Objects keep their order. Of more than G, the G largest are kept. Boxes without
     area are left out: no anchor could learn them.
 
     Raises:
-      ValueError: if the image is larger than the canvas.
+        ValueError: if the image is larger than the canvas.
     """
     height, width = example.image.shape[:2]
     if height > canvas[0] or width > canvas[1]:
@@ -125,7 +125,7 @@ def to_canvas(
 
 
 def box_areas(boxes: np.ndarray) -> np.ndarray:
-    """[N], in square pixels; not to be confused with the areas of an annotation."""
+    """Returns [N], in square pixels; not the areas that annotations carry."""
     return (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
 
 
@@ -138,9 +138,8 @@ def _largest(example: Example, max_boxes: int) -> Example:
 def _scale(example: Example, scale: float) -> Example:
     """The example resized; both sides are rounded down, so the true ratios differ."""
     height, width = example.image.shape[:2]
-    # The summand: 640 * (1333 / 640) is 1332.9999….
-    new_height = max(1, int(height * scale + 1e-6))
-    new_width = max(1, int(width * scale + 1e-6))
+    new_height = max(1, int(height * scale))
+    new_width = max(1, int(width * scale))
     if (new_height, new_width) == (height, width):
         return example
     x, y = np.float32(new_width / width), np.float32(new_height / height)
