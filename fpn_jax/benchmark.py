@@ -1,0 +1,206 @@
+"""How fast: rows of a benchmark suite, beside torchvision and the machine's peak.
+
+    python -m fpn_jax.benchmark                           every row, ours alone
+    python -m fpn_jax.benchmark nms.random.0.5 --peer torchvision --json nms.json
+
+Contestants take turns; their outputs are compared before they are timed.
+"""
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Literal
+
+import tyro
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.table import Table
+
+from fpn_jax.benchmarks.matmul import matmul_peak
+from fpn_jax.benchmarks.network import forward_contest
+from fpn_jax.benchmarks.nms import nms_contest
+from fpn_jax.benchmarks.timing import (
+    OURS,
+    Contest,
+    busy_share,
+    num_cores,
+    take_turns,
+)
+from fpn_jax.choices import check_choice
+from fpn_jax.command_line import parse, user_errors
+from fpn_jax.runtime import set_up
+
+_PEAK = "matmul.peak"
+ROWS: dict[str, Callable[[bool], Contest]] = {
+    _PEAK: matmul_peak,
+    "forward.resnet50_fpn_rpn.800x1344": partial(
+        forward_contest,
+        height=800,
+        width=1344,  # a 3:4 image of COCO, resized and padded
+        flop=403.3e9,  # backbone 175.2, FPN 121.8, RPN head 106.3
+    ),
+} | {
+    f"nms.{boxes}.{threshold}": partial(nms_contest, boxes=boxes, threshold=threshold)
+    for boxes in ("random", "clustered")
+    for threshold in (0.5, 0.7)
+}
+_BUSY = 0.1  # of the cores' time; more than this spoils a ratio
+_PACKAGES = ("jax", "jaxlib", "flax", "numpy", "torch", "torchvision")
+
+
+@dataclass(frozen=True)
+class Arguments:
+    rows: tyro.conf.Positional[tuple[str, ...]] = ()  # all where none is named
+    peer: Literal["torchvision"] | None = None  # whom to compare with
+    json: Path | None = None  # where to write environment and results
+    allow_busy: bool = False  # measure though other programs use the cores
+
+
+@dataclass(frozen=True)
+class Result:
+    """One contestant in one row."""
+
+    row: str
+    contestant: str
+    median: float  # seconds
+    minimum: float  # seconds
+    runs: int
+    ratio: float  # median of the contestant / median of ours: above 1 we are faster
+    gflops: float | None  # at the median
+    peak_share: float | None  # of the best matrix product of this process
+    difference: float | None  # largest of ours from the peers, relative
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Returns the exit status."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    set_up()
+    with user_errors("benchmark"):
+        chosen = parse(Arguments, arguments, command="benchmark", description=__doc__)
+        environment, results = benchmark(chosen)
+        console = Console()
+        # A file is as wide as the table.
+        console = console if console.is_terminal else Console(width=140)
+        console.print(results_table(results))
+        if chosen.json is not None:
+            report = {
+                "environment": environment,
+                "results": [asdict(result) for result in results],
+            }
+            chosen.json.write_text(json.dumps(report, indent=2) + "\n")
+    return 0
+
+
+def benchmark(arguments: Arguments) -> tuple[dict, list[Result]]:
+    """The environment and the results of the rows, in the order given.
+
+    Raises:
+      ValueError: for an unknown row, a peer that does not load, or a busy machine.
+    """
+    for name in arguments.rows:
+        check_choice("row", name, tuple(ROWS))
+    busy = busy_share()
+    if busy is not None and busy > _BUSY and not arguments.allow_busy:
+        raise ValueError(
+            f"other programs use {busy:.0%} of the cores' time, at most {_BUSY:.0%} "
+            "gives a true ratio; wait, or add --allow-busy"
+        )
+    results = []
+    peak = None
+    for name in arguments.rows or ROWS:
+        rows = _measure(name, ROWS[name](arguments.peer is not None), peak)
+        if name == _PEAK:
+            peak = max(row.gflops for row in rows)
+        results += rows
+    return describe_environment(busy), results
+
+
+def _measure(name: str, contest: Contest, peak: float | None) -> list[Result]:
+    timings = take_turns(contest)
+    results = []
+    for contestant, timing in timings.items():
+        gflops = contest.flop and contest.flop / timing.median / 1e9
+        results.append(
+            Result(
+                row=name,
+                contestant=contestant,
+                median=timing.median,
+                minimum=timing.minimum,
+                runs=contest.runs,
+                ratio=timing.median / timings[OURS].median,
+                gflops=gflops,
+                peak_share=gflops and peak and gflops / peak,
+                difference=contest.difference,
+            )
+        )
+    return results
+
+
+def describe_environment(busy: float | None) -> dict:
+    """What a result depends on: versions, cores, flags, and other load."""
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "python": platform.python_version(),
+        **{package: _version(package) for package in _PACKAGES},
+        "machine": platform.machine(),
+        "processor": _processor(),
+        "cores": num_cores(),
+        "busy_share": busy,
+        "XLA_FLAGS": os.environ.get("XLA_FLAGS", ""),
+    }
+
+
+def results_table(results: Sequence[Result]) -> Table:
+    """The results as a table for the terminal."""
+    table = Table(box=SIMPLE)
+    for name in ("row", "by"):
+        table.add_column(name, no_wrap=True)
+    for name in ("median ms", "min ms", "time/jax", "GFLOP/s", "of peak", "difference"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for result in results:
+        ours = result.contestant == OURS
+        if ours:
+            table.add_section()
+        table.add_row(
+            result.row if ours else "",
+            result.contestant,
+            f"{1e3 * result.median:.2f}",
+            f"{1e3 * result.minimum:.2f}",
+            f"{result.ratio:.2f}",
+            _cell(result.gflops, ".0f"),
+            _cell(result.peak_share, ".0%"),
+            _cell(result.difference, ".1e") if ours else "",
+        )
+    return table
+
+
+def _cell(value: float | None, form: str) -> str:
+    return "" if value is None else format(value, form)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _processor() -> str:
+    """The name of the CPU, where Linux tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.partition(":")[2].strip() for line in lines if "model name" in line]
+    return names[0] if names else platform.processor()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,104 @@
+"""The forward pass of the proposal network: pixels to raw RPN outputs."""
+
+import copy
+from collections.abc import Callable
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fpn_jax.benchmarks.peer import import_torchvision
+from fpn_jax.benchmarks.timing import OURS, Contest
+from fpn_jax.detectors.zoo import rpn_resnet50_fpn
+from fpn_jax.heads.rpn import RPNOutputs
+from fpn_jax.weights.convert import StateDict
+from fpn_jax.weights.torchvision import load_proposal_network
+
+
+def forward_contest(peer: bool, *, height: int, width: int, flop: float) -> Contest:
+    """One image through ResNet-50-FPN-RPN: float32, frozen norms, normalised pixels."""
+    pixels = np.random.default_rng(0).normal(size=(1, height, width, 3))
+    pixels = pixels.astype(np.float32)
+    images = jnp.asarray(pixels)
+    model = rpn_resnet50_fpn()
+
+    def network(module, x):
+        return module.head(module.neck(module.backbone(x)))
+
+    forward = jax.jit(partial(model.apply, method=network))
+    if not peer:
+        initial = jax.jit(partial(model.init, method=network))
+        variables = initial(jax.random.key(0), images)
+        run = partial(_run, forward, variables, images)
+        return Contest({OURS: run}, runs=7, flop=flop)
+
+    peers, state_dict = _torchvision_contestants(pixels)
+    variables = jax.device_put(load_proposal_network(state_dict, model))
+    run = partial(_run, forward, variables, images)
+    ours = jax.tree.leaves(run())
+    return Contest(
+        {OURS: run, **peers},
+        runs=7,
+        flop=flop,
+        difference=max(_difference(ours, theirs()) for theirs in peers.values()),
+    )
+
+
+def _run(forward: Callable, *arguments) -> RPNOutputs:
+    return jax.block_until_ready(forward(*arguments))
+
+
+def _difference(ours: list[jax.Array], outputs: tuple[list, list]) -> float:
+    """The largest over all maps, of each map's own scale."""
+    theirs = [tensor.permute(0, 2, 3, 1).numpy() for maps in outputs for tensor in maps]
+    return max(
+        float(np.abs(x - y).max() / np.abs(y).max())
+        for x, y in zip(ours, theirs, strict=True)
+    )
+
+
+def _torchvision_contestants(
+    pixels: np.ndarray,
+) -> tuple[dict[str, Callable[[], tuple[list, list]]], StateDict]:
+    """torchvision's modules, as they are and with norms folded as ours are; weights."""
+    torch, torchvision = import_torchvision()
+    from torch.fx.experimental.optimization import fuse
+    from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
+    from torchvision.models.detection.rpn import RPNHead
+
+    build = partial(
+        resnet_fpn_backbone,
+        backbone_name="resnet50",
+        weights=None,
+        trainable_layers=5,
+    )
+    frozen = build(norm_layer=torchvision.ops.FrozenBatchNorm2d).eval()
+    foldable = build(norm_layer=torch.nn.BatchNorm2d).eval()
+    foldable.load_state_dict(frozen.state_dict(), strict=False)  # no batch counters
+    head = RPNHead(256, 3).eval()
+    images = torch.from_numpy(pixels).permute(0, 3, 1, 2)
+
+    def contestant(backbone, memory_format):
+        modules = copy.deepcopy([backbone, head])  # the format changes in place
+        body, top = (module.to(memory_format=memory_format) for module in modules)
+        x = images.contiguous(memory_format=memory_format)
+
+        @torch.inference_mode()
+        def run():
+            return top(list(body(x).values()))
+
+        return run
+
+    contestants = {
+        "torchvision": contestant(frozen, torch.contiguous_format),
+        "torchvision channels_last": contestant(frozen, torch.channels_last),
+        "torchvision folded": contestant(fuse(foldable), torch.channels_last),
+    }
+    modules = {"backbone": frozen, "rpn.head": head}
+    state_dict = {
+        f"{place}.{name}": tensor.numpy()
+        for place, module in modules.items()
+        for name, tensor in module.state_dict().items()
+    }
+    return contestants, state_dict

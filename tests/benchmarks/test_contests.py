@@ -1,0 +1,47 @@
+"""The rows: contestants that do the same work, at sizes a test can afford."""
+
+import pytest
+
+from fpn_jax.benchmarks import network, nms
+from fpn_jax.benchmarks.timing import OURS
+from tests.torch_reference import torch, torchvision
+
+
+@pytest.fixture(autouse=True)
+def reference(monkeypatch):
+    """Lets torchvision take part where its compiled operators do not load."""
+    for module in (network, nms):
+        monkeypatch.setattr(module, "import_torchvision", lambda: (torch, torchvision))
+
+
+@pytest.mark.parametrize("boxes", ["random", "clustered"])
+@pytest.mark.parametrize("threshold", [0.5, 0.7])
+def test_both_suppressions_keep_the_same_boxes(boxes, threshold):
+    contest = nms.nms_contest(True, boxes=boxes, threshold=threshold)
+
+    assert contest.difference == 0
+    assert set(contest.contestants) == {OURS, "torchvision"}
+
+
+def test_clustered_boxes_are_suppressed_far_more():
+    kept = {
+        boxes: nms.nms_contest(False, boxes=boxes, threshold=0.5)
+        .contestants[OURS]()
+        .sum()
+        for boxes in ("random", "clustered")
+    }
+
+    assert kept["clustered"] < 300 < 700 < kept["random"]
+
+
+def test_all_networks_give_the_same_outputs():
+    """1e-4: fifty convolutions in float32, in other orders of summation."""
+    contest = network.forward_contest(True, height=64, width=96, flop=1.0)
+
+    assert contest.difference < 1e-4
+    assert set(contest.contestants) == {
+        OURS,
+        "torchvision",
+        "torchvision channels_last",
+        "torchvision folded",
+    }

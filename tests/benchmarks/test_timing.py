@@ -1,0 +1,42 @@
+"""The referee: whose turn it is, and how quiet the machine is."""
+
+import time
+
+import pytest
+
+from fpn_jax.benchmarks.timing import (
+    OURS,
+    Contest,
+    Timing,
+    busy_share,
+    num_cores,
+    take_turns,
+)
+
+
+def test_contestants_take_turns_and_two_runs_are_not_measured():
+    calls = []
+    contest = Contest(
+        {OURS: lambda: calls.append("a"), "b": lambda: calls.append("b")}, 3
+    )
+
+    timings = take_turns(contest)
+
+    assert calls == ["a", "b"] * 5
+    assert list(timings) == [OURS, "b"]
+
+
+def test_median_and_minimum_are_of_the_measured_runs():
+    naps = iter([0.5, 0.0, 0.2, 0.1, 0.3])  # two of warm-up, then three
+
+    timing = take_turns(Contest({OURS: lambda: time.sleep(next(naps))}, runs=3))[OURS]
+
+    # Sleeping takes a little longer than asked, more on a loaded machine.
+    assert timing == Timing(pytest.approx(0.2, abs=0.05), pytest.approx(0.1, abs=0.05))
+
+
+def test_the_busy_share_is_a_share():
+    share = busy_share(seconds=0.2)
+
+    assert share is None or 0 <= share <= 1
+    assert num_cores() >= 1
