@@ -1,0 +1,59 @@
+"""Backbone + neck + RPN: class-agnostic proposals (FPN, section 4.1)."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from fpn_jax.heads.rpn import RPNHead, RPNOutputs
+from fpn_jax.ops.images import normalize
+from fpn_jax.types import Detections, LossTerm, Targets
+
+
+class ProposalNetwork(nn.Module):
+    """Raw RPN outputs of a batch of images; its loss; its proposals as detections.
+
+    `images [B, H, W, 3]` are RGB, uint8 or float32 in 0 … 255, on a canvas whose sides
+    are multiples of the coarsest stride of the backbone; `sizes [B, 2]` is the height
+    and width of each image inside its canvas.
+    """
+
+    # Submodules.
+    backbone: nn.Module
+    neck: nn.Module
+    head: RPNHead
+    # Parameters: ImageNet statistics, of pixels in 0 … 1.
+    image_mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    image_std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+
+    def __call__(
+        self, images: jax.Array, sizes: jax.Array, *, train: bool = False
+    ) -> RPNOutputs:
+        """Returns objectness logits and deltas of every level."""
+        pixels = normalize(images, sizes, mean=self.image_mean, std=self.image_std)
+        return self.head(self.neck(self.backbone(pixels, train=train)))
+
+    def loss(
+        self,
+        images: jax.Array,
+        sizes: jax.Array,
+        targets: Targets,
+        *,
+        keys: jax.Array,
+        train: bool = False,
+    ) -> dict[str, LossTerm]:
+        """Returns the terms of the RPN loss; `keys [B]` sample each image's anchors."""
+        outputs = self(images, sizes, train=train)
+        return self.head.loss(
+            outputs, sizes, targets, canvas=images.shape[1:3], keys=keys
+        )
+
+    def detect(self, images: jax.Array, sizes: jax.Array) -> Detections:
+        """Returns the proposals of each image, all of class 0, by falling score."""
+        outputs = self(images, sizes)
+        proposals = self.head.proposals(outputs, sizes, canvas=images.shape[1:3])
+        return Detections(
+            boxes=proposals.boxes,
+            scores=proposals.scores,
+            labels=jnp.zeros(proposals.scores.shape, jnp.int32),
+            valid=proposals.valid,
+        )
