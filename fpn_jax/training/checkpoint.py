@@ -1,0 +1,110 @@
+"""Checkpoints of a run directory, through Orbax: asynchronous, atomic, latest and best.
+
+A checkpoint holds the training state and the position in the data. Orbax writes it
+under another name and renames it when it is complete, so that a kill at any moment
+leaves only complete ones.
+"""
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import jax
+from orbax.checkpoint import v1 as ocp
+
+from fpn_jax.training.state import TrainState
+
+_policies = ocp.training.preservation_policies
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be written or read; the message says which and why."""
+
+
+class Checkpoints:
+    """The checkpoints of one run: the `keep` latest, and the best by one metric."""
+
+    def __init__(self, run: str | Path, *, keep: int = 2, best: str = "loss"):
+        logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax reports each save
+        self._directory = Path(run).absolute() / "checkpoints"
+        self._best = best
+        policies = [
+            _policies.LatestN(keep),
+            _policies.BestN(
+                get_metric_fn=lambda metrics: metrics[best],
+                n=1,
+                keep_checkpoints_without_metrics=False,
+            ),
+        ]
+        self._checkpointer = ocp.training.Checkpointer(
+            self._directory,
+            preservation_policy=_policies.AnyPreservationPolicy(policies),
+            cleanup_tmp_directories=True,
+        )
+
+    def save(
+        self, state: TrainState, position: Any, metrics: dict[str, float] | None = None
+    ) -> None:
+        """Starts to save the state and the data iterator's JSON-able position.
+
+        Waits for the save before it. With `metrics` the checkpoint may become the best.
+        """
+        self.wait()
+        try:
+            self._checkpointer.save_checkpointables_async(
+                int(state.step),
+                {"state": state, "data": {"position": json.dumps(position)}},
+                metrics=metrics,
+                force=True,
+            )
+        except Exception as error:  # Orbax passes on whatever its writers raise
+            raise self._error("not saved", error) from error
+
+    def wait(self) -> None:
+        """Returns when nothing is being saved; raises what went wrong since."""
+        try:
+            self._checkpointer.wait()
+        except Exception as error:
+            raise self._error("not saved", error) from error
+
+    @property
+    def latest_step(self) -> int | None:
+        """The step of the last complete checkpoint, None without one."""
+        latest = self._checkpointer.latest
+        return None if latest is None else latest.step
+
+    @property
+    def best_step(self) -> int | None:
+        """The step with the highest metric; the latest where none has one."""
+        scored = [c for c in self._checkpointer.checkpoints if c.metrics]
+        if not scored:
+            return self.latest_step
+        return max(scored, key=lambda c: c.metrics[self._best]).step
+
+    def restore(self, like: TrainState, step: int) -> tuple[TrainState, Any]:
+        """Returns the state and the data position saved at a step.
+
+        `like` (arrays or their shapes) gives types and shardings, so that a run may go
+        on with another number of devices.
+        """
+        try:
+            loaded = self._checkpointer.load_checkpointables(
+                step, {"state": jax.tree.map(_abstract, like), "data": {"position": ""}}
+            )
+        except Exception as error:
+            raise self._error(f"{step} not readable", error) from error
+        return loaded["state"], json.loads(loaded["data"]["position"])
+
+    def close(self) -> None:
+        """Waits for the save under way."""
+        self.wait()
+        self._checkpointer.close()
+
+    def _error(self, what: str, error: Exception) -> CheckpointError:
+        reason = str(error).strip().partition("\n")[0][:200] or type(error).__name__
+        return CheckpointError(f"checkpoint {what} in {self._directory}: {reason}")
+
+
+def _abstract(leaf: jax.Array) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding)

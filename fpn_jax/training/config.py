@@ -1,0 +1,147 @@
+"""Every setting of a run, as one tree of frozen dataclasses; the model is a part of it.
+
+The defaults are the default job: proposals on the embedded digits. A Linen module is a
+frozen dataclass too, so the tree goes to JSON and back without the experiment file.
+"""
+
+import dataclasses
+import importlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import flax.linen as nn
+
+from fpn_jax.detectors.zoo import digits_proposal_network
+
+_PACKAGE = __name__.partition(".")[0]
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """What to read: "digits", a COCO folder (annotations.json + images), or TFDS."""
+
+    train: str = "digits"  # "digits", or a directory
+    validation: str = "digits"
+    canvas: tuple[int, int] = (320, 320)  # height, width that the network sees
+    batch_size: int = 8  # images of a step, over all devices
+    max_boxes: int = 16  # ground truth is padded to this
+    flip: bool = True  # half of the training images left to right
+    scale_jitter: tuple[float, float] = (1.0, 1.0)  # random size of the training images
+    workers: int = 0  # loader processes; 0 reads in a thread of this one
+    max_errors: int = 10  # unreadable images before the run gives up
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    name: Literal["sgd", "adamw"] = "adamw"
+    learning_rate: float = 1e-3
+    momentum: float = 0.9  # of SGD
+    weight_decay: float = 1e-4
+    decay_norms_and_biases: bool = False
+    schedule: Literal["constant", "step", "cosine"] = "cosine"
+    milestones: tuple[float, ...] = (0.667, 0.889)  # of "step": shares of the run, x0.1
+    warmup_steps: int = 50
+    clip_norm: float | None = None  # largest norm of the whole gradient
+    accumulate: int = 1  # steps whose gradients are averaged into one update
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    steps: int = 1000
+    seed: int = 0
+    parallelism: Literal["jit", "pmap"] = "jit"  # over all devices
+    ema_decay: float | None = None  # evaluate and use an average of the parameters
+    pretrained: str | None = None  # torchvision backbone weights, .pth or .safetensors
+    log_every: int = 20  # steps
+    evaluate_every: int = 500
+    save_every: int = 250
+    keep: int = 2  # latest checkpoints kept, besides the best
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    batch_size: int = 8  # over all devices
+    best: str = "AR@100"  # metric of the checkpoint to keep
+
+
+@dataclass(frozen=True)
+class Config:
+    model: nn.Module = field(default_factory=digits_proposal_network)
+    data: DataConfig = DataConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    train: TrainConfig = TrainConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+
+
+def to_json(config: Config) -> str:
+    """Returns the config as indented JSON; every dataclass names its class."""
+    return json.dumps(_encode(config), indent=2) + "\n"
+
+
+def from_json(text: str) -> Config:
+    """Returns the config written by `to_json`; only classes of this package are built.
+
+    Raises ValueError for a foreign class or a field that its class does not have.
+    """
+    config = _decode(json.loads(text))
+    if not isinstance(config, Config):
+        raise ValueError(f"config: expected a {Config.__name__}, got {config!r:.60}")
+    return config
+
+
+def write_config(config: Config, run: str | Path) -> None:
+    """Writes the config into a run directory.
+
+    Raises ValueError where the directory holds a run of another model: its checkpoints
+    would not fit.
+    """
+    path = Path(run) / "config.json"
+    if path.exists() and load_config(run).model != config.model:
+        raise ValueError(f"workdir: {str(run)!r} holds a run of another model")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(to_json(config))
+
+
+def load_config(run: str | Path) -> Config:
+    """Returns the config of a run directory."""
+    path = Path(run) / "config.json"
+    try:
+        return from_json(path.read_text())
+    except FileNotFoundError:
+        raise ValueError(f"run: no config.json in {str(run)!r}; not a run?") from None
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def _encode(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        cls = type(value)
+        fields = {
+            f.name: _encode(getattr(value, f.name))
+            for f in dataclasses.fields(value)
+            if f.init and f.name not in ("parent", "name" if _is_module(cls) else "")
+        }
+        return {"class": f"{cls.__module__}.{cls.__qualname__}", **fields}
+    if isinstance(value, tuple):
+        return [_encode(item) for item in value]
+    return value
+
+
+def _decode(value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(_decode(item) for item in value)
+    if not isinstance(value, dict):
+        return value
+    module, _, name = value["class"].rpartition(".")
+    if module.partition(".")[0] != _PACKAGE:
+        raise ValueError(f"class {value['class']!r} is not of {_PACKAGE}")
+    cls = getattr(importlib.import_module(module), name)
+    if not dataclasses.is_dataclass(cls):
+        raise ValueError(f"class {value['class']!r} is not a config or a module")
+    return cls(**{k: _decode(v) for k, v in value.items() if k != "class"})
+
+
+def _is_module(cls: type) -> bool:
+    return issubclass(cls, nn.Module)

@@ -1,0 +1,31 @@
+"""Experiment files: Python with `get_config() -> Config`."""
+
+import runpy
+from pathlib import Path
+
+from fpn_jax.training.config import Config
+
+
+def load_experiment(path: str | Path) -> Config:
+    """Returns the config that an experiment file makes."""
+    if not Path(path).is_file():
+        raise ValueError(f"experiment: no file {str(path)!r}")
+    names = runpy.run_path(str(path), run_name="experiment")
+    if "get_config" not in names:
+        raise ValueError(f"experiment: {str(path)!r} has no function get_config()")
+    config = names["get_config"]()
+    if not isinstance(config, Config):
+        raise ValueError(
+            f"experiment: get_config() of {str(path)!r} must return a Config, "
+            f"got {type(config).__name__}"
+        )
+    return config
+
+
+def new_run_directory(experiment: str | Path | None) -> Path:
+    """Returns a directory that does not exist yet: runs/NAME-1, runs/NAME-2 …"""
+    name = Path(experiment).stem if experiment else "digits"
+    number = 1
+    while (run := Path("runs") / f"{name}-{number}").exists():
+        number += 1
+    return run

@@ -1,0 +1,60 @@
+"""Optimizers and learning-rate schedules, made of optax."""
+
+import jax
+import optax
+
+from fpn_jax.training.config import OptimizerConfig
+
+# Detectron2's linear warm-up starts at a thousandth of the learning rate.
+_WARMUP_FACTOR = 1e-3
+
+
+def learning_rate_schedule(config: OptimizerConfig, steps: int) -> optax.Schedule:
+    """Returns the learning rate as a function of the number of updates done.
+
+    Linear warm-up, then constant, times 0.1 at each milestone, or a cosine to 0 that
+    ends with update `steps`.
+    """
+    peak, warmup = config.learning_rate, config.warmup_steps
+    if config.schedule == "cosine":
+        after = optax.cosine_decay_schedule(peak, max(steps - warmup, 1))
+    elif config.schedule == "step":
+        after = optax.piecewise_constant_schedule(
+            peak, {max(int(m * steps) - warmup, 0): 0.1 for m in config.milestones}
+        )
+    else:
+        after = optax.constant_schedule(peak)
+    ramp = optax.linear_schedule(peak * _WARMUP_FACTOR, peak, warmup)
+    return optax.join_schedules([ramp, after], [warmup]) if warmup else after
+
+
+def make_optimizer(
+    config: OptimizerConfig, steps: int, frozen=None
+) -> optax.GradientTransformation:
+    """Returns clipping, weight decay, SGD or AdamW, and accumulation, in this order.
+
+    SGD adds the decay to the gradient before the momentum, as torch does. `frozen` is a
+    tree of booleans like the parameters (or a function that gives one): those get no
+    update at all. With accumulation, `steps` counts batches, not updates.
+    """
+    rate = learning_rate_schedule(config, steps // config.accumulate)
+    decayed = None if config.decay_norms_and_biases else _kernels
+    if config.name == "adamw":
+        update = optax.adamw(rate, weight_decay=config.weight_decay, mask=decayed)
+    else:
+        update = optax.chain(
+            optax.add_decayed_weights(config.weight_decay, mask=decayed),
+            optax.sgd(rate, momentum=config.momentum or None),
+        )
+    if config.clip_norm is not None:
+        update = optax.chain(optax.clip_by_global_norm(config.clip_norm), update)
+    if frozen is not None:
+        update = optax.chain(update, optax.masked(optax.set_to_zero(), frozen))
+    if config.accumulate > 1:
+        update = optax.MultiSteps(update, config.accumulate).gradient_transformation()
+    return update
+
+
+def _kernels(params):
+    """Marks what weight decay acts on: matrices and kernels, not norms and biases."""
+    return jax.tree.map(lambda leaf: leaf.ndim > 1, params)

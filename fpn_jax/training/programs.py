@@ -1,0 +1,100 @@
+"""The compiled programs of a run: initial state, training step, evaluation step."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import optax
+
+from fpn_jax.backbones.stages import frozen_mask
+from fpn_jax.evaluation.evaluate import evaluation_step
+from fpn_jax.training.config import Config
+from fpn_jax.training.optimizer import make_optimizer
+from fpn_jax.training.state import TrainState, create_state
+from fpn_jax.training.step import (
+    AXIS,
+    data_mesh,
+    jit_step,
+    pmap_step,
+    shardings,
+    to_devices,
+    train_step,
+    with_axis_name,
+)
+
+
+class Programs(NamedTuple):
+    """Compiled at their first call, once: every shape in them is fixed."""
+
+    init: Callable[[], TrainState]
+    train: Callable[[TrainState, dict], tuple[TrainState, dict]]
+    evaluate: Callable[[dict, dict], dict]
+
+
+def make_programs(config: Config) -> Programs:
+    """Returns the programs of a config; `train` and `evaluate` take NumPy batches."""
+    devices = jax.device_count()
+    for name in ("data", "evaluation"):
+        size = getattr(config, name).batch_size
+        if size % devices:
+            raise ValueError(
+                f"{name}.batch_size must be a multiple of the {devices} devices, "
+                f"got {size}"
+            )
+    by_pmap = config.train.parallelism == "pmap"
+    model = with_axis_name(config.model, None)
+    mesh = data_mesh()
+    copied, split = shardings(mesh)
+    optimizer = _optimizer(config)
+    step = partial(
+        train_step,
+        model=with_axis_name(config.model, AXIS) if by_pmap else model,
+        optimizer=optimizer,
+        ema_decay=config.train.ema_decay,
+        accumulate=config.optimizer.accumulate,
+    )
+    evaluate = jax.jit(
+        partial(evaluation_step, model=model),
+        in_shardings=(copied, split),
+        out_shardings=copied,
+    )
+    return Programs(
+        init=jax.jit(_initial_state(config, optimizer), out_shardings=copied),
+        train=pmap_step(step) if by_pmap else jit_step(step, mesh),
+        evaluate=lambda variables, batch: evaluate(variables, to_devices(batch, split)),
+    )
+
+
+def abstract_state(config: Config) -> TrainState:
+    """Returns the shapes and shardings of a run's state; computes nothing."""
+    copied, _ = shardings(data_mesh())
+    state = jax.eval_shape(_initial_state(config, _optimizer(config)))
+    return jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=copied), state
+    )
+
+
+def _initial_state(config, optimizer) -> Callable[[], TrainState]:
+    return partial(
+        create_state,
+        with_axis_name(config.model, None),
+        optimizer,
+        canvas=config.data.canvas,
+        seed=config.train.seed,
+        ema=config.train.ema_decay is not None,
+    )
+
+
+def _optimizer(config: Config) -> optax.GradientTransformation:
+    return make_optimizer(
+        config.optimizer, config.train.steps, frozen=partial(_frozen, config.model)
+    )
+
+
+def _frozen(model: nn.Module, params: dict) -> dict:
+    """Returns a bool for each parameter of a detector: True in frozen stages."""
+    frozen_stages = getattr(model.backbone, "frozen_stages", 0)
+    nothing = jax.tree.map(lambda _: False, params)
+    return nothing | {"backbone": frozen_mask(params["backbone"], frozen_stages)}

@@ -1,0 +1,169 @@
+"""The training step, one pure function, and its two compilers: jit and pmap."""
+
+import dataclasses
+from collections.abc import Callable
+from functools import partial
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from fpn_jax.training.state import TrainState
+from fpn_jax.types import Targets
+
+AXIS = "data"
+
+# What the device needs of a batch; ids and scales are for the evaluation.
+INPUTS = ("images", "sizes", "boxes", "labels", "valid", "crowd")
+
+
+def train_step(
+    state: TrainState,
+    batch: dict[str, jax.Array],
+    *,
+    model: nn.Module,
+    optimizer: optax.GradientTransformation,
+    ema_decay: float | None = None,
+    accumulate: int = 1,
+    axis_name: str | None = None,
+) -> tuple[TrainState, dict[str, jax.Array]]:
+    """Returns the state after one step on `batch`, and the losses by name.
+
+    Under pmap `axis_name` is its axis: totals, counts and gradients are summed over it.
+    Under jit the batch is the global one and nothing is left to sum. Each image draws
+    from a key of its number in the global batch, so all compilers agree.
+    """
+    batch_size = len(batch["images"])
+    first = 0 if axis_name is None else jax.lax.axis_index(axis_name) * batch_size
+    step_key = jax.random.fold_in(state.key, state.step)
+    keys = jax.vmap(partial(jax.random.fold_in, step_key))(
+        first + jnp.arange(batch_size)
+    )
+    over_devices = (
+        _identity if axis_name is None else partial(jax.lax.psum, axis_name=axis_name)
+    )
+
+    def loss(params):
+        terms, updated = model.apply(
+            {"params": params, "batch_stats": state.batch_stats},
+            batch["images"],
+            batch["sizes"],
+            targets_of(batch),
+            keys=keys,
+            train=True,
+            method="loss",
+            mutable=["batch_stats"],
+        )
+        losses = {
+            name: term.total / jnp.maximum(over_devices(term.count), 1.0)
+            for name, term in terms.items()
+        }
+        return sum(losses.values()), (losses, updated.get("batch_stats", {}))
+
+    gradients, (losses, batch_stats) = jax.grad(loss, has_aux=True)(state.params)
+    gradients, losses = over_devices((gradients, losses))
+    updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
+    params = optax.apply_updates(state.params, updates)
+    new_state = state.replace(
+        step=state.step + 1,
+        params=params,
+        batch_stats=batch_stats,
+        opt_state=opt_state,
+        ema=_average(state, params, ema_decay, accumulate),
+    )
+    return new_state, {"loss": sum(losses.values())} | {
+        f"loss/{name}": value for name, value in losses.items()
+    }
+
+
+def targets_of(batch: dict[str, jax.Array]) -> Targets:
+    """Returns the ground truth of a batch of the loader."""
+    return Targets(batch["boxes"], batch["labels"], batch["valid"], batch["crowd"])
+
+
+def data_mesh() -> Mesh:
+    """Returns all devices on one axis, over which a batch is split."""
+    return jax.make_mesh((jax.device_count(),), (AXIS,), axis_types=(AxisType.Auto,))
+
+
+def shardings(mesh: Mesh) -> tuple[NamedSharding, NamedSharding]:
+    """Returns the two shardings in use: a copy on each device, and a split batch."""
+    return (
+        NamedSharding(mesh, PartitionSpec()),
+        NamedSharding(mesh, PartitionSpec(AXIS)),
+    )
+
+
+def jit_step(step: Callable, mesh: Mesh) -> Callable:
+    """Compiles `step(state, batch)` over a mesh; takes this process's part of it."""
+    copied, split = shardings(mesh)
+    compiled = jax.jit(
+        step,
+        in_shardings=(copied, split),
+        out_shardings=(copied, copied),
+        donate_argnums=0,
+    )
+    return lambda state, local: compiled(
+        state, to_devices({name: local[name] for name in INPUTS}, split)
+    )
+
+
+def pmap_step(step: Callable) -> Callable:
+    """Compiles `step(state, batch)` by pmap; takes this process's part of a batch."""
+    compiled = jax.pmap(
+        partial(step, axis_name=AXIS),
+        axis_name=AXIS,
+        in_axes=(None, 0),
+        out_axes=(None, None),
+        donate_argnums=0,
+    )
+    devices = jax.local_device_count()
+
+    def per_device(array: np.ndarray) -> np.ndarray:
+        return array.reshape(devices, -1, *array.shape[1:])
+
+    return lambda state, local: compiled(
+        state, {name: per_device(local[name]) for name in INPUTS}
+    )
+
+
+def to_devices(local: dict, sharding: NamedSharding) -> dict[str, jax.Array]:
+    """Returns the global batch of which `local` is this process's part."""
+    return {
+        name: jax.make_array_from_process_local_data(sharding, array)
+        for name, array in local.items()
+    }
+
+
+def with_axis_name(module: nn.Module, axis_name: str | None) -> nn.Module:
+    """Returns the module with `axis_name` set wherever a submodule has such a field.
+
+    Batch norm needs the axis under pmap only: under jit its batch is the global one.
+    """
+    changes = {
+        f.name: with_axis_name(getattr(module, f.name), axis_name)
+        for f in dataclasses.fields(module)
+        if isinstance(getattr(module, f.name, None), nn.Module) and f.name != "parent"
+    }
+    if hasattr(module, "axis_name"):
+        changes["axis_name"] = axis_name
+    return module.clone(**changes)
+
+
+def _average(state, params, decay, accumulate):
+    """Returns the moving average; it follows faster in the first steps (t+1)/(t+10)."""
+    if state.ema is None:
+        return None
+    updates = (state.step + 1) // accumulate
+    decay = jnp.minimum(decay, (updates + 1) / (updates + 10))
+    decay = jnp.where((state.step + 1) % accumulate == 0, decay, 1.0)
+    return jax.tree.map(
+        lambda old, new: decay * old + (1 - decay) * new, state.ema, params
+    )
+
+
+def _identity(tree):
+    return tree
