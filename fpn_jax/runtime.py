@@ -1,11 +1,30 @@
-"""What must be set before JAX starts its back end: CPU flags, compilation cache."""
+"""What must be set before JAX starts its back end: flags, cache, other processes."""
 
 import os
 from importlib.metadata import version
+from pathlib import Path
 
 # jaxlib 0.10 sends float32 convolutions on CPU to YNNPACK, where Eigen is 2-3 times
 # faster for 1x1 convolutions and 3-5 times for weight gradients.
 _CPU_CONV_FLAG = "--xla_cpu_experimental_ynn_fusion_type=-individual_convolution"
+
+
+def set_up() -> None:
+    """Prepares JAX for a command: CPU flags, compilation cache, jax.distributed.
+
+    A run of several processes is announced by JAX_COORDINATOR_ADDRESS (host:port),
+    JAX_NUM_PROCESSES and JAX_PROCESS_ID.
+    """
+    set_cpu_flags()
+    import jax
+
+    jax.config.update("jax_compilation_cache_dir", str(cache_directory() / "xla"))
+    if address := os.environ.get("JAX_COORDINATOR_ADDRESS"):
+        jax.distributed.initialize(
+            address,
+            int(os.environ["JAX_NUM_PROCESSES"]),
+            int(os.environ["JAX_PROCESS_ID"]),
+        )
 
 
 def set_cpu_flags() -> None:
@@ -18,3 +37,8 @@ def set_cpu_flags() -> None:
     flags = os.environ.get("XLA_FLAGS", "")
     if (major, minor) >= (0, 10) and "ynn_fusion_type" not in flags:
         os.environ["XLA_FLAGS"] = f"{flags} {_CPU_CONV_FLAG}".strip()
+
+
+def cache_directory() -> Path:
+    """Returns $XDG_CACHE_HOME/fpn_jax, by default ~/.cache/fpn_jax."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "fpn_jax"

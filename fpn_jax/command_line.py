@@ -1,0 +1,57 @@
+"""What all commands share: typed arguments, and errors of the user as one line."""
+
+import contextlib
+import io
+import os
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from unittest import mock
+
+import tyro
+
+WRONG_INPUT = 2  # exit status
+
+
+@contextlib.contextmanager
+def user_errors(command: str) -> Iterator[None]:
+    """Ends the process with one line and status 2 where the user gave wrong input.
+
+    That is: a ValueError of this package, or a file that cannot be read or written.
+    Anything else is an error of the program and keeps its traceback.
+    """
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        message = " ".join(str(error).split())
+        print(f"fpn-jax {command}: {message}", file=sys.stderr)
+        raise SystemExit(WRONG_INPUT) from None
+
+
+def parse(kind: type, arguments: Sequence[str], *, command: str, **options):
+    """Returns an instance of the dataclass `kind` from the command line.
+
+    Help is tyro's; what it says of wrong arguments in a box becomes a ValueError of one
+    line, with the nearest name.
+    """
+    said = io.StringIO()
+    wide = mock.patch.dict(os.environ, COLUMNS="1000")  # no line is broken
+    try:
+        if {"-h", "--help"} & set(arguments):
+            wide, said = contextlib.nullcontext(), sys.stderr
+        with wide, contextlib.redirect_stderr(said):
+            return tyro.cli(kind, args=arguments, prog=f"fpn-jax {command}", **options)
+    except SystemExit as stop:
+        if stop.code != WRONG_INPUT:
+            raise
+        raise ValueError(_one_line(said.getvalue())) from None
+
+
+def _one_line(box: str) -> str:
+    """Returns the first paragraph of tyro's box, and the first name it suggests."""
+    lines = [line.strip("│ ") for line in box.splitlines()]
+    lines = [line for line in lines if not line.startswith("╭") and line != "╰"]
+    first = next((n for n, line in enumerate(lines) if set(line) == {"─"}), len(lines))
+    message = " ".join(lines[:first])
+    suggested = re.search(r"Perhaps you meant:\s*│?\s*│?\s*(--\S+)", "\n".join(lines))
+    return f"{message}; nearest: {suggested[1]}" if suggested else message

@@ -1,0 +1,88 @@
+"""Finds objects in images: predict RUN IMAGE… [--out DIR] [--json FILE]
+
+Writes each image with its boxes into DIR, and all boxes as COCO results into FILE. An
+image that cannot be read is named, the others are done. Exit status: 0 done, 2 wrong
+input.
+"""
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from fpn_jax.command_line import WRONG_INPUT, parse, user_errors
+from fpn_jax.runtime import set_up
+
+
+@dataclass(frozen=True)
+class Arguments:
+    run: tyro.conf.Positional[Path]  # directory written by training
+    images: tyro.conf.Positional[tuple[Path, ...]]  # files
+    out: Path = Path("predictions")  # directory for the pictures
+    json: Path | None = None  # file for the boxes
+    score_threshold: float = 0.5  # in the pictures and in the file
+    checkpoint: str = "best"  # or "latest", or the number of a step
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Returns the exit status."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    set_up()
+    with user_errors("predict"):
+        chosen = parse(Arguments, arguments, command="predict", description=__doc__)
+        if not chosen.images:
+            raise ValueError("images: none given, expected one or more files")
+        if not 0 <= chosen.score_threshold <= 1:
+            raise ValueError(
+                f"score-threshold: {chosen.score_threshold} given, must be 0 … 1"
+            )
+        return predict(chosen)
+
+
+def predict(chosen: Arguments) -> int:
+    """Returns the exit status; does all images that can be read."""
+    from fpn_jax.data.image import decode_image
+    from fpn_jax.inference import Predictor, load_run
+    from fpn_jax.visualize import draw_boxes, save_image
+
+    predictor = Predictor(load_run(chosen.run, chosen.checkpoint))
+    status, results = 0, []
+    for path in chosen.images:
+        try:
+            image = decode_image(path.read_bytes(), str(path))
+        except (ValueError, OSError) as error:
+            print(f"fpn-jax predict: {error}", file=sys.stderr)
+            status = WRONG_INPUT
+            continue
+        found = predictor(image)
+        rows = found.scores >= chosen.score_threshold
+        boxes, scores = found.boxes[rows], found.scores[rows]
+        picture = chosen.out / f"{path.stem}.png"
+        save_image(picture, draw_boxes(image, boxes, scores=scores))
+        print(f"{path}: {len(boxes)} objects, {picture}")
+        results += _results(path, boxes, scores)
+    if chosen.json is not None:
+        chosen.json.write_text(json.dumps(results, indent=1) + "\n")
+        print(f"{len(results)} objects in {chosen.json}")
+    return status
+
+
+def _results(path: Path, boxes, scores) -> list[dict]:
+    """Returns COCO results, of one category: a proposal network knows no classes."""
+    return [
+        {
+            "image": str(path),
+            "bbox": [x1, y1, x2 - x1, y2 - y1],
+            "score": score,
+            "category_id": 1,
+            "category": "object",
+        }
+        for (x1, y1, x2, y2), score in zip(boxes.tolist(), scores.tolist(), strict=True)
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,62 @@
+"""Trains a detector: train [EXPERIMENT.py] [--workdir DIR] [--a.b VALUE …]
+
+An experiment is a Python file with `get_config() -> Config`; without one, proposals are
+trained on the embedded digits. Every setting of it can be overridden here. A --workdir
+that holds a checkpoint is continued; the default is a new directory under runs/.
+
+Exit status: 0 done, 2 wrong input, 3 a loss is not finite, 130 or 143 stopped by Ctrl-C
+or SIGTERM after a save.
+"""
+
+import dataclasses
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from fpn_jax.command_line import parse, user_errors
+from fpn_jax.runtime import set_up
+
+NOT_FINITE = 3  # exit status
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Returns the exit status."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    set_up()
+    with user_errors("train"):
+        from fpn_jax.training.config import Config
+        from fpn_jax.training.experiment import load_experiment, new_run_directory
+        from fpn_jax.training.loop import NonFiniteLoss, Stopped, train
+
+        experiment = None
+        if arguments and not arguments[0].startswith("-"):
+            experiment = arguments.pop(0)
+        defaults = load_experiment(experiment) if experiment else Config()
+
+        @dataclasses.dataclass(frozen=True)
+        class Arguments:
+            config: Annotated[Config, tyro.conf.arg(name="")] = defaults
+            workdir: Path | None = None  # of the run; by default a new one under runs/
+
+        chosen = parse(Arguments, arguments, command="train", description=__doc__)
+        run = chosen.workdir or new_run_directory(experiment)
+        try:
+            train(chosen.config, run)
+        except NonFiniteLoss as error:
+            print(f"fpn-jax train: {error}", file=sys.stderr)
+            return NOT_FINITE
+        except Stopped as stop:
+            words = [experiment] if experiment else []
+            if "--workdir" not in arguments:
+                words += ["--workdir", str(run)]
+            again = " ".join(["python -m fpn_jax.train", *words, *arguments])
+            print(f"{stop}; continue with: {again}", file=sys.stderr)
+            return 128 + stop.signal
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
