@@ -1,0 +1,309 @@
+"""What torchvision's own FPN and RPN reach in the default job: embedded digits, on CPU.
+
+    python -m experiments.torchvision_reference --json reference.json
+
+The same work as `python -m fpn_jax.train`: the batches of its loader, the network of
+`digits_proposal_network` made of torchvision's parts, its recipe, its evaluation. Only
+training is timed, in the memory format that is faster here. Times are torchvision's own
+only where its compiled operators load; the report says whether they did.
+
+Needs the extra `test`, and the root of the repository as working directory.
+"""
+
+import copy
+import dataclasses
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from fpn_jax.benchmarks.timing import num_cores
+from fpn_jax.command_line import parse, user_errors
+from fpn_jax.data.loader import Batch, evaluation_batches, training_batches
+from fpn_jax.data.sources import open_source
+from fpn_jax.data.transforms import HorizontalFlip
+from fpn_jax.evaluation.coco import (
+    coco_ground_truth,
+    coco_results,
+    evaluate_proposals,
+)
+from fpn_jax.training.config import Config, OptimizerConfig
+from fpn_jax.training.optimizer import learning_rate_schedule
+from tests.torch_reference import torch, torchvision
+
+detection = torchvision.models.detection
+
+_DEFAULT = Config()  # of `python -m fpn_jax.train`
+_DATA = _DEFAULT.data
+_MEMORY_FORMATS = {
+    "contiguous": torch.contiguous_format,
+    "channels_last": torch.channels_last,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments:
+    steps: int = _DEFAULT.train.steps
+    seconds: float = float("inf")  # training stops here if the steps are not done
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    learning_rate: float = _DEFAULT.optimizer.learning_rate
+    seed: int = 0
+    json: Path | None = None  # where to write the report
+
+
+class ProposalNetwork(torch.nn.Module):
+    """Half-width ResNet-18, FPN of 64 channels on C2 … C5 with P6, and RPN."""
+
+    def __init__(self):
+        super().__init__()
+        widths = [32, 64, 128, 256]
+        self.stem = torch.nn.Sequential(
+            torch.nn.Conv2d(3, 32, 7, stride=2, padding=3, bias=False),
+            torch.nn.BatchNorm2d(32),
+            torch.nn.ReLU(inplace=True),
+            torch.nn.MaxPool2d(3, stride=2, padding=1),
+        )
+        self.stages = torch.nn.ModuleList(
+            _stage(before, width, stride)
+            for before, width, stride in zip(
+                [32, *widths], widths, [1, 2, 2, 2], strict=False
+            )
+        )
+        for module in self.modules():  # as torchvision's ResNet does
+            if isinstance(module, torch.nn.Conv2d):
+                torch.nn.init.kaiming_normal_(
+                    module.weight, mode="fan_out", nonlinearity="relu"
+                )
+        self.fpn = torchvision.ops.FeaturePyramidNetwork(
+            widths,
+            64,
+            extra_blocks=torchvision.ops.feature_pyramid_network.LastLevelMaxPool(),
+        )
+        sizes = ((8,), (16,), (32,), (64,), (128,))
+        self.rpn = detection.rpn.RegionProposalNetwork(
+            detection.anchor_utils.AnchorGenerator(sizes, ((0.5, 1.0, 2.0),) * 5),
+            detection.rpn.RPNHead(64, 3),
+            fg_iou_thresh=0.7,
+            bg_iou_thresh=0.3,
+            batch_size_per_image=256,
+            positive_fraction=0.5,
+            pre_nms_top_n={"training": 1000, "testing": 1000},
+            post_nms_top_n={"training": 1000, "testing": 1000},
+            nms_thresh=0.7,
+        )
+
+    def forward(self, images: torch.Tensor):
+        """Anchors of each image, objectness and deltas of all anchors, level counts."""
+        x = self.stem(images)
+        features = {}
+        for level, stage in enumerate(self.stages, start=2):
+            features[str(level)] = x = stage(x)
+        pyramid = list(self.fpn(features).values())
+        objectness, deltas = self.rpn.head(pyramid)
+        sizes = [tuple(images.shape[2:])] * len(images)
+        anchors = self.rpn.anchor_generator(
+            detection.image_list.ImageList(images, sizes), pyramid
+        )
+        counts = [maps[0].numel() for maps in objectness]
+        logits, deltas = detection.rpn.concat_box_prediction_layers(objectness, deltas)
+        return anchors, logits, deltas, counts
+
+    def loss(self, images: torch.Tensor, boxes: list[torch.Tensor]) -> torch.Tensor:
+        """The RPN's loss, without the proposals that its own forward also makes."""
+        anchors, logits, deltas, _ = self(images)
+        labels, matched = self.rpn.assign_targets_to_anchors(
+            anchors, [{"boxes": rows} for rows in boxes]
+        )
+        wanted = self.rpn.box_coder.encode(matched, anchors)
+        return sum(self.rpn.compute_loss(logits, deltas, labels, wanted))
+
+    def detect(self, images: torch.Tensor, sizes: list[tuple[int, int]]):
+        """Boxes and scores of each image's proposals, by falling score."""
+        anchors, logits, deltas, counts = self(images)
+        boxes = self.rpn.box_coder.decode(deltas, anchors).view(len(images), -1, 4)
+        return self.rpn.filter_proposals(boxes, logits, sizes, counts)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Returns the exit status."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    with user_errors("torchvision_reference"):
+        chosen = parse(
+            Arguments, arguments, command="torchvision_reference", description=__doc__
+        )
+        report = run(chosen)
+        for name, value in report.items():
+            print(f"{name}: {value}")
+        if chosen.json is not None:
+            chosen.json.write_text(json.dumps(report, indent=2) + "\n")
+    return 0
+
+
+def run(arguments: Arguments) -> dict:
+    """Trains and evaluates; what it took and what it reached."""
+    torch.set_num_threads(num_cores())
+    torch.manual_seed(arguments.seed)
+    batches = training_batches(
+        open_source(_DATA.train, "train"),
+        batch_size=_DATA.batch_size,
+        canvas=_DATA.canvas,
+        max_boxes=_DATA.max_boxes,
+        transforms=[HorizontalFlip()],
+        seed=arguments.seed,
+    )
+    model = ProposalNetwork()
+    memory_format = min(
+        _MEMORY_FORMATS, key=lambda name: _trial_seconds(model, next(batches), name)
+    )
+    model.to(memory_format=_MEMORY_FORMATS[memory_format])
+    batches.set_state({"next_batch": 0})
+    steps, seconds = train(model, batches, arguments, memory_format)
+    batches.close()
+    start = time.perf_counter()
+    metrics = evaluate(model, memory_format)
+    return {
+        "torch": torch.__version__,
+        "torchvision": torchvision.__version__,
+        "compiled_operators": torchvision.extension._has_ops(),
+        "threads": torch.get_num_threads(),
+        "memory_format": memory_format,
+        "optimizer": arguments.optimizer,
+        "learning_rate": arguments.learning_rate,
+        "seed": arguments.seed,
+        "steps": steps,
+        "train_seconds": seconds,
+        "images_per_second": steps * _DATA.batch_size / seconds,
+        "evaluation_seconds": time.perf_counter() - start,
+        **metrics,
+    }
+
+
+def train(
+    model: ProposalNetwork, batches, arguments: Arguments, memory_format: str
+) -> tuple[int, float]:
+    """Steps done and seconds taken; every 50 steps a line of progress."""
+    config = dataclasses.replace(
+        _DEFAULT.optimizer,
+        name=arguments.optimizer,
+        learning_rate=arguments.learning_rate,
+    )
+    optimizer = make_optimizer(model, config)
+    schedule = learning_rate_schedule(config, arguments.steps)
+    rates = np.asarray(schedule(np.arange(arguments.steps))).tolist()
+    model.train()
+    start = time.perf_counter()
+    for step, rate in enumerate(rates, start=1):
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        loss = training_step(model, optimizer, next(batches), memory_format)
+        seconds = time.perf_counter() - start
+        if step % 50 == 0 or step == arguments.steps:
+            print(f"step {step}  loss {loss:.4f}  {seconds:.1f} s", flush=True)
+        if seconds > arguments.seconds:
+            break
+    return step, seconds
+
+
+def training_step(
+    model: ProposalNetwork,
+    optimizer: torch.optim.Optimizer,
+    batch: Batch,
+    memory_format: str,
+) -> float:
+    """The loss before the update."""
+    boxes = [
+        torch.from_numpy(rows[valid])
+        for rows, valid in zip(batch["boxes"], batch["valid"], strict=True)
+    ]
+    loss = model.loss(_pixels(batch["images"], memory_format), boxes)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return loss.item()
+
+
+def make_optimizer(
+    model: torch.nn.Module, config: OptimizerConfig
+) -> torch.optim.Optimizer:
+    """AdamW or SGD, with weight decay on kernels only."""
+    parameters = list(model.parameters())
+    groups = [
+        {
+            "params": [p for p in parameters if p.ndim > 1],
+            "weight_decay": config.weight_decay,
+        },
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    if config.name == "adamw":
+        return torch.optim.AdamW(groups, lr=config.learning_rate)
+    return torch.optim.SGD(groups, lr=config.learning_rate, momentum=config.momentum)
+
+
+@torch.inference_mode()
+def evaluate(model: ProposalNetwork, memory_format: str) -> dict[str, float]:
+    """Average recall and precision of the validation images' proposals."""
+    source = open_source(_DATA.validation, "validation")
+    results = []
+    model.eval()
+    for batch in evaluation_batches(
+        source,
+        batch_size=_DEFAULT.evaluation.batch_size,
+        canvas=_DATA.canvas,
+        max_boxes=_DATA.max_boxes,
+    ):
+        images = _pixels(batch["images"], memory_format)
+        sizes = [tuple(size) for size in batch["sizes"].tolist()]
+        for row, (boxes, scores) in enumerate(
+            zip(*model.detect(images, sizes), strict=True)
+        ):
+            if batch["example_valid"][row]:
+                boxes = boxes.numpy() / np.tile(batch["scales"][row], 2)
+                valid = np.ones((1, len(scores)), bool)
+                ids = batch["image_ids"][row, None]
+                results += coco_results(ids, boxes[None], scores.numpy()[None], valid)
+    ground_truth = coco_ground_truth(
+        (source[index] for index in range(len(source))), source.categories
+    )
+    return evaluate_proposals(ground_truth, results)
+
+
+def _stage(before: int, width: int, stride: int) -> torch.nn.Sequential:
+    """Two basic blocks of torchvision's ResNet; the first strides and widens."""
+    block = torchvision.models.resnet.BasicBlock
+    shortcut = None
+    if before != width:
+        shortcut = torch.nn.Sequential(
+            torch.nn.Conv2d(before, width, 1, stride, bias=False),
+            torch.nn.BatchNorm2d(width),
+        )
+    first = block(before, width, stride, shortcut)
+    return torch.nn.Sequential(first, block(width, width))
+
+
+def _pixels(images: np.ndarray, memory_format: str) -> torch.Tensor:
+    """Normalised images [B, 3, H, W] of uint8 [B, H, W, 3]."""
+    mean = torch.tensor(_DEFAULT.model.image_mean)
+    std = torch.tensor(_DEFAULT.model.image_std)
+    pixels = (torch.from_numpy(images) / 255 - mean) / std
+    pixels = pixels.permute(0, 3, 1, 2)
+    return pixels.contiguous(memory_format=_MEMORY_FORMATS[memory_format])
+
+
+def _trial_seconds(model: ProposalNetwork, batch: Batch, memory_format: str) -> float:
+    """The fastest of four training steps of a copy."""
+    trial = copy.deepcopy(model).to(memory_format=_MEMORY_FORMATS[memory_format])
+    optimizer = make_optimizer(trial, _DEFAULT.optimizer)
+    seconds = []
+    for _ in range(4):
+        start = time.perf_counter()
+        training_step(trial, optimizer, batch, memory_format)
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

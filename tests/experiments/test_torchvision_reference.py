@@ -1,0 +1,58 @@
+"""The reference run: the same network, recipe and anchors as the default job."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments.torchvision_reference import (
+    ProposalNetwork,
+    make_optimizer,
+    training_step,
+)
+from fpn_jax.training.config import Config, OptimizerConfig
+from tests.torch_reference import torch
+
+
+def test_both_networks_have_equal_parameters_and_anchors():
+    ours, theirs = Config().model, ProposalNetwork()
+    images, sizes = jnp.zeros((1, 320, 320, 3)), jnp.full((1, 2), 320)
+
+    variables = jax.eval_shape(ours.init, jax.random.key(0), images, sizes)
+    with torch.inference_mode():
+        anchors, _, _, counts = theirs(torch.zeros(1, 3, 320, 320))
+    outputs = jax.eval_shape(ours.apply, variables, images, sizes)
+    our_anchors = ours.head.anchors(outputs, (320, 320)).values()
+
+    sizes = sorted(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+    assert sizes == sorted(p.numel() for p in theirs.parameters())
+    assert counts == [len(level) for level in our_anchors]
+    np.testing.assert_array_equal(anchors[0], np.concatenate(list(our_anchors)))
+
+
+@pytest.mark.parametrize("name", ["adamw", "sgd"])
+def test_weight_decay_acts_on_kernels_only(name):
+    config = OptimizerConfig(name=name)
+
+    kernels, rest = make_optimizer(ProposalNetwork(), config).param_groups
+
+    assert (kernels["weight_decay"], rest["weight_decay"]) == (1e-4, 0)
+    assert all(p.ndim == 4 for p in kernels["params"])
+    assert all(p.ndim == 1 for p in rest["params"])
+
+
+def test_a_step_lowers_the_loss_of_its_batch_and_takes_empty_images():
+    torch.set_num_threads(1)  # two would wait for each other on a loaded machine
+    torch.manual_seed(0)
+    rng = np.random.default_rng(0)
+    batch = {
+        "images": rng.integers(0, 256, (2, 64, 64, 3), dtype=np.uint8),
+        "boxes": np.float32([[[8, 8, 40, 30]], [[0, 0, 0, 0]]]),
+        "valid": np.array([[True], [False]]),
+    }
+    model = ProposalNetwork()
+    optimizer = make_optimizer(model, Config().optimizer)
+
+    losses = [training_step(model, optimizer, batch, "channels_last") for _ in range(8)]
+
+    assert losses[-1] < losses[0] / 2
