@@ -6,18 +6,18 @@ canvas, not on half a stride. Pairs are (height, width), ratios are height / wid
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-StrideRule = Literal["canvas", "level"]
+from fpn_jax.choices import check_choice
+from fpn_jax.ops.boxes import Number
 
 
 def cell_anchors(
-    sizes: Sequence[float], ratios: Sequence[float], *, rounded: bool = True
+    sizes: Sequence[Number], ratios: Sequence[Number], *, rounded: bool = True
 ) -> Float[np.ndarray, "a 4"]:
     """Returns the anchors of one cell, centred on (0, 0): all sizes of the first ratio,
     then of the second.
@@ -47,10 +47,10 @@ def level_anchors(
 def pyramid_anchors(
     canvas: tuple[int, int],
     grids: Mapping[int, tuple[int, int]],
-    sizes: Mapping[int, tuple[float, ...]],
-    ratios: Sequence[float],
+    sizes: Mapping[int, tuple[Number, ...]],
+    ratios: Sequence[Number],
     *,
-    stride_rule: StrideRule,
+    stride_rule: str,
     rounded: bool = True,
 ) -> dict[int, Array]:
     """Returns the anchors [H_l * W_l * A_l, 4] of every level l.
@@ -62,8 +62,7 @@ def pyramid_anchors(
     Raises:
       ValueError: if grids and sizes name different levels, or for another rule.
     """
-    if stride_rule not in get_args(StrideRule):
-        raise ValueError(f"stride_rule is {stride_rule!r}, not 'canvas' or 'level'")
+    check_choice("stride_rule", stride_rule, ("canvas", "level"))
     if grids.keys() != sizes.keys():
         raise ValueError(
             f"sizes has the levels {sorted(sizes)}, grids has {sorted(grids)}"

@@ -8,7 +8,8 @@ from jaxtyping import Array, Float, Real
 # Sides grow at most as from a 16 px box to the 1000 px image (Fast R-CNN, the code).
 _MAX_LOG_SIDE = math.log(1000 / 16)
 
-Weights = tuple[float, float, float, float]
+Number = int | float
+Weights = tuple[Number, Number, Number, Number]
 """What the deltas (dx, dy, dw, dh) are multiplied by."""
 
 

@@ -3,7 +3,9 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Real
 
-Color = tuple[float, float, float]
+from fpn_jax.ops.boxes import Number
+
+Color = tuple[Number, Number, Number]
 """One number per channel, in the channel order of the images."""
 
 

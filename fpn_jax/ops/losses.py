@@ -6,7 +6,7 @@ from jaxtyping import Array, Float
 
 
 def smooth_l1(
-    predictions: Float[Array, "*n"], targets: Float[Array, "*n"], *, beta: float
+    predictions: Float[Array, "*n"], targets: Float[Array, "*n"], *, beta: int | float
 ) -> Float[Array, "*n"]:
     """Returns d**2 / (2 beta) where |d| < beta, else |d| - beta / 2, elementwise.
 
@@ -20,5 +20,7 @@ def smooth_l1(
         raise ValueError(f"beta is {beta}, and must not be negative")
     predictions, targets = (x.astype(jnp.float32) for x in (predictions, targets))
     if beta == 0:
-        return jnp.abs(predictions - targets)
+        difference = predictions - targets
+        # Not jnp.abs: its gradient at 0 is 1, which would move a perfect prediction.
+        return difference * jnp.sign(difference)
     return optax.huber_loss(predictions, targets, delta=beta) / beta

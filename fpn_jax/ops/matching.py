@@ -3,7 +3,7 @@
 import flax.struct
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float
 
 from fpn_jax.ops.boxes import pairwise_iou
 
@@ -12,9 +12,9 @@ from fpn_jax.ops.boxes import pairwise_iou
 class Assignment:
     """A row of the ground truth for each anchor; neither flag set means ignored."""
 
-    index: Int[Array, " n"]  # int32, the best row; meaningful where positive
-    positive: Bool[Array, " n"]
-    negative: Bool[Array, " n"]
+    index: jax.Array  # [*b, n] int32, the best row; meaningful where positive
+    positive: jax.Array  # [*b, n] bool
+    negative: jax.Array  # [*b, n] bool
 
 
 def match_by_iou(
@@ -51,26 +51,34 @@ def match_by_iou(
             "in the order 0 <= negative_iou <= positive_iou <= 1"
         )
 
-    # One row of the IoU matrix at a time: whole, it takes 107 MB for one image with
-    # 268k anchors and 100 boxes.
-    def add_box(best, row):
+    def add_block(best, block):
         best_iou, best_index, is_a_best = best
-        box, index, is_valid = row
-        iou = pairwise_iou(anchors, box[None])[:, 0]
-        iou = jnp.where(is_valid, iou, -1)
-        top = iou.max()
-        better = iou > best_iou
+        boxes, valid, first = block
+        iou = jnp.where(valid[:, None], pairwise_iou(boxes, anchors), -1)
+        better = iou.max(axis=0) > best_iou
+        top = iou.max(axis=1, keepdims=True)
         return (
-            jnp.where(better, iou, best_iou),
-            jnp.where(better, index, best_index),
-            is_a_best | ((iou == top) & (top > 0)),
+            jnp.where(better, iou.max(axis=0), best_iou),
+            jnp.where(better, first + iou.argmax(axis=0), best_index),
+            is_a_best | ((iou == top) & (top > 0)).any(axis=0),
         ), None
 
-    n, g = len(anchors), len(boxes)
+    n = len(anchors)
     start = jnp.full(n, -1.0), jnp.zeros(n, jnp.int32), jnp.zeros(n, bool)
-    rows = boxes, jnp.arange(g, dtype=jnp.int32), valid
-    (iou, index, is_a_best), _ = jax.lax.scan(add_box, start, rows)
+    (iou, index, is_a_best), _ = jax.lax.scan(add_block, start, _blocks(boxes, valid))
     positive = iou >= positive_iou
     if low_quality:
         positive |= is_a_best
     return Assignment(index, positive, ~positive & (iou < negative_iou))
+
+
+def _blocks(boxes: Float[Array, "g 4"], valid: Bool[Array, " g"]):
+    """Returns the boxes and their flags 8 at a time, and the first row of each 8.
+
+    The whole IoU matrix takes 107 MB for one image with 268k anchors and 100 boxes, and
+    single rows are three times slower than eight on a CPU.
+    """
+    padding = (0, -len(boxes) % 8)
+    boxes = jnp.pad(boxes, (padding, (0, 0))).reshape(-1, 8, 4)
+    valid = jnp.pad(valid, padding).reshape(-1, 8)
+    return boxes, valid, 8 * jnp.arange(len(boxes), dtype=jnp.int32)

@@ -53,14 +53,6 @@ def nms(
     return jax.lax.while_loop(changed, repeat, start)[0]
 
 
-def nms_sorted(
-    boxes: Float[Array, "n 4"], valid: Bool[Array, " n"], *, iou_threshold: float
-) -> Bool[Array, " n"]:
-    """Returns the same as `nms` for boxes that come by falling score."""
-    falling = -jnp.arange(len(boxes), dtype=jnp.float32)
-    return nms(boxes, falling, valid, iou_threshold=iou_threshold)
-
-
 def _by_32(rows):
     """Returns [n, …] as [ceil(n / 32), 32, …], filled up with zeros: empty boxes."""
     padding = [(0, -len(rows) % 32)] + [(0, 0)] * (rows.ndim - 1)

@@ -3,16 +3,16 @@
 import flax.struct
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, PRNGKeyArray
 
 
 @flax.struct.dataclass
 class Sample:
     """Rows drawn from n candidates: positives first, then negatives, then padding."""
 
-    index: Int[Array, " num"]  # int32, 0 … n-1, no row twice; 0 in padding
-    positive: Bool[Array, " num"]
-    valid: Bool[Array, " num"]  # False in padding
+    index: jax.Array  # [*b, num] int32, 0 … n-1, no row twice; 0 in padding
+    positive: jax.Array  # [*b, num] bool
+    valid: jax.Array  # [*b, num] bool, False in padding
 
 
 def balanced_sample(

@@ -1,0 +1,46 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from fpn_jax.ops.losses import smooth_l1
+from tests.torch_reference import torch
+
+
+def test_smooth_l1_by_hand():
+    # Quadratic inside beta = 2: 1 / (2 * 2); linear outside: 3 - 2 / 2.
+    loss = smooth_l1(jnp.array([0.0, 1, -1, 3, -3]), jnp.zeros(5), beta=2)
+    np.testing.assert_allclose(loss, [0, 0.25, 0.25, 2, 2])
+
+
+def test_smooth_l1_with_beta_zero_is_the_l1_loss():
+    loss = smooth_l1(jnp.array([[0.5, -2.0]]), jnp.array([[0.0, 1.0]]), beta=0)
+    np.testing.assert_array_equal(loss, [[0.5, 3.0]])
+
+
+@pytest.mark.parametrize("beta", [0.0, 1 / 9, 1.0])
+def test_smooth_l1_and_its_gradient_equal_torchs(beta):
+    rng = np.random.default_rng(0)
+    predictions, targets = rng.normal(size=(2, 200)).astype(np.float32)
+    predictions[0] = targets[0]  # the gradient of L1 at 0 is 0
+    tensor = torch.tensor(predictions, requires_grad=True)
+    theirs = torch.nn.functional.smooth_l1_loss(
+        tensor, torch.tensor(targets), beta=beta, reduction="none"
+    )
+    theirs.sum().backward()
+    arrays = jnp.array(predictions), jnp.array(targets)
+    ours = smooth_l1(*arrays, beta=beta)
+    np.testing.assert_allclose(ours, theirs.detach().numpy(), rtol=1e-6, atol=1e-7)
+    gradient = jax.grad(lambda p, t: smooth_l1(p, t, beta=beta).sum())(*arrays)
+    np.testing.assert_allclose(gradient, tensor.grad.numpy(), rtol=1e-6, atol=1e-7)
+
+
+def test_smooth_l1_is_float32_for_bfloat16_predictions():
+    loss = smooth_l1(jnp.ones(3, jnp.bfloat16), jnp.full(3, 1 / 3), beta=1.0)
+    assert loss.dtype == jnp.float32
+    np.testing.assert_allclose(loss, 2 / 9, rtol=1e-6)
+
+
+def test_negative_beta_is_refused():
+    with pytest.raises(ValueError, match="beta is -1"):
+        smooth_l1(jnp.zeros(1), jnp.zeros(1), beta=-1)
