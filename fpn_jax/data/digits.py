@@ -8,6 +8,7 @@ Train and validation share no scan and no region of a photograph.
 
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -95,10 +96,8 @@ def write_digits(directory: Path, splits: dict[str, int]) -> None:
     )
     writer.initialize_splits(list(splits))
     for split, size in splits.items():
-        material = load_material(split)
-        for number in range(size):
-            scene = draw_scene(material, split, number)
-            writer.add_examples({split: [_record(scene, split, number)]})
+        # One call: the writer rewrites its metadata at the end of each.
+        writer.add_examples({split: _records(split, size)})
     writer.close_all()
 
 
@@ -228,6 +227,12 @@ def _paint(
     alpha = alpha[..., None] * np.float32(rng.uniform(0.85, 1.0))
     region = image[top:bottom, left:right]
     region += alpha * (colour.astype(np.float32) - region)
+
+
+def _records(split: str, size: int) -> Iterator[dict]:
+    material = load_material(split)
+    for number in range(size):
+        yield _record(draw_scene(material, split, number), split, number)
 
 
 def _record(scene: Scene, split: str, number: int) -> dict:
