@@ -15,7 +15,7 @@ CONTENT = {
         {"id": 30, "file_name": "a.png", "height": 40, "width": 60},
         {"id": 10, "file_name": "empty.png", "height": 20, "width": 20},
     ],
-    "categories": [{"id": 90, "name": "toothbrush"}, {"id": 1, "name": "person"}],
+    "categories": [{"id": 90, "name": "brush"}, {"id": 1, "name": "person"}],
     "annotations": [
         {
             **{"id": 5, "image_id": 30, "category_id": 90, "bbox": [10, 5, 20, 30]},
@@ -58,7 +58,7 @@ def test_a_file_is_read_by_hand(folder):
 
 
 def test_labels_follow_the_order_of_category_ids(folder):
-    assert CocoSource(folder).categories == ((1, "person"), (90, "toothbrush"))
+    assert CocoSource(folder).categories == ((1, "person"), (90, "brush"))
 
 
 def test_an_image_without_objects_is_kept(folder):
@@ -85,6 +85,7 @@ def test_boxes_that_reach_out_are_cut_with_one_warning(tmp_path, caplog):
         ({"bbox": [0, 0, "4", 4]}, "four finite numbers"),
         ({"bbox": None}, "four finite numbers"),
         ({"bbox": [61, 0, 5, 5]}, "annotation 5 .a.png.: bbox .* outside of 60 x 40"),
+        ({"bbox": [-9, 0, 5, 5]}, "outside of 60 x 40"),
         ({"category_id": 2}, "annotation 5 .a.png.: category_id 2 is not in categor"),
         ({"image_id": 31}, "annotation 5: image_id 31 is not in images"),
         ({"id": 4}, "id 4 repeated in annotations"),

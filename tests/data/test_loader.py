@@ -112,6 +112,11 @@ def test_an_example_is_transformed_anew_in_every_epoch():
     assert len(sizes) > 4
 
 
+def test_the_examples_of_a_batch_are_transformed_independently():
+    (batch,) = _take(_training(batch_size=NUM, transforms=JITTER), 1)
+    assert len({tuple(size) for size in batch["sizes"]}) > 4
+
+
 def test_workers_change_nothing():
     batches = _training(transforms=JITTER, workers=2)
     _assert_same(_take(batches, 6), _take(_training(transforms=JITTER), 6))
@@ -147,12 +152,20 @@ def test_processes_share_every_epoch_without_overlap(count):
 
 
 def test_global_batches_do_not_depend_on_the_number_of_processes():
-    shards = [
-        _ids(_take(_training(batch_size=2, process_index=i, process_count=2), 3))
+    shares = [
+        _take(
+            _training(
+                batch_size=2, transforms=JITTER, process_index=i, process_count=2
+            ),
+            3,
+        )
         for i in range(2)
     ]
-    joined = np.hstack([np.reshape(shard, (3, 2)) for shard in shards])
-    assert joined.ravel().tolist() == _ids(_take(_training(), 3))
+    joined = [
+        {key: np.concatenate([left[key], right[key]]) for key in left}
+        for left, right in zip(*shares, strict=True)
+    ]
+    _assert_same(joined, _take(_training(transforms=JITTER), 3))
 
 
 def test_evaluation_goes_once_through_the_source_in_order():
