@@ -1,0 +1,172 @@
+"""The house rules that a reader of the package relies on, read from the source."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import fpn_jax
+
+PACKAGE = Path(fpn_jax.__path__[0])
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+# A file imports from its own room and from rooms in rows above it.
+ROWS = [
+    {"types", "choices", "runtime"},
+    {"ops"},
+    {"layers"},
+    {"backbones"},
+    {"necks"},
+    {"heads"},
+    {"detectors"},
+    {"weights"},
+    {"data"},
+    {"evaluation"},
+    {"visualize"},
+    {"training"},
+    {"inference"},
+    {"command_line", "benchmarks"},
+    # The commands.
+    {"train", "evaluate", "predict", "convert", "doctor", "export", "benchmark"},
+    {"__main__"},
+]
+ROW_OF_ROOM = {room: row for row, rooms in enumerate(ROWS) for room in rooms}
+MODEL_ROOMS = set().union(*ROWS[: ROW_OF_ROOM["weights"] + 1])
+CORE = {"jax", "flax", "optax", "chex", "numpy", "jaxtyping"}
+
+
+def room_of(file):
+    return file.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def each(files):
+    names = [str(file.relative_to(PACKAGE)) for file in files]
+    return pytest.mark.parametrize("file", files, ids=names)
+
+
+INIT_FILES = [file for file in FILES if file.name == "__init__.py"]
+OTHER_FILES = [file for file in FILES if file.name != "__init__.py"]
+MODEL_FILES = [file for file in FILES if room_of(file) in MODEL_ROOMS]
+DATA_FILES = [file for file in OTHER_FILES if room_of(file) == "data"]
+
+
+def imports(nodes):
+    """Returns the dotted names of the modules that these nodes import."""
+    names = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"line {node.lineno}: relative import"
+            if node.module == "fpn_jax":
+                names |= {f"fpn_jax.{alias.name}" for alias in node.names}
+            else:
+                names.add(node.module)
+    return names
+
+
+def all_imports(file):
+    return imports(ast.walk(ast.parse(file.read_text())))
+
+
+def imports_outside_functions(file):
+    def outside(node):
+        for child in ast.iter_child_nodes(node):
+            if not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+                yield child
+                yield from outside(child)
+
+    return imports(outside(ast.parse(file.read_text())))
+
+
+def top_names(modules):
+    return {module.partition(".")[0] for module in modules}
+
+
+def rooms_imported(file):
+    own = [name.split(".") for name in all_imports(file)]
+    return {parts[1] for parts in own if parts[0] == "fpn_jax" and len(parts) > 1}
+
+
+def test_every_room_has_its_row():
+    rooms = {room_of(file) for file in FILES} - {"__init__"}
+    assert rooms <= ROW_OF_ROOM.keys()
+
+
+@each(OTHER_FILES)
+def test_imports_point_upwards(file):
+    room = room_of(file)
+    others = rooms_imported(file) - {room}
+    wrong = {other for other in others if ROW_OF_ROOM[other] >= ROW_OF_ROOM[room]}
+    assert not wrong
+
+
+@each(INIT_FILES)
+def test_init_files_only_pass_names_on(file):
+    for node in ast.parse(file.read_text()).body:
+        is_docstring = isinstance(node, ast.Expr) and isinstance(
+            node.value, ast.Constant
+        )
+        is_list = isinstance(node, ast.Assign) and node.targets[0].id == "__all__"
+        assert is_docstring or is_list or isinstance(node, ast.ImportFrom)
+
+
+@each(FILES)
+def test_torch_is_imported_only_inside_functions_that_need_it(file):
+    torch = {"torch", "torchvision"}
+    assert not torch & top_names(imports_outside_functions(file))
+    if room_of(file) not in ("weights", "benchmarks"):
+        assert not torch & top_names(all_imports(file))
+
+
+@each(MODEL_FILES)
+def test_models_need_the_core_dependencies_only(file):
+    foreign = top_names(imports_outside_functions(file)) - {"fpn_jax"}
+    assert foreign - set(sys.stdlib_module_names) <= CORE
+
+
+@each(DATA_FILES)
+def test_data_files_do_not_import_jax(file):
+    assert not top_names(all_imports(file)) & (CORE - {"numpy", "jaxtyping"})
+
+
+def test_data_is_importable_without_jax():
+    # Loader workers import it: one that touches a TPU hangs the job.
+    modules = ["fpn_jax.data." + file.stem for file in DATA_FILES]
+    without_jax = "import sys; sys.modules['jax'] = None; import " + ", ".join(modules)
+    run = subprocess.run(
+        [sys.executable, "-c", without_jax], capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stderr
+
+
+@each(FILES)
+def test_files_hold_one_idea(file):
+    assert len(file.read_text().splitlines()) <= 350
+    vague = {
+        "utils",
+        "util",
+        "common",
+        "misc",
+        "helpers",
+        "base",
+        "registry",
+        "builder",
+    }
+    assert file.stem not in vague
+
+
+def test_no_class_inherits_from_a_class_of_ours():
+    classes = [
+        node
+        for file in FILES
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.ClassDef)
+    ]
+    ours = {node.name for node in classes}
+    bases = {
+        base.id for node in classes for base in node.bases if isinstance(base, ast.Name)
+    }
+    assert not bases & ours
