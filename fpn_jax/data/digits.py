@@ -6,6 +6,7 @@ photographs. A digit is 8 to 160 px tall, log-uniform, so that objects below 32Â
 Train and validation share no scan and no region of a photograph.
 """
 
+import logging
 import os
 import tempfile
 from collections.abc import Iterator
@@ -16,6 +17,8 @@ import cv2
 import numpy as np
 import tensorflow_datasets as tfds
 from sklearn.datasets import load_digits, load_sample_images
+
+_log = logging.getLogger(__name__)
 
 SCENE_SIZE = 320
 SPLITS = {"train": 4000, "validation": 200}
@@ -63,6 +66,7 @@ def prepare_digits(directory: str | Path | None = None) -> Path:
     place = Path(directory or cache / "fpn_jax").expanduser() / "digits" / _VERSION
     if place.exists():
         return place
+    _log.info("Preparing the digits in %s, once; half a minute", place)
     place.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".", dir=place.parent) as workshop:
         write_digits(Path(workshop) / _VERSION, SPLITS)
