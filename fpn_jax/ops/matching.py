@@ -1,6 +1,7 @@
 """Which ground truth each anchor (or proposal) of one image is trained towards."""
 
-import flax.struct
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
@@ -8,8 +9,7 @@ from jaxtyping import Array, Bool, Float
 from fpn_jax.ops.boxes import pairwise_iou
 
 
-@flax.struct.dataclass
-class Assignment:
+class Assignment(NamedTuple):
     """A row of the ground truth for each anchor; neither flag set means ignored."""
 
     index: jax.Array  # [*b, n] int32, the best row; meaningful where positive

@@ -1,13 +1,13 @@
 """A fixed number of anchors or proposals for the loss, drawn from very many."""
 
-import flax.struct
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, PRNGKeyArray
 
 
-@flax.struct.dataclass
-class Sample:
+class Sample(NamedTuple):
     """Rows drawn from n candidates: positives first, then negatives, then padding."""
 
     index: jax.Array  # [*b, num] int32, 0 … n-1, no row twice; 0 in padding
