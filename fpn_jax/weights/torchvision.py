@@ -41,7 +41,7 @@ def load_proposal_network(
     `detector` is any module of `backbone`, `neck` (FPN) and `head` (RPN), called with
     images and sizes.
     """
-    images, sizes = jnp.zeros((1, 64, 64, 3)), jnp.full((1, 2), 64.0)
+    images, sizes = jnp.zeros((1, 64, 64, 3)), jnp.full((1, 2), 64)
     variables = jax.eval_shape(detector.init, jax.random.key(0), images, sizes)
     return convert(state_dict, proposal_network_rules(detector), variables)
 
@@ -51,7 +51,7 @@ def proposal_network_rules(detector: nn.Module) -> list[Rule]:
     levels = sorted(detector.backbone.levels)
     return [
         *_nested(backbone_rules(detector.backbone), "backbone.body", "backbone"),
-        *_nested(_fpn_rules(levels), "backbone.fpn", "neck"),
+        *_nested(fpn_rules(levels), "backbone.fpn", "neck"),
         *_nested(_RPN_RULES, "rpn.head", "head"),
         Rule("roi_heads.*", None),
     ]
@@ -100,7 +100,8 @@ def _vgg_rules(vgg: VGG) -> list[Rule]:
     return [*rules, Rule("classifier.*", None)]
 
 
-def _fpn_rules(levels: list[int]) -> list[Rule]:
+def fpn_rules(levels: list[int]) -> list[Rule]:
+    """Returns the table of a `FeaturePyramidNetwork` on these levels of a backbone."""
     rules = []
     for i, level in enumerate(levels):
         for theirs, ours in (("inner", "lateral"), ("layer", "output")):
