@@ -16,6 +16,8 @@ Weights = tuple[Number, Number, Number, Number]
 def area(boxes: Real[Array, "*b n 4"]) -> Float[Array, "*b n"]:
     """Returns areas in square pixels, 0 for a box of no width or height."""
     x1, y1, x2, y2 = _corners(boxes)
+    # The maximum also keeps compilers from contracting the product and a later sum to
+    # one fused multiply-add, whose last bit differs: see pairwise_iou.
     return jnp.maximum((x2 - x1) * (y2 - y1), 0)
 
 
