@@ -109,8 +109,11 @@ def test_init_files_only_pass_names_on(file):
         is_docstring = isinstance(node, ast.Expr) and isinstance(
             node.value, ast.Constant
         )
-        is_list = isinstance(node, ast.Assign) and node.targets[0].id == "__all__"
-        assert is_docstring or is_list or isinstance(node, ast.ImportFrom)
+        is_name = isinstance(node, ast.Assign) and node.targets[0].id in (
+            "__all__",
+            "__version__",
+        )
+        assert is_docstring or is_name or isinstance(node, ast.ImportFrom)
 
 
 @each(FILES)
