@@ -115,6 +115,7 @@ def benchmark(arguments: Arguments) -> tuple[dict, list[Result]]:
     results = []
     peak = None
     for name in arguments.rows or ROWS:
+        print(f"measuring {name}", file=sys.stderr)
         rows = _measure(name, ROWS[name](arguments.peer is not None), peak)
         if name == _PEAK:
             peak = max(row.gflops for row in rows)

@@ -42,7 +42,9 @@ def test_a_report_holds_environment_and_results(tmp_path, capsys):
     assert ours["gflops"] == pytest.approx(1 / ours["median"])
     assert ours["peak_share"] == pytest.approx(ours["gflops"] / peak["gflops"])
     assert theirs["ratio"] == pytest.approx(theirs["median"] / ours["median"])
-    assert "torchvision" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert "torchvision" in said.out
+    assert said.err.splitlines() == ["measuring matmul.peak", "measuring net"]
 
 
 def test_without_a_peer_ours_runs_alone(tmp_path):
