@@ -210,7 +210,9 @@ def test_the_stride_in_the_1x1_moves_from_conv2_to_conv1():
 def test_recomputing_blocks_changes_no_gradient():
     plain = ResNet(18, norm="batch", levels=(2, 3))
     variables = load_backbone(numpy_state(torch_resnet(18)), plain)
-    ours, _, _ = training_gradients(plain.clone(remat=True), variables, images(2))
+    recomputing = plain.clone(remat=True)
+    assert "remat" in str(jax.make_jaxpr(recomputing.apply)(variables, images(2)))
+    ours, _, _ = training_gradients(recomputing, variables, images(2))
     theirs, _, _ = training_gradients(plain, variables, images(2))
     # What is computed again may be fused, hence summed, in another order.
     assert_gradients_close(ours, theirs, 1e-3)

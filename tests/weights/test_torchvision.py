@@ -147,7 +147,7 @@ def test_another_depth_is_told_apart_in_one_error():
 def test_weights_without_batch_norm_do_not_fit_a_norm():
     with torch.device("meta"):
         model = torchvision.models.vgg11(num_classes=2, init_weights=False)
-    state_dict = {name: np.empty(p.shape) for name, p in model.state_dict().items()}
+    state_dict = {name: np.zeros(p.shape) for name, p in model.state_dict().items()}
     with pytest.raises(ValueError, match="state_dict does not fit the model"):
         load_backbone(state_dict, VGG(11, norm="batch"))
 
