@@ -92,6 +92,14 @@ def fit_scale(shape: tuple[int, ...], canvas: tuple[int, int]) -> float:
     return min(canvas[0] / shape[0], canvas[1] / shape[1])
 
 
+def resize(image: np.ndarray, scale: float) -> np.ndarray:
+    """The image scaled; both sides are rounded down, to 1 pixel at least."""
+    height, width = (max(1, int(side * scale)) for side in image.shape[:2])
+    if (height, width) == image.shape[:2]:
+        return image
+    return cv2.resize(image, (width, height))
+
+
 def to_canvas(
     example: Example, canvas: tuple[int, int], max_boxes: int
 ) -> dict[str, np.ndarray]:
@@ -136,16 +144,15 @@ def _largest(example: Example, max_boxes: int) -> Example:
 
 
 def _scale(example: Example, scale: float) -> Example:
-    """The example resized; both sides are rounded down, so the true ratios differ."""
-    height, width = example.image.shape[:2]
-    new_height = max(1, int(height * scale))
-    new_width = max(1, int(width * scale))
+    """The example resized; the true ratios of its sides may differ from `scale`."""
+    image = resize(example.image, scale)
+    (height, width), (new_height, new_width) = example.image.shape[:2], image.shape[:2]
     if (new_height, new_width) == (height, width):
         return example
     x, y = np.float32(new_width / width), np.float32(new_height / height)
     return dataclasses.replace(
         example,
-        image=cv2.resize(example.image, (new_width, new_height)),
+        image=image,
         boxes=example.boxes * np.array([x, y, x, y]),
         areas=example.areas * (x * y),
     )

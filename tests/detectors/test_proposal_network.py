@@ -1,0 +1,306 @@
+"""The proposal network against torchvision's Faster R-CNN up to its RPN.
+
+Same weights (loaded by name), same images of unequal sizes on one canvas, float32.
+Outputs may differ by 1e-4 of their maximum: fifty convolutions whose sums are taken in
+another order. Gradients go through twice as many, and SGD adds up the differences of
+its steps: 1e-3.
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from fpn_jax.backbones.resnet import ResNet
+from fpn_jax.detectors.proposal_network import ProposalNetwork
+from fpn_jax.heads.rpn import RPNHead
+from fpn_jax.necks.fpn import FPN
+from fpn_jax.ops.images import normalize
+from fpn_jax.training.config import OptimizerConfig
+from fpn_jax.training.optimizer import make_optimizer
+from fpn_jax.training.state import TrainState
+from fpn_jax.training.step import train_step
+from fpn_jax.types import Targets
+from fpn_jax.weights.torchvision import load_proposal_network
+from tests.torch_models import numpy_state, randomize_norms, to_nhwc, to_torch
+from tests.torch_reference import torch, torchvision
+
+ALL = 1_000_000  # samples: more than there are anchors
+# Both sides divisible by 32; (256, 384) by 64, (224, 352) not: there the stride of the
+# anchors on P6 is not 64 in torchvision.
+CANVASES = ((256, 384), (224, 352), (160, 160))
+
+
+def torch_model(depth: int, *, decided: bool):
+    """Returns torchvision's Faster R-CNN with frozen norms.
+
+    A decided one has scores far apart and boxes that move, as after training.
+    """
+    torch.manual_seed(depth)
+    detection = torchvision.models.detection
+    backbone = detection.backbone_utils.resnet_fpn_backbone(
+        backbone_name=f"resnet{depth}",
+        weights=None,
+        norm_layer=partial(torchvision.ops.FrozenBatchNorm2d, eps=0.0),
+        trainable_layers=5,
+    )
+    model = randomize_norms(detection.FasterRCNN(backbone, 91))
+    if decided:
+        with torch.no_grad():
+            model.rpn.head.cls_logits.weight *= 30
+            model.rpn.head.bbox_pred.weight *= 10
+    return model
+
+
+def our_model(depth: int, **head) -> ProposalNetwork:
+    return ProposalNetwork(
+        ResNet(depth, norm_epsilon=0.0), FPN(), RPNHead(num_samples=ALL, **head)
+    )
+
+
+def batch_of(canvas: tuple[int, int], seed: int = 0) -> dict[str, np.ndarray]:
+    """Returns two images, the second one smaller than the canvas, with objects."""
+    random = np.random.default_rng(seed)
+    height, width = canvas
+    sizes = np.array([[height, width], [height - 41, width - 67]], np.int32)
+    images = random.integers(0, 256, (2, *canvas, 3), np.uint8)
+    corners = random.uniform(0, 90, (2, 5, 2))
+    sides = np.exp(random.uniform(np.log(8), np.log(100), (2, 5, 2)))
+    boxes = np.concatenate([corners, corners + sides], axis=-1).astype(np.float32)
+    valid = np.array([[True] * 4 + [False], [True] * 2 + [False] * 3])
+    return {
+        "images": images,
+        "sizes": sizes,
+        "boxes": boxes,
+        "labels": np.zeros((2, 5), np.int32),
+        "valid": valid,
+        "crowd": np.zeros((2, 5), bool),
+    }
+
+
+def torch_rpn(model, batch):
+    """Returns features, then what torchvision's RPN gives: proposals and losses."""
+    pixels = normalize(
+        *on_device(batch["images"], batch["sizes"]),
+        mean=(0.485, 0.456, 0.406),
+        std=(0.229, 0.224, 0.225),
+    )
+    tensor = to_torch(np.asarray(pixels))
+    sizes = [tuple(size) for size in batch["sizes"].tolist()]
+    images = torchvision.models.detection.image_list.ImageList(tensor, sizes)
+    features = model.backbone(tensor)
+    targets = [
+        {"boxes": torch.from_numpy(boxes[valid])}
+        for boxes, valid in zip(batch["boxes"], batch["valid"], strict=True)
+    ]
+    proposals, losses = model.rpn(images, features, targets)
+    return features, proposals, losses
+
+
+def targets_of(batch) -> Targets:
+    return Targets(batch["boxes"], batch["labels"], batch["valid"], batch["crowd"])
+
+
+@pytest.fixture(scope="module")
+def resnet50():
+    theirs, ours = torch_model(50, decided=True), our_model(50)
+    return theirs, ours, load_proposal_network(numpy_state(theirs), ours)
+
+
+@pytest.mark.parametrize("canvas", CANVASES)
+def test_logits_and_deltas_equal_torchvision(resnet50, canvas):
+    theirs, ours, variables = resnet50
+    batch = batch_of(canvas)
+    with torch.no_grad():
+        features, _, _ = torch_rpn(theirs, batch)
+        logits, deltas = theirs.rpn.head(list(features.values()))
+    outputs = jax.jit(ours.apply)(variables, batch["images"], batch["sizes"])
+    for number, level in enumerate(sorted(outputs.objectness)):
+        close(outputs.objectness[level], to_nhwc(logits[number]), 1e-4)
+        close(outputs.deltas[level], to_nhwc(deltas[number]), 1e-4)
+
+
+@pytest.mark.parametrize("canvas", CANVASES)
+def test_proposals_equal_torchvision_in_order_and_place(resnet50, canvas):
+    theirs, ours, variables = resnet50
+    batch = batch_of(canvas)
+    with torch.no_grad():
+        _, proposals, _ = torch_rpn(theirs, batch)
+    found = jax.jit(partial(ours.apply, method="detect"))(
+        variables, batch["images"], batch["sizes"]
+    )
+    for image, wanted in enumerate(proposals):
+        num = found.valid[image].sum()
+        assert num == len(wanted)
+        boxes, scores = found.boxes[image][:num], found.scores[image][:num]
+        ties, in_ties = tied(scores)
+        assert in_ties <= 0.05 * num
+        np.testing.assert_allclose(
+            sorted_in_ties(boxes, ties),
+            sorted_in_ties(wanted.numpy(), ties),
+            atol=1e-2,
+            rtol=0,
+        )
+
+
+def tied(scores) -> tuple[np.ndarray, int]:
+    """Returns a number for each run of equal scores, and how many rows share one.
+
+    Scores closer than 1e-6 are equal: the two convolutions differ by as much, and so
+    may the order.
+    """
+    ties = np.cumsum(np.diff(np.asarray(scores), prepend=1) < -1e-6)
+    _, counts = np.unique(ties, return_counts=True)
+    return ties, counts[counts > 1].sum()
+
+
+def sorted_in_ties(boxes, ties) -> np.ndarray:
+    boxes = np.asarray(boxes)
+    return boxes[np.lexsort((boxes[:, 0], ties))]
+
+
+def test_losses_and_every_gradient_equal_torchvision(resnet50):
+    theirs, ours, variables = resnet50
+    batch = batch_of((224, 352))
+    terms, gradients = our_loss_and_gradients(ours, variables, batch)
+
+    set_to_take_all(theirs)
+    theirs.rpn.train()
+    theirs.zero_grad()
+    _, _, losses = torch_rpn(theirs, batch)
+    sum(losses.values()).backward()
+    theirs.eval()
+
+    for name, loss in zip(("rpn_objectness", "rpn_box"), losses.values(), strict=True):
+        np.testing.assert_allclose(terms[name], loss.item(), rtol=1e-3)
+    wanted = gradient_tree(theirs, ours)
+    assert jax.tree.structure(gradients) == jax.tree.structure(wanted)
+    jax.tree.map(partial(close, relative=1e-3), gradients, wanted)
+
+
+def test_ten_steps_of_sgd_have_the_losses_of_torch():
+    theirs, ours = torch_model(18, decided=False), our_model(18)
+    variables = load_proposal_network(numpy_state(theirs), ours)
+    batches = [batch_of((160, 160), seed) for seed in range(3)]
+
+    recipe = OptimizerConfig(
+        name="sgd",
+        learning_rate=0.01,
+        momentum=0.9,
+        weight_decay=1e-4,
+        decay_norms_and_biases=True,
+        schedule="constant",
+        warmup_steps=0,
+    )
+    optimizer = make_optimizer(recipe, 10)
+    state = TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=variables["params"],
+        batch_stats=variables["batch_stats"],
+        opt_state=optimizer.init(variables["params"]),
+        key=jax.random.key(0),
+        ema=None,
+    )
+    step = jax.jit(partial(train_step, model=ours, optimizer=optimizer))
+
+    set_to_take_all(theirs)
+    theirs.rpn.train()
+    sgd = torch.optim.SGD(
+        [*theirs.backbone.parameters(), *theirs.rpn.parameters()],
+        lr=0.01,
+        momentum=0.9,
+        weight_decay=1e-4,
+    )
+    ours_losses, theirs_losses = [], []
+    for number in range(10):
+        batch = batches[number % len(batches)]
+        state, metrics = step(state, batch)
+        ours_losses.append(float(metrics["loss"]))
+        sgd.zero_grad()
+        loss = sum(torch_rpn(theirs, batch)[2].values())
+        loss.backward()
+        sgd.step()
+        theirs_losses.append(loss.item())
+    assert theirs_losses[-1] < 0.8 * theirs_losses[0]  # it does learn
+    np.testing.assert_allclose(ours_losses, theirs_losses, rtol=1e-3)
+
+
+def test_an_image_of_size_zero_is_no_part_of_the_loss(resnet50):
+    _, ours, variables = resnet50
+    batch = batch_of((160, 160))
+    alone = {name: array[:1] for name, array in batch.items()}
+    batch["sizes"] = batch["sizes"] * np.array([[1], [0]], np.int32)
+    loss = jax.jit(partial(ours.apply, method="loss"))
+    keys = jax.random.split(jax.random.key(0))
+    padded = loss(
+        variables, batch["images"], batch["sizes"], targets_of(batch), keys=keys
+    )
+    single = loss(
+        variables, alone["images"], alone["sizes"], targets_of(alone), keys=keys[:1]
+    )
+    for name, term in single.items():
+        assert padded[name].count == term.count
+        np.testing.assert_allclose(padded[name].total, term.total, rtol=1e-5)
+
+
+def test_an_image_without_objects_has_finite_losses_and_gradients(resnet50):
+    _, ours, variables = resnet50
+    batch = batch_of((160, 160))
+    batch["valid"][:] = False
+    terms, gradients = our_loss_and_gradients(ours, variables, batch)
+    assert terms["rpn_box"] == 0
+    assert terms["rpn_objectness"] > 0
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradients))
+
+
+def test_a_wrong_number_of_anchor_sizes_is_named():
+    model = our_model(18, anchor_sizes=((32,), (64,)))
+    with pytest.raises(ValueError, match=r"anchor_sizes .* levels \[2, 3, 4, 5, 6\]"):
+        jax.eval_shape(
+            model.init,
+            jax.random.key(0),
+            jnp.zeros((1, 64, 64, 3)),
+            jnp.full((1, 2), 64),
+        )
+
+
+def our_loss_and_gradients(model, variables, batch):
+    def loss(params):
+        terms = model.apply(
+            variables | {"params": params},
+            *on_device(batch["images"], batch["sizes"], targets_of(batch)),
+            keys=jax.random.split(jax.random.key(0)),
+            method="loss",
+        )
+        losses = {name: term.total / term.count for name, term in terms.items()}
+        return sum(losses.values()), losses
+
+    gradients, losses = jax.jit(jax.grad(loss, has_aux=True))(variables["params"])
+    return losses, gradients
+
+
+def gradient_tree(model, ours) -> dict:
+    """Returns torch's gradients under our names: they are loaded like weights."""
+    gradients = {
+        name: parameter.grad.numpy()
+        for name, parameter in model.named_parameters()
+        if not name.startswith("roi_heads")
+    }
+    return load_proposal_network(numpy_state(model) | gradients, ours)["params"]
+
+
+def set_to_take_all(model) -> None:
+    sampler = torchvision.models.detection._utils.BalancedPositiveNegativeSampler
+    model.rpn.fg_bg_sampler = sampler(ALL, 0.5)
+
+
+def on_device(*trees):
+    return jax.tree.map(jnp.asarray, trees)
+
+
+def close(ours, theirs, relative: float) -> None:
+    """Asserts the largest difference, as a share of the largest value."""
+    difference = np.abs(np.asarray(ours) - np.asarray(theirs)).max()
+    assert difference <= relative * np.abs(theirs).max()

@@ -1,0 +1,129 @@
+"""One step, compiled three ways: one device, jit over a mesh, pmap."""
+
+from functools import partial
+
+import jax
+import numpy as np
+import optax
+import pytest
+
+from fpn_jax.backbones.resnet import ResNet
+from fpn_jax.detectors.proposal_network import ProposalNetwork
+from fpn_jax.heads.rpn import RPNHead
+from fpn_jax.necks.fpn import FPN
+from fpn_jax.training.state import create_state, inference_variables
+from fpn_jax.training.step import (
+    AXIS,
+    data_mesh,
+    jit_step,
+    pmap_step,
+    train_step,
+    with_axis_name,
+)
+from tests.compilations import count_compilations
+
+CANVAS = (64, 64)
+
+
+def model_with(norm: str) -> ProposalNetwork:
+    return ProposalNetwork(
+        ResNet(18, width=8, norm=norm),
+        FPN(channels=8),
+        RPNHead(anchor_sizes=((8,), (16,), (32,), (48,), (64,)), num_samples=32),
+    )
+
+
+def batch_of(seed: int, size: int = 8) -> dict[str, np.ndarray]:
+    """Returns a batch in which every image has another number of objects."""
+    random = np.random.default_rng(seed)
+    corners = random.uniform(0, 40, (size, 4, 2))
+    boxes = np.concatenate(
+        [corners, corners + random.uniform(6, 24, corners.shape)], -1
+    )
+    return {
+        "images": random.integers(0, 256, (size, *CANVAS, 3), np.uint8),
+        "sizes": np.full((size, 2), 64, np.int32),
+        "boxes": boxes.astype(np.float32),
+        "labels": np.zeros((size, 4), np.int32),
+        "valid": np.arange(4) < (np.arange(size) % 5)[:, None],
+        "crowd": np.zeros((size, 4), bool),
+    }
+
+
+def initial_state(model, optimizer, *, ema=False):
+    init = partial(create_state, model, optimizer, canvas=CANVAS, seed=0, ema=ema)
+    return jax.jit(init)()
+
+
+def after_five_steps(step, state):
+    for seed in range(5):
+        state, losses = step(state, batch_of(seed))
+    return state, losses
+
+
+@pytest.mark.parametrize("norm", ["frozen", "batch"])
+def test_jit_and_pmap_over_eight_devices_equal_one_device(norm):
+    assert jax.device_count() == 8
+    model, optimizer = model_with(norm), optax.sgd(0.01, momentum=0.9)
+    step = partial(train_step, optimizer=optimizer)
+    compiled = {
+        "one": jax.jit(partial(step, model=model)),
+        "jit": jit_step(partial(step, model=model), data_mesh()),
+        "pmap": pmap_step(partial(step, model=with_axis_name(model, AXIS))),
+    }
+    states = {}
+    for name, run in compiled.items():
+        state, losses = after_five_steps(run, initial_state(model, optimizer))
+        states[name] = jax.device_get((state.params, state.batch_stats, losses))
+    start = jax.device_get(initial_state(model, optimizer).params)
+    assert difference(states["one"][0], start) > 1e-3  # the steps did something
+    assert difference(states["one"], states["jit"]) <= 1e-5
+    assert difference(states["one"], states["pmap"]) <= 1e-5
+
+
+def test_a_step_is_compiled_once():
+    model, optimizer = model_with("batch"), optax.sgd(0.01)
+    step = jit_step(partial(train_step, model=model, optimizer=optimizer), data_mesh())
+    state, _ = step(initial_state(model, optimizer), batch_of(0))
+    with count_compilations() as compiled:
+        state, _ = step(state, batch_of(1))
+        step(state, batch_of(2))
+    assert compiled == []
+
+
+def test_the_average_follows_the_parameters():
+    model, optimizer = model_with("frozen"), optax.sgd(0.1)
+    step = jax.jit(partial(train_step, model=model, optimizer=optimizer, ema_decay=0.5))
+    state = initial_state(model, optimizer, ema=True)
+    before = state.params
+    state, _ = step(state, batch_of(0))
+    # First step: the decay is min(0.5, 2 / 11).
+    decay = 2 / 11
+    wanted = jax.tree.map(
+        lambda a, b: decay * a + (1 - decay) * b, before, state.params
+    )
+    assert difference(state.ema, wanted) <= 1e-6
+    assert inference_variables(state)["params"] is state.ema
+
+
+def test_a_step_draws_another_sample_than_the_step_before():
+    model, optimizer = model_with("frozen"), optax.sgd(0.0)
+    step = jax.jit(partial(train_step, model=model, optimizer=optimizer))
+    state = initial_state(model, optimizer)
+    state, first = step(state, batch_of(0))
+    _, second = step(state, batch_of(0))
+    assert first["loss"] != second["loss"]  # same weights, same batch
+
+
+def test_the_axis_is_set_where_a_module_has_one_and_nowhere_else():
+    model = model_with("batch")
+    changed = with_axis_name(model, AXIS)
+    assert changed.backbone.axis_name == AXIS
+    assert changed.neck == model.neck
+    assert with_axis_name(changed, None) == model
+
+
+def difference(a, b) -> float:
+    """Returns the largest absolute difference of two trees."""
+    pairs = jax.tree.map(lambda x, y: np.abs(np.asarray(x) - np.asarray(y)).max(), a, b)
+    return max(jax.tree.leaves(pairs))
