@@ -4,6 +4,7 @@ import contextlib
 import io
 import os
 import re
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from unittest import mock
@@ -22,6 +23,9 @@ def user_errors(command: str) -> Iterator[None]:
     """
     try:
         yield
+    except KeyboardInterrupt:
+        print(f"fpn-jax {command}: interrupted", file=sys.stderr)
+        raise SystemExit(128 + signal.SIGINT) from None
     except (ValueError, OSError) as error:
         message = " ".join(str(error).split())
         print(f"fpn-jax {command}: {message}", file=sys.stderr)

@@ -8,6 +8,7 @@ import flax.linen as nn
 import jax
 import numpy as np
 
+from fpn_jax.choices import check_choice
 from fpn_jax.data.transforms import fit_scale, resize
 from fpn_jax.training.checkpoint import Checkpoints
 from fpn_jax.training.config import Config, load_config
@@ -33,10 +34,12 @@ def load_run(run: str | Path, checkpoint: str = "best") -> Run:
     """
     config = load_config(run)
     checkpoints = Checkpoints(run, best=config.evaluation.best)
-    steps = {"best": checkpoints.best_step, "latest": checkpoints.latest_step}
-    step = steps[checkpoint] if checkpoint in steps else int(checkpoint)
-    if step is None:
+    if checkpoints.latest_step is None:
         raise ValueError(f"run: no complete checkpoint in {str(run)!r}")
+    names = {"best": checkpoints.best_step, "latest": checkpoints.latest_step}
+    names |= {str(step): step for step in checkpoints.steps}
+    check_choice("checkpoint", checkpoint, names)
+    step = names[checkpoint]
     state, _ = checkpoints.restore(abstract_state(config), step)
     checkpoints.close()
     return Run(config, inference_variables(state), step)

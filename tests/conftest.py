@@ -1,6 +1,11 @@
 """Test set-up: eight CPU devices, the same CPU flags as the commands, strict ranks."""
 
-from fpn_jax.runtime import set_cpu_flags
+import os
+
+# Two workers share the cores: torch's threads would wait for each other's.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from fpn_jax.runtime import set_cpu_flags  # noqa: E402
 
 set_cpu_flags()
 

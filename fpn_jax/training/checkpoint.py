@@ -69,6 +69,11 @@ class Checkpoints:
             raise self._error("not saved", error) from error
 
     @property
+    def steps(self) -> list[int]:
+        """The steps of all complete checkpoints, rising."""
+        return sorted(checkpoint.step for checkpoint in self._checkpointer.checkpoints)
+
+    @property
     def latest_step(self) -> int | None:
         """The step of the last complete checkpoint, None without one."""
         latest = self._checkpointer.latest

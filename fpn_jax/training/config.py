@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import flax.linen as nn
+import jax
 
 from fpn_jax.detectors.zoo import digits_proposal_network
 
@@ -97,6 +98,8 @@ def write_config(config: Config, run: str | Path) -> None:
     Raises ValueError where the directory holds a run of another model: its checkpoints
     would not fit.
     """
+    if jax.process_index() != 0:
+        return
     path = Path(run) / "config.json"
     if path.exists() and load_config(run).model != config.model:
         raise ValueError(f"workdir: {str(run)!r} holds a run of another model")

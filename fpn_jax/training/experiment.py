@@ -10,7 +10,11 @@ def load_experiment(path: str | Path) -> Config:
     """Returns the config that an experiment file makes."""
     if not Path(path).is_file():
         raise ValueError(f"experiment: no file {str(path)!r}")
-    names = runpy.run_path(str(path), run_name="experiment")
+    try:
+        names = runpy.run_path(str(path), run_name="experiment")
+    except Exception as error:
+        kind = type(error).__name__
+        raise ValueError(f"experiment: {str(path)!r}: {kind}: {error}") from error
     if "get_config" not in names:
         raise ValueError(f"experiment: {str(path)!r} has no function get_config()")
     config = names["get_config"]()

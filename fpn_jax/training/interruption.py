@@ -1,7 +1,14 @@
-"""Ctrl-C and SIGTERM as a wish to stop after the present step."""
+"""Ctrl-C and SIGTERM as a wish to stop after the present step.
+
+Of several processes each would note its signal at another step, and wait for the others
+in a save that these do not make: there the signals keep their meaning, and the last
+checkpoint is what remains.
+"""
 
 import signal
 from types import FrameType
+
+import jax
 
 
 class Interruption:
@@ -11,10 +18,8 @@ class Interruption:
         self.signal: signal.Signals | None = None
 
     def __enter__(self) -> "Interruption":
-        self._previous = {
-            number: signal.signal(number, self._note)
-            for number in (signal.SIGINT, signal.SIGTERM)
-        }
+        numbers = (signal.SIGINT, signal.SIGTERM) if jax.process_count() == 1 else ()
+        self._previous = {n: signal.signal(n, self._note) for n in numbers}
         return self
 
     def __exit__(self, *exception) -> None:

@@ -21,7 +21,9 @@ from fpn_jax.training.optimizer import learning_rate_schedule
 from fpn_jax.training.programs import make_programs
 from fpn_jax.training.progress import ProgressDisplay
 from fpn_jax.training.report import write_report
-from fpn_jax.training.state import inference_variables
+from fpn_jax.training.state import inference_variables, with_backbone
+from fpn_jax.weights.convert import load_state_dict
+from fpn_jax.weights.torchvision import load_backbone
 
 
 class NonFiniteLoss(ArithmeticError):
@@ -63,6 +65,9 @@ def train(config: Config, run: str | Path) -> dict[str, float]:
     if first:
         state, position = checkpoints.restore(state, first)
         batches.set_state(position)
+    elif period.pretrained is not None:
+        weights = load_state_dict(period.pretrained)
+        state = with_backbone(state, load_backbone(weights, config.model.backbone))
     losses = LossRecorder(config)
     writer = MetricWriter(run, first_step=first)
     display = ProgressDisplay(
@@ -99,7 +104,8 @@ def train(config: Config, run: str | Path) -> dict[str, float]:
         metrics, results = validate(inference_variables(state))
         display.metrics(first, metrics)
     writer.close()
-    write_report(run, source, ground_truth, results)
+    if jax.process_index() == 0:
+        write_report(run, source, ground_truth, results)
     return metrics
 
 

@@ -5,14 +5,18 @@ import math
 from pathlib import Path
 from typing import Any
 
+import jax
+from tensorboardX import SummaryWriter
+
 
 class MetricWriter:
     """Appends rows of numbers to a run directory; close it to flush the events."""
 
     def __init__(self, run: str | Path, *, first_step: int = 0):
         """Drops the rows after `first_step`: a resumed run will write them again."""
-        from tensorboardX import SummaryWriter
-
+        self._writes = jax.process_index() == 0
+        if not self._writes:
+            return
         self._path = Path(run) / "metrics.jsonl"
         rows = [row for row in read_metrics(run) if row["step"] <= first_step]
         self._path.write_text("".join(map(_line, rows)))
@@ -22,6 +26,8 @@ class MetricWriter:
 
     def write(self, step: int, numbers: dict[str, float]) -> None:
         """Writes one row; a number that does not exist (NaN) is null in the file."""
+        if not self._writes:
+            return
         with self._path.open("a") as file:
             file.write(_line({"step": step, **numbers}))
         for name, value in numbers.items():
@@ -29,7 +35,8 @@ class MetricWriter:
                 self._events.add_scalar(name, value, step)
 
     def close(self) -> None:
-        self._events.close()
+        if self._writes:
+            self._events.close()
 
 
 def read_metrics(run: str | Path) -> list[dict[str, Any]]:

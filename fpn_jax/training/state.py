@@ -44,7 +44,27 @@ def create_state(
     )
 
 
+def with_backbone(state: TrainState, variables: dict) -> TrainState:
+    """Returns the state with the backbone's variables replaced, e.g. by ImageNet's."""
+
+    def replaced(tree, name: str):
+        if tree is None or name not in variables:
+            return tree
+        like, new = tree["backbone"], variables[name]
+        return tree | {"backbone": jax.tree.map(_placed_like, new, like)}
+
+    return state.replace(
+        params=replaced(state.params, "params"),
+        batch_stats=replaced(state.batch_stats, "batch_stats"),
+        ema=replaced(state.ema, "params"),
+    )
+
+
 def inference_variables(state: TrainState) -> dict:
     """Returns what evaluation gives `model.apply`: the average, where there is one."""
     params = state.params if state.ema is None else state.ema
     return {"params": params, "batch_stats": state.batch_stats}
+
+
+def _placed_like(array, like: jax.Array) -> jax.Array:
+    return jax.device_put(array, like.sharding, may_alias=False)

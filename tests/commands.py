@@ -1,0 +1,42 @@
+"""Running the commands as a user does: in a process of their own."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+MINIATURE = ROOT / "tests" / "miniature.py"
+
+
+def environment(cache: Path, **variables: str) -> dict[str, str]:
+    """Returns an environment with one CPU device and a cache of the tests' own."""
+    return os.environ | {
+        "XDG_CACHE_HOME": str(cache),
+        "JAX_NUM_CPU_DEVICES": "1",
+        "PYTHONUNBUFFERED": "1",
+        **variables,
+    }
+
+
+def command(*arguments: object) -> list[str]:
+    name, *rest = map(str, arguments)
+    return [sys.executable, "-m", f"fpn_jax.{name}", *rest]
+
+
+def run(*arguments: object, cache: Path, **options) -> subprocess.CompletedProcess:
+    """Returns a finished command; its output is text."""
+    return subprocess.run(
+        command(*arguments),
+        env=environment(cache),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        **options,
+    )
+
+
+def training(data: Path, workdir: Path, *overrides: object) -> list[object]:
+    """Returns the arguments that train the miniature."""
+    sources = ["--data.train", data, "--data.validation", data]
+    return ["train", MINIATURE, "--workdir", workdir, *sources, *overrides]

@@ -1,0 +1,30 @@
+"""The experiment of the command tests: seconds instead of minutes.
+
+The data sets are given on the command line.
+"""
+
+from fpn_jax.backbones.resnet import ResNet
+from fpn_jax.detectors.proposal_network import ProposalNetwork
+from fpn_jax.heads.rpn import RPNHead
+from fpn_jax.necks.fpn import FPN
+from fpn_jax.training.config import (
+    Config,
+    DataConfig,
+    EvaluationConfig,
+    OptimizerConfig,
+    TrainConfig,
+)
+
+
+def get_config() -> Config:
+    return Config(
+        model=ProposalNetwork(
+            backbone=ResNet(18, width=8, norm="batch", levels=(2, 3)),
+            neck=FPN(channels=8),
+            head=RPNHead(anchor_sizes=((8,), (16,), (32,)), pre_nms=100, post_nms=100),
+        ),
+        data=DataConfig(canvas=(96, 96)),
+        optimizer=OptimizerConfig(warmup_steps=2),
+        train=TrainConfig(steps=8, log_every=2, save_every=2, evaluate_every=4),
+        evaluation=EvaluationConfig(batch_size=8),
+    )

@@ -1,0 +1,237 @@
+"""Wrong input: one clear line, exit status 2, and nothing is lost."""
+
+import importlib
+import json
+import resource
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from fpn_jax.data.digits import write_digits
+from tests.commands import MINIATURE, command, environment, training
+
+# What is wrong: the arguments (paths are in the directory of the test) and what the one
+# line says: what is wrong, and where or what is allowed.
+CASES = {
+    "misspelt setting": (
+        "train miniature.py --model.neck.chanels 3",
+        "--model.neck.chanels .* nearest: --model.neck.channels",
+    ),
+    "word for a number": (
+        "train miniature.py --data.batch-size many",
+        "--data.batch-size: .*'many'",
+    ),
+    "unknown choice": (
+        "train miniature.py --optimizer.name lion",
+        "'lion' .*--optimizer.name.*'sgd'",
+    ),
+    "missing value": (
+        "train miniature.py --data.batch-size",
+        "Missing value .*--data.batch-size",
+    ),
+    "no experiment": ("train none.py", "experiment: no file 'none.py'"),
+    "experiment without config": ("train empty.py", "'empty.py' has no .*get_config"),
+    "experiment of another kind": ("train dict.py", "must return a Config, got dict"),
+    "experiment with an error": ("train typo.py", "'typo.py': NameError.*'FNP'"),
+    "unknown network": (
+        "train miniature.py --model.backbone.depth 51 DIGITS",
+        "depth must be one of 18, 34, 50, 101, 152, got 51 .nearest: 50.",
+    ),
+    "too few anchor sizes": (
+        "train miniature.py --model.neck.extra none DIGITS",
+        r"anchor_sizes .* levels \[2, 3\]",
+    ),
+    "batch that devices cannot share": (
+        "train miniature.py --data.batch-size 7 DIGITS",
+        "data.batch_size must be a multiple of the 8 devices, got 7",
+    ),
+    "no data set": ("train miniature.py --data.train nowhere", "'nowhere' is neither"),
+    "broken annotations": (
+        "train miniature.py --data.train broken",
+        "annotations.json",
+    ),
+    "swapped box": (
+        "train miniature.py --data.train swapped",
+        "annotations.json.*bbox.*-5",
+    ),
+    "unknown category": (
+        "train miniature.py --data.train strange",
+        "annotations.json.*category.*77",
+    ),
+    "too many corrupt images": (
+        "train miniature.py --data.train corrupt --data.max-errors 1 "
+        "--data.validation digits",
+        "corrupt.*jpg",
+    ),
+    "file for a directory": (
+        "train miniature.py --workdir empty.py DIGITS",
+        "empty.py",
+    ),
+    "run of another model": (
+        "train miniature.py --workdir run --model.neck.channels 4 DIGITS",
+        "workdir: 'run' holds a run of another model",
+    ),
+    "damaged checkpoint": (
+        "train miniature.py --workdir damaged --train.steps 4 DIGITS",
+        "checkpoint 2 not readable in .*damaged",
+    ),
+    "weights of another network": (
+        "train miniature.py --train.pretrained other.safetensors DIGITS",
+        "missing.*conv1.weight.*nearest",
+    ),
+    "no weights": (
+        "train miniature.py --train.pretrained none.pth DIGITS",
+        "none.pth",
+    ),
+    "no run": ("evaluate nowhere", "no config.json in 'nowhere'"),
+    "no checkpoint": ("evaluate begun", "no complete checkpoint in 'begun'"),
+    "unknown checkpoint": (
+        "evaluate run --checkpoint 9",
+        "checkpoint must be one of 'best', 'latest', '2', got '9'",
+    ),
+    "no images": ("predict run", "images: none given"),
+    "missing image": ("predict run none.png", "none.png"),
+    "corrupt image": ("predict run corrupt/0.jpg", "corrupt/0.jpg: not a readable"),
+    "score out of range": (
+        "predict run empty.py --score-threshold 50",
+        "score-threshold: 50.0 given, must be 0 … 1",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    """Returns a directory with a short run, and everything that can be wrong."""
+    place = tmp_path_factory.mktemp("place")
+    write_digits(place / "digits", {"train": 8, "validation": 8})
+    shutil.copy(MINIATURE, place / "miniature.py")
+    (place / "empty.py").write_text("")
+    (place / "dict.py").write_text("def get_config():\n    return {}\n")
+    (place / "typo.py").write_text("neck = FNP()\n")
+    done = subprocess.run(
+        command(*training(place / "digits", place / "run", "--train.steps", 2)),
+        env=environment(place / "cache"),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    shutil.copytree(place / "run", place / "damaged")
+    for path in (place / "damaged/checkpoints/2/state").rglob("*"):
+        if path.is_file():
+            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    (place / "begun").mkdir()
+    shutil.copy(place / "run/config.json", place / "begun")
+    write_coco(place / "swapped", bbox=[10, 10, -5, 8])
+    write_coco(place / "strange", category_id=77)
+    write_coco(place / "broken")
+    (place / "broken/annotations.json").write_text('{"images": [')
+    write_coco(place / "corrupt", images=4)
+    for number in range(4):
+        (place / f"corrupt/{number}.jpg").write_bytes(b"\xff\xd8\xff no image")
+    from safetensors.numpy import save_file
+
+    save_file(
+        {"conv9.weight": np.ones((2, 2), np.float32)}, place / "other.safetensors"
+    )
+    return place
+
+
+def write_coco(directory: Path, *, images: int = 1, **changes) -> None:
+    directory.mkdir()
+    annotation = {"bbox": [10, 10, 20, 20], "category_id": 1, "iscrowd": 0, "area": 400}
+    content = {
+        "images": [
+            {"id": n, "file_name": f"{n}.jpg", "height": 64, "width": 64}
+            for n in range(images)
+        ],
+        "annotations": [
+            {"id": n + 1, "image_id": n, **annotation, **changes} for n in range(images)
+        ],
+        "categories": [{"id": 1, "name": "object"}],
+    }
+    (directory / "annotations.json").write_text(json.dumps(content))
+    for number in range(images):
+        cv2.imwrite(str(directory / f"{number}.jpg"), np.zeros((64, 64, 3), np.uint8))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_wrong_input_gets_one_line_and_status_2(place, case, monkeypatch, capfd):
+    monkeypatch.chdir(place)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(place / "cache"))
+    words, message = CASES[case]
+    given = words.replace("DIGITS", "--data.train digits").split()
+    if given[0] == "train" and "--data.validation" not in given:
+        given += ["--data.validation", str(place / "digits")]
+    given = [str(place / "digits") if word == "digits" else word for word in given]
+    if given[0] == "train" and "--workdir" not in given:
+        given += ["--workdir", f"run of {case}"]
+    before = contents(place / "run")
+    try:
+        status = importlib.import_module(f"fpn_jax.{given[0]}").main(given[1:])
+    except SystemExit as stop:
+        status = stop.code
+    said = capfd.readouterr().err
+    assert status == 2
+    lines = said.splitlines()
+    assert len(lines) == 1, said
+    assert lines[0].startswith(f"fpn-jax {given[0]}: ")
+    assert search(message, lines[0])
+    assert contents(place / "run") == before
+
+
+def search(pattern: str, text: str) -> bool:
+    import re
+
+    return re.search(pattern, text) is not None
+
+
+def contents(directory: Path) -> dict[str, bytes]:
+    files = (path for path in directory.rglob("*") if path.is_file())
+    return {str(path): path.read_bytes() for path in files}
+
+
+def test_an_unknown_command_is_answered_with_the_nearest(capfd, monkeypatch):
+    from fpn_jax.__main__ import main
+
+    monkeypatch.setattr(sys, "argv", ["fpn-jax", "trian"])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 2
+    assert "nearest: 'train'" in capfd.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_one_line_and_the_checkpoints_before_remain(place, tmp_path):
+    """Stands for the full disk: no file may grow beyond 100 kB, of which a save has
+    one; the run's earlier checkpoint is complete and continues."""
+    shutil.copytree(place / "run", tmp_path / "run")
+    before = contents(tmp_path / "run" / "checkpoints" / "2")
+    arguments = training(place / "digits", tmp_path / "run", "--train.steps", 4)
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+
+    full = subprocess.run(
+        command(*arguments),
+        env=environment(place / "cache"),
+        capture_output=True,
+        text=True,
+        preexec_fn=limit,
+    )
+    assert full.returncode == 2, full.stderr
+    assert len(full.stderr.splitlines()) == 1
+    assert "not saved" in full.stderr
+    assert contents(tmp_path / "run" / "checkpoints" / "2") == before
+    done = subprocess.run(
+        command(*arguments),
+        env=environment(place / "cache"),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "from step 2" in done.stdout

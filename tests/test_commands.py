@@ -1,0 +1,250 @@
+"""The commands from training to prediction, over kills and signals."""
+
+import json
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import cv2
+import jax
+import numpy as np
+import pytest
+
+from fpn_jax.data.digits import write_digits
+from fpn_jax.data.tfds import TfdsSource
+from fpn_jax.inference import Predictor, load_run
+from fpn_jax.training.checkpoint import Checkpoints
+from fpn_jax.training.config import load_config
+from fpn_jax.training.metrics import read_metrics
+from fpn_jax.training.programs import abstract_state
+from tests.commands import command, environment, run, training
+
+METRICS = [
+    *("AR@100", "ARs@100", "ARm@100", "ARl@100"),
+    *("AR@1000", "ARs@1000", "ARm@1000", "ARl@1000"),
+    *("AP", "AP50", "AP75", "APs", "APm", "APl", "loss"),
+]
+
+# Long enough to be killed in the middle, with a save at every second step.
+LONG = ("--train.steps", 60, "--train.evaluate-every", 30, "--train.keep", 1)
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory) -> Path:
+    directory = tmp_path_factory.mktemp("digits") / "1.0.0"
+    write_digits(directory, {"train": 40, "validation": 12})
+    return directory
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def trained(digits, cache, tmp_path_factory) -> tuple[Path, str]:
+    """Returns the directory of a complete run, and what it printed."""
+    workdir = tmp_path_factory.mktemp("runs") / "miniature"
+    done = run(*training(digits, workdir), cache=cache)
+    assert done.returncode == 0, done.stderr
+    return workdir, done.stdout
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(digits, cache, tmp_path_factory) -> dict[str, np.ndarray]:
+    workdir = tmp_path_factory.mktemp("runs") / "long"
+    done = run(*training(digits, workdir, *LONG), cache=cache)
+    assert done.returncode == 0, done.stderr
+    return final_state(workdir)
+
+
+def final_state(workdir: Path) -> dict[str, np.ndarray]:
+    """Returns all arrays of the last checkpoint by their paths."""
+    config = load_config(workdir)
+    checkpoints = Checkpoints(workdir, best=config.evaluation.best)
+    assert checkpoints.latest_step == config.train.steps
+    state, _ = checkpoints.restore(abstract_state(config), config.train.steps)
+    state = state.replace(key=jax.random.key_data(state.key))
+    leaves = jax.tree_util.tree_leaves_with_path(state)
+    return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
+
+
+def assert_same_bits(ours: dict, theirs: dict) -> None:
+    assert ours.keys() == theirs.keys()
+    for path, array in theirs.items():
+        np.testing.assert_array_equal(ours[path], array, err_msg=path)
+
+
+def test_training_ends_with_average_recall_by_size(trained):
+    _, printed = trained
+    last = printed.splitlines()[-8:]
+    assert any("AR@100 " in line for line in last)
+    header = next(line for line in last if "small" in line)
+    assert "medium" in header and "large" in header
+
+
+def test_training_leaves_everything_in_the_run_directory(trained):
+    workdir, _ = trained
+    rows = read_metrics(workdir)
+    validation = [row for row in rows if "validation/AR@100" in row]
+    assert [row["step"] for row in validation] == [4, 8]
+    assert {f"validation/{name}" for name in METRICS} <= validation[-1].keys()
+    steps = [row for row in rows if "images_per_second" in row]
+    assert [row["step"] for row in steps] == [2, 4, 6, 8]
+    assert {"loss", "loss/rpn_objectness", "loss/rpn_box"} <= steps[0].keys()
+    predictions = json.loads((workdir / "predictions.json").read_text())
+    assert {"image_id", "category_id", "bbox", "score"} == predictions[0].keys()
+    assert list((workdir / "events").iterdir())
+    for name in ("losses", "average_recall", "precision_recall", "samples"):
+        assert cv2.imread(str(workdir / "plots" / f"{name}.png")) is not None
+
+
+def test_evaluate_repeats_the_last_validation_of_training(trained, cache, tmp_path):
+    workdir, _ = trained
+    path = tmp_path / "metrics.json"
+    done = run(
+        "evaluate", workdir, "--checkpoint", "latest", "--json", path, cache=cache
+    )
+    assert done.returncode == 0, done.stderr
+    metrics = json.loads(path.read_text())
+    assert set(METRICS) <= metrics.keys()
+    last = read_metrics(workdir)[-1]
+    for name in METRICS:
+        assert metrics[name] == last[f"validation/{name}"]
+
+
+def test_predict_finds_what_evaluation_found(trained, digits, cache, tmp_path):
+    workdir, _ = trained
+    source = TfdsSource(digits, "validation")
+    files = [tmp_path / f"{number}.png" for number in range(2)]
+    for number, file in enumerate(files):
+        cv2.imwrite(str(file), source[number].image[..., ::-1])
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"\xff\xd8\xff broken")
+    found = tmp_path / "found.json"
+    done = run(
+        *("predict", workdir, files[0], broken, files[1]),
+        *("--json", found, "--out", tmp_path / "out", "--score-threshold", 0),
+        *("--checkpoint", "latest"),
+        cache=cache,
+    )
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1 and str(broken) in done.stderr
+    results = json.loads(found.read_text())
+    keys = {"image", "bbox", "score", "category_id", "category"}
+    assert all(result.keys() == keys for result in results)
+    evaluated = json.loads((workdir / "predictions.json").read_text())
+    for number, file in enumerate(files):
+        assert cv2.imread(str(tmp_path / "out" / f"{number}.png")) is not None
+        ours = [r for r in results if r["image"] == str(file)]
+        theirs = [r for r in evaluated if r["image_id"] == source[number].image_id]
+        assert len(ours) == len(theirs) > 10
+        for key, tolerance in (("bbox", 1e-2), ("score", 1e-5)):  # batch of 1, not 8
+            np.testing.assert_allclose(
+                [r[key] for r in ours], [r[key] for r in theirs], atol=tolerance
+            )
+
+
+def test_an_image_of_any_size_gets_boxes_in_its_own_pixels(trained):
+    workdir, _ = trained
+    predictor = Predictor(load_run(workdir))
+    image = np.random.default_rng(0).integers(0, 256, (50, 333, 3), np.uint8)
+    found = predictor(image)
+    assert len(found.boxes) == found.valid.sum() > 0
+    assert (found.boxes >= 0).all()
+    assert (found.boxes <= np.float32([333, 50, 333, 50]) + 1e-3).all()
+    assert (np.diff(found.scores) <= 0).all()
+    assert found.boxes[:, 2].max() > 200  # in pixels of the image, not of the canvas
+
+
+@pytest.mark.slow
+def test_a_killed_run_ends_in_the_bits_of_an_uninterrupted_one(
+    digits, cache, tmp_path, uninterrupted
+):
+    arguments = training(digits, tmp_path / "run", *LONG)
+    for kill in range(3):
+        process = subprocess.Popen(
+            command(*arguments), env=environment(cache), stdout=subprocess.PIPE
+        )
+        # From the first save on, at another moment of the save or step each time.
+        wait_for_checkpoint(tmp_path / "run", after=12 * kill)
+        time.sleep(0.03 * kill)
+        assert process.poll() is None
+        process.kill()
+        process.communicate()
+    done = run(*arguments, cache=cache)
+    assert done.returncode == 0, done.stderr
+    assert "continuing" in done.stdout
+    assert_same_bits(final_state(tmp_path / "run"), uninterrupted)
+    steps = [r["step"] for r in read_metrics(tmp_path / "run") if "loss" in r]
+    assert steps == list(range(2, 61, 2))  # each once, whatever was killed
+
+
+@pytest.mark.slow
+def test_ctrl_c_and_sigterm_save_and_say_how_to_go_on(
+    digits, cache, tmp_path, uninterrupted
+):
+    arguments = training(digits, tmp_path / "run", *LONG)
+    for number, sent in enumerate((signal.SIGINT, signal.SIGTERM)):
+        process = subprocess.Popen(
+            command(*arguments),
+            env=environment(cache),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        wait_for_checkpoint(tmp_path / "run", after=20 * number)
+        process.send_signal(sent)
+        _, said = process.communicate(timeout=120)
+        assert process.returncode == 128 + sent
+        assert said.count("\n") == 1
+        assert f"--workdir {tmp_path / 'run'}" in said and sent.name in said
+        step = int(said.split("at step ")[1].split(",")[0])
+        assert (tmp_path / "run" / "checkpoints" / str(step)).is_dir()
+    done = run(*arguments, cache=cache)
+    assert done.returncode == 0, done.stderr
+    assert_same_bits(final_state(tmp_path / "run"), uninterrupted)
+
+
+def wait_for_checkpoint(workdir: Path, *, after: int) -> None:
+    """Returns when there is a complete checkpoint of a step behind `after`."""
+    deadline = time.monotonic() + 200
+    while time.monotonic() < deadline:
+        names = [path.name for path in (workdir / "checkpoints").glob("*")]
+        if any(name.isdigit() and int(name) > after for name in names):
+            return
+        time.sleep(0.005)
+    raise TimeoutError(f"no checkpoint behind step {after} in {workdir}")
+
+
+@pytest.mark.slow
+def test_two_processes_train_to_the_parameters_of_one(digits, cache, tmp_path, trained):
+    processes = [
+        subprocess.Popen(
+            command(*training(digits, tmp_path / "run")),
+            env=environment(
+                cache,
+                JAX_COORDINATOR_ADDRESS="127.0.0.1:21612",
+                JAX_NUM_PROCESSES="2",
+                JAX_PROCESS_ID=str(number),
+            ),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for number in range(2)
+    ]
+    printed = [process.communicate(timeout=300)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], printed
+    assert "AR@100" in printed[0]
+    assert "AR@100" not in printed[1]
+    together, alone = final_state(tmp_path / "run"), final_state(trained[0])
+    assert together.keys() == alone.keys()
+    for path, array in alone.items():
+        if "params" in path or "batch_stats" in path:
+            np.testing.assert_allclose(together[path], array, atol=1e-5, err_msg=path)
+    metrics = [read_metrics(w)[-1] for w in (tmp_path / "run", trained[0])]
+    assert metrics[0]["validation/loss"] == pytest.approx(
+        metrics[1]["validation/loss"], rel=1e-3
+    )

@@ -1,0 +1,86 @@
+"""Checkpoints: complete ones only, the latest and the best."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from fpn_jax.training.checkpoint import CheckpointError, Checkpoints
+from fpn_jax.training.state import TrainState
+from fpn_jax.training.step import data_mesh, shardings
+
+
+def state_at(step: int) -> TrainState:
+    params = {"conv": {"kernel": jnp.full((2, 3), float(step))}}
+    state = TrainState(
+        step=jnp.int32(step),
+        params=params,
+        batch_stats={},
+        opt_state=optax.adam(1e-3).init(params),
+        key=jax.random.key(step),
+        ema=None,
+    )
+    return jax.device_put(state, shardings(data_mesh())[0])
+
+
+def save_runs(run, metrics: dict[int, float], **options) -> Checkpoints:
+    checkpoints = Checkpoints(run, best="AR@100", **options)
+    for step, value in metrics.items():
+        checkpoints.save(state_at(step), {"next_batch": step}, {"AR@100": value})
+    checkpoints.wait()
+    return checkpoints
+
+
+def test_what_is_saved_comes_back_bit_for_bit(tmp_path):
+    checkpoints = save_runs(tmp_path, {5: 0.5})
+    state, position = checkpoints.restore(state_at(0), 5)
+    assert position == {"next_batch": 5}
+    same = jax.tree.map(
+        lambda a, b: bool((np.asarray(a) == np.asarray(b)).all()),
+        state.replace(key=jax.random.key_data(state.key)),
+        state_at(5).replace(key=jax.random.key_data(jax.random.key(5))),
+    )
+    assert all(jax.tree.leaves(same))
+
+
+def test_the_latest_and_the_best_are_kept(tmp_path):
+    checkpoints = save_runs(tmp_path, {1: 0.1, 2: 0.9, 3: 0.2, 4: 0.3}, keep=1)
+    assert (checkpoints.latest_step, checkpoints.best_step) == (4, 2)
+    kept = {path.name for path in (tmp_path / "checkpoints").iterdir()}
+    assert kept == {"2", "4"}
+
+
+def test_a_run_without_checkpoints_has_no_steps(tmp_path):
+    checkpoints = Checkpoints(tmp_path)
+    assert checkpoints.latest_step is None
+    assert checkpoints.best_step is None
+
+
+def test_a_checkpoint_for_another_number_of_devices_fits(tmp_path):
+    checkpoints = save_runs(tmp_path, {1: 0.5})
+    one = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    state, _ = checkpoints.restore(jax.device_put(state_at(0), one), 1)
+    assert state.params["conv"]["kernel"].sharding == one
+
+
+def test_a_damaged_checkpoint_is_named_in_one_line(tmp_path):
+    save_runs(tmp_path, {7: 0.5}).close()
+    damaged = 0
+    for path in (tmp_path / "checkpoints" / "7" / "state").rglob("*"):
+        if path.is_file():
+            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+            damaged += 1
+    assert damaged
+    checkpoints = Checkpoints(tmp_path, best="AR@100")
+    with pytest.raises(CheckpointError, match="checkpoint 7 not readable") as error:
+        checkpoints.restore(state_at(0), 7)
+    assert "\n" not in str(error.value)
+
+
+def test_a_checkpoint_of_another_shape_is_refused(tmp_path):
+    checkpoints = save_runs(tmp_path, {1: 0.5})
+    like = state_at(0)
+    like.params["conv"]["kernel"] = jnp.zeros((4, 4))
+    with pytest.raises(CheckpointError, match="checkpoint 1 not readable"):
+        checkpoints.restore(like, 1)

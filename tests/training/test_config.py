@@ -1,0 +1,65 @@
+"""The config tree as JSON, and back."""
+
+import dataclasses
+import json
+
+import pytest
+
+from fpn_jax.backbones.vgg import VGG
+from fpn_jax.detectors.zoo import rpn_resnet50_fpn
+from fpn_jax.training.config import (
+    Config,
+    TrainConfig,
+    from_json,
+    load_config,
+    to_json,
+    write_config,
+)
+
+
+def test_a_config_survives_json():
+    model = rpn_resnet50_fpn().clone(backbone=VGG(depth=11, dtype="bfloat16"))
+    config = Config(model=model, train=TrainConfig(steps=7, ema_decay=0.9))
+    assert from_json(to_json(config)) == config
+
+
+def test_only_classes_of_this_package_are_built():
+    tree = json.loads(to_json(Config()))
+    tree["data"] = {"class": "subprocess.Popen", "args": ["true"]}
+    with pytest.raises(ValueError, match="'subprocess.Popen' is not of fpn_jax"):
+        from_json(json.dumps(tree))
+
+
+def test_only_settings_and_modules_are_built():
+    tree = json.loads(to_json(Config()))
+    tree["data"] = {"class": "fpn_jax.training.config.load_config", "run": "/"}
+    with pytest.raises(ValueError, match="load_config' is not a config or a module"):
+        from_json(json.dumps(tree))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "config.json: .*line 1"),
+        ("[]", "expected a Config"),
+        ('{"class": "fpn_jax.training.config.Config", "modle": 1}', "modle"),
+        ('{"class": "fpn_jax.training.config.Confg"}', "Confg"),
+        ('{"data": 1}', "'class'"),
+    ],
+)
+def test_a_broken_file_is_named_in_one_line(tmp_path, text, message):
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(ValueError, match=message) as error:
+        load_config(tmp_path)
+    assert str(tmp_path) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_directory_of_another_model_is_refused(tmp_path):
+    write_config(Config(), tmp_path)
+    longer = dataclasses.replace(Config(), train=TrainConfig(steps=2000))
+    write_config(longer, tmp_path)  # training on is fine
+    assert load_config(tmp_path) == longer
+    with pytest.raises(ValueError, match="workdir: .* another model"):
+        write_config(Config(model=rpn_resnet50_fpn()), tmp_path)
+    assert load_config(tmp_path) == longer

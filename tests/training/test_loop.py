@@ -1,0 +1,82 @@
+"""The run as a whole, in this process: what it compiles, how it stops."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from fpn_jax.data.digits import write_digits
+from fpn_jax.training.loop import NonFiniteLoss, train
+from fpn_jax.training.metrics import read_metrics
+from tests.compilations import count_compilations
+from tests.miniature import get_config
+from tests.torch_models import numpy_state, randomize_norms
+from tests.torch_reference import torch, torchvision
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("digits") / "1.0.0"
+    write_digits(directory, {"train": 16, "validation": 8})
+    data = dataclasses.replace(
+        get_config().data, train=str(directory), validation=str(directory)
+    )
+    return dataclasses.replace(get_config(), data=data)
+
+
+def with_training(config, **changes):
+    return dataclasses.replace(
+        config, train=dataclasses.replace(config.train, **changes)
+    )
+
+
+@pytest.mark.parametrize("parallelism", ["jit", "pmap"])
+def test_a_run_compiles_three_programs_and_nothing_after_its_first_evaluation(
+    config, tmp_path, parallelism
+):
+    config = with_training(config, parallelism=parallelism, ema_decay=0.9)
+    with count_compilations() as compiled:
+        metrics = train(config, tmp_path)  # evaluates twice, saves four times
+    assert len(compiled) == 3  # initial state, training step, evaluation step
+    assert 0 <= metrics["AR@100"] <= 1
+
+
+def test_a_complete_run_is_only_evaluated_again(config, tmp_path):
+    config = with_training(config, steps=2, evaluate_every=2)
+    first = train(config, tmp_path)
+    again = train(config, tmp_path)
+    assert again == first
+    longer = train(with_training(config, steps=4), tmp_path)
+    assert longer["loss"] != first["loss"]
+    assert [r["step"] for r in read_metrics(tmp_path) if "loss" in r] == [2, 4]
+
+
+def test_a_loss_that_is_not_finite_stops_with_step_and_term(config, tmp_path):
+    rate = dataclasses.replace(
+        config.optimizer, name="sgd", learning_rate=1e30, warmup_steps=0
+    )
+    exploding = dataclasses.replace(config, optimizer=rate)
+    with pytest.raises(NonFiniteLoss, match=r"loss.* is (nan|inf) at step 2"):
+        train(exploding, tmp_path)
+    assert not (tmp_path / "checkpoints" / "2").exists()  # nothing bad is saved
+
+
+def test_imagenet_weights_start_the_backbone(config, tmp_path):
+    torch.manual_seed(0)
+    model = randomize_norms(torchvision.models.resnet18())
+    path = tmp_path / "resnet18.pth"
+    torch.save(model.state_dict(), path)
+    backbone = config.model.backbone.clone(width=64)
+    config = dataclasses.replace(config, model=config.model.clone(backbone=backbone))
+    # No step moves anything: what is saved is what was loaded.
+    still = dataclasses.replace(config.optimizer, learning_rate=0.0)
+    config = dataclasses.replace(config, optimizer=still)
+    config = with_training(config, steps=1, pretrained=str(path))
+    train(config, tmp_path / "run")
+
+    from fpn_jax.inference import load_run
+
+    kernel = load_run(tmp_path / "run").variables["params"]["backbone"]["stem"]["conv"]
+    wanted = numpy_state(model)["conv1.weight"].transpose(2, 3, 1, 0)
+    np.testing.assert_array_equal(jax.device_get(kernel["kernel"]), wanted)

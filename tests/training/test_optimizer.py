@@ -1,0 +1,86 @@
+"""Schedules and updates, by hand."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from fpn_jax.training.config import OptimizerConfig
+from fpn_jax.training.optimizer import learning_rate_schedule, make_optimizer
+
+PLAIN = OptimizerConfig(
+    name="sgd", learning_rate=0.1, schedule="constant", warmup_steps=0, weight_decay=0.0
+)
+
+
+def with_options(**options) -> OptimizerConfig:
+    from dataclasses import replace
+
+    return replace(PLAIN, **options)
+
+
+def test_warmup_rises_from_a_thousandth_to_the_full_rate():
+    rate = learning_rate_schedule(with_options(warmup_steps=10), 100)
+    assert rate(0) == pytest.approx(0.1 / 1000)
+    assert rate(5) == pytest.approx(0.1 * (0.001 + 1) / 2)
+    assert rate(10) == rate(99) == pytest.approx(0.1)
+
+
+def test_steps_divide_by_ten_at_the_shares_of_the_run():
+    config = with_options(schedule="step", milestones=(0.5, 0.75), warmup_steps=4)
+    rate = learning_rate_schedule(config, 100)
+    found = [float(rate(step)) for step in (49, 51, 74, 76)]
+    np.testing.assert_allclose(found, [0.1, 0.01, 0.01, 0.001], rtol=1e-5)
+
+
+def test_cosine_ends_at_zero_and_is_half_way_in_the_middle():
+    config = with_options(schedule="cosine", warmup_steps=20)
+    rate = learning_rate_schedule(config, 100)
+    assert rate(60) == pytest.approx(0.05)
+    assert rate(100) == pytest.approx(0, abs=1e-9)
+
+
+def one_update(config: OptimizerConfig, gradient: dict, **options) -> dict:
+    params = {"kernel": jnp.full((1, 1), 2.0), "bias": jnp.full((1,), 2.0)}
+    optimizer = make_optimizer(config, 10, **options)
+    updates, _ = optimizer.update(gradient, optimizer.init(params), params)
+    return optax.apply_updates(params, updates)
+
+
+ONES = {"kernel": jnp.ones((1, 1)), "bias": jnp.ones((1,))}
+
+
+def test_decay_acts_on_kernels_alone_unless_told():
+    params = one_update(with_options(weight_decay=0.5), ONES)
+    assert params["kernel"] == pytest.approx(2 - 0.1 * (1 + 0.5 * 2))
+    assert params["bias"] == pytest.approx(2 - 0.1)
+    config = with_options(weight_decay=0.5, decay_norms_and_biases=True)
+    assert one_update(config, ONES)["bias"] == pytest.approx(2 - 0.1 * 2)
+
+
+def test_clipping_bounds_the_norm_of_the_whole_gradient():
+    gradient = {"kernel": jnp.full((1, 1), 3.0), "bias": jnp.full((1,), 4.0)}
+    params = one_update(with_options(clip_norm=1.0), gradient)
+    assert params["kernel"] == pytest.approx(2 - 0.1 * 3 / 5)
+    assert params["bias"] == pytest.approx(2 - 0.1 * 4 / 5)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw"])
+def test_frozen_parameters_do_not_move_even_by_decay(name):
+    config = with_options(name=name, weight_decay=0.5)
+    params = one_update(config, ONES, frozen={"kernel": True, "bias": False})
+    assert params["kernel"] == 2
+    assert params["bias"] != 2
+
+
+def test_accumulation_averages_the_gradients_of_its_steps():
+    params = {"kernel": jnp.full((1, 1), 2.0)}
+    optimizer = make_optimizer(with_options(accumulate=2), 10)
+    state = optimizer.init(params)
+    for gradient, wanted in ((1.0, 2.0), (3.0, 2 - 0.1 * 2)):
+        updates, state = optimizer.update(
+            {"kernel": jnp.full((1, 1), gradient)}, state, params
+        )
+        params = optax.apply_updates(params, updates)
+        assert jax.device_get(params["kernel"]) == pytest.approx(wanted)
