@@ -18,7 +18,8 @@ def set_up() -> None:
     set_cpu_flags()
     import jax
 
-    jax.config.update("jax_compilation_cache_dir", str(cache_directory() / "xla"))
+    if jax.config.jax_compilation_cache_dir is None:
+        jax.config.update("jax_compilation_cache_dir", str(cache_directory() / "xla"))
     if address := os.environ.get("JAX_COORDINATOR_ADDRESS"):
         jax.distributed.initialize(
             address,

@@ -17,6 +17,12 @@ from fpn_jax.training.state import TrainState
 
 _policies = ocp.training.preservation_policies
 
+# Of arrays with a copy on each device Orbax would have every device write a slice, cut
+# by programs that it compiles one by one.
+_OPTIONS = ocp.options.ArrayOptions(
+    saving=ocp.options.ArrayOptions.Saving(use_replica_parallel=False)
+)
+
 
 class CheckpointError(ValueError):
     """A checkpoint that cannot be written or read; the message says which and why."""
@@ -39,6 +45,7 @@ class Checkpoints:
         ]
         self._checkpointer = ocp.training.Checkpointer(
             self._directory,
+            context=ocp.Context(array_options=_OPTIONS),
             preservation_policy=_policies.AnyPreservationPolicy(policies),
             cleanup_tmp_directories=True,
         )

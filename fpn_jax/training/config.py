@@ -114,8 +114,8 @@ def load_config(run: str | Path) -> Config:
         return from_json(path.read_text())
     except FileNotFoundError:
         raise ValueError(f"run: no config.json in {str(run)!r}; not a run?") from None
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{path}: {error}") from None
+    except (ValueError, TypeError, LookupError, AttributeError, ImportError) as error:
+        raise ValueError(f"{path}: {type(error).__name__}: {error}") from None
 
 
 def _encode(value: Any) -> Any:

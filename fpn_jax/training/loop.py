@@ -17,7 +17,6 @@ from fpn_jax.training.checkpoint import Checkpoints
 from fpn_jax.training.config import Config, write_config
 from fpn_jax.training.interruption import Interruption
 from fpn_jax.training.metrics import MetricWriter
-from fpn_jax.training.optimizer import learning_rate_schedule
 from fpn_jax.training.programs import make_programs
 from fpn_jax.training.progress import ProgressDisplay
 from fpn_jax.training.report import write_report
@@ -68,7 +67,7 @@ def train(config: Config, run: str | Path) -> dict[str, float]:
     elif period.pretrained is not None:
         weights = load_state_dict(period.pretrained)
         state = with_backbone(state, load_backbone(weights, config.model.backbone))
-    losses = LossRecorder(config)
+    losses = LossRecorder()
     writer = MetricWriter(run, first_step=first)
     display = ProgressDisplay(
         period.steps, first_step=first, batch_size=config.data.batch_size
@@ -110,31 +109,28 @@ def train(config: Config, run: str | Path) -> dict[str, float]:
 
 
 class LossRecorder:
-    """Losses of the steps since the last flush, on the device until then."""
+    """Numbers of the steps since the last flush, on the device until then."""
 
-    def __init__(self, config: Config):
-        updates = config.train.steps // config.optimizer.accumulate
-        self._rate = learning_rate_schedule(config.optimizer, updates)
-        self._accumulate = config.optimizer.accumulate
+    def __init__(self):
         self._pending: list[tuple[int, dict[str, jax.Array]]] = []
 
-    def add(self, step: int, losses: dict[str, jax.Array]) -> None:
-        self._pending.append((step, losses))
+    def add(self, step: int, numbers: dict[str, jax.Array]) -> None:
+        self._pending.append((step, numbers))
 
     def flush(self) -> dict[str, float]:
-        """Returns the mean losses and the learning rate; waits for the device."""
+        """Returns the mean losses and the last learning rate; waits for the device."""
         rows = jax.device_get(self._pending)
         self._pending.clear()
-        for step, losses in rows:
-            for name, value in losses.items():
+        for step, numbers in rows:
+            for name, value in numbers.items():
                 if not math.isfinite(value):
                     raise NonFiniteLoss(f"{name} is {value} at step {step}")
+        last = rows[-1][1]
         means = {
-            name: float(np.mean([losses[name] for _, losses in rows]))
-            for name in rows[0][1]
+            name: float(np.mean([numbers[name] for _, numbers in rows]))
+            for name in last
         }
-        updates = (rows[-1][0] - 1) // self._accumulate
-        return means | {"learning_rate": float(self._rate(updates))}
+        return means | {"learning_rate": float(last["learning_rate"])}
 
 
 def _open_training(config: Config) -> Iterator[dict[str, np.ndarray]]:

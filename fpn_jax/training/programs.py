@@ -11,7 +11,7 @@ import optax
 from fpn_jax.backbones.stages import frozen_mask
 from fpn_jax.evaluation.evaluate import evaluation_step
 from fpn_jax.training.config import Config
-from fpn_jax.training.optimizer import make_optimizer
+from fpn_jax.training.optimizer import learning_rate_schedule, make_optimizer
 from fpn_jax.training.state import TrainState, create_state
 from fpn_jax.training.step import (
     AXIS,
@@ -49,11 +49,10 @@ def make_programs(config: Config) -> Programs:
     copied, split = shardings(mesh)
     optimizer = _optimizer(config)
     step = partial(
-        train_step,
+        _step_and_rate,
         model=with_axis_name(config.model, AXIS) if by_pmap else model,
         optimizer=optimizer,
-        ema_decay=config.train.ema_decay,
-        accumulate=config.optimizer.accumulate,
+        config=config,
     )
     evaluate = jax.jit(
         partial(evaluation_step, model=model),
@@ -65,6 +64,22 @@ def make_programs(config: Config) -> Programs:
         train=pmap_step(step) if by_pmap else jit_step(step, mesh),
         evaluate=lambda variables, batch: evaluate(variables, to_devices(batch, split)),
     )
+
+
+def _step_and_rate(state, batch, *, config: Config, **options):
+    """Returns what `train_step` does, the losses with the learning rate beside them."""
+    accumulate = config.optimizer.accumulate
+    schedule = learning_rate_schedule(
+        config.optimizer, config.train.steps // accumulate
+    )
+    new_state, losses = train_step(
+        state,
+        batch,
+        ema_decay=config.train.ema_decay,
+        accumulate=accumulate,
+        **options,
+    )
+    return new_state, losses | {"learning_rate": schedule(state.step // accumulate)}
 
 
 def abstract_state(config: Config) -> TrainState:

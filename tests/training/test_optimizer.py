@@ -22,7 +22,7 @@ def with_options(**options) -> OptimizerConfig:
 
 def test_warmup_rises_from_a_thousandth_to_the_full_rate():
     rate = learning_rate_schedule(with_options(warmup_steps=10), 100)
-    assert rate(0) == pytest.approx(0.1 / 1000)
+    assert rate(0) == pytest.approx(0.1 / 1000, rel=1e-4)  # float32: 0.1 minus 0.0999
     assert rate(5) == pytest.approx(0.1 * (0.001 + 1) / 2)
     assert rate(10) == rate(99) == pytest.approx(0.1)
 
