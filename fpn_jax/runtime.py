@@ -1,6 +1,7 @@
 """What must be set before JAX starts its back end: flags, cache, other processes."""
 
 import os
+import warnings
 from importlib.metadata import version
 from pathlib import Path
 
@@ -17,6 +18,9 @@ def set_up() -> None:
     """
     set_cpu_flags()
     import jax
+
+    # A full disk is told by what needs it; without the cache a program is compiled.
+    warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache")
 
     if jax.config.jax_compilation_cache_dir is None:
         jax.config.update("jax_compilation_cache_dir", str(cache_directory() / "xla"))

@@ -20,7 +20,7 @@ from tests.commands import MINIATURE, command, environment, training
 CASES = {
     "misspelt setting": (
         "train miniature.py --model.neck.chanels 3",
-        "--model.neck.chanels .* nearest: --model.neck.channels",
+        "--model.neck.chanels.* nearest: --model.neck.channels",
     ),
     "word for a number": (
         "train miniature.py --data.batch-size many",
@@ -207,8 +207,7 @@ def test_an_unknown_command_is_answered_with_the_nearest(capfd, monkeypatch):
 
 @pytest.mark.slow
 def test_a_full_disk_is_one_line_and_the_checkpoints_before_remain(place, tmp_path):
-    """Stands for the full disk: no file may grow beyond 100 kB, of which a save has
-    one; the run's earlier checkpoint is complete and continues."""
+    """A limit on the size of files stands for the disk; a save has larger ones."""
     shutil.copytree(place / "run", tmp_path / "run")
     before = contents(tmp_path / "run" / "checkpoints" / "2")
     arguments = training(place / "digits", tmp_path / "run", "--train.steps", 4)

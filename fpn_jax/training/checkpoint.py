@@ -32,7 +32,8 @@ class Checkpoints:
     """The checkpoints of one run: the `keep` latest, and the best by one metric."""
 
     def __init__(self, run: str | Path, *, keep: int = 2, best: str = "loss"):
-        logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax reports each save
+        # Orbax reports each save here, and each error that it raises as well.
+        logging.getLogger("absl").setLevel(logging.CRITICAL)
         self._directory = Path(run).absolute() / "checkpoints"
         self._best = best
         policies = [
