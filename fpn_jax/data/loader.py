@@ -83,7 +83,6 @@ def evaluation_batches(
     batch_size: int,
     canvas: tuple[int, int],
     max_boxes: int,
-    resize: Transform | None = None,
     process_index: int = 0,
     process_count: int = 1,
     max_errors: int = 10,
@@ -95,15 +94,12 @@ def evaluation_batches(
 
     Args:
         batch_size: examples per process.
-        resize: must keep the whole image; by default `FitCanvas(canvas)`.
         max_errors: this many unreadable images are skipped; one more is a ValueError.
     """
     plan = _Plan(
         source, batch_size, canvas, max_boxes, process_index, process_count, max_errors
     )
-    read = functools.partial(
-        _read_evaluation, plan=plan, resize=resize or FitCanvas(canvas)
-    )
+    read = functools.partial(_read_evaluation, plan=plan)
     num_batches = -(-len(source) // (batch_size * process_count))
     return EvaluationBatches(read, num_batches, max_errors)
 
@@ -230,18 +226,19 @@ def _read_training(
     return _Reading(batch, unreadable, crowded)
 
 
-def _read_evaluation(number: int, *, plan: _Plan, resize: Transform) -> _Reading:
+def _read_evaluation(number: int, *, plan: _Plan) -> _Reading:
     rows, valid, scales, unreadable, crowded = [], [], [], [], []
-    rng = np.random.default_rng(0)  # a resize draws nothing from it
+    fit = FitCanvas(plan.canvas)
+    rng = np.random.default_rng(0)  # fitting draws nothing from it
     for position in plan.positions(number):
         example = _example_or_none(plan.source, position, unreadable)
         valid.append(example is not None)
         example = example or _blank(plan.canvas)
-        resized = resize(example, rng)
-        scales.append(np.divide(resized.image.shape[1::-1], example.image.shape[1::-1]))
-        if len(resized.labels) > plan.max_boxes:
+        fitted = fit(example, rng)
+        scales.append(np.divide(fitted.image.shape[1::-1], example.image.shape[1::-1]))
+        if len(fitted.labels) > plan.max_boxes:
             crowded.append(example.name)
-        rows.append(to_canvas(resized, plan.canvas, plan.max_boxes))
+        rows.append(to_canvas(fitted, plan.canvas, plan.max_boxes))
     batch = _stack(rows)
     batch["example_valid"] = np.array(valid)
     batch["scales"] = np.array(scales, np.float32)

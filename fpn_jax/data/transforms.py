@@ -36,25 +36,6 @@ class HorizontalFlip:
 
 
 @dataclasses.dataclass(frozen=True)
-class ResizeToFit:
-    """The example at the largest size of its shape within two limits.
-
-    The short side becomes `min_size`, or less where the long one would pass `max_size`;
-    sides are rounded down (torchvision's `GeneralizedRCNNTransform`).
-    """
-
-    min_size: int = 800
-    max_size: int = 1333
-
-    def __call__(self, example: Example, rng: np.random.Generator) -> Example:
-        del rng
-        sides = example.image.shape[:2]
-        return _scale(
-            example, min(self.min_size / min(sides), self.max_size / max(sides))
-        )
-
-
-@dataclasses.dataclass(frozen=True)
 class ScaleJitter:
     """The example at a random size, cut to the canvas where it is larger.
 

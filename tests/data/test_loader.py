@@ -10,7 +10,7 @@ from fpn_jax.data.coco import CocoSource
 from fpn_jax.data.example import Category, Example, UnreadableImage
 from fpn_jax.data.loader import evaluation_batches, training_batches
 from fpn_jax.data.tfds import TfdsSource
-from fpn_jax.data.transforms import FitCanvas, HorizontalFlip, ScaleJitter
+from fpn_jax.data.transforms import HorizontalFlip, ScaleJitter
 
 NUM = 10
 
@@ -203,12 +203,6 @@ def test_scales_map_boxes_back_to_the_image():
     np.testing.assert_allclose(batch["scales"], [[1.25, 37 / 30]] * NUM)
     boxes = batch["boxes"] / np.tile(batch["scales"], 2)[:, None]
     np.testing.assert_allclose(boxes[9, 6], [0, 0, 7, 7], rtol=1e-6)
-
-
-def test_evaluation_resizes_as_asked():
-    (batch,) = _evaluation(batch_size=NUM, resize=FitCanvas((15, 40)))
-    assert batch["images"].shape == (NUM, 30, 40, 3)
-    np.testing.assert_array_equal(batch["sizes"], [[15, 20]] * NUM)
 
 
 def test_too_many_boxes_are_told_once(caplog):
