@@ -61,7 +61,7 @@ def training_batches(
     Args:
         batch_size: examples per process.
         canvas: height and width; the last transform must make every image fit.
-        max_boxes: of an image with more, the largest are kept.
+        max_boxes: of an image with more, the largest are kept, crowd regions last.
         transforms: applied in this order.
         process_index: which of `process_count` shares of each global batch to read.
         workers: processes that read; 0 reads in threads of this one.

@@ -86,8 +86,9 @@ def to_canvas(
 ) -> dict[str, np.ndarray]:
     """Returns a row of a batch: the image in the canvas' upper left, G = `max_boxes`.
 
-    Objects keep their order. Of more than G, the G largest are kept. Boxes without
-    area are left out: no anchor could learn them.
+    Objects keep their order. Of more than G, the G largest are kept; crowd regions, of
+    which no loss makes use, only where objects leave room. Boxes without area are left
+    out: no anchor could learn them.
 
     Raises:
         ValueError: if the image is larger than the canvas.
@@ -120,7 +121,7 @@ def box_areas(boxes: np.ndarray) -> np.ndarray:
 
 def _largest(example: Example, max_boxes: int) -> Example:
     sizes = box_areas(example.boxes)
-    order = np.argsort(-sizes, kind="stable")[:max_boxes]
+    order = np.lexsort((-sizes, example.crowd))[:max_boxes]
     return example.select(np.sort(order[sizes[order] > 0]))
 
 

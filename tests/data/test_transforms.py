@@ -168,6 +168,15 @@ def test_of_too_many_boxes_the_largest_are_kept_in_their_order():
     assert to_canvas(example, (120, 160), 3)["labels"].tolist() == [0, 2, 3]
 
 
+def test_a_crowd_region_takes_the_place_of_no_object():
+    boxes = [[0, 0, 9, 9], [0, 0, 90, 90], [0, 0, 30, 30], [0, 0, 80, 80]]
+    example = _example(boxes, crowd=np.array([False, True, False, True]))
+    row = to_canvas(example, (120, 160), 3)
+    assert row["labels"].tolist() == [0, 1, 2]
+    assert row["crowd"].tolist() == [False, True, False]
+    assert to_canvas(example, (120, 160), 2)["labels"].tolist() == [0, 2]
+
+
 def test_a_box_without_area_is_left_out():
     example = _example([[0, 0, 9, 9]])
     line = _example([[0, 0, 9, 9], [4, 4, 4, 80]])
