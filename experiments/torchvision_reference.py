@@ -154,6 +154,7 @@ def run(arguments: Arguments) -> dict:
         max_boxes=_DATA.max_boxes,
         transforms=[HorizontalFlip()],
         seed=arguments.seed,
+        max_errors=_DATA.max_errors,
     )
     model = ProposalNetwork()
     memory_format = min(
@@ -254,6 +255,7 @@ def evaluate(model: ProposalNetwork, memory_format: str) -> dict[str, float]:
         batch_size=_DEFAULT.evaluation.batch_size,
         canvas=_DATA.canvas,
         max_boxes=_DATA.max_boxes,
+        max_errors=_DATA.max_errors,
     ):
         images = _pixels(batch["images"], memory_format)
         sizes = [tuple(size) for size in batch["sizes"].tolist()]

@@ -51,7 +51,7 @@ def training_batches(
     process_index: int = 0,
     process_count: int = 1,
     workers: int = 0,
-    max_errors: int = 10,
+    max_errors: int,
 ) -> "TrainingBatches":
     """Returns an endless iterator over shuffled batches; it can stop and resume.
 
@@ -85,7 +85,7 @@ def evaluation_batches(
     max_boxes: int,
     process_index: int = 0,
     process_count: int = 1,
-    max_errors: int = 10,
+    max_errors: int,
 ) -> "EvaluationBatches":
     """Returns the batches of one pass, in the order of the source; they have a `len`.
 

@@ -49,11 +49,15 @@ def evaluate(
     batch_size: int,
     canvas: tuple[int, int],
     max_boxes: int,
-) -> tuple[dict[str, float], list[dict]]:
+    max_errors: int,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> tuple[dict[str, float], list[dict]] | None:
     """Returns the metrics and the COCO results on a source.
 
     `step` is `evaluation_step`, compiled; `batch_size` is that of this process. The
-    metrics are those of `evaluate_proposals`, and `loss` with its terms `loss/…`.
+    metrics are those of `evaluate_proposals`, and `loss` with its terms `loss/…`. More
+    than `max_errors` unreadable images of this process are a ValueError. None as soon
+    as `cancelled` says so; it is asked before each batch.
     """
     batches = evaluation_batches(
         source,
@@ -62,10 +66,13 @@ def evaluate(
         max_boxes=max_boxes,
         process_index=jax.process_index(),
         process_count=jax.process_count(),
+        max_errors=max_errors,
     )
     totals: dict[str, tuple[float, float]] = {}
     results = []
     for batch in batches:
+        if cancelled():
+            return None
         # 64 bits travel as two times 32, which JAX would cut them to.
         ids = batch["image_ids"].view(np.int32).reshape(-1, 2)
         outputs = jax.device_get(step(variables, batch | {"image_ids": ids}))

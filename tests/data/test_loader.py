@@ -48,11 +48,12 @@ TEN = Numbers()
 
 def _training(source=TEN, **changes):
     settings = {"batch_size": 4, "canvas": (32, 40), "max_boxes": 12, "seed": 0}
+    settings |= {"max_errors": 10}
     return training_batches(source, **settings | changes)
 
 
 def _evaluation(source=TEN, **changes):
-    settings = {"batch_size": 4, "canvas": (30, 40), "max_boxes": 12}
+    settings = {"batch_size": 4, "canvas": (30, 40), "max_boxes": 12, "max_errors": 10}
     return evaluation_batches(source, **settings | changes)
 
 

@@ -1,0 +1,31 @@
+"""A source of plain images, some of them unreadable."""
+
+import numpy as np
+
+from fpn_jax.data.example import Category, Example, UnreadableImage
+
+
+class GreySource:
+    """Grey images of 40 x 40 with one object each; image ids are the indices."""
+
+    name = "grey"
+    categories = (Category(0, "thing"),)
+
+    def __init__(self, size: int, *, unreadable: tuple[int, ...] = ()):
+        self._size, self._unreadable = size, unreadable
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __getitem__(self, index: int) -> Example:
+        if index in self._unreadable:
+            raise UnreadableImage(f"{index}.jpg: broken")
+        return Example(
+            image_id=index,
+            name=f"{index}.jpg",
+            image=np.full((40, 40, 3), 128, np.uint8),
+            boxes=np.float32([[5, 5, 25, 25]]),
+            labels=np.zeros(1, np.int32),
+            crowd=np.zeros(1, np.bool_),
+            areas=np.float32([400]),
+        )
