@@ -161,7 +161,7 @@ def plot_average_recall(rows: Sequence[Mapping[str, float]]) -> Figure:
     panels = figure.subplots(1, len(titles), sharey=True)
     for axes, (pattern, title) in zip(panels, titles.items(), strict=True):
         for number, (letter, size) in enumerate(_SIZES.items()):
-            steps, values = _series(rows, f"validation/{pattern.format(letter)}")
+            steps, values = _series(rows, pattern.format(letter))
             label = f"{size} {values[-1]:.3f}" if len(values) else f"{size}: none"
             colour = "black" if size == "all" else f"C{number - 1}"
             axes.plot(steps, values, "o-", markersize=3, color=colour, label=label)
@@ -249,10 +249,11 @@ def _pad(image: np.ndarray, side: int) -> np.ndarray:
 
 
 def _series(rows: Sequence[Mapping], name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Steps and values of the rows that have the name and no NaN there."""
-    pairs = [(row["step"], row[name]) for row in rows if row.get(name, np.nan) >= 0]
+    """Steps and values of the rows that have a number there, not null or NaN."""
+    pairs = [(row["step"], row[name]) for row in rows if row.get(name) is not None]
     steps, values = np.array(pairs, np.float64).reshape(-1, 2).T
-    return steps, values
+    exist = ~np.isnan(values)
+    return steps[exist], values[exist]
 
 
 def _smooth(values: np.ndarray) -> np.ndarray:

@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
 from fpn_jax.data.example import Source
+from fpn_jax.data.sources import readable
 from fpn_jax.evaluation.coco import accumulate
 from fpn_jax.training.metrics import read_metrics
 from fpn_jax.visualize import (
@@ -37,8 +39,8 @@ def write_report(
 
 
 def _samples(source: Source, results: Sequence[Mapping]) -> np.ndarray:
-    """Returns the first images of a source with their true and found boxes."""
-    examples = [source[index] for index in range(min(_SAMPLES, len(source)))]
+    """Returns the first readable images with their true and found boxes."""
+    examples = list(islice(readable(source), _SAMPLES))
     found = {example.image_id: [] for example in examples}
     for result in results:
         if result["image_id"] in found and result["score"] >= _SHOWN_SCORE:
