@@ -6,8 +6,8 @@ photographs. A digit is 8 to 160 px tall, log-uniform, so that objects below 32Â
 Train and validation share no scan and no region of a photograph.
 """
 
-import logging
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from sklearn.datasets import load_digits, load_sample_images
 
-_log = logging.getLogger(__name__)
+from fpn_jax.runtime import cache_directory
 
 SCENE_SIZE = 320
 SPLITS = {"train": 4000, "validation": 200}
@@ -62,11 +62,10 @@ def prepare_digits(directory: str | Path | None = None) -> Path:
     A half-prepared data set is never seen: it is written beside its place and renamed.
     Of two processes that prepare at once, the first to finish wins.
     """
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    place = Path(directory or cache / "fpn_jax").expanduser() / "digits" / _VERSION
+    place = Path(directory or cache_directory()).expanduser() / "digits" / _VERSION
     if place.exists():
         return place
-    _log.info("Preparing the digits in %s, once; half a minute", place)
+    print(f"preparing the digits in {place}, once: half a minute", file=sys.stderr)
     place.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".", dir=place.parent) as workshop:
         write_digits(Path(workshop) / _VERSION, SPLITS)

@@ -96,6 +96,17 @@ def test_prepare_writes_once(tmp_path, monkeypatch):
     assert prepare_digits(str(tmp_path)) == place
 
 
+def test_the_first_use_says_in_one_line_why_it_takes_time(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(digits, "write_digits", _write_little)
+    place = prepare_digits(tmp_path)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"preparing the digits in {place}")
+    prepare_digits(tmp_path)
+    assert capsys.readouterr().err == ""
+
+
 def test_the_default_directory_is_the_users_cache(tmp_path, monkeypatch):
     monkeypatch.setattr(digits, "write_digits", _write_little)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
