@@ -1,8 +1,8 @@
 """Finds objects in images: predict RUN IMAGE… [--out DIR] [--json FILE]
 
-Writes each image with its boxes into DIR, and all boxes as COCO results into FILE. An
-image that cannot be read is named, the others are done. Exit status: 0 done, 2 wrong
-input.
+Writes each image with its boxes into DIR, and all boxes as COCO results into FILE. The
+picture of 1.jpg is 1.png, or 1-2.png where that is another's. An image that cannot be
+read is named, the others are done. Exit status: 0 done, 2 wrong input.
 """
 
 import json
@@ -39,6 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise ValueError(
                 f"score-threshold: {chosen.score_threshold} given, must be 0 … 1"
             )
+        if chosen.json is not None and not chosen.json.parent.is_dir():
+            raise ValueError(f"json: no directory {str(chosen.json.parent)!r}")
         return predict(chosen)
 
 
@@ -50,7 +52,8 @@ def predict(chosen: Arguments) -> int:
 
     predictor = Predictor(load_run(chosen.run, chosen.checkpoint))
     status, results = 0, []
-    for path in chosen.images:
+    pictures = picture_paths(chosen.images, chosen.out)
+    for path, picture in zip(chosen.images, pictures, strict=True):
         try:
             image = decode_image(path.read_bytes(), str(path))
         except (ValueError, OSError) as error:
@@ -60,7 +63,6 @@ def predict(chosen: Arguments) -> int:
         found = predictor(image)
         rows = found.scores >= chosen.score_threshold
         boxes, scores = found.boxes[rows], found.scores[rows]
-        picture = chosen.out / f"{path.stem}.png"
         save_image(picture, draw_boxes(image, boxes, scores=scores))
         print(f"{path}: {len(boxes)} objects, {picture}")
         results += _results(path, boxes, scores)
@@ -68,6 +70,18 @@ def predict(chosen: Arguments) -> int:
         chosen.json.write_text(json.dumps(results, indent=1) + "\n")
         print(f"{len(results)} objects in {chosen.json}")
     return status
+
+
+def picture_paths(images: Sequence[Path], out: Path) -> list[Path]:
+    """Returns a path in `out` for each image, all different, and none an image's."""
+    pictures, taken = [], {path.resolve() for path in images}
+    for path in images:
+        picture, number = out / f"{path.stem}.png", 2
+        while picture.resolve() in taken:
+            picture, number = out / f"{path.stem}-{number}.png", number + 1
+        taken.add(picture.resolve())
+        pictures.append(picture)
+    return pictures
 
 
 def _results(path: Path, boxes, scores) -> list[dict]:

@@ -120,9 +120,15 @@ def pyramid_picture(
 
 
 def save_image(path: Path | str, image: np.ndarray) -> None:
-    """Writes an RGB image; the suffix chooses the format."""
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(path), image[..., ::-1])
+    """Writes an RGB image; the suffix chooses the format.
+
+    Raises:
+        OSError: if the file cannot be written. Names it.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Not cv2.imwrite, which returns False for every reason.
+    path.write_bytes(cv2.imencode(path.suffix, image[..., ::-1])[1].tobytes())
 
 
 def plot_losses(rows: Sequence[Mapping[str, float]]) -> Figure:

@@ -38,6 +38,22 @@ CASES = {
     "experiment without config": ("train empty.py", "'empty.py' has no .*get_config"),
     "experiment of another kind": ("train dict.py", "must return a Config, got dict"),
     "experiment with an error": ("train typo.py", "'typo.py': NameError.*'FNP'"),
+    "experiment with a misspelt field": (
+        "train modle.py",
+        "'modle.py': TypeError.*modle",
+    ),
+    "zero for a count": (
+        "train miniature.py --train.log-every 0 DIGITS",
+        "train.log_every must be 1 or more, got 0",
+    ),
+    "optimizer the run was not begun with": (
+        "train miniature.py --workdir run --optimizer.name sgd --train.steps 4 DIGITS",
+        "checkpoint 2 not readable in .*run",
+    ),
+    "batch size the run was not begun with": (
+        "train miniature.py --workdir run --data.batch-size 16 DIGITS",
+        "'run' was begun with data.batch_size 8, got 16",
+    ),
     "unknown network": (
         "train miniature.py --model.backbone.depth 51 DIGITS",
         "depth must be one of 18, 34, 50, 101, 152, got 51 .nearest: 50.",
@@ -89,7 +105,7 @@ CASES = {
         "none.pth",
     ),
     "no run": ("evaluate nowhere", "no config.json in 'nowhere'"),
-    "no checkpoint": ("evaluate begun", "no complete checkpoint in 'begun'"),
+    "no checkpoint": ("evaluate begun", "no checkpoints in 'begun'"),
     "unknown checkpoint": (
         "evaluate run --checkpoint 9",
         "checkpoint must be one of 'best', 'latest', '2', got '9'",
@@ -97,6 +113,10 @@ CASES = {
     "no images": ("predict run", "images: none given"),
     "missing image": ("predict run none.png", "none.png"),
     "corrupt image": ("predict run corrupt/0.jpg", "corrupt/0.jpg: not a readable"),
+    "no directory for the boxes": (
+        "predict run corrupt/0.jpg --json none/found.json",
+        "json: no directory 'none'",
+    ),
     "score out of range": (
         "predict run empty.py --score-threshold 50",
         "score-threshold: 50.0 given, must be 0 … 1",
@@ -112,6 +132,10 @@ def place(tmp_path_factory) -> Path:
     shutil.copy(MINIATURE, place / "miniature.py")
     (place / "empty.py").write_text("")
     (place / "dict.py").write_text("def get_config():\n    return {}\n")
+    (place / "modle.py").write_text(
+        "from fpn_jax.training.config import Config\n"
+        "def get_config():\n    return Config(modle=1)\n"
+    )
     (place / "typo.py").write_text("neck = FNP()\n")
     done = subprocess.run(
         command(*training(place / "digits", place / "run", "--train.steps", 2)),

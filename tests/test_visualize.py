@@ -105,13 +105,20 @@ def test_a_saved_image_keeps_its_colours(tmp_path):
     assert (cv2.imread(str(tmp_path / "new" / "red.png"))[0, 0] == [0, 0, 200]).all()
 
 
+def test_an_image_that_cannot_be_saved_is_an_error_with_its_path(tmp_path):
+    (tmp_path / "red.png").mkdir()
+
+    with pytest.raises(OSError, match="red.png"):
+        save_image(tmp_path / "red.png", GREY)
+
+
 TRAINING = [
     {"step": step, "loss": 2.0, "loss/boxes": 1.0, "learning_rate": 0.1}
     for step in range(0, 50, 10)
 ]
 VALIDATION = [
-    {"step": 20, "validation/AR@100": 0.25, "validation/ARs@100": float("nan")},
-    {"step": 40, "validation/AR@100": 0.5, "validation/loss": 3.0},
+    {"step": 20, "AR@100": 0.25, "ARs@100": float("nan")},
+    {"step": 40, "AR@100": 0.5, "validation/loss": 3.0},
 ]
 
 

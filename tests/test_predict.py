@@ -1,0 +1,23 @@
+"""Names of the pictures; what prediction finds is in test_commands.py."""
+
+from pathlib import Path
+
+from fpn_jax.predict import picture_paths
+
+
+def names(*images: str, out: str = "out") -> list[str]:
+    return [str(path) for path in picture_paths([*map(Path, images)], Path(out))]
+
+
+def test_a_picture_is_named_after_its_image():
+    assert names("a/1.jpg", "b/2.final.png") == ["out/1.png", "out/2.final.png"]
+
+
+def test_images_of_one_name_get_a_picture_each():
+    assert names("a/1.png", "b/1.jpg", "b/1-2.jpg", "c/1.png") == [
+        *("out/1.png", "out/1-2.png", "out/1-2-2.png", "out/1-3.png")
+    ]
+
+
+def test_no_picture_takes_the_place_of_an_image():
+    assert names("b/1.jpg", "a/../a/1.png", out="a") == ["a/1-2.png", "a/1-3.png"]
