@@ -35,14 +35,17 @@ class ProgressDisplay:
         self._bar.stop()
 
     def step(self, step: int, losses: dict[str, float]) -> float:
-        """Shows the losses at a step; returns images per second since the last call."""
-        seconds = max(time.monotonic() - self._time, 1e-9)
-        rate = (step - self._step) * self._batch_size / seconds
+        """Shows the losses at a step; returns images per second since the last call.
+
+        NaN where no step was timed since `restart`.
+        """
+        seconds, steps = time.monotonic() - self._time, step - self._step
+        rate = steps * self._batch_size / max(seconds, 1e-9) if steps else math.nan
         self._seconds += seconds
-        self._timed_steps += step - self._step
+        self._timed_steps += steps
         self.restart(step)
         numbers = "  ".join(f"{name} {value:.4f}" for name, value in losses.items())
-        text = f"{numbers}  {rate:.1f} images/s"
+        text = f"{numbers}  {rate:.1f} images/s" if steps else numbers
         self._bar.update(self._task, completed=step, description=text)
         if not self._console.is_terminal:
             per_step = self._seconds / max(self._timed_steps, 1)

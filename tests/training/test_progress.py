@@ -1,0 +1,37 @@
+import math
+
+import pytest
+
+from fpn_jax.training import progress
+from fpn_jax.training.progress import ProgressDisplay
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Returns a list whose last number is the time in seconds."""
+    times = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: times[-1])
+    return times
+
+
+def test_the_rate_counts_images_since_the_last_call(clock, capsys):
+    display = ProgressDisplay(10, first_step=0, batch_size=8)
+    clock.append(2.0)
+    assert display.step(1, {"loss": 3.0}) == 4.0
+    clock.append(3.0)
+    assert display.step(3, {"loss": 2.5}) == 16.0
+    # Three steps took 3 s, so seven take 7 s.
+    assert capsys.readouterr().out.splitlines() == [
+        "step 1/10  loss 3.0000  4.0 images/s  0:18 left",
+        "step 3/10  loss 2.5000  16.0 images/s  0:07 left",
+    ]
+
+
+def test_a_step_that_was_not_timed_has_no_rate(clock, capsys):
+    display = ProgressDisplay(10, first_step=0, batch_size=8)
+    clock.append(60.0)  # the compilation
+    display.restart(1)
+    assert math.isnan(display.step(1, {"loss": 3.0}))
+    assert "images/s" not in capsys.readouterr().out
+    clock.append(62.0)
+    assert display.step(2, {"loss": 3.0}) == 4.0
