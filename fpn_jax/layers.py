@@ -4,7 +4,7 @@ Features are NHWC, kernels HWIO. Padding is torch's: `kernel_size // 2` on both 
 whatever the stride (`SAME` differs for stride 2 on even sizes).
 """
 
-from typing import Any, Literal
+from typing import Literal
 
 import flax.linen as nn
 import jax
@@ -16,6 +16,8 @@ from jaxtyping import Array, Float
 from fpn_jax.choices import check_choice
 
 Norm = Literal["frozen", "batch", "group"] | None
+# Of a computation; None: that of its input and of its parameters, float32.
+Dtype = Literal["float32", "bfloat16", "float16"] | None
 
 NORMS = (None, "frozen", "batch", "group")
 
@@ -44,7 +46,7 @@ class Conv(nn.Module):
     norm_epsilon: float = 1e-5  # torchvision's default; some checkpoints have 0.0
     train: bool = False  # `batch` normalises with the statistics of the batch
     axis_name: str | None = None  # the pmap axis over which `batch` averages
-    dtype: Any = None  # of the computation; parameters are float32
+    dtype: Dtype = None  # of the computation; parameters are float32
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w _"]) -> Float[Array, "b _h _w _c"]:

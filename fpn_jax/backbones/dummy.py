@@ -1,12 +1,10 @@
 """A small residual network with the shapes of ResNet, for teaching and for tests."""
 
-from typing import Any
-
 import flax.linen as nn
 import jax
 
 from fpn_jax.backbones.stages import check_stages
-from fpn_jax.layers import Conv
+from fpn_jax.layers import Conv, Dtype
 from fpn_jax.types import Pyramid
 
 
@@ -15,7 +13,7 @@ class Dummy(nn.Module):
 
     width: int = 8  # channels of the stem and of C2; doubled from level to level
     levels: tuple[int, ...] = (2, 3, 4, 5)
-    dtype: Any = None
+    dtype: Dtype = None
 
     @nn.compact
     def __call__(self, images: jax.Array, *, train: bool = False) -> Pyramid:
@@ -36,7 +34,7 @@ class Stage(nn.Module):
     """Halves the resolution, then adds a residual."""
 
     features: int
-    dtype: Any = None
+    dtype: Dtype = None
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:

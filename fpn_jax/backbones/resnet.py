@@ -2,14 +2,13 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import flax.linen as nn
 import jax
 
 from fpn_jax.backbones.stages import check_stages
 from fpn_jax.choices import check_choice
-from fpn_jax.layers import Conv, Norm, max_pool
+from fpn_jax.layers import Conv, Dtype, Norm, max_pool
 from fpn_jax.types import Pyramid
 
 
@@ -104,7 +103,7 @@ class ResNet(nn.Module):
     frozen_stages: int = 0
     remat: bool = False  # blocks are computed again in the backward pass: less memory
     axis_name: str | None = None  # the pmap axis of norm="batch"
-    dtype: Any = None
+    dtype: Dtype = None
 
     @nn.compact
     def __call__(self, images: jax.Array, *, train: bool = False) -> Pyramid:

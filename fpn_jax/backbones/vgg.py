@@ -2,14 +2,13 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import flax.linen as nn
 import jax
 
 from fpn_jax.backbones.stages import check_stages
 from fpn_jax.choices import check_choice
-from fpn_jax.layers import Conv, Norm, max_pool
+from fpn_jax.layers import Conv, Dtype, Norm, max_pool
 from fpn_jax.types import Pyramid
 
 # depth: how many convolutions conv1_x … conv5_x are
@@ -54,7 +53,7 @@ class VGG(nn.Module):
     levels: tuple[int, ...] = (2, 3, 4, 5)
     frozen_stages: int = 0
     axis_name: str | None = None  # the pmap axis of norm="batch"
-    dtype: Any = None
+    dtype: Dtype = None
 
     @nn.compact
     def __call__(self, images: jax.Array, *, train: bool = False) -> Pyramid:

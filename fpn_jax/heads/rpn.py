@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from fpn_jax.layers import Conv
+from fpn_jax.layers import Conv, Dtype
 from fpn_jax.ops.anchors import pyramid_anchors
 from fpn_jax.ops.boxes import clip, decode_deltas, encode_deltas
 from fpn_jax.ops.losses import smooth_l1
@@ -54,7 +54,7 @@ class RPNHead(nn.Module):
     nms_threshold: float = 0.7
     score_threshold: float = 0.0
     min_side: float = 1e-3  # pixels; smaller proposals are dropped
-    dtype: str | None = None
+    dtype: Dtype = None
 
     @nn.compact
     def __call__(self, pyramid: Pyramid) -> RPNOutputs:

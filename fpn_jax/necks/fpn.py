@@ -1,12 +1,12 @@
 """The feature pyramid network (Lin et al. 2017, section 3 and figure 3)."""
 
-from typing import Any, Literal
+from typing import Literal
 
 import flax.linen as nn
 import jax
 
 from fpn_jax.choices import check_choice
-from fpn_jax.layers import Conv, upsample_to
+from fpn_jax.layers import Conv, Dtype, upsample_to
 from fpn_jax.types import Pyramid
 
 EXTRA_LEVELS = {"none": 0, "pool": 1, "conv_p5": 2, "conv_c5": 2}
@@ -30,7 +30,7 @@ class FPN(nn.Module):
     lateral: bool = True
     top_down: bool = True
     extra: Literal["none", "pool", "conv_p5", "conv_c5"] = "pool"
-    dtype: Any = None
+    dtype: Dtype = None
 
     @nn.compact
     def __call__(self, pyramid: Pyramid) -> Pyramid:

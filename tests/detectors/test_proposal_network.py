@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from fpn_jax.backbones.dummy import Dummy
 from fpn_jax.backbones.resnet import ResNet
 from fpn_jax.detectors.proposal_network import ProposalNetwork
 from fpn_jax.heads.rpn import RPNHead
@@ -253,6 +254,40 @@ def test_an_image_without_objects_has_finite_losses_and_gradients(resnet50):
     assert terms["rpn_box"] == 0
     assert terms["rpn_objectness"] > 0
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradients))
+
+
+def test_half_precision_ends_at_losses_and_boxes():
+    sizes = ((16,), (32,))
+    exact = ProposalNetwork(
+        Dummy(levels=(4,)), FPN(8), RPNHead(anchor_sizes=sizes, pre_nms=50)
+    )
+    half = ProposalNetwork(
+        exact.backbone.clone(dtype="bfloat16"),
+        exact.neck.clone(dtype="bfloat16"),
+        exact.head.clone(dtype="bfloat16"),
+    )
+    batch = batch_of((96, 128))
+    inputs = on_device(batch["images"], batch["sizes"])
+    variables = jax.jit(exact.init)(jax.random.key(0), *inputs)
+    assert jax.eval_shape(half.apply, variables, *inputs).deltas[4].dtype == "bfloat16"
+
+    losses, gradients = our_loss_and_gradients(half, variables, batch)
+    expected = jax.jit(partial(exact.apply, method="loss"))(
+        variables,
+        *on_device(*inputs, targets_of(batch)),
+        keys=jax.random.split(jax.random.key(0)),
+    )
+    for name, value in losses.items():
+        assert value.dtype == jnp.float32
+        # A dozen layers of 8 bits each.
+        term = expected[name]
+        np.testing.assert_allclose(value, term.total / term.count, rtol=0.02)
+    for leaf in jax.tree.leaves(gradients):
+        assert leaf.dtype == jnp.float32 and np.isfinite(leaf).all()
+
+    detections = jax.jit(partial(half.apply, method="detect"))(variables, *inputs)
+    assert detections.boxes.dtype == detections.scores.dtype == jnp.float32
+    assert np.isfinite(detections.boxes).all() and detections.valid.any()
 
 
 def test_a_wrong_number_of_anchor_sizes_is_named():
