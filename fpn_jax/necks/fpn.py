@@ -15,8 +15,9 @@ EXTRA_LEVELS = {"none": 0, "pool": 1, "conv_p5": 2, "conv_c5": 2}
 class FPN(nn.Module):
     """Every level with the same channels, and with the semantics of the top one.
 
-    From the top down: a 1x1 convolution of C_l (`lateral`) plus the merge above it,
-    upsampled to the size of C_l (`top_down`); a 3x3 convolution of the sum is P_l.
+    From the top down: a 1x1 convolution of C_l (`lateral`) plus the merge of the next
+    coarser level given, upsampled to the size of C_l (`top_down`); a 3x3 convolution of
+    the sum is P_l.
     There are no non-linearities. Without laterals, the top level alone keeps its 1x1
     (table 1 (e) of the paper).
 
@@ -65,14 +66,16 @@ class FPN(nn.Module):
     def _merge(self, pyramid: Pyramid, *, finest: int) -> Pyramid:
         """Returns the sums before the 3x3 convolutions, from the top to `finest`."""
         merged = {}
-        top = max(pyramid)
-        for level in range(top, finest - 1, -1):
+        above = None
+        for level in sorted(pyramid, reverse=True):
+            if level < finest:
+                break
             x = 0.0
-            if self.lateral or level == top:
+            if self.lateral or above is None:
                 x = self._conv(1, f"lateral{level}")(pyramid[level])
-            if self.top_down and level < top:
-                x = x + upsample_to(merged[level + 1], *pyramid[level].shape[1:3])
-            merged[level] = x
+            if self.top_down and above is not None:
+                x = x + upsample_to(above, *pyramid[level].shape[1:3])
+            merged[level] = above = x
         return merged
 
     def _extra_levels(self, top: int, c_top: jax.Array, p_top: jax.Array) -> Pyramid:

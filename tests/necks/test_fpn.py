@@ -57,6 +57,8 @@ def run_torch(reference: torch.nn.Module, features: dict) -> list:
     [
         ("none", (2, 3, 4, 5), None),
         ("pool", (2, 3, 4, 5), fpn_module.LastLevelMaxPool()),
+        ("none", (2, 4), None),  # returned_layers=[1, 3]
+        ("pool", (2, 5), fpn_module.LastLevelMaxPool()),
         ("conv_p5", (3, 4, 5), fpn_module.LastLevelP6P7(12, 12)),
         ("conv_c5", (3, 4, 5), fpn_module.LastLevelP6P7(CHANNELS[5], 12)),
     ],
@@ -68,7 +70,8 @@ def test_levels_equal_torchvisions(extra, levels, block, height, width):
     reference = torch_fpn(levels, block)
     ours = jax.jit(neck.apply)(load(neck, reference, features), features)
     theirs = run_torch(reference, features)
-    assert list(ours) == list(range(levels[0], levels[0] + len(theirs)))
+    num_extra = len(theirs) - len(levels)
+    assert list(ours) == [*levels, *range(levels[-1] + 1, levels[-1] + 1 + num_extra)]
     for x, expected in zip(ours.values(), theirs, strict=True):
         expected = to_nhwc(expected)
         assert x.shape == expected.shape
