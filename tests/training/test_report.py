@@ -16,8 +16,7 @@ def test_a_report_leaves_out_an_unreadable_image_and_sizes_that_do_not_exist(tmp
     results = [{**box, "image_id": n, "score": 0.1 * n} for n in (1, 9)]
     # Every object is small; what a run writes of medium and large ones is null.
     writer = MetricWriter(tmp_path)
-    metrics = evaluate_proposals(truth, results)
-    writer.write(1, {f"validation/{name}": value for name, value in metrics.items()})
+    writer.write(1, evaluate_proposals(truth, results))
     writer.close()
 
     write_report(tmp_path, source, truth, results)
