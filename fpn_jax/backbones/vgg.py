@@ -52,6 +52,7 @@ class VGG(nn.Module):
     norm_epsilon: float = 1e-5
     levels: tuple[int, ...] = (2, 3, 4, 5)
     frozen_stages: int = 0
+    remat: bool = False  # stages are computed again in the backward pass: less memory
     axis_name: str | None = None  # the pmap axis of norm="batch"
     dtype: Dtype = None
 
@@ -87,4 +88,5 @@ class VGG(nn.Module):
             axis_name=self.axis_name,
             dtype=self.dtype,
         )
-        return Stage(conv, groups, DEPTHS[self.depth], name=name)
+        stage_class = nn.remat(Stage) if self.remat else Stage
+        return stage_class(conv, groups, DEPTHS[self.depth], name=name)

@@ -1,5 +1,7 @@
 """VGG against torchvision, with and without batch norm; freezing; counts."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -89,6 +91,40 @@ def test_stages_above_the_last_level_are_not_built(norm):
     vgg = VGG(11, norm=norm, levels=(2, 3))
     variables = load_backbone(numpy_state(torch_vgg(11, norm)), vgg)
     assert variables["params"].keys() == {"stem", "stage2", "stage3"}
+
+
+@pytest.mark.parametrize("norm", [None, "batch"])
+def test_recomputing_stages_changes_no_feature_and_no_gradient(norm):
+    plain = VGG(11, norm=norm, levels=(2, 3))
+    recomputing = plain.clone(remat=True)
+    variables = load_backbone(numpy_state(torch_vgg(11, norm)), plain)
+
+    def step(vgg, params):
+        def loss(params):
+            features, updated = vgg.apply(
+                variables | {"params": params},
+                images(2),
+                train=True,
+                mutable="batch_stats",
+            )
+            return sum(jnp.sin(x).mean() for x in features.values()), (
+                features,
+                updated,
+            )
+
+        return jax.grad(loss, has_aux=True)(params)
+
+    program = jax.make_jaxpr(partial(step, recomputing))(variables["params"])
+    assert str(program).count("remat") == 3  # stem, stage2 and stage3
+    ours = jax.jit(partial(step, recomputing))(variables["params"])
+    theirs = jax.jit(partial(step, plain))(variables["params"])
+
+    def check(path, a, b):
+        # What is computed again may be fused, hence summed, in another order.
+        difference = np.abs(a - b).max()
+        assert difference <= 1e-3 * np.abs(b).max() + 1e-7, jax.tree_util.keystr(path)
+
+    jax.tree_util.tree_map_with_path(check, ours, theirs)
 
 
 @pytest.mark.parametrize("frozen_stages", [0, 1, 2])
