@@ -4,6 +4,7 @@ Features are NHWC, kernels HWIO. Padding is torch's: `kernel_size // 2` on both 
 whatever the stride (`SAME` differs for stride 2 on even sizes).
 """
 
+from collections.abc import Hashable
 from typing import Literal
 
 import flax.linen as nn
@@ -18,6 +19,9 @@ from fpn_jax.choices import check_choice
 Norm = Literal["frozen", "batch", "group"] | None
 # Of a computation; None: that of its input and of its parameters, float32.
 Dtype = Literal["float32", "bfloat16", "float16"] | None
+# JAX's own type. The axis is set by the program that runs under pmap: a command line,
+# which cannot read this type, leaves it out.
+AxisName = Hashable | None
 
 NORMS = (None, "frozen", "batch", "group")
 
@@ -45,7 +49,7 @@ class Conv(nn.Module):
     norm: Norm = None
     norm_epsilon: float = 1e-5  # torchvision's default; some checkpoints have 0.0
     train: bool = False  # `batch` normalises with the statistics of the batch
-    axis_name: str | None = None  # the pmap axis over which `batch` averages
+    axis_name: AxisName = None  # the pmap axis over which `batch` averages
     dtype: Dtype = None  # of the computation; parameters are float32
 
     @nn.compact

@@ -41,7 +41,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             config: Annotated[Config, tyro.conf.arg(name="")] = defaults
             workdir: Path | None = None  # of the run; by default a new one under runs/
 
-        chosen = parse(Arguments, arguments, command="train", description=__doc__)
+        chosen = parse(
+            Arguments,
+            arguments,
+            command="train",
+            description=__doc__,
+            config=(tyro.conf.SuppressFixed,),  # no word of what cannot be set here
+        )
         run = chosen.workdir or new_run_directory(experiment)
         try:
             train(chosen.config, run)

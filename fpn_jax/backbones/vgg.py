@@ -8,7 +8,7 @@ import jax
 
 from fpn_jax.backbones.stages import check_stages
 from fpn_jax.choices import check_choice
-from fpn_jax.layers import Conv, Dtype, Norm, max_pool
+from fpn_jax.layers import AxisName, Conv, Dtype, Norm, max_pool
 from fpn_jax.types import Pyramid
 
 # depth: how many convolutions conv1_x … conv5_x are
@@ -53,7 +53,7 @@ class VGG(nn.Module):
     levels: tuple[int, ...] = (2, 3, 4, 5)
     frozen_stages: int = 0
     remat: bool = False  # stages are computed again in the backward pass: less memory
-    axis_name: str | None = None  # the pmap axis of norm="batch"
+    axis_name: AxisName = None  # the pmap axis of norm="batch"
     dtype: Dtype = None
 
     @nn.compact
