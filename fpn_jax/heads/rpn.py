@@ -39,7 +39,9 @@ class RPNHead(nn.Module):
     # Anchors: the paper's 32² … 512² on P2 … P6, three ratios (height / width).
     anchor_sizes: tuple[tuple[float, ...], ...] = ((32,), (64,), (128,), (256,), (512,))
     anchor_ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
-    stride_rule: Literal["canvas", "level"] = "canvas"  # torchvision | Detectron2
+    # Strides: canvas // grid as in torchvision, or 2**level as Detectron2's.
+    stride_rule: Literal["canvas", "level"] = "canvas"
+    rounded_anchors: bool = True  # to whole pixels, as torchvision's
     # Targets.
     positive_iou: float = 0.7
     negative_iou: float = 0.3
@@ -150,6 +152,7 @@ class RPNHead(nn.Module):
             dict(zip(sorted(grids), self.anchor_sizes, strict=True)),
             self.anchor_ratios,
             stride_rule=self.stride_rule,
+            rounded=self.rounded_anchors,
         )
 
     def _num_anchors(self, pyramid: Pyramid) -> int:

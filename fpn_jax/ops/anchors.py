@@ -55,9 +55,10 @@ def pyramid_anchors(
 ) -> dict[int, Array]:
     """Returns the anchors [H_l * W_l * A_l, 4] of every level l.
 
-    The stride is `canvas // grid` by the rule "canvas" (torchvision) and `2**level` by
-    the rule "level" (Detectron2). They differ where the grid was rounded up: a canvas
-    of 800x1344 gives P6 13x21 cells of (61, 64) px, not (64, 64).
+    The stride is `canvas // grid` by the rule "canvas", as in torchvision, and
+    `2**level` by the rule "level", as Detectron2's strides. They differ
+    where the grid was rounded up: a canvas of 800x1344 gives P6 13x21 cells of (61, 64)
+    px, not (64, 64).
 
     Raises:
       ValueError: if grids and sizes name different levels, or for another rule.
