@@ -47,7 +47,7 @@ _MEMORY_FORMATS = {
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
-    steps: int = _DEFAULT.train.steps
+    steps: int = 1000
     seconds: float = float("inf")  # training stops here if the steps are not done
     optimizer: Literal["adamw", "sgd"] = "adamw"
     learning_rate: float = _DEFAULT.optimizer.learning_rate

@@ -6,7 +6,9 @@ import os
 import re
 import signal
 import sys
+import traceback
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from unittest import mock
 
 import tyro
@@ -18,8 +20,8 @@ WRONG_INPUT = 2  # exit status
 def user_errors(command: str) -> Iterator[None]:
     """Ends the process with one line and status 2 where the user gave wrong input.
 
-    That is: a ValueError of this package, or a file that cannot be read or written.
-    Anything else is an error of the program and keeps its traceback.
+    That is: a ValueError that this package raised, or a file that cannot be read or
+    written. Anything else is an error of the program and keeps its traceback.
     """
     try:
         yield
@@ -27,9 +29,17 @@ def user_errors(command: str) -> Iterator[None]:
         print(f"fpn-jax {command}: interrupted", file=sys.stderr)
         raise SystemExit(128 + signal.SIGINT) from None
     except (ValueError, OSError) as error:
+        if isinstance(error, ValueError) and not _raised_here(error):
+            raise
         message = " ".join(str(error).split())
         print(f"fpn-jax {command}: {message}", file=sys.stderr)
         raise SystemExit(WRONG_INPUT) from None
+
+
+def _raised_here(error: Exception) -> bool:
+    """Returns whether the last frame of the traceback is in this package."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return Path(frame.f_code.co_filename).is_relative_to(Path(__file__).parent)
 
 
 def parse(kind: type, arguments: Sequence[str], *, command: str, **options):

@@ -4,6 +4,7 @@ Prints average recall and precision on the validation data of the run, or on ano
 data set, and the loss. Exit status: 0 done, 2 wrong input.
 """
 
+import dataclasses
 import json
 import math
 import sys
@@ -29,8 +30,8 @@ class Arguments:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit status."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    set_up()
     with user_errors("evaluate"):
+        set_up()
         chosen = parse(Arguments, arguments, command="evaluate", description=__doc__)
         metrics = evaluate_run(chosen)
         if chosen.json is not None:
@@ -40,26 +41,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def evaluate_run(chosen: Arguments) -> dict[str, float]:
     """Returns the metrics it has printed."""
+    import jax
     from rich.console import Console
 
     from fpn_jax.data.sources import open_source, readable
     from fpn_jax.evaluation.coco import coco_ground_truth
     from fpn_jax.evaluation.evaluate import evaluate
     from fpn_jax.inference import load_run
-    from fpn_jax.training.programs import make_programs
+    from fpn_jax.training.programs import evaluation_program
     from fpn_jax.training.progress import metrics_table
 
     run = load_run(chosen.run, chosen.checkpoint)
-    config = run.config
+    devices = jax.device_count()  # of this machine, not of that which trained
+    batch_size = -(-run.config.evaluation.batch_size // devices) * devices
+    config = dataclasses.replace(
+        run.config,
+        evaluation=dataclasses.replace(run.config.evaluation, batch_size=batch_size),
+    )
     source = open_source(chosen.data or config.data.validation, chosen.split)
     metrics, _ = evaluate(
         run.variables,
-        step=make_programs(config).evaluate,
+        step=evaluation_program(config),
         source=source,
         ground_truth=coco_ground_truth(readable(source), source.categories),
         batch_size=config.evaluation.batch_size,
         canvas=config.data.canvas,
         max_boxes=config.data.max_boxes,
+        max_errors=config.data.max_errors,
     )
     title = f"{source.name}, {len(source)} images, checkpoint of step {run.step}"
     Console().print(metrics_table(metrics, title=title))

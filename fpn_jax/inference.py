@@ -33,6 +33,8 @@ def load_run(run: str | Path, checkpoint: str = "best") -> Run:
         checkpoint: "best" by the metric of the run, "latest", or the number of a step.
     """
     config = load_config(run)
+    if not (Path(run) / "checkpoints").is_dir():  # reading makes no directory
+        raise ValueError(f"run: no checkpoints in {str(run)!r}")
     checkpoints = Checkpoints(run, best=config.evaluation.best)
     if checkpoints.latest_step is None:
         raise ValueError(f"run: no complete checkpoint in {str(run)!r}")

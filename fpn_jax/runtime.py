@@ -20,16 +20,15 @@ def set_up() -> None:
     import jax
 
     # A full disk is told by what needs it; without the cache a program is compiled.
-    warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache")
+    warnings.filterwarnings(
+        "ignore", "Error (reading|writing) persistent compilation cache"
+    )
 
     if jax.config.jax_compilation_cache_dir is None:
         jax.config.update("jax_compilation_cache_dir", str(cache_directory() / "xla"))
     if address := os.environ.get("JAX_COORDINATOR_ADDRESS"):
-        jax.distributed.initialize(
-            address,
-            int(os.environ["JAX_NUM_PROCESSES"]),
-            int(os.environ["JAX_PROCESS_ID"]),
-        )
+        count, number = map(_number, ("JAX_NUM_PROCESSES", "JAX_PROCESS_ID"))
+        jax.distributed.initialize(address, count, number)
 
 
 def set_cpu_flags() -> None:
@@ -42,6 +41,13 @@ def set_cpu_flags() -> None:
     flags = os.environ.get("XLA_FLAGS", "")
     if (major, minor) >= (0, 10) and "ynn_fusion_type" not in flags:
         os.environ["XLA_FLAGS"] = f"{flags} {_CPU_CONV_FLAG}".strip()
+
+
+def _number(name: str) -> int:
+    value = os.environ.get(name, "")
+    if not value.isdecimal():
+        raise ValueError(f"{name} must be a number, got {value!r}")
+    return int(value)
 
 
 def cache_directory() -> Path:

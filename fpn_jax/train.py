@@ -2,13 +2,15 @@
 
 An experiment is a Python file with `get_config() -> Config`; without one, proposals are
 trained on the embedded digits. Every setting of it can be overridden here. A --workdir
-that holds a checkpoint is continued; the default is a new directory under runs/.
+that holds a run is continued, with its settings where none are given; the default is a
+new directory under runs/.
 
 Exit status: 0 done, 2 wrong input, 3 a loss is not finite, 130 or 143 stopped by Ctrl-C
 or SIGTERM after a save.
 """
 
 import dataclasses
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,16 +27,24 @@ NOT_FINITE = 3  # exit status
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit status."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    set_up()
     with user_errors("train"):
-        from fpn_jax.training.config import Config
+        set_up()
+        import jax
+
+        from fpn_jax.training.config import Config, load_config
         from fpn_jax.training.experiment import load_experiment, new_run_directory
         from fpn_jax.training.loop import NonFiniteLoss, Stopped, train
 
         experiment = None
         if arguments and not arguments[0].startswith("-"):
             experiment = arguments.pop(0)
-        defaults = load_experiment(experiment) if experiment else Config()
+        begun = _workdir(arguments)
+        if experiment:
+            defaults = load_experiment(experiment)
+        elif begun and (begun / "config.json").exists():
+            defaults = load_config(begun)
+        else:
+            defaults = Config()
 
         @dataclasses.dataclass(frozen=True)
         class Arguments:
@@ -48,6 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             description=__doc__,
             config=(tyro.conf.SuppressFixed,),  # no word of what cannot be set here
         )
+        if chosen.workdir is None and jax.process_count() > 1:
+            raise ValueError("workdir: needed where several processes train one run")
         run = chosen.workdir or new_run_directory(experiment)
         try:
             train(chosen.config, run)
@@ -56,12 +68,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return NOT_FINITE
         except Stopped as stop:
             words = [experiment] if experiment else []
-            if "--workdir" not in arguments:
+            if chosen.workdir is None:
                 words += ["--workdir", str(run)]
-            again = " ".join(["python -m fpn_jax.train", *words, *arguments])
-            print(f"{stop}; continue with: {again}", file=sys.stderr)
+            again = shlex.join([*words, *arguments])
+            print(
+                f"{stop}; continue with: python -m fpn_jax.train {again}",
+                file=sys.stderr,
+            )
             return 128 + stop.signal
     return 0
+
+
+def _workdir(arguments: Sequence[str]) -> Path | None:
+    """Returns the run directory among the arguments, ahead of the other settings."""
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        name, equals, value = argument.partition("=")
+        if name == "--workdir":
+            return Path(value if equals else following)
+    return None
 
 
 if __name__ == "__main__":

@@ -16,5 +16,10 @@ def digits_proposal_network() -> ProposalNetwork:
     return ProposalNetwork(
         backbone=ResNet(depth=18, width=32, norm="batch"),
         neck=FPN(channels=64),
-        head=RPNHead(anchor_sizes=((8,), (16,), (32,), (64,), (128,))),
+        head=RPNHead(
+            anchor_sizes=((8,), (16,), (32,), (64,), (128,)),
+            # Few of the 256 samples are positive: at 1, a short run on digits is
+            # classified long before it is located (AR@100 0.49 against 0.53).
+            box_loss_weight=4.0,
+        ),
     )

@@ -7,6 +7,7 @@ leaves only complete ones.
 
 import json
 import logging
+import math
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,10 @@ class CheckpointError(ValueError):
 class Checkpoints:
     """The checkpoints of one run: the `keep` latest, and the best by one metric."""
 
-    def __init__(self, run: str | Path, *, keep: int = 2, best: str = "loss"):
+    def __init__(
+        self, run: str | Path, *, best: str, keep: int = 2, writes: bool = False
+    ):
+        """`writes`: this process trains the run, and may remove unfinished saves."""
         # Orbax reports each save here, and each error that it raises as well.
         logging.getLogger("absl").setLevel(logging.CRITICAL)
         self._directory = Path(run).absolute() / "checkpoints"
@@ -39,7 +43,7 @@ class Checkpoints:
         policies = [
             _policies.LatestN(keep),
             _policies.BestN(
-                get_metric_fn=lambda metrics: metrics[best],
+                get_metric_fn=self._rank,
                 n=1,
                 keep_checkpoints_without_metrics=False,
             ),
@@ -48,7 +52,7 @@ class Checkpoints:
             self._directory,
             context=ocp.Context(array_options=_OPTIONS),
             preservation_policy=_policies.AnyPreservationPolicy(policies),
-            cleanup_tmp_directories=True,
+            cleanup_tmp_directories=writes,
         )
 
     def save(
@@ -89,11 +93,11 @@ class Checkpoints:
 
     @property
     def best_step(self) -> int | None:
-        """The step with the highest metric; the latest where none has one."""
+        """The step with the best metric; the latest where none has one."""
         scored = [c for c in self._checkpointer.checkpoints if c.metrics]
         if not scored:
             return self.latest_step
-        return max(scored, key=lambda c: c.metrics[self._best]).step
+        return max(scored, key=lambda c: (self._rank(c.metrics), c.step)).step
 
     def restore(self, like: TrainState, step: int) -> tuple[TrainState, Any]:
         """Returns the state and the data position saved at a step.
@@ -113,6 +117,13 @@ class Checkpoints:
         """Waits for the save under way."""
         self.wait()
         self._checkpointer.close()
+
+    def _rank(self, metrics: dict[str, float | None]) -> float:
+        """Returns what is highest for the best; what does not exist is last."""
+        value = metrics[self._best]
+        if value is None or math.isnan(value):
+            return -math.inf
+        return -value if self._best == "loss" else value
 
     def _error(self, what: str, error: Exception) -> CheckpointError:
         reason = str(error).strip().partition("\n")[0][:200] or type(error).__name__

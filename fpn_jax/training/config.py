@@ -5,6 +5,7 @@ frozen dataclass too, so the tree goes to JSON and back without the experiment f
 """
 
 import dataclasses
+import functools
 import importlib
 import json
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ import flax.linen as nn
 import jax
 
 from fpn_jax.detectors.zoo import digits_proposal_network
+from fpn_jax.training.files import replace_text
 
 _PACKAGE = __name__.partition(".")[0]
 
@@ -26,7 +28,7 @@ class DataConfig:
     train: str = "digits"  # "digits", or a directory
     validation: str = "digits"
     canvas: tuple[int, int] = (320, 320)  # height, width that the network sees
-    batch_size: int = 8  # images of a step, over all devices
+    batch_size: int = 4  # images of a step, over all devices
     max_boxes: int = 16  # ground truth is padded to this
     flip: bool = True  # half of the training images left to right
     scale_jitter: tuple[float, float] = (1.0, 1.0)  # random size of the training images
@@ -43,14 +45,14 @@ class OptimizerConfig:
     decay_norms_and_biases: bool = False
     schedule: Literal["constant", "step", "cosine"] = "cosine"
     milestones: tuple[float, ...] = (0.667, 0.889)  # of "step": shares of the run, x0.1
-    warmup_steps: int = 50
+    warmup_steps: int = 100  # updates
     clip_norm: float | None = None  # largest norm of the whole gradient
     accumulate: int = 1  # steps whose gradients are averaged into one update
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    steps: int = 1000
+    steps: int = 1500
     seed: int = 0
     parallelism: Literal["jit", "pmap"] = "jit"  # over all devices
     ema_decay: float | None = None  # evaluate and use an average of the parameters
@@ -64,7 +66,8 @@ class TrainConfig:
 @dataclass(frozen=True)
 class EvaluationConfig:
     batch_size: int = 8  # over all devices
-    best: str = "AR@100"  # metric of the checkpoint to keep
+    # Of the checkpoint that is kept: the highest one, the lowest loss.
+    best: Literal["AR@100", "AR@1000", "AP", "AP50", "AP75", "loss"] = "AR@100"
 
 
 @dataclass(frozen=True)
@@ -92,19 +95,46 @@ def from_json(text: str) -> Config:
     return config
 
 
-def write_config(config: Config, run: str | Path) -> None:
-    """Writes the config into a run directory.
+def check_config(config: Config) -> None:
+    """Raises ValueError for a number out of its range, by the name of its option."""
+    for name in (
+        *("data.batch_size", "data.max_boxes", "evaluation.batch_size"),
+        *("train.steps", "train.log_every", "train.evaluate_every"),
+        *("train.save_every", "train.keep", "optimizer.accumulate"),
+    ):
+        if _value(config, name) < 1:
+            raise ValueError(f"{name} must be 1 or more, got {_value(config, name)}")
+    if config.optimizer.accumulate > config.train.steps:
+        raise ValueError(
+            f"optimizer.accumulate is {config.optimizer.accumulate}, more than the "
+            f"{config.train.steps} of train.steps: no update would be made"
+        )
 
-    Raises ValueError where the directory holds a run of another model: its checkpoints
-    would not fit.
+
+def check_resumable(config: Config, run: str | Path) -> None:
+    """Raises ValueError where `run` was begun with what cannot change on the way.
+
+    Its weights belong to a model, and the position in its data to a source, a batch
+    size and a seed.
     """
-    if jax.process_index() != 0:
+    if not (Path(run) / "config.json").exists():
         return
-    path = Path(run) / "config.json"
-    if path.exists() and load_config(run).model != config.model:
+    before = load_config(run)
+    if before.model != config.model:
         raise ValueError(f"workdir: {str(run)!r} holds a run of another model")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(to_json(config))
+    for name in ("data.train", "data.batch_size", "train.seed"):
+        old, new = _value(before, name), _value(config, name)
+        if old != new:
+            raise ValueError(
+                f"workdir: {str(run)!r} was begun with {name} {old!r}, got {new!r}"
+            )
+
+
+def write_config(config: Config, run: str | Path) -> None:
+    """Writes the config into a run directory, on the first process."""
+    if jax.process_index() == 0:
+        Path(run).mkdir(parents=True, exist_ok=True)
+        replace_text(Path(run) / "config.json", to_json(config))
 
 
 def load_config(run: str | Path) -> Config:
@@ -116,6 +146,11 @@ def load_config(run: str | Path) -> Config:
         raise ValueError(f"run: no config.json in {str(run)!r}; not a run?") from None
     except (ValueError, TypeError, LookupError, AttributeError, ImportError) as error:
         raise ValueError(f"{path}: {type(error).__name__}: {error}") from None
+
+
+def _value(config: Config, name: str) -> Any:
+    """Returns the value of a dotted name."""
+    return functools.reduce(getattr, name.split("."), config)
 
 
 def _encode(value: Any) -> Any:

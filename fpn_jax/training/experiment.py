@@ -12,12 +12,13 @@ def load_experiment(path: str | Path) -> Config:
         raise ValueError(f"experiment: no file {str(path)!r}")
     try:
         names = runpy.run_path(str(path), run_name="experiment")
+        make = names.get("get_config")
+        config = None if make is None else make()
     except Exception as error:
         kind = type(error).__name__
         raise ValueError(f"experiment: {str(path)!r}: {kind}: {error}") from error
-    if "get_config" not in names:
+    if make is None:
         raise ValueError(f"experiment: {str(path)!r} has no function get_config()")
-    config = names["get_config"]()
     if not isinstance(config, Config):
         raise ValueError(
             f"experiment: get_config() of {str(path)!r} must return a Config, "

@@ -1,26 +1,29 @@
 """A run, from its start or resumption to its last evaluation."""
 
 import math
-from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
+from signal import Signals
 
 import jax
 import numpy as np
 
-from fpn_jax.data.loader import training_batches
-from fpn_jax.data.sources import open_source, readable
+from fpn_jax.data.loader import TrainingBatches, training_batches
+from fpn_jax.data.sources import open_source
 from fpn_jax.data.transforms import HorizontalFlip, ScaleJitter
-from fpn_jax.evaluation.coco import coco_ground_truth
-from fpn_jax.evaluation.evaluate import evaluate
 from fpn_jax.training.checkpoint import Checkpoints
-from fpn_jax.training.config import Config, write_config
+from fpn_jax.training.config import (
+    Config,
+    check_config,
+    check_resumable,
+    write_config,
+)
 from fpn_jax.training.interruption import Interruption
 from fpn_jax.training.metrics import MetricWriter
-from fpn_jax.training.programs import make_programs
+from fpn_jax.training.programs import Programs, abstract_state, make_programs
 from fpn_jax.training.progress import ProgressDisplay
 from fpn_jax.training.report import write_report
-from fpn_jax.training.state import inference_variables, with_backbone
+from fpn_jax.training.state import TrainState, inference_variables, with_backbone
+from fpn_jax.training.validation import Validation
 from fpn_jax.weights.convert import load_state_dict
 from fpn_jax.weights.torchvision import load_backbone
 
@@ -32,8 +35,8 @@ class NonFiniteLoss(ArithmeticError):
 class Stopped(Exception):
     """A run that Ctrl-C or SIGTERM ended after a save; `signal` is which."""
 
-    def __init__(self, message: str, signal: int):
-        super().__init__(message)
+    def __init__(self, step: int, signal: Signals):
+        super().__init__(f"stopped by {signal.name} at step {step}, saved")
         self.signal = signal
 
 
@@ -44,71 +47,70 @@ def train(config: Config, run: str | Path) -> dict[str, float]:
     run that never stopped. Raises `Stopped` after a signal, `NonFiniteLoss`.
     """
     run, period = Path(run), config.train
+    check_config(config)
+    check_resumable(config, run)
     programs = make_programs(config)
     batches = _open_training(config)
-    source = open_source(config.data.validation, "validation")
-    ground_truth = coco_ground_truth(readable(source), source.categories)
-    validate = partial(
-        evaluate,
-        step=programs.evaluate,
-        source=source,
-        ground_truth=ground_truth,
-        batch_size=config.evaluation.batch_size // jax.process_count(),
-        canvas=config.data.canvas,
-        max_boxes=config.data.max_boxes,
+    validation = Validation(config, programs.evaluate)
+    checkpoints = Checkpoints(
+        run, best=config.evaluation.best, keep=period.keep, writes=True
     )
-    write_config(config, run)
-    checkpoints = Checkpoints(run, keep=period.keep, best=config.evaluation.best)
-    state = programs.init()
     first = checkpoints.latest_step or 0
     if first:
-        state, position = checkpoints.restore(state, first)
+        state, position = checkpoints.restore(abstract_state(config), first)
         batches.set_state(position)
-    elif period.pretrained is not None:
-        weights = load_state_dict(period.pretrained)
-        state = with_backbone(state, load_backbone(weights, config.model.backbone))
-    losses = LossRecorder()
+    else:
+        state = _first_state(config, programs)
+    write_config(config, run)
     writer = MetricWriter(run, first_step=first)
     display = ProgressDisplay(
         period.steps, first_step=first, batch_size=config.data.batch_size
     )
     display.say(f"{'continuing' if first else 'training'} {run} from step {first}")
-    metrics = None
+    numbers = NumberRecorder()
     with Interruption() as interruption, display:
+
+        def validate(step: int) -> dict[str, float] | None:
+            metrics = validation(inference_variables(state), interruption)
+            if metrics is not None:
+                display.metrics(step, metrics)
+                writer.write(step, validation_row(metrics))
+            return metrics
+
+        metrics = None
+        if first and (first == period.steps or validation.is_due(first)):
+            metrics = validate(first)  # a signal may have come before it
         for step in range(first + 1, period.steps + 1):
-            state, new_losses = programs.train(state, next(batches))
-            losses.add(step, new_losses)
+            state, new_numbers = programs.train(state, next(batches))
+            numbers.add(step, new_numbers)
             if step == first + 1:  # the compilation is no part of the rate
                 display.restart(step)
-            stop = interruption.signal if step < period.steps else None
-            evaluating = step == period.steps or step % period.evaluate_every == 0
-            saving = evaluating or stop or step % period.save_every == 0
+            due, stop = validation.is_due(step), interruption.signal is not None
+            saving = due or stop or step % period.save_every == 0
             if saving or step % period.log_every == 0:
-                row = losses.flush()
-                rate = display.step(step, row)
-                writer.write(step, row | {"images_per_second": rate})
-            metrics = None
-            if evaluating and not stop:
-                metrics, results = validate(inference_variables(state))
-                display.metrics(step, metrics)
-                writer.write(step, {f"validation/{k}": v for k, v in metrics.items()})
+                row = numbers.flush()
+                writer.write(step, row | {"images_per_second": display.step(step, row)})
+            metrics = validate(step) if due and not stop else None
             if saving:
                 checkpoints.save(state, batches.get_state(), metrics)
                 display.restart(step)
-            if stop:
+            if saving and interruption.signal is not None:
                 checkpoints.close()
-                raise Stopped(f"stopped by {stop.name} at step {step}, saved", stop)
+                raise Stopped(step, interruption.signal)
     checkpoints.close()
-    if metrics is None:  # the run was complete before
-        metrics, results = validate(inference_variables(state))
-        display.metrics(first, metrics)
+    batches.close()
     writer.close()
+    if metrics is None:  # stopped in the last validation, again
+        raise Stopped(period.steps, interruption.signal)
     if jax.process_index() == 0:
-        write_report(run, source, ground_truth, results)
+        write_report(
+            run, validation.source, validation.ground_truth, validation.results
+        )
+        display.say(f"checkpoints, metrics and plots are in {run}")
     return metrics
 
 
-class LossRecorder:
+class NumberRecorder:
     """Numbers of the steps since the last flush, on the device until then."""
 
     def __init__(self):
@@ -122,7 +124,8 @@ class LossRecorder:
         rows = jax.device_get(self._pending)
         self._pending.clear()
         for step, numbers in rows:
-            for name, value in numbers.items():
+            # Backwards by name: the terms of the loss, the loss, the gradient's norm.
+            for name, value in sorted(numbers.items(), reverse=True):
                 if not math.isfinite(value):
                     raise NonFiniteLoss(f"{name} is {value} at step {step}")
         last = rows[-1][1]
@@ -133,7 +136,24 @@ class LossRecorder:
         return means | {"learning_rate": float(last["learning_rate"])}
 
 
-def _open_training(config: Config) -> Iterator[dict[str, np.ndarray]]:
+def validation_row(metrics: dict[str, float]) -> dict[str, float]:
+    """Returns the metrics for the file: `loss` is the training loss's name there."""
+    return {
+        f"validation/{name}" if name.startswith("loss") else name: value
+        for name, value in metrics.items()
+    }
+
+
+def _first_state(config: Config, programs: Programs) -> TrainState:
+    """Returns random weights, or those of a torchvision backbone in their place."""
+    state = programs.init()
+    if config.train.pretrained is None:
+        return state
+    weights = load_state_dict(config.train.pretrained)
+    return with_backbone(state, load_backbone(weights, config.model.backbone))
+
+
+def _open_training(config: Config) -> TrainingBatches:
     data = config.data
     flip = [HorizontalFlip()] if data.flip else []
     return training_batches(

@@ -8,6 +8,8 @@ from typing import Any
 import jax
 from tensorboardX import SummaryWriter
 
+from fpn_jax.training.files import replace_text
+
 
 class MetricWriter:
     """Appends rows of numbers to a run directory; close it to flush the events."""
@@ -19,7 +21,7 @@ class MetricWriter:
             return
         self._path = Path(run) / "metrics.jsonl"
         rows = [row for row in read_metrics(run) if row["step"] <= first_step]
-        self._path.write_text("".join(map(_line, rows)))
+        replace_text(self._path, "".join(map(_line, rows)))
         self._events = SummaryWriter(
             str(Path(run) / "events"), purge_step=first_step + 1, write_to_disk=True
         )

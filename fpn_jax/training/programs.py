@@ -35,35 +35,45 @@ class Programs(NamedTuple):
 
 def make_programs(config: Config) -> Programs:
     """Returns the programs of a config; `train` and `evaluate` take NumPy batches."""
+    _check_shared(config, "data", "evaluation")
+    by_pmap = config.train.parallelism == "pmap"
+    mesh = data_mesh()
+    copied, _ = shardings(mesh)
+    optimizer = _optimizer(config)
+    step = partial(
+        _step_and_rate,
+        model=with_axis_name(config.model, AXIS if by_pmap else None),
+        optimizer=optimizer,
+        config=config,
+    )
+    return Programs(
+        init=jax.jit(_initial_state(config, optimizer), out_shardings=copied),
+        train=pmap_step(step) if by_pmap else jit_step(step, mesh),
+        evaluate=evaluation_program(config),
+    )
+
+
+def evaluation_program(config: Config) -> Callable[[dict, dict], dict]:
+    """Returns `evaluation_step` over all devices; takes NumPy batches."""
+    _check_shared(config, "evaluation")
+    copied, split = shardings(data_mesh())
+    compiled = jax.jit(
+        partial(evaluation_step, model=with_axis_name(config.model, None)),
+        in_shardings=(copied, split),
+        out_shardings=copied,
+    )
+    return lambda variables, batch: compiled(variables, to_devices(batch, split))
+
+
+def _check_shared(config: Config, *names: str) -> None:
     devices = jax.device_count()
-    for name in ("data", "evaluation"):
+    for name in names:
         size = getattr(config, name).batch_size
         if size % devices:
             raise ValueError(
                 f"{name}.batch_size must be a multiple of the {devices} devices, "
                 f"got {size}"
             )
-    by_pmap = config.train.parallelism == "pmap"
-    model = with_axis_name(config.model, None)
-    mesh = data_mesh()
-    copied, split = shardings(mesh)
-    optimizer = _optimizer(config)
-    step = partial(
-        _step_and_rate,
-        model=with_axis_name(config.model, AXIS) if by_pmap else model,
-        optimizer=optimizer,
-        config=config,
-    )
-    evaluate = jax.jit(
-        partial(evaluation_step, model=model),
-        in_shardings=(copied, split),
-        out_shardings=copied,
-    )
-    return Programs(
-        init=jax.jit(_initial_state(config, optimizer), out_shardings=copied),
-        train=pmap_step(step) if by_pmap else jit_step(step, mesh),
-        evaluate=lambda variables, batch: evaluate(variables, to_devices(batch, split)),
-    )
 
 
 def _step_and_rate(state, batch, *, config: Config, **options):

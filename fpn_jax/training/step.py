@@ -30,7 +30,7 @@ def train_step(
     accumulate: int = 1,
     axis_name: str | None = None,
 ) -> tuple[TrainState, dict[str, jax.Array]]:
-    """Returns the state after one step on `batch`, and the losses by name.
+    """Returns the state after one step on `batch`, the losses and gradient norm.
 
     Under pmap `axis_name` is its axis: totals, counts and gradients are summed over it.
     Under jit the batch is the global one and nothing is left to sum. Each image draws
@@ -72,10 +72,14 @@ def train_step(
         params=params,
         batch_stats=batch_stats,
         opt_state=opt_state,
-        ema=_average(state, params, ema_decay, accumulate),
     )
-    return new_state, {"loss": sum(losses.values())} | {
-        f"loss/{name}": value for name, value in losses.items()
+    if state.ema is not None:
+        new_state = new_state.replace(ema=_average(new_state, ema_decay, accumulate))
+    terms = {f"loss/{name}": value for name, value in losses.items()}
+    return new_state, {
+        **terms,
+        "loss": sum(losses.values()),
+        "gradient_norm": optax.global_norm(gradients),
     }
 
 
@@ -153,16 +157,17 @@ def with_axis_name(module: nn.Module, axis_name: str | None) -> nn.Module:
     return module.clone(**changes)
 
 
-def _average(state, params, decay, accumulate):
-    """Returns the moving average; it follows faster in the first steps (t+1)/(t+10)."""
-    if state.ema is None:
-        return None
-    updates = (state.step + 1) // accumulate
+def _average(state: TrainState, decay: float, accumulate: int) -> dict:
+    """Returns the moving average after an update; between updates it stays.
+
+    It follows faster at first, by (t + 1) / (t + 10). Written so that what does not
+    move (frozen stages) keeps its bits.
+    """
+    updates = state.step // accumulate
     decay = jnp.minimum(decay, (updates + 1) / (updates + 10))
-    decay = jnp.where((state.step + 1) % accumulate == 0, decay, 1.0)
-    return jax.tree.map(
-        lambda old, new: decay * old + (1 - decay) * new, state.ema, params
-    )
+    weight = jnp.where(state.step % accumulate == 0, 1 - decay, 0.0)
+    new = {"params": state.params, "batch_stats": state.batch_stats}
+    return jax.tree.map(lambda old, new: old + weight * (new - old), state.ema, new)
 
 
 def _identity(tree):

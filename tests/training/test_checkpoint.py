@@ -1,5 +1,7 @@
 """Checkpoints: complete ones only, the latest and the best."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -25,7 +27,7 @@ def state_at(step: int) -> TrainState:
 
 
 def save_runs(run, metrics: dict[int, float], **options) -> Checkpoints:
-    checkpoints = Checkpoints(run, best="AR@100", **options)
+    checkpoints = Checkpoints(run, best="AR@100", writes=True, **options)
     for step, value in metrics.items():
         checkpoints.save(state_at(step), {"next_batch": step}, {"AR@100": value})
     checkpoints.wait()
@@ -51,8 +53,26 @@ def test_the_latest_and_the_best_are_kept(tmp_path):
     assert kept == {"2", "4"}
 
 
+def test_the_lowest_loss_is_the_best_and_what_does_not_exist_the_worst(tmp_path):
+    checkpoints = Checkpoints(tmp_path, best="loss", keep=1, writes=True)
+    for step, loss in ((1, 0.5), (2, 0.1), (3, math.nan), (4, 0.3)):
+        checkpoints.save(state_at(step), None, {"loss": loss})
+    checkpoints.wait()
+    assert (checkpoints.best_step, checkpoints.steps) == (2, [2, 4])
+
+
+def test_a_reader_leaves_the_save_under_way_alone(tmp_path):
+    save_runs(tmp_path, {1: 0.5}).close()
+    unfinished = tmp_path / "checkpoints" / "2.orbax-checkpoint-tmp"
+    unfinished.mkdir()
+    assert Checkpoints(tmp_path, best="AR@100").steps == [1]
+    assert unfinished.exists()
+    Checkpoints(tmp_path, best="AR@100", writes=True)
+    assert not unfinished.exists()
+
+
 def test_a_run_without_checkpoints_has_no_steps(tmp_path):
-    checkpoints = Checkpoints(tmp_path)
+    checkpoints = Checkpoints(tmp_path, best="AR@100")
     assert checkpoints.latest_step is None
     assert checkpoints.best_step is None
 

@@ -10,6 +10,8 @@ from fpn_jax.detectors.zoo import rpn_resnet50_fpn
 from fpn_jax.training.config import (
     Config,
     TrainConfig,
+    check_config,
+    check_resumable,
     from_json,
     load_config,
     to_json,
@@ -55,11 +57,19 @@ def test_a_broken_file_is_named_in_one_line(tmp_path, text, message):
     assert "\n" not in str(error.value)
 
 
-def test_a_directory_of_another_model_is_refused(tmp_path):
+def test_what_its_checkpoints_depend_on_cannot_change(tmp_path):
     write_config(Config(), tmp_path)
     longer = dataclasses.replace(Config(), train=TrainConfig(steps=2000))
-    write_config(longer, tmp_path)  # training on is fine
-    assert load_config(tmp_path) == longer
+    check_resumable(longer, tmp_path)
     with pytest.raises(ValueError, match="workdir: .* another model"):
-        write_config(Config(model=rpn_resnet50_fpn()), tmp_path)
-    assert load_config(tmp_path) == longer
+        check_resumable(Config(model=rpn_resnet50_fpn()), tmp_path)
+    other = dataclasses.replace(Config(), train=TrainConfig(seed=3))
+    with pytest.raises(ValueError, match="begun with train.seed 0, got 3"):
+        check_resumable(other, tmp_path)
+
+
+def test_every_count_is_checked():
+    for name in ("steps", "log_every", "evaluate_every", "save_every", "keep"):
+        config = Config(train=TrainConfig(**{name: 0}))
+        with pytest.raises(ValueError, match=f"train.{name} must be 1 or more, got 0"):
+            check_config(config)

@@ -8,11 +8,11 @@ from fpn_jax.training.metrics import MetricWriter, read_metrics
 def test_rows_come_back_and_nan_is_null(tmp_path):
     writer = MetricWriter(tmp_path)
     writer.write(20, {"loss": 0.5})
-    writer.write(40, {"loss": 0.25, "validation/ARl@100": math.nan})
+    writer.write(40, {"loss": 0.25, "ARl@100": math.nan})
     writer.close()
     assert read_metrics(tmp_path) == [
         {"step": 20, "loss": 0.5},
-        {"step": 40, "loss": 0.25, "validation/ARl@100": None},
+        {"step": 40, "loss": 0.25, "ARl@100": None},
     ]
     assert list((tmp_path / "events").iterdir())
 

@@ -1,0 +1,11 @@
+"""Files that are whole at any moment: the old text, or the new one."""
+
+import os
+from pathlib import Path
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Writes a file beside `path`, then renames it: a kill leaves the old one."""
+    beside = path.with_name(f".{path.name}.new")
+    beside.write_text(text)
+    os.replace(beside, path)
