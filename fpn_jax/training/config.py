@@ -52,14 +52,14 @@ class OptimizerConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    steps: int = 1500
+    steps: int = 1200
     seed: int = 0
     parallelism: Literal["jit", "pmap"] = "jit"  # over all devices
     ema_decay: float | None = None  # evaluate and use an average of the parameters
     pretrained: str | None = None  # torchvision backbone weights, .pth or .safetensors
     log_every: int = 20  # steps
-    evaluate_every: int = 500
-    save_every: int = 250
+    evaluate_every: int = 400
+    save_every: int = 200
     keep: int = 2  # latest checkpoints kept, besides the best
 
 
