@@ -44,13 +44,14 @@ class ProgressDisplay:
         self._seconds += seconds
         self._timed_steps += steps
         self.restart(step)
-        numbers = "  ".join(f"{name} {value:.4f}" for name, value in losses.items())
+        shown = {k.removeprefix("loss/"): v for k, v in losses.items() if "loss" in k}
+        numbers = "  ".join(f"{name} {value:.4f}" for name, value in shown.items())
         text = f"{numbers}  {rate:.1f} images/s" if steps else numbers
         self._bar.update(self._task, completed=step, description=text)
         if not self._console.is_terminal:
             per_step = self._seconds / max(self._timed_steps, 1)
             left = _clock((self._steps - step) * per_step)
-            self._console.print(f"step {step}/{self._steps}  {text}  {left} left")
+            self.say(f"step {step}/{self._steps}  {text}  {left} left")
         return rate
 
     def restart(self, step: int) -> None:
