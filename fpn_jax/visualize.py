@@ -263,9 +263,12 @@ def _series(rows: Sequence[Mapping], name: str) -> tuple[np.ndarray, np.ndarray]
 
 
 def _smooth(values: np.ndarray) -> np.ndarray:
-    """Mean of each value and its ten neighbours on either side, fewer at the ends."""
-    windows = (values[max(0, n - 10) : n + 11] for n in range(len(values)))
-    return np.array([window.mean() for window in windows])
+    """Median of each value and its five neighbours on either side, fewer at the ends.
+
+    Not the mean: the fall of the first steps would lift it for a long while.
+    """
+    windows = (values[max(0, n - 5) : n + 6] for n in range(len(values)))
+    return np.array([np.median(window) for window in windows])
 
 
 def _tidy(*panels: Axes) -> None:

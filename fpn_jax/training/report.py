@@ -20,7 +20,7 @@ from fpn_jax.visualize import (
 )
 
 _SAMPLES = 12
-_SHOWN_SCORE = 0.5
+_SHOWN_SCORE = 0.9  # proposals are many; these are the ones to look at
 
 
 def write_report(
