@@ -39,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise ValueError(
                 f"score-threshold: {chosen.score_threshold} given, must be 0 … 1"
             )
+        chosen.out.mkdir(parents=True, exist_ok=True)
         if chosen.json is not None and not chosen.json.parent.is_dir():
             raise ValueError(f"json: no directory {str(chosen.json.parent)!r}")
         return predict(chosen)

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
+from fpn_jax import train
 from fpn_jax.data.digits import write_digits
 from tests.commands import MINIATURE, command, environment, training
 
@@ -229,9 +230,29 @@ def test_an_unknown_command_is_answered_with_the_nearest(capfd, monkeypatch):
     assert "nearest: 'train'" in capfd.readouterr().err
 
 
+def test_a_full_disk_is_one_line_and_the_checkpoint_before_remains(
+    place, tmp_path, monkeypatch, capfd
+):
+    shutil.copytree(place / "run", tmp_path / "run")
+    before = contents(tmp_path / "run" / "checkpoints")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(place / "cache"))
+    full = shutil.disk_usage(place)._replace(free=20_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
+    arguments = training(place / "digits", tmp_path / "run", "--train.steps", 4)
+    with pytest.raises(SystemExit) as stop:
+        train.main([str(argument) for argument in arguments[1:]])
+    said = capfd.readouterr().err
+    assert stop.value.code == 2
+    assert len(said.splitlines()) == 1
+    assert "not saved" in said and "the disk has 0.0 MB left" in said
+    assert contents(tmp_path / "run" / "checkpoints") == before
+
+
 @pytest.mark.slow
-def test_a_full_disk_is_one_line_and_the_checkpoints_before_remain(place, tmp_path):
-    """A limit on the size of files stands for the disk; a save has larger ones."""
+def test_a_save_that_fails_halfway_leaves_the_checkpoint_before_to_continue(
+    place, tmp_path
+):
+    """A limit on the size of files breaks the save; Orbax's threads say so as well."""
     shutil.copytree(place / "run", tmp_path / "run")
     before = contents(tmp_path / "run" / "checkpoints" / "2")
     arguments = training(place / "digits", tmp_path / "run", "--train.steps", 4)
@@ -239,22 +260,11 @@ def test_a_full_disk_is_one_line_and_the_checkpoints_before_remain(place, tmp_pa
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 
-    full = subprocess.run(
-        command(*arguments),
-        env=environment(place / "cache"),
-        capture_output=True,
-        text=True,
-        preexec_fn=limit,
-    )
-    assert full.returncode == 2, full.stderr
-    assert len(full.stderr.splitlines()) == 1
-    assert "not saved" in full.stderr
+    options = {"env": environment(place / "cache"), "capture_output": True}
+    broken = subprocess.run(command(*arguments), **options, text=True, preexec_fn=limit)
+    assert broken.returncode == 2, broken.stderr
+    assert "fpn-jax train: checkpoint not saved in" in broken.stderr
     assert contents(tmp_path / "run" / "checkpoints" / "2") == before
-    done = subprocess.run(
-        command(*arguments),
-        env=environment(place / "cache"),
-        capture_output=True,
-        text=True,
-    )
+    done = subprocess.run(command(*arguments), **options, text=True)
     assert done.returncode == 0, done.stderr
     assert "from step 2" in done.stdout

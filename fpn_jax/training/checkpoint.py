@@ -8,6 +8,7 @@ leaves only complete ones.
 import json
 import logging
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +62,14 @@ class Checkpoints:
         """Starts to save the state and the data iterator's JSON-able position.
 
         Waits for the save before it. With `metrics` the checkpoint may become the best.
+        Nothing is begun where the disk has no room for it.
         """
         self.wait()
+        needed = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
+        free = shutil.disk_usage(self._directory).free
+        if free < needed:
+            room = f"needs {needed / 1e6:.1f} MB, the disk has {free / 1e6:.1f} MB left"
+            raise CheckpointError(f"checkpoint not saved in {self._directory}: {room}")
         try:
             self._checkpointer.save_checkpointables_async(
                 int(state.step),

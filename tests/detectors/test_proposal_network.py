@@ -133,17 +133,45 @@ def test_proposals_equal_torchvision_in_order_and_place(resnet50, canvas):
         variables, batch["images"], batch["sizes"]
     )
     for image, wanted in enumerate(proposals):
-        num = found.valid[image].sum()
+        num = int(found.valid[image].sum())
         assert num == len(wanted)
-        boxes, scores = found.boxes[image][:num], found.scores[image][:num]
+        boxes, wanted, scores = without_flips(
+            np.asarray(found.boxes[image][:num]),
+            wanted.numpy(),
+            np.asarray(found.scores[image][:num]),
+        )
         ties, in_ties = tied(scores)
         assert in_ties <= 0.05 * num
         np.testing.assert_allclose(
             sorted_in_ties(boxes, ties),
-            sorted_in_ties(wanted.numpy(), ties),
+            sorted_in_ties(wanted, ties),
             atol=1e-2,
             rtol=0,
         )
+
+
+def without_flips(ours, theirs, scores):
+    """Returns both lists and our scores without boxes that only one of them has.
+
+    There may be two such boxes in each, and each must be explained: it overlaps another
+    box by the NMS threshold within 1e-5, so that the last digit of a convolution
+    decides; or it is the last of a full list, in the place that such a box left.
+    """
+    distance = np.abs(ours[:, None] - theirs[None]).max(axis=-1)
+    kept = []
+    for boxes, nearest in (
+        (ours, distance.min(axis=1)),
+        (theirs, distance.min(axis=0)),
+    ):
+        alone = np.flatnonzero(nearest > 1e-2)
+        assert len(alone) <= 2
+        for row in alone:
+            iou = torchvision.ops.box_iou(
+                torch.from_numpy(boxes[row : row + 1]), torch.from_numpy(ours)
+            )
+            assert (iou - 0.7).abs().min() < 1e-5 or row >= len(boxes) - 2
+        kept.append(np.delete(np.arange(len(boxes)), alone))
+    return ours[kept[0]], theirs[kept[1]], scores[kept[0]]
 
 
 def tied(scores) -> tuple[np.ndarray, int]:
