@@ -63,6 +63,7 @@ def train(config: Config, run: str | Path) -> dict[str, float]:
         state = _first_state(config, programs)
     write_config(config, run)
     writer = MetricWriter(run, first_step=first)
+    validated = writer.has(first, "AR@100")  # not if a signal came before its end
     display = ProgressDisplay(
         period.steps, first_step=first, batch_size=config.data.batch_size
     )
@@ -74,12 +75,15 @@ def train(config: Config, run: str | Path) -> dict[str, float]:
             metrics = validation(inference_variables(state), interruption)
             if metrics is not None:
                 display.metrics(step, metrics)
-                writer.write(step, validation_row(metrics))
+                if not (step == first and validated):
+                    writer.write(step, validation_row(metrics))
             return metrics
 
         metrics = None
-        if first and (first == period.steps or validation.is_due(first)):
-            metrics = validate(first)  # a signal may have come before it
+        if first == period.steps or (
+            first and validation.is_due(first) and not validated
+        ):
+            metrics = validate(first)
         for step in range(first + 1, period.steps + 1):
             state, new_numbers = programs.train(state, next(batches))
             numbers.add(step, new_numbers)

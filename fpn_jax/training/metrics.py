@@ -16,12 +16,12 @@ class MetricWriter:
 
     def __init__(self, run: str | Path, *, first_step: int = 0):
         """Drops the rows after `first_step`: a resumed run will write them again."""
+        self._rows = [row for row in read_metrics(run) if row["step"] <= first_step]
         self._writes = jax.process_index() == 0
         if not self._writes:
             return
         self._path = Path(run) / "metrics.jsonl"
-        rows = [row for row in read_metrics(run) if row["step"] <= first_step]
-        replace_text(self._path, "".join(map(_line, rows)))
+        replace_text(self._path, "".join(map(_line, self._rows)))
         self._events = SummaryWriter(
             str(Path(run) / "events"), purge_step=first_step + 1, write_to_disk=True
         )
@@ -35,6 +35,10 @@ class MetricWriter:
         for name, value in numbers.items():
             if math.isfinite(value):
                 self._events.add_scalar(name, value, step)
+
+    def has(self, step: int, name: str) -> bool:
+        """Returns whether a number of a step was written before this resumption."""
+        return any(row["step"] == step and name in row for row in self._rows)
 
     def close(self) -> None:
         if self._writes:

@@ -1,6 +1,7 @@
 """Checkpoints: complete ones only, the latest and the best."""
 
 import math
+import time
 
 import jax
 import jax.numpy as jnp
@@ -67,8 +68,12 @@ def test_a_reader_leaves_the_save_under_way_alone(tmp_path):
     unfinished.mkdir()
     assert Checkpoints(tmp_path, best="AR@100").steps == [1]
     assert unfinished.exists()
-    Checkpoints(tmp_path, best="AR@100", writes=True)
+    trainer = Checkpoints(tmp_path, best="AR@100", writes=True)
+    deadline = time.monotonic() + 30
+    while unfinished.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)  # Orbax removes it in a thread
     assert not unfinished.exists()
+    assert trainer.steps == [1]
 
 
 def test_a_run_without_checkpoints_has_no_steps(tmp_path):

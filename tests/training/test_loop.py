@@ -47,9 +47,27 @@ def test_a_complete_run_is_only_evaluated_again(config, tmp_path):
     first = train(config, tmp_path)
     again = train(config, tmp_path)
     assert again == first
+    assert len(validations(tmp_path)) == 1
     longer = train(with_training(config, steps=4), tmp_path)
     assert longer["loss"] != first["loss"]
     assert [r["step"] for r in read_metrics(tmp_path) if "loss" in r] == [2, 4]
+    assert validations(tmp_path) == [2, 4]
+
+
+def test_a_validation_that_a_signal_cut_short_is_done_at_the_resumption(
+    config, tmp_path
+):
+    train(with_training(config, steps=2, evaluate_every=2), tmp_path)
+    file = tmp_path / "metrics.jsonl"
+    lines = file.read_text().splitlines(keepends=True)
+    file.write_text("".join(line for line in lines if "AR@100" not in line))
+    train(with_training(config, steps=4, evaluate_every=2), tmp_path)
+    assert validations(tmp_path) == [2, 4]
+
+
+def validations(run) -> list[int]:
+    """Returns the steps of the rows that a validation wrote."""
+    return [row["step"] for row in read_metrics(run) if "AR@100" in row]
 
 
 def test_a_loss_that_is_not_finite_stops_with_step_and_term(config, tmp_path):
