@@ -81,10 +81,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _workdir(arguments: Sequence[str]) -> Path | None:
     """Returns the run directory among the arguments, ahead of the other settings."""
-    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for number, argument in enumerate(arguments):
         name, equals, value = argument.partition("=")
         if name == "--workdir":
-            return Path(value if equals else following)
+            return Path(value if equals else "".join(arguments[number + 1 :][:1]))
     return None
 
 
