@@ -20,6 +20,11 @@ class Targets:
     labels: jax.Array  # [*b, G] int32, 0 … K-1
     valid: jax.Array  # [*b, G] bool, False for padding
     crowd: jax.Array  # [*b, G] bool, a region of many objects: never a positive
+    # Where the data has them. A bitmap shows one region of the canvas: all of it, or
+    # the object's box at a fixed resolution, which is much smaller.
+    masks: jax.Array | None = None  # [*b, G, h, w] uint8, 0 or 1
+    mask_regions: jax.Array | None = None  # [*b, G, 4] xyxy, pixels
+    keypoints: jax.Array | None = None  # [*b, G, P, 3] x, y, 0 none | 1 hidden | 2 seen
 
 
 @flax.struct.dataclass
@@ -39,6 +44,10 @@ class Detections:
     scores: jax.Array  # [*b, D] float32
     labels: jax.Array  # [*b, D] int32, 0 … K-1
     valid: jax.Array  # [*b, D] bool
+    # From the heads that give them.
+    masks: jax.Array | None = None  # [*b, D, M, M] float32, probabilities in the box
+    keypoints: jax.Array | None = None  # [*b, D, P, 2] x, y, pixels
+    keypoint_scores: jax.Array | None = None  # [*b, D, P] float32, logits at the peaks
 
 
 @flax.struct.dataclass
