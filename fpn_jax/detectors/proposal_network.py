@@ -30,7 +30,8 @@ class ProposalNetwork(nn.Module):
     ) -> RPNOutputs:
         """Returns objectness logits and deltas of every level."""
         pixels = normalize(images, sizes, mean=self.image_mean, std=self.image_std)
-        return self.head(self.neck(self.backbone(pixels, train=train)))
+        pyramid = self.neck(self.backbone(pixels, train=train), train=train)
+        return self.head(pyramid)
 
     def loss(
         self,

@@ -1,12 +1,14 @@
 """The feature pyramid network (Lin et al. 2017, section 3 and figure 3)."""
 
-from typing import Literal
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax
 
 from fpn_jax.choices import check_choice
-from fpn_jax.layers import Conv, Dtype, upsample_to
+from fpn_jax.layers import AxisName, Conv, Dtype, Norm, upsample_to
 from fpn_jax.types import Pyramid
 
 EXTRA_LEVELS = {"none": 0, "pool": 1, "conv_p5": 2, "conv_c5": 2}
@@ -24,6 +26,9 @@ class FPN(nn.Module):
     `extra` adds levels above the top one, which is written here as 5. `pool`: P6 is
     every second pixel of P5 (the paper's, for the RPN). `conv_p5` and `conv_c5`: P6 is
     a 3x3 convolution of stride 2 of P5 or C5, and P7 is one of relu(P6) (RetinaNet).
+
+    A `norm` follows each lateral and each output convolution, which then have no bias
+    (torchvision's v2 detectors); P6 and P7 have a bias and no norm.
     """
 
     channels: int = 256
@@ -31,18 +36,29 @@ class FPN(nn.Module):
     lateral: bool = True
     top_down: bool = True
     extra: Literal["none", "pool", "conv_p5", "conv_c5"] = "pool"
+    norm: Norm = None
+    norm_epsilon: float = 1e-5
+    axis_name: AxisName = None  # the pmap axis of norm="batch"
     dtype: Dtype = None
 
     @nn.compact
-    def __call__(self, pyramid: Pyramid) -> Pyramid:
+    def __call__(self, pyramid: Pyramid, *, train: bool = False) -> Pyramid:
         """Returns {level: [B, H / 2**level, W / 2**level, channels]}, finest first."""
         levels = self._returned_levels(pyramid)
         top = max(pyramid)
-        merged = self._merge(pyramid, finest=min(*levels, top))
+        conv = partial(
+            self._conv,
+            use_bias=self.norm is None,
+            norm=self.norm,
+            norm_epsilon=self.norm_epsilon,
+            train=train,
+            axis_name=self.axis_name,
+        )
+        merged = self._merge(conv, pyramid, finest=min(*levels, top))
         outputs = {}
         for level, x in merged.items():
             if level in levels or (level == top and max(levels) > top):
-                outputs[level] = self._conv(3, f"output{level}")(x)
+                outputs[level] = conv(3, name=f"output{level}")(x)
         if max(levels) > top:
             outputs |= self._extra_levels(top, pyramid[top], outputs[top])
         return {level: outputs[level] for level in levels}
@@ -63,7 +79,9 @@ class FPN(nn.Module):
             check_choice("levels", level, available)
         return tuple(sorted(self.levels))
 
-    def _merge(self, pyramid: Pyramid, *, finest: int) -> Pyramid:
+    def _merge(
+        self, conv: Callable[..., Conv], pyramid: Pyramid, *, finest: int
+    ) -> Pyramid:
         """Returns the sums before the 3x3 convolutions, from the top to `finest`."""
         merged = {}
         above = None
@@ -72,7 +90,7 @@ class FPN(nn.Module):
                 break
             x = 0.0
             if self.lateral or above is None:
-                x = self._conv(1, f"lateral{level}")(pyramid[level])
+                x = conv(1, name=f"lateral{level}")(pyramid[level])
             if self.top_down and above is not None:
                 x = x + upsample_to(above, *pyramid[level].shape[1:3])
             merged[level] = above = x
@@ -82,18 +100,13 @@ class FPN(nn.Module):
         if self.extra == "pool":
             return {top + 1: p_top[:, ::2, ::2]}
         source = p_top if self.extra == "conv_p5" else c_top
-        p6 = self._conv(3, f"p{top + 1}", stride=2)(source)
-        p7 = self._conv(3, f"p{top + 2}", stride=2)(nn.relu(p6))
+        p6 = self._conv(3, stride=2, name=f"p{top + 1}")(source)
+        p7 = self._conv(3, stride=2, name=f"p{top + 2}")(nn.relu(p6))
         return {top + 1: p6, top + 2: p7}
 
-    def _conv(self, kernel_size: int, name: str, *, stride: int = 1) -> Conv:
+    def _conv(self, kernel_size: int, **fields: Any) -> Conv:
         # Kaiming-uniform with a = 1, as torchvision initialises its pyramids.
         init = nn.initializers.lecun_uniform()
         return Conv(
-            self.channels,
-            kernel_size,
-            stride=stride,
-            kernel_init=init,
-            dtype=self.dtype,
-            name=name,
+            self.channels, kernel_size, kernel_init=init, dtype=self.dtype, **fields
         )

@@ -1,6 +1,7 @@
 """FPN against torchvision, the paper's ablations, and counts."""
 
 from collections import OrderedDict
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -8,9 +9,9 @@ import numpy as np
 import pytest
 
 from fpn_jax.necks.fpn import FPN
-from fpn_jax.weights.convert import convert
+from fpn_jax.weights.convert import CONV, Rule, convert
 from fpn_jax.weights.torchvision import fpn_rules
-from tests.torch_models import numpy_state, to_nhwc, to_torch
+from tests.torch_models import numpy_state, randomize_norms, to_nhwc, to_torch
 from tests.torch_reference import torch, torchvision
 
 CHANNELS = {2: 8, 3: 16, 4: 24, 5: 32}
@@ -76,6 +77,61 @@ def test_levels_equal_torchvisions(extra, levels, block, height, width):
         expected = to_nhwc(expected)
         assert x.shape == expected.shape
         assert np.abs(x - expected).max() <= 1e-5 * np.abs(expected).max()
+
+
+def norm_rules(levels) -> list[Rule]:
+    """Returns the table of a `FeaturePyramidNetwork` with batch norm."""
+    rules = []
+    for i, level in enumerate(levels):
+        for theirs, ours in (("inner", "lateral"), ("layer", "output")):
+            block, path = f"{theirs}_blocks.{i}", f"{ours}{level}"
+            rules += [
+                Rule(f"{block}.0.weight", f"params/{path}/kernel", CONV),
+                Rule(f"{block}.1.weight", f"params/{path}/norm/scale"),
+                Rule(f"{block}.1.bias", f"params/{path}/norm/bias"),
+                Rule(f"{block}.1.running_mean", f"batch_stats/{path}/norm/mean"),
+                Rule(f"{block}.1.running_var", f"batch_stats/{path}/norm/var"),
+                Rule(f"{block}.1.num_batches_tracked", None),
+            ]
+    return rules
+
+
+@pytest.mark.parametrize("train", [False, True])
+def test_batch_norm_stands_where_torchvision_puts_it(train):
+    features = pyramid(3, 4, 5)
+    neck = FPN(12, norm="batch", norm_epsilon=1e-3)
+    reference = torchvision.ops.FeaturePyramidNetwork(
+        [CHANNELS[level] for level in features],
+        12,
+        fpn_module.LastLevelMaxPool(),
+        partial(torch.nn.BatchNorm2d, eps=1e-3),
+    )
+    randomize_norms(reference).train(train)
+    variables = jax.eval_shape(neck.init, jax.random.key(0), features)
+    variables = convert(numpy_state(reference), norm_rules(features), variables)
+    ours, updates = neck.apply(
+        variables, features, train=train, mutable=["batch_stats"]
+    )
+    with torch.no_grad():
+        theirs = run_torch(reference, features)
+    for x, expected in zip(ours.values(), theirs, strict=True):
+        expected = to_nhwc(expected)
+        assert np.abs(x - expected).max() <= 1e-5 * np.abs(expected).max()
+    means = convert(numpy_state(reference), norm_rules(features), variables)
+    for path in ("lateral4", "output3"):
+        np.testing.assert_allclose(
+            updates["batch_stats"][path]["norm"]["mean"],
+            means["batch_stats"][path]["norm"]["mean"],
+            atol=1e-5,
+        )
+
+
+def test_p6_and_p7_have_a_bias_and_no_norm():
+    neck = FPN(12, norm="batch", extra="conv_p5")
+    variables = jax.eval_shape(neck.init, jax.random.key(0), pyramid(3, 4, 5))
+    assert variables["params"]["p6"].keys() == {"kernel", "bias"}
+    assert variables["params"]["p7"].keys() == {"kernel", "bias"}
+    assert variables["params"]["output5"].keys() == {"kernel", "norm"}
 
 
 def test_gradients_equal_torchs():
@@ -157,20 +213,21 @@ def test_only_the_parameters_that_are_used_are_built(fields, names):
 
 
 @pytest.mark.parametrize(
-    "first, extra, count",
+    "first, fields, count",
     [
-        (2, "pool", 3_344_384),
-        (3, "conv_p5", 3_868_672),
-        (3, "conv_c5", 7_997_440),
+        (2, {}, 3_344_384),
+        (2, {"norm": "batch"}, 3_346_432),
+        (3, {"extra": "conv_p5"}, 3_868_672),
+        (3, {"extra": "conv_c5"}, 7_997_440),
     ],
 )
-def test_parameter_counts_on_resnet_50(first, extra, count):
+def test_parameter_counts_on_resnet_50(first, fields, count):
     features = {
         level: jnp.zeros((1, 2**6 // 2**level, 2**6 // 2**level, 64 * 2**level))
         for level in range(first, 6)
     }
-    variables = jax.eval_shape(FPN(extra=extra).init, jax.random.key(0), features)
-    assert sum(leaf.size for leaf in jax.tree.leaves(variables)) == count
+    variables = jax.eval_shape(FPN(**fields).init, jax.random.key(0), features)
+    assert sum(leaf.size for leaf in jax.tree.leaves(variables["params"])) == count
 
 
 def test_initial_weights_are_kaiming_uniform_with_a_of_1_and_zero_bias():
