@@ -2,9 +2,14 @@
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, UInt32
+from jaxtyping import Array, Bool, Float, Int, UInt32
 
 from fpn_jax.ops.boxes import pairwise_iou
+from fpn_jax.types import Detections
+
+# Boxes that enter suppression at once. Of the best thousand usually more stay than are
+# asked for; twice as many cost four times as much.
+_BLOCK = 1024
 
 
 def nms(
@@ -13,12 +18,14 @@ def nms(
     valid: Bool[Array, " n"],
     *,
     iou_threshold: float,
+    labels: Int[Array, " n"] | None = None,
 ) -> Bool[Array, " n"]:
     """Returns which boxes stay when each kept box drops the lower boxes it overlaps.
 
     A box is dropped by a kept box of higher score if their IoU is *strictly* above the
     threshold, both float32. Of equal scores the first row is the higher one. The boxes
-    come in any order. Invalid boxes are not kept and drop nothing.
+    come in any order. Invalid boxes are not kept and drop nothing. With `labels`, only
+    boxes of the same label drop each other.
 
     The greedy loop over falling scores has one result, the only `keep` with
     `keep[j] = valid[j] and no i that is higher, overlaps j and has keep[i]`. Found here
@@ -38,6 +45,8 @@ def nms(
     higher = (row_scores > scores) | ((row_scores == scores) & first)
     columns = jnp.broadcast_to(boxes, (len(row_boxes), n, 4))
     overlaps = pairwise_iou(row_boxes, columns) > iou_threshold
+    if labels is not None:
+        overlaps &= _by_32(labels)[..., None] == labels[None, None]
     drops = _pack(higher & overlaps)
 
     def repeat(state):
@@ -51,6 +60,74 @@ def nms(
 
     start = valid, jnp.zeros_like(valid)
     return jax.lax.while_loop(changed, repeat, start)[0]
+
+
+def select_detections(
+    boxes: Float[Array, "n 4"],
+    scores: Float[Array, " n"],
+    labels: Int[Array, " n"],
+    valid: Bool[Array, " n"],
+    *,
+    iou_threshold: float,
+    max_detections: int,
+) -> Detections:
+    """Returns the best `max_detections` boxes of one image that its nms class by class
+    keeps, by falling score; rows that are not valid are zero.
+
+    Scores must be finite where valid. Of equal scores the first row is the higher one.
+
+    Suppression looks at higher boxes only, so the best thousand are decided without the
+    rest. Here the boxes go by thousands, from the top, against those kept before them,
+    until there are enough: the result is that of one suppression of all n, which may be
+    a hundred thousand.
+
+    Raises:
+      ValueError: unless max_detections >= 1 and 0 <= iou_threshold <= 1.
+    """
+    if max_detections < 1:
+        raise ValueError(f"max_detections is {max_detections}, and must be at least 1")
+
+    def take_a_block(state):
+        kept, left = state
+        best, index = jax.lax.top_k(left, min(_BLOCK, len(left)))
+        block = boxes[index].astype(jnp.float32), best, labels[index]
+        same = block[2][:, None] == kept.labels[None]
+        overlaps = pairwise_iou(block[0], kept.boxes) > iou_threshold
+        dropped = (overlaps & same & kept.valid[None]).any(axis=1)
+        stays = nms(
+            block[0],
+            best,
+            (best > -jnp.inf) & ~dropped,
+            iou_threshold=iou_threshold,
+            labels=block[2],
+        )
+        return _append(kept, *block, stays), left.at[index].set(-jnp.inf)
+
+    def unfinished(state):
+        kept, left = state
+        return ~kept.valid.all() & (left > -jnp.inf).any()
+
+    nothing = Detections(
+        boxes=jnp.zeros((max_detections, 4)),
+        scores=jnp.zeros(max_detections),
+        labels=jnp.zeros(max_detections, jnp.int32),
+        valid=jnp.zeros(max_detections, bool),
+    )
+    left = jnp.where(valid, scores.astype(jnp.float32), -jnp.inf)
+    return jax.lax.while_loop(unfinished, take_a_block, (nothing, left))[0]
+
+
+def _append(kept: Detections, boxes, scores, labels, stays) -> Detections:
+    """Returns `kept` with the rows that stay behind its own, as many as there is room
+    for."""
+    row = kept.valid.sum() + jnp.cumsum(stays) - 1
+    row = jnp.where(stays, row, len(kept.valid))  # out of bounds: left out
+    return Detections(
+        boxes=kept.boxes.at[row].set(boxes, mode="drop"),
+        scores=kept.scores.at[row].set(scores, mode="drop"),
+        labels=kept.labels.at[row].set(labels.astype(jnp.int32), mode="drop"),
+        valid=kept.valid.at[row].set(True, mode="drop"),
+    )
 
 
 def _by_32(rows):

@@ -1,9 +1,12 @@
+from functools import partial
+from operator import itemgetter
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fpn_jax.ops.nms import nms
+from fpn_jax.ops.nms import nms, select_detections
 from tests.torch_reference import torch, torchvision
 
 
@@ -116,3 +119,99 @@ def test_a_batch_is_each_of_its_images():
 def test_threshold_outside_of_0_to_1_is_refused():
     with pytest.raises(ValueError, match="iou_threshold is 50.0, not between 0 and 1"):
         keep(strip((0, 1)), [1.0], iou_threshold=50.0)
+
+
+def test_boxes_of_different_labels_do_not_drop_each_other():
+    boxes, scores = jnp.array(strip((0, 10), (0, 9), (0, 8))) * 1.0, jnp.arange(3.0)
+    kept = nms(
+        boxes,
+        scores,
+        jnp.ones(3, bool),
+        iou_threshold=0.5,
+        labels=jnp.array([0, 1, 0]),
+    )
+    np.testing.assert_array_equal(kept, [False, True, True])
+
+
+def candidates(seed, n, objects, classes):
+    """Proposals with labels and scores, each score shared by three of them."""
+    boxes, ranks = proposals(seed, n, objects)
+    labels = np.random.default_rng(seed).integers(0, classes, n).astype(np.int32)
+    return boxes, (ranks // 3 / n).astype(np.float32), labels
+
+
+@partial(jax.jit, static_argnames=("iou_threshold", "max_detections"))
+def select(boxes, scores, labels, *, iou_threshold=0.5, max_detections=100):
+    return select_detections(
+        boxes,
+        scores,
+        labels,
+        scores > 0,
+        iou_threshold=iou_threshold,
+        max_detections=max_detections,
+    )
+
+
+def greedy(boxes, scores, labels, iou_threshold, max_detections):
+    """Returns torchvision's rows, class by class, ties in the order of the rows."""
+    kept = np.zeros(len(boxes), bool)
+    for label in np.unique(labels):
+        rows = np.flatnonzero((labels == label) & (scores > 0))
+        # In falling order already, so that a sort which is not stable cannot matter.
+        rows = rows[np.argsort(-scores[rows], kind="stable")]
+        distinct = np.arange(len(rows), 0, -1, dtype=np.float32)
+        stay = torchvision.ops.nms(
+            torch.tensor(boxes[rows]), torch.tensor(distinct), iou_threshold
+        )
+        kept[rows[stay.numpy()]] = True
+    rows = np.flatnonzero(kept)
+    return rows[np.argsort(-scores[rows], kind="stable")][:max_detections]
+
+
+def equal_rows(found, boxes, scores, labels, rows):
+    num = len(rows)
+    np.testing.assert_array_equal(found.valid, np.arange(len(found.valid)) < num)
+    np.testing.assert_array_equal(found.boxes[:num], boxes[rows])
+    np.testing.assert_array_equal(found.scores[:num], scores[rows])
+    np.testing.assert_array_equal(found.labels[:num], labels[rows])
+    assert not found.boxes[num:].any() and not found.scores[num:].any()
+
+
+@pytest.mark.parametrize(
+    "n, objects, classes, most",
+    [
+        (700, 40, 5, 100),  # one block
+        (5000, 200, 91, 300),  # the dense heads': most boxes are alone in their class
+        (5000, 10, 3, 300),  # 5 blocks, and fewer boxes than asked for
+        (3000, 3000, 1, 2000),  # more detections than a block
+        (0, 1, 1, 10),
+    ],
+)
+def test_detections_are_torchvisions_nms_of_every_class(n, objects, classes, most):
+    boxes, scores, labels = candidates(0, n, objects, classes)
+    found = select(boxes, scores, labels, max_detections=most)
+    equal_rows(found, boxes, scores, labels, greedy(boxes, scores, labels, 0.5, most))
+
+
+def test_boxes_kept_from_one_block_drop_those_of_the_next():
+    # 1500 copies of one box go before a second box that the first ones drop.
+    boxes = np.array(strip((0, 10)) * 1500 + strip((0, 9), (20, 30)), np.float32)
+    scores = np.linspace(1, 0.5, len(boxes), dtype=np.float32)
+    found = select(boxes, scores, np.zeros(len(boxes), np.int32))
+    assert found.valid.sum() == 2
+    np.testing.assert_array_equal(found.boxes[:2], strip((0, 10), (20, 30)))
+
+
+def test_detections_of_a_batch_are_those_of_each_image():
+    # The first needs one block, the second five, the third none.
+    images = [candidates(seed, 5000, 10**seed, 3) for seed in (3, 1)]
+    images.append((images[0][0], 0 * images[0][1], images[0][2]))
+    together = jax.jit(jax.vmap(select))(*map(np.stack, zip(*images, strict=True)))
+    for number, image in enumerate(images):
+        found = jax.tree.map(itemgetter(number), together)
+        equal_rows(found, *image, greedy(*image, 0.5, 100))
+
+
+def test_no_detections_asked_for_is_refused():
+    with pytest.raises(ValueError, match="max_detections is 0, and must be at least 1"):
+        select(jnp.zeros((1, 4)), jnp.ones(1), jnp.zeros(1, int), max_detections=0)
