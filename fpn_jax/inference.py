@@ -1,89 +1,165 @@
-"""A trained run as a function from images to detections."""
+"""A trained run, or a converted checkpoint, as a function from images to detections."""
 
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import flax.linen as nn
 import jax
 import numpy as np
 
-from fpn_jax.choices import check_choice
+from fpn_jax.data.example import Category
+from fpn_jax.data.masks import paste_masks
 from fpn_jax.data.transforms import fit_scale, resize
-from fpn_jax.training.checkpoint import Checkpoints
-from fpn_jax.training.config import Config, load_config
-from fpn_jax.training.programs import abstract_state
-from fpn_jax.training.state import inference_variables
+from fpn_jax.detectors.fields import with_field
+from fpn_jax.detectors.proposal_network import ProposalNetwork
+from fpn_jax.layers import Dtype
+from fpn_jax.training.run import load_run
 from fpn_jax.types import Detections
 
-
-class Run(NamedTuple):
-    """What a run directory holds for use."""
-
-    config: Config
-    variables: dict  # for `config.model.apply`
-    step: int
+# Sides of the network input: torchvision's, and the coarsest stride of the backbones.
+_MULTIPLE = 32
 
 
-def load_run(run: str | Path, checkpoint: str = "best") -> Run:
-    """Returns the model of a run directory with its weights.
+def load(
+    run: str | Path,
+    checkpoint: str = "best",
+    *,
+    dtype: Dtype = None,
+    score_threshold: float | None = None,
+    nms_threshold: float | None = None,
+    max_detections: int | None = None,
+) -> "Detector":
+    """Returns the detector of a run directory, ready to be called with images.
 
     Args:
-        run: directory written by training.
+        run: directory written by training or by `python -m fpn_jax.convert`.
         checkpoint: "best" by the metric of the run, "latest", or the number of a step.
+        dtype: of the network's computation, "bfloat16" for speed on TPU and GPU; boxes,
+            scores and suppression stay float32.
+        score_threshold: lowest score of a detection. This and the next two are by
+            default the model's own.
+        nms_threshold: IoU above which the lower of two boxes of a class is dropped.
+        max_detections: of an image.
     """
-    config = load_config(run)
-    if not (Path(run) / "checkpoints").is_dir():  # reading makes no directory
-        raise ValueError(f"run: no checkpoints in {str(run)!r}")
-    checkpoints = Checkpoints(run, best=config.evaluation.best)
-    if checkpoints.latest_step is None:
-        raise ValueError(f"run: no complete checkpoint in {str(run)!r}")
-    names = {"best": checkpoints.best_step, "latest": checkpoints.latest_step}
-    names |= {str(step): step for step in checkpoints.steps}
-    check_choice("checkpoint", checkpoint, names)
-    step = names[checkpoint]
-    state, _ = checkpoints.restore(abstract_state(config), step)
-    checkpoints.close()
-    return Run(config, inference_variables(state), step)
+    loaded = load_run(run, checkpoint)
+    model = loaded.config.model
+    if dtype is not None:
+        model = with_field(model, "dtype", dtype)
+    changes = {
+        "score_threshold": score_threshold,
+        "nms_threshold": nms_threshold,
+        "max_detections": max_detections,
+    }
+    model = _with_final_fields(
+        model, {k: v for k, v in changes.items() if v is not None}
+    )
+    canvas = loaded.config.data.canvas
+    return Detector(model, loaded.variables, canvas, loaded.categories)
 
 
-class Predictor:
-    """Detections of one image of any size, in its own pixels.
+class Detector:
+    """Detections of images of any size, in their own pixels.
 
-    The image is scaled to fit the canvas the detector was trained on (upright or
-    turned), and padded to a multiple of 32. Each padded shape is compiled once.
+    An image is scaled to fit the canvas of the run (upright or turned; of COCO models
+    that is torchvision's rule of a shorter side of 800 and a longer of at most 1333),
+    and images of one call are padded to common sides, multiples of 32. From pixels to
+    final boxes is one program, compiled once for each padded shape.
     """
 
-    def __init__(self, run: Run):
-        self._canvas = run.config.data.canvas
-        self._variables = run.variables
-        self._detect = jax.jit(partial(_detect, run.config.model))
+    def __init__(
+        self,
+        model: nn.Module,
+        variables: dict,
+        canvas: tuple[int, int],
+        categories: Sequence[Category],
+    ):
+        self.model, self.variables = model, variables
+        self.canvas, self.categories = canvas, tuple(categories)
+        self._detect = jax.jit(
+            lambda variables, images, sizes: model.apply(
+                variables, images, sizes, method="detect"
+            )
+        )
 
-    def __call__(self, image: np.ndarray) -> Detections:
-        """Returns detections without batch axis or padding, as NumPy arrays.
+    def __call__(
+        self, images: np.ndarray | Sequence[np.ndarray]
+    ) -> Detections | list[Detections]:
+        """Returns the detections of an image, or a list for a list of images.
 
-        `image [H, W, 3]` is uint8 RGB.
+        An image [H, W, 3] is RGB, uint8 or float32 in 0 … 255. The arrays of an image's
+        detections are NumPy's, without padding or batch axis; its masks are bool
+        [D, H, W].
         """
+        if isinstance(images, np.ndarray) and images.ndim == 3:
+            return self([images])[0]
+        batch = [self._prepare(image) for image in images]
+        sizes = np.array([image.shape[:2] for image in batch], np.int32)
+        height, width = -(-sizes.max(axis=0) // _MULTIPLE) * _MULTIPLE
+        # Whole numbers travel as bytes; a resized image has fractions.
+        dtype = np.result_type(*batch)
+        canvas = np.zeros((len(batch), height, width, 3), dtype)
+        for row, image in zip(canvas, batch, strict=True):
+            row[: image.shape[0], : image.shape[1]] = image
+        found = jax.device_get(self._detect(self.variables, canvas, sizes))
+        return [
+            in_image_pixels(
+                jax.tree.map(lambda leaf, row=row: leaf[row], found),
+                size=tuple(sizes[row]),
+                image_size=image.shape[:2],
+            )
+            for row, image in enumerate(images)
+        ]
+
+    def _prepare(self, image: np.ndarray) -> np.ndarray:
+        """Returns the image at the network's scale; float32 where it was resized."""
+        image = np.asarray(image)
+        if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+            raise ValueError(
+                f"images: shape {image.shape} given, must be [height, width, 3]"
+            )
+        if image.dtype not in (np.uint8, np.float32):
+            raise ValueError(
+                f"images: {image.dtype} given, must be uint8 or float32 in 0 … 255"
+            )
         scale = max(
-            fit_scale(image.shape, self._canvas),
-            fit_scale(image.shape, self._canvas[::-1]),
+            fit_scale(image.shape, self.canvas),
+            fit_scale(image.shape, self.canvas[::-1]),
         )
-        resized = resize(image, scale)
-        height, width = resized.shape[:2]
-        canvas = np.zeros((1, -(-height // 32) * 32, -(-width // 32) * 32, 3), np.uint8)
-        canvas[0, :height, :width] = resized
-        found = jax.device_get(
-            self._detect(self._variables, canvas, np.int32([[height, width]]))
-        )
-        rows = found.valid[0]
-        ratio = np.float32([image.shape[1] / width, image.shape[0] / height] * 2)
-        return Detections(
-            boxes=found.boxes[0][rows] * ratio,
-            scores=found.scores[0][rows],
-            labels=found.labels[0][rows],
-            valid=rows[rows],
-        )
+        if scale == 1:
+            return image
+        return resize(image.astype(np.float32), scale)
 
 
-def _detect(model: nn.Module, variables: dict, images, sizes) -> Detections:
-    return model.apply(variables, images, sizes, method="detect")
+def in_image_pixels(
+    found: Detections, *, size: tuple[int, int], image_size: tuple[int, int]
+) -> Detections:
+    """Returns one image's detections without padding, in pixels of the image.
+
+    `size` is its height and width on the canvas. Masks are pasted: bool [D, H, W].
+    """
+    rows = np.asarray(found.valid)
+    ratio = np.float32([image_size[1] / size[1], image_size[0] / size[0]])
+    boxes = found.boxes[rows] * np.tile(ratio, 2)
+    masks = keypoints = scores = None
+    if found.masks is not None:
+        masks = paste_masks(found.masks[rows], boxes, *image_size)
+    if found.keypoints is not None:
+        keypoints = found.keypoints[rows] * ratio
+        scores = found.keypoint_scores[rows]
+    return Detections(
+        boxes=boxes,
+        scores=found.scores[rows],
+        labels=found.labels[rows],
+        valid=rows[rows],
+        masks=masks,
+        keypoints=keypoints,
+        keypoint_scores=scores,
+    )
+
+
+def _with_final_fields(model: nn.Module, changes: dict) -> nn.Module:
+    """Returns the model with fields changed in the head that makes the final boxes."""
+    name = "box_head" if hasattr(model, "box_head") else "head"
+    if isinstance(model, ProposalNetwork) and "max_detections" in changes:
+        changes = changes | {"post_nms": changes.pop("max_detections")}
+    return model.clone(**{name: getattr(model, name).clone(**changes)})

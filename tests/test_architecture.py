@@ -113,7 +113,10 @@ def test_init_files_only_pass_names_on(file):
             "__all__",
             "__version__",
         )
-        assert is_docstring or is_name or isinstance(node, ast.ImportFrom)
+        # The package's own: what needs more than the core is imported when asked for.
+        is_late = isinstance(node, ast.FunctionDef) and node.name == "__getattr__"
+        is_import = isinstance(node, ast.ImportFrom)
+        assert is_docstring or is_name or is_import or is_late
 
 
 @each(FILES)

@@ -13,7 +13,7 @@ import pytest
 
 from fpn_jax.data.digits import write_digits
 from fpn_jax.data.tfds import TfdsSource
-from fpn_jax.inference import Predictor, load_run
+from fpn_jax.inference import load
 from fpn_jax.training.checkpoint import Checkpoints
 from fpn_jax.training.config import load_config
 from fpn_jax.training.loop import validation_row
@@ -151,7 +151,7 @@ def test_predict_finds_what_evaluation_found(trained, digits, cache, tmp_path):
 
 def test_an_image_of_any_size_gets_boxes_in_its_own_pixels(trained):
     workdir, _ = trained
-    predictor = Predictor(load_run(workdir))
+    predictor = load(workdir)
     image = np.random.default_rng(0).integers(0, 256, (50, 333, 3), np.uint8)
     found = predictor(image)
     assert len(found.boxes) == found.valid.sum() > 0

@@ -21,8 +21,11 @@ _policies = ocp.training.preservation_policies
 
 # Of arrays with a copy on each device Orbax would have every device write a slice, cut
 # by programs that it compiles one by one.
-_OPTIONS = ocp.options.ArrayOptions(
+_ARRAYS = ocp.options.ArrayOptions(
     saving=ocp.options.ArrayOptions.Saving(use_replica_parallel=False)
+)
+_A_PART = ocp.options.PyTreeOptions(
+    loading=ocp.options.PyTreeOptions.Loading(partial_load=True)
 )
 
 
@@ -51,7 +54,7 @@ class Checkpoints:
         ]
         self._checkpointer = ocp.training.Checkpointer(
             self._directory,
-            context=ocp.Context(array_options=_OPTIONS),
+            context=ocp.Context(array_options=_ARRAYS),
             preservation_policy=_policies.AnyPreservationPolicy(policies),
             cleanup_tmp_directories=writes,
         )
@@ -119,6 +122,20 @@ class Checkpoints:
         except Exception as error:
             raise self._error(f"{step} not readable", error) from error
         return loaded["state"], json.loads(loaded["data"]["position"])
+
+    def restore_variables(self, like: dict[str, Any], step: int) -> dict[str, Any]:
+        """Returns the parts of the state that `like` names, saved at a step.
+
+        What else is there (the optimizer's state) is neither read nor known of.
+        """
+        try:
+            with ocp.Context(array_options=_ARRAYS, pytree_options=_A_PART):
+                loaded = self._checkpointer.load_checkpointables(
+                    step, {"state": jax.tree.map(_abstract, like)}
+                )
+        except Exception as error:
+            raise self._error(f"{step} not readable", error) from error
+        return loaded["state"]
 
     def close(self) -> None:
         """Waits for the save under way."""

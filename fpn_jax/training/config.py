@@ -30,6 +30,7 @@ class DataConfig:
     canvas: tuple[int, int] = (320, 320)  # height, width that the network sees
     batch_size: int = 4  # images of a step, over all devices
     max_boxes: int = 16  # ground truth is padded to this
+    mask_size: int = 112  # pixels of a ground truth mask's sides, in its box
     flip: bool = True  # half of the training images left to right
     scale_jitter: tuple[float, float] = (1.0, 1.0)  # random size of the training images
     workers: int = 0  # loader processes; 0 reads in a thread of this one
@@ -56,7 +57,8 @@ class TrainConfig:
     seed: int = 0
     parallelism: Literal["jit", "pmap"] = "jit"  # over all devices
     ema_decay: float | None = None  # evaluate and use an average of the parameters
-    pretrained: str | None = None  # torchvision backbone weights, .pth or .safetensors
+    # To start from: a run, or torchvision's backbone weights, .pth or .safetensors.
+    pretrained: str | None = None
     log_every: int = 20  # steps
     evaluate_every: int = 400
     save_every: int = 200
@@ -67,7 +69,9 @@ class TrainConfig:
 class EvaluationConfig:
     batch_size: int = 8  # over all devices
     # Of the checkpoint that is kept: the highest one, the lowest loss.
-    best: Literal["AR@100", "AR@1000", "AP", "AP50", "AP75", "loss"] = "AR@100"
+    best: Literal[
+        "AP", "AP50", "AP75", "mask/AP", "keypoint/AP", "AR@100", "AR@1000", "loss"
+    ] = "AP"
 
 
 @dataclass(frozen=True)
@@ -120,6 +124,11 @@ def check_resumable(config: Config, run: str | Path) -> None:
     if not (Path(run) / "config.json").exists():
         return
     before = load_config(run)
+    if (Path(run) / "checkpoints" / "0").exists():
+        raise ValueError(
+            f"workdir: {str(run)!r} holds converted weights, no training to continue; "
+            f"start a run from them by --train.pretrained {run}"
+        )
     if before.model != config.model:
         raise ValueError(f"workdir: {str(run)!r} holds a run of another model")
     for name in ("data.train", "data.batch_size", "train.seed"):

@@ -10,6 +10,7 @@ import numpy as np
 from fpn_jax.data.loader import TrainingBatches, training_batches
 from fpn_jax.data.sources import open_source
 from fpn_jax.data.transforms import HorizontalFlip, ScaleJitter
+from fpn_jax.training.categories import run_categories, write_categories
 from fpn_jax.training.checkpoint import Checkpoints
 from fpn_jax.training.config import (
     Config,
@@ -19,13 +20,12 @@ from fpn_jax.training.config import (
 )
 from fpn_jax.training.interruption import Interruption
 from fpn_jax.training.metrics import MetricWriter
-from fpn_jax.training.programs import Programs, abstract_state, make_programs
+from fpn_jax.training.pretrained import with_pretrained
+from fpn_jax.training.programs import abstract_state, make_programs
 from fpn_jax.training.progress import ProgressDisplay
 from fpn_jax.training.report import write_report
-from fpn_jax.training.state import TrainState, inference_variables, with_backbone
+from fpn_jax.training.state import inference_variables
 from fpn_jax.training.validation import Validation
-from fpn_jax.weights.convert import load_state_dict
-from fpn_jax.weights.torchvision import load_backbone
 
 
 class NonFiniteLoss(ArithmeticError):
@@ -52,6 +52,7 @@ def train(config: Config, run: str | Path) -> dict[str, float]:
     programs = make_programs(config)
     batches = _open_training(config)
     validation = Validation(config, programs.evaluate)
+    categories = run_categories(config.model, validation.source.categories)
     checkpoints = Checkpoints(
         run, best=config.evaluation.best, keep=period.keep, writes=True
     )
@@ -60,10 +61,11 @@ def train(config: Config, run: str | Path) -> dict[str, float]:
         state, position = checkpoints.restore(abstract_state(config), first)
         batches.set_state(position)
     else:
-        state = _first_state(config, programs)
+        state = with_pretrained(programs.init(), config)
     write_config(config, run)
+    write_categories(categories, run)
     writer = MetricWriter(run, first_step=first)
-    validated = writer.has(first, "AR@100")  # not if a signal came before its end
+    validated = writer.has(first, "AP")  # not if a signal came before its end
     display = ProgressDisplay(
         period.steps, first_step=first, batch_size=config.data.batch_size
     )
@@ -146,15 +148,6 @@ def validation_row(metrics: dict[str, float]) -> dict[str, float]:
         f"validation/{name}" if name.startswith("loss") else name: value
         for name, value in metrics.items()
     }
-
-
-def _first_state(config: Config, programs: Programs) -> TrainState:
-    """Returns random weights, or those of a torchvision backbone in their place."""
-    state = programs.init()
-    if config.train.pretrained is None:
-        return state
-    weights = load_state_dict(config.train.pretrained)
-    return with_backbone(state, load_backbone(weights, config.model.backbone))
 
 
 def _open_training(config: Config) -> TrainingBatches:

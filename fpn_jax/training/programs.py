@@ -9,6 +9,7 @@ import jax
 import optax
 
 from fpn_jax.backbones.stages import frozen_mask
+from fpn_jax.detectors.fields import with_field
 from fpn_jax.evaluation.evaluate import evaluation_step
 from fpn_jax.training.config import Config
 from fpn_jax.training.optimizer import learning_rate_schedule, make_optimizer
@@ -21,7 +22,6 @@ from fpn_jax.training.step import (
     shardings,
     to_devices,
     train_step,
-    with_axis_name,
 )
 
 
@@ -42,7 +42,7 @@ def make_programs(config: Config) -> Programs:
     optimizer = _optimizer(config)
     step = partial(
         _step_and_rate,
-        model=with_axis_name(config.model, AXIS if by_pmap else None),
+        model=with_field(config.model, "axis_name", AXIS if by_pmap else None),
         optimizer=optimizer,
         config=config,
     )
@@ -58,7 +58,7 @@ def evaluation_program(config: Config) -> Callable[[dict, dict], dict]:
     _check_shared(config, "evaluation")
     copied, split = shardings(data_mesh())
     compiled = jax.jit(
-        partial(evaluation_step, model=with_axis_name(config.model, None)),
+        partial(evaluation_step, model=with_field(config.model, "axis_name", None)),
         in_shardings=(copied, split),
         out_shardings=copied,
     )
@@ -104,7 +104,7 @@ def abstract_state(config: Config) -> TrainState:
 def _initial_state(config, optimizer) -> Callable[[], TrainState]:
     return partial(
         create_state,
-        with_axis_name(config.model, None),
+        with_field(config.model, "axis_name", None),
         optimizer,
         canvas=config.data.canvas,
         seed=config.train.seed,

@@ -7,6 +7,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 
 @flax.struct.dataclass
@@ -46,23 +47,36 @@ def create_state(
     )
 
 
-def with_backbone(state: TrainState, variables: dict) -> TrainState:
-    """Returns the state with the backbone's variables replaced, e.g. by ImageNet's."""
+def abstract_variables(model: nn.Module, canvas: tuple[int, int]) -> dict:
+    """Returns the shapes of a detector's variables; computes nothing."""
+    images = jax.ShapeDtypeStruct((1, *canvas, 3), jnp.uint8)
+    sizes = jax.ShapeDtypeStruct((1, 2), jnp.int32)
+    variables = jax.eval_shape(model.init, jax.random.key(0), images, sizes)
+    return {"params": variables["params"], "batch_stats": {}} | variables
 
-    def replaced(tree: dict, name: str) -> dict:
-        if name not in variables:
-            return tree
-        new = jax.tree.map(_placed_like, variables[name], tree["backbone"])
-        return tree | {"backbone": new}
 
+def with_variables(state: TrainState, variables: dict) -> TrainState:
+    """Returns the state with those variables replaced that `variables` has.
+
+    That is a tree like the state's, or a part of it: a backbone of ImageNet, or a
+    detector but for its class layers.
+    """
+
+    def replaced(old: dict, new: dict) -> dict:
+        old, new = flatten_dict(old), flatten_dict(new)
+        return unflatten_dict(
+            {
+                path: _placed_like(new[path], leaf) if path in new else leaf
+                for path, leaf in old.items()
+            }
+        )
+
+    params = replaced(state.params, variables.get("params", {}))
+    batch_stats = replaced(state.batch_stats, variables.get("batch_stats", {}))
     ema = state.ema
     if ema is not None:
-        ema = {name: replaced(tree, name) for name, tree in ema.items()}
-    return state.replace(
-        params=replaced(state.params, "params"),
-        batch_stats=replaced(state.batch_stats, "batch_stats"),
-        ema=ema,
-    )
+        ema = replaced(ema, variables)
+    return state.replace(params=params, batch_stats=batch_stats, ema=ema)
 
 
 def inference_variables(state: TrainState) -> dict:

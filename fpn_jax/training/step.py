@@ -16,8 +16,8 @@ from fpn_jax.types import Targets
 
 AXIS = "data"
 
-# What the device needs of a batch; ids and scales are for the evaluation.
-INPUTS = ("images", "sizes", "boxes", "labels", "valid", "crowd")
+# Parts of a batch that training has no use for: they stay on the host.
+_HOST = ("image_ids", "example_valid", "scales")
 
 
 def train_step(
@@ -85,7 +85,8 @@ def train_step(
 
 def targets_of(batch: dict[str, jax.Array]) -> Targets:
     """Returns the ground truth of a batch of the loader."""
-    return Targets(batch["boxes"], batch["labels"], batch["valid"], batch["crowd"])
+    names = (field.name for field in dataclasses.fields(Targets))
+    return Targets(**{name: batch[name] for name in names if name in batch})
 
 
 def data_mesh() -> Mesh:
@@ -110,9 +111,7 @@ def jit_step(step: Callable, mesh: Mesh) -> Callable:
         out_shardings=(copied, copied),
         donate_argnums=0,
     )
-    return lambda state, local: compiled(
-        state, to_devices({name: local[name] for name in INPUTS}, split)
-    )
+    return lambda state, local: compiled(state, to_devices(_inputs(local), split))
 
 
 def pmap_step(step: Callable) -> Callable:
@@ -130,7 +129,7 @@ def pmap_step(step: Callable) -> Callable:
         return array.reshape(devices, -1, *array.shape[1:])
 
     return lambda state, local: compiled(
-        state, {name: per_device(local[name]) for name in INPUTS}
+        state, jax.tree.map(per_device, _inputs(local))
     )
 
 
@@ -140,21 +139,6 @@ def to_devices(local: dict, sharding: NamedSharding) -> dict[str, jax.Array]:
         name: jax.make_array_from_process_local_data(sharding, array)
         for name, array in local.items()
     }
-
-
-def with_axis_name(module: nn.Module, axis_name: str | None) -> nn.Module:
-    """Returns the module with `axis_name` set wherever a submodule has such a field.
-
-    Batch norm needs the axis under pmap only: under jit its batch is the global one.
-    """
-    changes = {
-        f.name: with_axis_name(getattr(module, f.name), axis_name)
-        for f in dataclasses.fields(module)
-        if isinstance(getattr(module, f.name, None), nn.Module) and f.name != "parent"
-    }
-    if hasattr(module, "axis_name"):
-        changes["axis_name"] = axis_name
-    return module.clone(**changes)
 
 
 def _average(state: TrainState, decay: float, accumulate: int) -> dict:
@@ -168,6 +152,10 @@ def _average(state: TrainState, decay: float, accumulate: int) -> dict:
     weight = jnp.where(state.step % accumulate == 0, 1 - decay, 0.0)
     new = {"params": state.params, "batch_stats": state.batch_stats}
     return jax.tree.map(lambda old, new: old + weight * (new - old), state.ema, new)
+
+
+def _inputs(batch: dict) -> dict:
+    return {name: array for name, array in batch.items() if name not in _HOST}
 
 
 def _identity(tree):

@@ -8,6 +8,7 @@ import optax
 import pytest
 
 from fpn_jax.backbones.resnet import ResNet
+from fpn_jax.detectors.fields import with_field
 from fpn_jax.detectors.proposal_network import ProposalNetwork
 from fpn_jax.heads.rpn import RPNHead
 from fpn_jax.necks.fpn import FPN
@@ -18,7 +19,6 @@ from fpn_jax.training.step import (
     jit_step,
     pmap_step,
     train_step,
-    with_axis_name,
 )
 
 CANVAS = (64, 64)
@@ -68,7 +68,7 @@ def test_jit_and_pmap_over_eight_devices_equal_one_device(norm):
     compiled = {
         "one": jax.jit(partial(step, model=model)),
         "jit": jit_step(partial(step, model=model), data_mesh()),
-        "pmap": pmap_step(partial(step, model=with_axis_name(model, AXIS))),
+        "pmap": pmap_step(partial(step, model=with_field(model, "axis_name", AXIS))),
     }
     states = {}
     for name, run in compiled.items():
@@ -102,14 +102,6 @@ def test_a_step_draws_another_sample_than_the_step_before():
     state, first = step(state, batch_of(0))
     _, second = step(state, batch_of(0))
     assert first["loss"] != second["loss"]  # same weights, same batch
-
-
-def test_the_axis_is_set_where_a_module_has_one_and_nowhere_else():
-    model = model_with("batch")
-    changed = with_axis_name(model, AXIS)
-    assert changed.backbone.axis_name == AXIS
-    assert changed.neck == model.neck
-    assert with_axis_name(changed, None) == model
 
 
 def difference(a, b) -> float:

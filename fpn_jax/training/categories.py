@@ -1,0 +1,52 @@
+"""The classes of a run: `categories.json`, rows in the form of a COCO file."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import flax.linen as nn
+import jax
+
+from fpn_jax.data.example import Category
+from fpn_jax.detectors.proposal_network import ProposalNetwork
+from fpn_jax.training.files import replace_text
+
+_OBJECT = Category(1, "object")  # what a proposal is
+
+
+def run_categories(
+    model: nn.Module, categories: Sequence[Category]
+) -> tuple[Category, ...]:
+    """Returns the category of each label that a detector gives, trained on these.
+
+    Raises ValueError where a head has another number of classes.
+    """
+    if isinstance(model, ProposalNetwork):
+        return (_OBJECT,)
+    for name in ("head", "box_head", "mask_head"):
+        head = getattr(model, name, None)
+        if head is not None and head.num_classes != len(categories):
+            option = f"model.{name}.num_classes"
+            raise ValueError(
+                f"{option} is {head.num_classes}, the data has {len(categories)} "
+                f"categories; give --{option.replace('_', '-')} {len(categories)}"
+            )
+    return tuple(categories)
+
+
+def write_categories(categories: Sequence[Category], run: str | Path) -> None:
+    """Writes the categories into a run directory, on the first process."""
+    if jax.process_index() == 0:
+        rows = [category._asdict() for category in categories]
+        replace_text(Path(run) / "categories.json", json.dumps(rows, indent=1) + "\n")
+
+
+def load_categories(run: str | Path) -> tuple[Category, ...]:
+    """Returns the categories of a run directory, by label."""
+    path = Path(run) / "categories.json"
+    try:
+        return tuple(Category(**row) for row in json.loads(path.read_text()))
+    except FileNotFoundError:
+        raise ValueError(f"run: no categories.json in {str(run)!r}") from None
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path}: {type(error).__name__}: {error}") from None
