@@ -13,7 +13,7 @@ from fpn_jax.benchmarks.timing import OURS, Contest
 from fpn_jax.detectors.zoo import rpn_resnet50_fpn
 from fpn_jax.heads.rpn import RPNOutputs
 from fpn_jax.weights.convert import StateDict
-from fpn_jax.weights.torchvision import load_proposal_network
+from fpn_jax.weights.torchvision import load_detector
 
 
 def forward_contest(peer: bool, *, height: int, width: int, flop: float) -> Contest:
@@ -34,7 +34,7 @@ def forward_contest(peer: bool, *, height: int, width: int, flop: float) -> Cont
         return Contest({OURS: run}, runs=7, flop=flop)
 
     peers, state_dict = _torchvision_contestants(pixels)
-    variables = jax.device_put(load_proposal_network(state_dict, model))
+    variables = jax.device_put(load_detector(state_dict, model))
     run = partial(_run, forward, variables, images)
     ours = jax.tree.leaves(run())
     return Contest(

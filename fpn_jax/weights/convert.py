@@ -29,6 +29,7 @@ class Layout(NamedTuple):
 
 
 SAME = Layout(lambda x: x, lambda x: x)
+LINEAR = Layout(np.transpose, np.transpose)
 CONV = Layout(lambda x: x.transpose(2, 3, 1, 0), lambda x: x.transpose(3, 2, 0, 1))
 
 
@@ -60,7 +61,7 @@ def convert(
             extra.append(name)
             continue
         leaf = expected[path]
-        shape = rule.layout.to_theirs(np.broadcast_to(0, leaf.shape)).shape
+        shape = rule.layout.to_theirs(np.broadcast_to(np.bool_(0), leaf.shape)).shape
         if array.shape == shape:
             filled[path] = rule.layout.to_ours(array).astype(leaf.dtype)
         else:

@@ -24,7 +24,7 @@ from fpn_jax.training.optimizer import make_optimizer
 from fpn_jax.training.state import TrainState
 from fpn_jax.training.step import train_step
 from fpn_jax.types import Targets
-from fpn_jax.weights.torchvision import load_proposal_network
+from fpn_jax.weights.torchvision import load_detector
 from tests.torch_models import numpy_state, randomize_norms, to_nhwc, to_torch
 from tests.torch_reference import torch, torchvision
 
@@ -107,7 +107,7 @@ def targets_of(batch) -> Targets:
 @pytest.fixture(scope="module")
 def resnet50():
     theirs, ours = torch_model(50, decided=True), our_model(50)
-    return theirs, ours, load_proposal_network(numpy_state(theirs), ours)
+    return theirs, ours, load_detector(numpy_state(theirs), ours)
 
 
 @pytest.mark.parametrize("canvas", CANVASES)
@@ -211,7 +211,7 @@ def test_losses_and_every_gradient_equal_torchvision(resnet50):
 
 def test_ten_steps_of_sgd_have_the_losses_of_torch():
     theirs, ours = torch_model(18, decided=False), our_model(18)
-    variables = load_proposal_network(numpy_state(theirs), ours)
+    variables = load_detector(numpy_state(theirs), ours)
     batches = [batch_of((160, 160), seed) for seed in range(3)]
 
     recipe = OptimizerConfig(
@@ -351,7 +351,7 @@ def gradient_tree(model, ours) -> dict:
         for name, parameter in model.named_parameters()
         if not name.startswith("roi_heads")
     }
-    return load_proposal_network(numpy_state(model) | gradients, ours)["params"]
+    return load_detector(numpy_state(model) | gradients, ours)["params"]
 
 
 def set_to_take_all(model) -> None:

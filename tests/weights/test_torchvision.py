@@ -1,6 +1,5 @@
 """torchvision's state dicts, whole: every tensor placed, and the way back."""
 
-import flax.linen as nn
 import jax
 import numpy as np
 import pytest
@@ -8,39 +7,19 @@ import pytest
 from fpn_jax.backbones.dummy import Dummy
 from fpn_jax.backbones.resnet import ResNet
 from fpn_jax.backbones.vgg import VGG
-from fpn_jax.layers import Conv
+from fpn_jax.detectors.proposal_network import ProposalNetwork
+from fpn_jax.heads.rpn import RPNHead
 from fpn_jax.necks.fpn import FPN
 from fpn_jax.weights.convert import export_state_dict
 from fpn_jax.weights.torchvision import (
-    backbone_rules,
+    batch_counters,
+    export_detector,
     load_backbone,
-    load_proposal_network,
-    proposal_network_rules,
+    load_detector,
 )
-from tests.torch_models import numpy_state, randomize_norms, to_nhwc, to_torch
+from fpn_jax.weights.torchvision_backbones import backbone_rules
+from tests.torch_models import numpy_state, randomize_norms
 from tests.torch_reference import torch, torchvision
-
-
-class Head(nn.Module):
-    """The parameters of an RPN: 3 anchors at each place."""
-
-    @nn.compact
-    def __call__(self, pyramid):
-        conv = Conv(256, 3, name="conv")
-        objectness, deltas = Conv(3, 1, name="objectness"), Conv(12, 1, name="deltas")
-        hidden = [nn.relu(conv(x)) for x in pyramid.values()]
-        return [objectness(x) for x in hidden], [deltas(x) for x in hidden]
-
-
-class Detector(nn.Module):
-    """The shape of a proposal network, on normalised images."""
-
-    backbone: nn.Module
-    neck: nn.Module
-    head: nn.Module
-
-    def __call__(self, images, sizes):
-        return self.head(self.neck(self.backbone(images)))
 
 
 @pytest.fixture(scope="module")
@@ -52,22 +31,8 @@ def faster_rcnn() -> torch.nn.Module:
     return randomize_norms(model)
 
 
-def detector(norm: str = "frozen") -> Detector:
-    return Detector(ResNet(50, norm=norm), FPN(), Head())
-
-
-def test_the_rpn_says_what_torchvisions_says(faster_rcnn):
-    network = detector()
-    variables = load_proposal_network(numpy_state(faster_rcnn), network)
-    images = np.random.default_rng(0).normal(size=(1, 64, 96, 3)).astype(np.float32)
-    ours = jax.jit(network.apply)(variables, images, np.full((1, 2), 64.0))
-    with torch.no_grad():
-        pyramid = faster_rcnn.backbone(to_torch(images))
-        theirs = faster_rcnn.rpn.head(list(pyramid.values()))
-    for our_levels, their_levels in zip(ours, theirs, strict=True):
-        for a, b in zip(our_levels, their_levels, strict=True):
-            b = to_nhwc(b)
-            assert np.abs(a - b).max() <= 1e-4 * np.abs(b).max()
+def detector(norm: str = "frozen") -> ProposalNetwork:
+    return ProposalNetwork(ResNet(50, norm=norm), FPN(), RPNHead())
 
 
 OLD_NAMES = [
@@ -88,8 +53,8 @@ def test_names_of_older_releases_are_the_same_network(faster_rcnn):
     assert len(renamed.keys() - state_dict.keys()) == 18  # 8 FPN convolutions, the RPN
     jax.tree.map(
         np.testing.assert_array_equal,
-        load_proposal_network(renamed, detector()),
-        load_proposal_network(state_dict, detector()),
+        load_detector(renamed, detector()),
+        load_detector(state_dict, detector()),
     )
 
 
@@ -97,14 +62,9 @@ def test_names_of_older_releases_are_the_same_network(faster_rcnn):
 def test_export_of_a_proposal_network_is_bitwise_what_came(faster_rcnn, norm):
     network = detector(norm)
     state_dict = numpy_state(faster_rcnn)
-    back = export_state_dict(
-        load_proposal_network(state_dict, network), proposal_network_rules(network)
-    )
-    expected = {
-        name
-        for name in state_dict
-        if not name.startswith("roi_heads") and "num_batches" not in name
-    }
+    variables = load_detector(state_dict, network)
+    back = export_detector(variables, network, batch_counters(state_dict))
+    expected = {name for name in state_dict if not name.startswith("roi_heads")}
     assert back.keys() == expected
     for name in expected:
         np.testing.assert_array_equal(back[name], state_dict[name])

@@ -1,0 +1,55 @@
+"""The tables of torchvision's classifiers: ResNet, VGG, MobileNetV3.
+
+Stages that our backbone does not build, and the classifier itself, are left out.
+"""
+
+import flax.linen as nn
+
+from fpn_jax.backbones.resnet import ResNet
+from fpn_jax.backbones.vgg import DEPTHS, VGG
+from fpn_jax.choices import check_choice
+from fpn_jax.weights.convert import Rule
+from fpn_jax.weights.layers import conv_rules, norm_rules
+
+
+def backbone_rules(backbone: nn.Module) -> list[Rule]:
+    """Returns the table of a torchvision classifier of the backbone's architecture."""
+    tables = {"ResNet": _resnet_rules, "VGG": _vgg_rules}
+    name = type(backbone).__name__
+    check_choice("backbone", name, tables)
+    return tables[name](backbone)
+
+
+def _resnet_rules(resnet: ResNet) -> list[Rule]:
+    rules = [
+        *conv_rules("conv1", "stem/conv"),
+        *norm_rules("bn1", "stem/conv", resnet.norm),
+    ]
+    for stage in range(2, 6):
+        if stage > max(resnet.levels):
+            rules.append(Rule(f"layer{stage - 1}.*", None))
+            continue
+        theirs, ours = f"layer{stage - 1}.{{block}}", f"stage{stage}/block{{block}}"
+        rules += conv_rules(f"{theirs}.conv{{i}}", f"{ours}/conv{{i}}")
+        rules += norm_rules(f"{theirs}.bn{{i}}", f"{ours}/conv{{i}}", resnet.norm)
+        rules += conv_rules(f"{theirs}.downsample.0", f"{ours}/shortcut")
+        rules += norm_rules(f"{theirs}.downsample.1", f"{ours}/shortcut", resnet.norm)
+    return [*rules, Rule("fc.*", None)]
+
+
+def _vgg_rules(vgg: VGG) -> list[Rule]:
+    """`features.{index}` counts convolutions, norms, activations and poolings alike."""
+    rules = []
+    index = 0
+    for group, num_convs in enumerate(DEPTHS[vgg.depth], start=1):
+        stage = "stem" if group <= 2 else f"stage{group - 1}"
+        for i in range(1, num_convs + 1):
+            conv, norm = f"features.{index}", f"features.{index + 1}"
+            ours = f"{stage}/conv{group}_{i}"
+            if group > max(vgg.levels) + 1:
+                rules += [Rule(f"{conv}.*", None), Rule(f"{norm}.*", None)]
+            else:
+                rules += conv_rules(conv, ours) + norm_rules(norm, ours, vgg.norm)
+            index += 2 if vgg.norm is None else 3
+        index += 1
+    return [*rules, Rule("classifier.*", None)]
