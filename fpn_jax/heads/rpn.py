@@ -1,6 +1,6 @@
 """The region proposal network (Faster R-CNN, section 3; on a pyramid: FPN, 4.1).
 
-One 3x3 convolution and two sibling 1x1 convolutions, shared over the levels, give every
+3x3 convolutions and two sibling 1x1 convolutions, shared over the levels, give every
 anchor an objectness logit and four box deltas. Anchors are in the order of torchvision:
 finest level first, then rows, columns, ratios, sizes. Boxes are xyxy pixels of the
 canvas.
@@ -36,6 +36,7 @@ class RPNOutputs:
 class RPNHead(nn.Module):
     """Raw objectness and deltas of a pyramid; loss and proposals made from them."""
 
+    num_convs: int = 1  # 3x3, each with a ReLU; torchvision's v2 detectors have 2
     # Anchors: the paper's 32² … 512² on P2 … P6, three ratios (height / width).
     anchor_sizes: tuple[tuple[float, ...], ...] = ((32,), (64,), (128,), (256,), (512,))
     anchor_ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
@@ -50,9 +51,11 @@ class RPNHead(nn.Module):
     # Loss. The paper's λ is 10 with its two normalisers, 1 with the common one here.
     smooth_l1_beta: float = 1 / 9
     box_loss_weight: float = 1.0
-    # Proposals.
+    # Proposals. A second stage is trained on more of them than it is run on.
     pre_nms: int = 1000  # best anchors of each level that enter suppression
     post_nms: int = 1000  # proposals of an image
+    training_pre_nms: int = 2000
+    training_post_nms: int = 2000
     nms_threshold: float = 0.7
     score_threshold: float = 0.0
     min_side: float = 1e-3  # pixels; smaller proposals are dropped
@@ -64,18 +67,18 @@ class RPNHead(nn.Module):
         num_anchors = self._num_anchors(pyramid)
         channels = next(iter(pyramid.values())).shape[-1]
         init = nn.initializers.normal(0.01)
-        conv = Conv(channels, 3, kernel_init=init, dtype=self.dtype, name="conv")
-        objectness = Conv(
-            num_anchors, 1, kernel_init=init, dtype=self.dtype, name="objectness"
-        )
-        deltas = Conv(
-            4 * num_anchors, 1, kernel_init=init, dtype=self.dtype, name="deltas"
-        )
-        hidden = {level: nn.relu(conv(pyramid[level])) for level in sorted(pyramid)}
-        return RPNOutputs(
-            objectness={level: objectness(x) for level, x in hidden.items()},
-            deltas={level: deltas(x) for level, x in hidden.items()},
-        )
+        conv = partial(Conv, kernel_init=init, dtype=self.dtype)
+        convs = [conv(channels, 3, name=f"conv{j}") for j in range(self.num_convs)]
+        objectness = conv(num_anchors, 1, name="objectness")
+        deltas = conv(4 * num_anchors, 1, name="deltas")
+        outputs = RPNOutputs(objectness={}, deltas={})
+        for level in sorted(pyramid):
+            x = pyramid[level]
+            for layer in convs:
+                x = nn.relu(layer(x))
+            outputs.objectness[level] = objectness(x)
+            outputs.deltas[level] = deltas(x)
+        return outputs
 
     def loss(
         self,
@@ -110,16 +113,27 @@ class RPNHead(nn.Module):
         }
 
     def proposals(
-        self, outputs: RPNOutputs, sizes: jax.Array, *, canvas: tuple[int, int]
+        self,
+        outputs: RPNOutputs,
+        sizes: jax.Array,
+        *,
+        canvas: tuple[int, int],
+        train: bool = False,
     ) -> Proposals:
         """Returns at most `post_nms` proposals of each image, by falling score.
 
         The best `pre_nms` anchors of each level are decoded, clipped to the image
         (`sizes [B, 2]`: height, width), suppressed level by level, and merged. Equal
-        scores keep the order of the anchors.
+        scores keep the order of the anchors. With `train` the numbers are
+        `training_pre_nms` and `training_post_nms`.
         """
+        pre_nms = self.training_pre_nms if train else self.pre_nms
+        post_nms = self.training_post_nms if train else self.post_nms
+        candidates = jax.vmap(
+            partial(self._level_candidates, pre_nms=pre_nms), in_axes=(0, 0, None, 0)
+        )
         levels = [
-            jax.vmap(self._level_candidates, in_axes=(0, 0, None, 0))(
+            candidates(
                 outputs.objectness[level].reshape(len(sizes), -1),
                 outputs.deltas[level].reshape(len(sizes), -1, 4),
                 anchors,
@@ -127,14 +141,11 @@ class RPNHead(nn.Module):
             )
             for level, anchors in self.anchors(outputs, canvas).items()
         ]
-        boxes, scores, valid = (
-            jnp.stack(field, axis=1) for field in zip(*levels, strict=True)
-        )  # [B, L, pre_nms, …]
-        suppress = jax.vmap(jax.vmap(partial(nms, iou_threshold=self.nms_threshold)))
-        kept = suppress(boxes, scores, valid).reshape(len(sizes), -1)
-        boxes = boxes.reshape(len(sizes), -1, 4)
-        ranks = jnp.where(kept, scores.reshape(len(sizes), -1), -1.0)
-        best, index = jax.lax.top_k(ranks, min(self.post_nms, ranks.shape[-1]))
+        boxes, scores, kept = (
+            jnp.concatenate(field, axis=1) for field in zip(*levels, strict=True)
+        )  # [B, levels * pre_nms, …], less where a level has fewer anchors
+        ranks = jnp.where(kept, scores, -1.0)
+        best, index = jax.lax.top_k(ranks, min(post_nms, ranks.shape[-1]))
         return Proposals(
             boxes=jnp.take_along_axis(boxes, index[..., None], axis=1),
             scores=jnp.maximum(best, 0.0),
@@ -191,20 +202,17 @@ class RPNHead(nn.Module):
             jnp.sum(sample.valid, dtype=jnp.float32),
         )
 
-    def _level_candidates(self, logits, deltas, anchors, size):
-        """Returns `pre_nms` rows (boxes, scores, valid) of one image and level."""
-        k = min(self.pre_nms, len(logits))
-        best, index = jax.lax.top_k(logits.astype(jnp.float32), k)
+    def _level_candidates(self, logits, deltas, anchors, size, *, pre_nms):
+        """Returns the boxes of one image and level, scores, and which of them stay."""
+        best, index = jax.lax.top_k(
+            logits.astype(jnp.float32), min(pre_nms, len(logits))
+        )
         boxes = clip(decode_deltas(deltas[index], anchors[index]), size)
         scores = jax.nn.sigmoid(best)
         sides = boxes[:, 2:] - boxes[:, :2]
         valid = (sides >= self.min_side).all(axis=-1) & (scores >= self.score_threshold)
-        padding = self.pre_nms - k  # small levels have fewer anchors
-        return (
-            jnp.pad(boxes, ((0, padding), (0, 0))),
-            jnp.pad(scores, (0, padding)),
-            jnp.pad(valid, (0, padding)),
-        )
+        kept = nms(boxes, scores, valid, iou_threshold=self.nms_threshold)
+        return boxes, scores, kept
 
 
 def _concatenate_levels(outputs: RPNOutputs) -> tuple[jax.Array, jax.Array]:
