@@ -1,7 +1,9 @@
 """The one record type that every source yields, and what a source is.
 
 Boxes are xyxy, float32, in pixels; labels are 0 … K-1. Other conventions (category
-ids, xywh, normalised yxyx) are converted by the source that has them.
+ids, xywh, normalised yxyx) are converted by the source that has them. Keypoints lie in
+the coordinates of the boxes; COCO's are taken as its files have them, without the half
+pixel that Detectron2 adds.
 """
 
 import dataclasses
@@ -17,6 +19,15 @@ class Category(NamedTuple):
     name: str
 
 
+class KeypointSpec(NamedTuple):
+    """The P keypoints that every object of a data set may show."""
+
+    names: tuple[str, ...]
+    flip: tuple[int, ...]  # point i of a mirrored object is point flip[i] of the object
+    skeleton: tuple[tuple[int, int], ...] = ()  # pairs of points to draw a line between
+    sigmas: tuple[float, ...] | None = None  # of the OKS, where the data defines them
+
+
 class UnreadableImage(ValueError):
     """An image file that cannot be decoded; the message names it.
 
@@ -29,9 +40,12 @@ class UnreadableImage(ValueError):
 class Example:
     """One image with its N objects; N may be 0.
 
+    Masks and keypoints are None where the source has none, or was not asked for them.
+
     Raises:
-        ValueError: if an array has another shape or type, or a box is not finite or has
-            its corners in the wrong order. A box may have no area.
+        ValueError: if an array has another shape or type, a box or keypoint is not
+            finite, a box has its corners in the wrong order, or a visibility is not
+            0, 1 or 2. A box may have no area.
     """
 
     image_id: int
@@ -41,6 +55,11 @@ class Example:
     labels: np.ndarray  # [N] int32, 0 … K-1
     crowd: np.ndarray  # [N] bool, a region of many objects
     areas: np.ndarray  # [N] float32, square pixels: decides small, medium or large
+    masks: np.ndarray | None = None  # [N, H, W] bool
+    keypoints: np.ndarray | None = (
+        None  # [N, P, 3] float32: x, y, 0 none|1 hidden|2 seen
+    )
+    keypoint_spec: KeypointSpec | None = None  # says what the P are
 
     def __post_init__(self):
         num = len(self.boxes)
@@ -59,6 +78,10 @@ class Example:
             raise ValueError(
                 f"labels of {self.name}: {self.labels.min()} found, must be >= 0"
             )
+        if self.masks is not None:
+            _check(self, "masks", np.bool_, (num, *self.image.shape[:2]))
+        if self.keypoints is not None:
+            _check_keypoints(self)
 
     def select(self, rows: np.ndarray) -> "Example":
         """Returns the example with only the objects of `rows`, a mask or indices."""
@@ -68,6 +91,8 @@ class Example:
             labels=self.labels[rows],
             crowd=self.crowd[rows],
             areas=self.areas[rows],
+            masks=None if self.masks is None else self.masks[rows],
+            keypoints=None if self.keypoints is None else self.keypoints[rows],
         )
 
 
@@ -80,6 +105,7 @@ class Source(Protocol):
 
     name: str
     categories: tuple[Category, ...]
+    keypoint_spec: KeypointSpec | None  # None: the data set has no keypoints
 
     def __len__(self) -> int: ...
 
@@ -92,4 +118,16 @@ def _check(example: Example, field: str, dtype: type, shape: tuple[int, ...]) ->
         raise ValueError(
             f"{field} of {example.name}: {array.dtype} {list(array.shape)} given, "
             f"must be {np.dtype(dtype)} {list(shape)}"
+        )
+
+
+def _check_keypoints(example: Example) -> None:
+    spec, points = example.keypoint_spec, example.keypoints
+    num_points = points.shape[1] if spec is None else len(spec.names)
+    _check(example, "keypoints", np.float32, (len(example.boxes), num_points, 3))
+    right = np.isfinite(points).all(axis=2) & np.isin(points[..., 2], (0, 1, 2))
+    for row, point in np.argwhere(~right):
+        raise ValueError(
+            f"keypoints of {example.name}: row {row}, point {point} is "
+            f"{points[row, point].tolist()}, must be finite x, y and 0, 1 or 2"
         )

@@ -1,0 +1,121 @@
+"""Masks of objects between COCO's segmentations, bitmaps and boxes.
+
+A segmentation is what an annotation file holds: a list of polygons `[x, y, x, y, …]`,
+or a run-length encoding `{"size": [height, width], "counts": …}`, of which the runs go
+down the columns, uncompressed as a list or compressed as text. A bitmap is bool [H, W].
+"""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from faster_coco_eval import mask as coco_mask
+
+Segmentation = list[Sequence[float]] | dict
+
+
+def decode_segmentation(
+    segmentation: Segmentation, height: int, width: int
+) -> np.ndarray:
+    """Returns the bitmap [H, W]: the union of the polygons, or the runs.
+
+    Raises:
+        ValueError: if it is no segmentation of an image of this size.
+    """
+    if problem := segmentation_problem(segmentation, height, width):
+        raise ValueError(f"segmentation: {problem}")
+    try:
+        if isinstance(segmentation, dict):
+            rle = segmentation
+            if isinstance(rle["counts"], list):
+                rle = coco_mask.frPyObjects(rle, height, width)
+        else:
+            polygons = [np.asarray(polygon, float).tolist() for polygon in segmentation]
+            rle = coco_mask.merge(coco_mask.frPyObjects(polygons, height, width))
+        return coco_mask.decode(rle).astype(np.bool_)
+    except (RuntimeError, ValueError) as error:  # broken compressed counts
+        raise ValueError(f"segmentation: {error}") from error
+
+
+def segmentation_problem(segmentation: object, height: int, width: int) -> str | None:
+    """Returns what is wrong with it, or None; says nothing of compressed counts."""
+    if isinstance(segmentation, dict):
+        return _rle_problem(segmentation, height, width)
+    if not isinstance(segmentation, list) or not segmentation:
+        return f"{segmentation!r:.60} must be polygons or a run-length encoding"
+    return next(filter(None, map(_polygon_problem, segmentation)), None)
+
+
+def encode_rle(mask: np.ndarray) -> dict:
+    """Returns the compressed run-length encoding of a bitmap [H, W], fit for JSON."""
+    rle = coco_mask.encode(np.asfortranarray(mask, np.uint8))
+    return {"size": list(mask.shape), "counts": rle["counts"].decode()}
+
+
+def paste_masks(
+    masks: np.ndarray, boxes: np.ndarray, height: int, width: int
+) -> np.ndarray:
+    """Returns bitmaps [D, H, W]: where masks resized to their boxes are above one half.
+
+    As torchvision: a mask [M, M] gets a border of zeros, its box grows with it, is cut
+    to integers, and counts both its first and its last pixel.
+
+    Args:
+        masks: [D, M, M] float32, probabilities.
+        boxes: [D, 4] float32, xyxy, pixels of the image; may reach out of it.
+        height: of the image.
+        width: of the image.
+    """
+    bitmaps = np.zeros((len(masks), height, width), np.bool_)
+    if not len(masks):
+        return bitmaps
+    side = masks.shape[-1]
+    bordered = np.pad(np.asarray(masks, np.float32), ((0, 0), (1, 1), (1, 1)))
+    for bitmap, mask, box in zip(
+        bitmaps, bordered, _grown(boxes, (side + 2) / side), strict=True
+    ):
+        x1, y1, x2, y2 = box.tolist()
+        inside = cv2.resize(mask, (x2 - x1 + 1, y2 - y1 + 1)) > 0.5  # bilinear
+        left, top = max(x1, 0), max(y1, 0)
+        right, bottom = max(min(x2 + 1, width), left), max(min(y2 + 1, height), top)
+        bitmap[top:bottom, left:right] = inside[
+            top - y1 : bottom - y1, left - x1 : right - x1
+        ]
+    return bitmaps
+
+
+def _grown(boxes: np.ndarray, scale: float) -> np.ndarray:
+    """Boxes around the same centres, `scale` times as wide and high; int64."""
+    boxes = np.asarray(boxes, np.float32)
+    centre = (boxes[:, 2:] + boxes[:, :2]) * np.float32(0.5)
+    half = (boxes[:, 2:] - boxes[:, :2]) * np.float32(0.5) * np.float32(scale)
+    return np.concatenate([centre - half, centre + half], axis=1).astype(np.int64)
+
+
+def _polygon_problem(polygon: object) -> str | None:
+    try:
+        numbers = np.asarray(polygon)
+    except ValueError:  # lists of different lengths
+        numbers = np.asarray(None)
+    if numbers.ndim != 1 or numbers.dtype.kind not in "iuf":
+        return f"polygon {polygon!r:.60} must be a list of numbers"
+    if len(numbers) < 6 or len(numbers) % 2:
+        return f"polygon of {len(numbers)} numbers, must be 6, 8, 10 …"
+    if not np.isfinite(numbers).all():
+        return f"polygon {polygon!r:.60} must be finite"
+    return None
+
+
+def _rle_problem(rle: dict, height: int, width: int) -> str | None:
+    if rle.get("size") != [height, width]:
+        return f"size {rle.get('size')} must be the image's [{height}, {width}]"
+    counts = rle.get("counts")
+    if isinstance(counts, str):
+        return None
+    if not isinstance(counts, list) or not all(
+        isinstance(count, int) and count >= 0 for count in counts
+    ):
+        return f"counts {counts!r:.60} must be text or a list of integers >= 0"
+    if sum(counts) != height * width:
+        return f"counts add up to {sum(counts)}, must be {height} x {width}"
+    return None
