@@ -1,12 +1,15 @@
 """The head alone: what its fields make of the anchors."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from fpn_jax.heads.rpn import RPNHead, RPNOutputs
-from fpn_jax.weights.convert import CONV, SAME, Rule, convert
+from fpn_jax.weights.convert import convert
+from fpn_jax.weights.torchvision_heads import head_rules
 from tests.torch_models import numpy_state, to_nhwc, to_torch
 from tests.torch_reference import torch, torchvision
 
@@ -38,8 +41,8 @@ def test_the_stride_is_by_the_rule(rule, stride):
     assert tuple(anchors[1, 1] - anchors[0, 0]) == (stride,) * 4
 
 
-def rpn_of_a_random_pyramid(**fields):
-    """Returns a head, its outputs on 8 channels of P3 and P4, and the image's size."""
+def proposals_of_a_random_pyramid(**fields):
+    """Returns a function that makes proposals of random outputs on P3 and P4."""
     random = np.random.default_rng(0)
     pyramid = {
         level: jnp.asarray(random.normal(size=(1, *grid, 8)), jnp.float32)
@@ -48,15 +51,16 @@ def rpn_of_a_random_pyramid(**fields):
     head = RPNHead(anchor_sizes=((16,), (32,)), **fields)
     variables = head.init(jax.random.key(0), pyramid)
     scaled = jax.tree.map(lambda leaf: 50 * leaf, variables)
-    return head, head.apply(scaled, pyramid), jnp.array([[64, 96]])
+    outputs, sizes = head.apply(scaled, pyramid), jnp.array([[64, 96]])
+    proposals = partial(head.proposals, outputs, sizes, canvas=(64, 96))
+    return jax.jit(proposals, static_argnames="train")
 
 
 def test_training_has_its_own_numbers_of_proposals():
-    head, outputs, sizes = rpn_of_a_random_pyramid(
+    proposals_of = proposals_of_a_random_pyramid(
         pre_nms=20, post_nms=10, training_pre_nms=60, training_post_nms=50
     )
-    tested = head.proposals(outputs, sizes, canvas=(64, 96))
-    trained = head.proposals(outputs, sizes, canvas=(64, 96), train=True)
+    tested, trained = proposals_of(), proposals_of(train=True)
     assert tested.scores.shape == (1, 10)
     assert trained.scores.shape == (1, 50)
     # The best are the same: what enters besides is lower and drops none of them.
@@ -64,14 +68,14 @@ def test_training_has_its_own_numbers_of_proposals():
 
 
 def test_a_level_with_less_anchors_than_asked_for_gives_all_of_them():
-    head, outputs, sizes = rpn_of_a_random_pyramid(nms_threshold=1.0, min_side=0.0)
-    proposals = head.proposals(outputs, sizes, canvas=(64, 96))
+    proposals_of = proposals_of_a_random_pyramid(nms_threshold=1.0, min_side=0.0)
+    proposals = proposals_of()
     assert proposals.valid.sum() == proposals.scores.size == 3 * (8 * 12 + 4 * 6)
 
 
 def test_proposals_below_the_score_threshold_are_not_valid():
-    head, outputs, sizes = rpn_of_a_random_pyramid(score_threshold=0.5)
-    proposals = head.proposals(outputs, sizes, canvas=(64, 96))
+    proposals_of = proposals_of_a_random_pyramid(score_threshold=0.5)
+    proposals = proposals_of()
     scores = np.asarray(proposals.scores)[np.asarray(proposals.valid)]
     assert 0 < len(scores) < proposals.scores.size and scores.min() >= 0.5
 
@@ -97,15 +101,6 @@ def test_parameter_counts_are_torchvisions(fields, channels, count):
 def test_outputs_equal_torchvisions(num_convs, num_sizes):
     torch.manual_seed(0)
     reference = torchvision.models.detection.rpn.RPNHead(8, 3 * num_sizes, num_convs)
-    rules = [
-        Rule(f"{theirs}.{leaf}", f"params/{ours}/{name}", layout)
-        for theirs, ours in (
-            ("conv.{j}.0", "conv{j}"),
-            ("cls_logits", "objectness"),
-            ("bbox_pred", "deltas"),
-        )
-        for leaf, name, layout in (("weight", "kernel", CONV), ("bias", "bias", SAME))
-    ]
     random = np.random.default_rng(0)
     pyramid = {
         level: random.normal(size=(2, 9 - level, 7, 8)).astype(np.float32)
@@ -116,7 +111,8 @@ def test_outputs_equal_torchvisions(num_convs, num_sizes):
         anchor_sizes=(tuple(32 * 2**i for i in range(num_sizes)),) * 3,
     )
     variables = jax.eval_shape(head.init, jax.random.key(0), pyramid)
-    ours = head.apply(convert(numpy_state(reference), rules, variables), pyramid)
+    variables = convert(numpy_state(reference), head_rules(head), variables)
+    ours = head.apply(variables, pyramid)
     with torch.no_grad():
         logits, deltas = reference([to_torch(x) for x in pyramid.values()])
     for level, *theirs in zip(pyramid, logits, deltas, strict=True):

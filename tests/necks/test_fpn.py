@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from fpn_jax.necks.fpn import FPN
-from fpn_jax.weights.convert import CONV, Rule, convert
-from fpn_jax.weights.torchvision import fpn_rules
+from fpn_jax.weights.convert import convert
+from fpn_jax.weights.torchvision_heads import fpn_rules
 from tests.torch_models import numpy_state, randomize_norms, to_nhwc, to_torch
 from tests.torch_reference import torch, torchvision
 
@@ -42,7 +42,7 @@ def torch_fpn(levels, extra_blocks=None) -> torch.nn.Module:
 
 def load(neck: FPN, reference: torch.nn.Module, features: dict) -> dict:
     variables = jax.eval_shape(neck.init, jax.random.key(0), features)
-    return convert(numpy_state(reference), fpn_rules(sorted(features)), variables)
+    return convert(numpy_state(reference), fpn_rules(neck, sorted(features)), variables)
 
 
 def run_torch(reference: torch.nn.Module, features: dict) -> list:
@@ -79,23 +79,6 @@ def test_levels_equal_torchvisions(extra, levels, block, height, width):
         assert np.abs(x - expected).max() <= 1e-5 * np.abs(expected).max()
 
 
-def norm_rules(levels) -> list[Rule]:
-    """Returns the table of a `FeaturePyramidNetwork` with batch norm."""
-    rules = []
-    for i, level in enumerate(levels):
-        for theirs, ours in (("inner", "lateral"), ("layer", "output")):
-            block, path = f"{theirs}_blocks.{i}", f"{ours}{level}"
-            rules += [
-                Rule(f"{block}.0.weight", f"params/{path}/kernel", CONV),
-                Rule(f"{block}.1.weight", f"params/{path}/norm/scale"),
-                Rule(f"{block}.1.bias", f"params/{path}/norm/bias"),
-                Rule(f"{block}.1.running_mean", f"batch_stats/{path}/norm/mean"),
-                Rule(f"{block}.1.running_var", f"batch_stats/{path}/norm/var"),
-                Rule(f"{block}.1.num_batches_tracked", None),
-            ]
-    return rules
-
-
 @pytest.mark.parametrize("train", [False, True])
 def test_batch_norm_stands_where_torchvision_puts_it(train):
     features = pyramid(3, 4, 5)
@@ -107,8 +90,7 @@ def test_batch_norm_stands_where_torchvision_puts_it(train):
         partial(torch.nn.BatchNorm2d, eps=1e-3),
     )
     randomize_norms(reference).train(train)
-    variables = jax.eval_shape(neck.init, jax.random.key(0), features)
-    variables = convert(numpy_state(reference), norm_rules(features), variables)
+    variables = load(neck, reference, features)
     ours, updates = neck.apply(
         variables, features, train=train, mutable=["batch_stats"]
     )
@@ -117,7 +99,7 @@ def test_batch_norm_stands_where_torchvision_puts_it(train):
     for x, expected in zip(ours.values(), theirs, strict=True):
         expected = to_nhwc(expected)
         assert np.abs(x - expected).max() <= 1e-5 * np.abs(expected).max()
-    means = convert(numpy_state(reference), norm_rules(features), variables)
+    means = load(neck, reference, features)
     for path in ("lateral4", "output3"):
         np.testing.assert_allclose(
             updates["batch_stats"][path]["norm"]["mean"],
@@ -147,7 +129,7 @@ def test_gradients_equal_torchs():
     ours = jax.jit(jax.grad(loss))(variables)
     sum(torch.sin(x).mean() for x in run_torch(reference, features)).backward()
     grads = {name: p.grad.numpy() for name, p in reference.named_parameters()}
-    theirs = convert(grads, fpn_rules([3, 4, 5]), variables)
+    theirs = convert(grads, fpn_rules(neck, [3, 4, 5]), variables)
     for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
         assert np.abs(a - b).max() <= 1e-4 * np.abs(b).max()
 
