@@ -1,47 +1,8 @@
 """The live reference: torch, and torchvision with or without its compiled operators.
 
-`from tests.torch_reference import torch, torchvision`. Beside a CPU-only torch the
-published torchvision wheel cannot load its compiled operators, and even its import
-fails for want of the schemas of `nms`. Then the two schemas are declared here, with a
-plain greedy `nms` for the CPU, and torchvision uses its own Python `roi_align`.
+`from tests.torch_reference import torch, torchvision`.
 """
 
-import torch
+from fpn_jax.weights.live_torchvision import import_torchvision
 
-
-def _plain_nms(boxes: torch.Tensor, scores: torch.Tensor, iou_threshold: float):
-    order = scores.argsort(descending=True, stable=True)
-    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    keep = []
-    while len(order):
-        first, order = order[0], order[1:]
-        keep.append(first)
-        low = torch.maximum(boxes[first, :2], boxes[order, :2])
-        high = torch.minimum(boxes[first, 2:], boxes[order, 2:])
-        overlap = (high - low).clamp(min=0).prod(dim=1)
-        iou = overlap / (area[first] + area[order] - overlap)
-        order = order[~(iou > iou_threshold)]
-    return torch.stack(keep) if keep else order
-
-
-def _import_torchvision():
-    try:
-        import torchvision
-    except RuntimeError:
-        library = torch.library.Library("torchvision", "DEF")
-        library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        library.define(
-            "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
-        )
-        library.impl("nms", _plain_nms, "CPU")
-        import torchvision
-
-        torchvision.declared_here = library  # kept alive with the module
-    if not torchvision.extension._has_ops():
-        import torchvision.ops.boxes
-
-        torchvision.ops.boxes._assert_has_ops = lambda: None
-    return torchvision
-
-
-torchvision = _import_torchvision()
+torch, torchvision = import_torchvision()

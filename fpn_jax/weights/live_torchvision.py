@@ -1,0 +1,54 @@
+"""torch and torchvision, imported only where ours is held against theirs.
+
+Beside a CPU-only torch the published torchvision wheel cannot load its compiled
+operators, and even its import fails for want of the schemas of `nms`. Then the two
+schemas are declared here, with a plain greedy `nms` for the CPU, and torchvision uses
+its own Python `roi_align`.
+"""
+
+from types import ModuleType
+
+
+def import_torchvision() -> tuple[ModuleType, ModuleType]:
+    """Returns torch and torchvision, with or without its compiled operators.
+
+    Raises ValueError where one is not installed.
+    """
+    try:
+        import torch
+        import torchvision
+    except ImportError as error:
+        raise ValueError(f"torch and torchvision are needed: {error}") from error
+    except RuntimeError:
+        library = torch.library.Library("torchvision", "DEF")
+        library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        library.define(
+            "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+        )
+        library.impl("nms", _plain_nms, "CPU")
+        import torchvision
+
+        torchvision.declared_here = library  # kept alive with the module
+    if not torchvision.extension._has_ops():
+        import torchvision.ops.boxes
+
+        torchvision.ops.boxes._assert_has_ops = lambda: None
+    return torch, torchvision
+
+
+def _plain_nms(boxes, scores, iou_threshold: float):
+    """Returns the rows that are kept, by falling score."""
+    import torch
+
+    order = scores.argsort(descending=True, stable=True)
+    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    keep = []
+    while len(order):
+        first, order = order[0], order[1:]
+        keep.append(first)
+        low = torch.maximum(boxes[first, :2], boxes[order, :2])
+        high = torch.minimum(boxes[first, 2:], boxes[order, 2:])
+        overlap = (high - low).clamp(min=0).prod(dim=1)
+        iou = overlap / (area[first] + area[order] - overlap)
+        order = order[~(iou > iou_threshold)]
+    return torch.stack(keep) if keep else order
