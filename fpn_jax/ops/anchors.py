@@ -37,11 +37,18 @@ def level_anchors(
     cell: Float[np.ndarray, "a 4"], grid: tuple[int, int], stride: tuple[int, int]
 ) -> Float[Array, "hwa 4"]:
     """Returns the cell's anchors at every cell of a grid, `stride` pixels apart."""
+    points = level_points(grid, stride)
+    return (jnp.tile(points, 2)[:, None] + cell[None]).reshape(-1, 4)
+
+
+def level_points(
+    grid: tuple[int, int], stride: tuple[int, int]
+) -> Float[Array, "hw 2"]:
+    """Returns the point (x, y) of every cell of a grid, `stride` pixels apart."""
     # Under jit an iota, not a constant: XLA folds megabytes of constants slowly.
-    y = jax.lax.broadcasted_iota(jnp.float32, (*grid, 1), 0) * stride[0]
-    x = jax.lax.broadcasted_iota(jnp.float32, (*grid, 1), 1) * stride[1]
-    centers = jnp.stack([x, y, x, y], axis=-1)
-    return (centers + cell[None, None]).reshape(-1, 4)
+    y = jax.lax.broadcasted_iota(jnp.float32, grid, 0) * stride[0]
+    x = jax.lax.broadcasted_iota(jnp.float32, grid, 1) * stride[1]
+    return jnp.stack([x, y], axis=-1).reshape(-1, 2)
 
 
 def pyramid_anchors(
@@ -55,28 +62,55 @@ def pyramid_anchors(
 ) -> dict[int, Array]:
     """Returns the anchors [H_l * W_l * A_l, 4] of every level l.
 
-    The stride is `canvas // grid` by the rule "canvas", as in torchvision, and
-    `2**level` by the rule "level", as Detectron2's strides. They differ
-    where the grid was rounded up: a canvas of 800x1344 gives P6 13x21 cells of (61, 64)
-    px, not (64, 64).
+    Strides are those of `level_strides`.
 
     Raises:
       ValueError: if grids and sizes name different levels, or for another rule.
     """
-    check_choice("stride_rule", stride_rule, ("canvas", "level"))
     if grids.keys() != sizes.keys():
         raise ValueError(
             f"sizes has the levels {sorted(sizes)}, grids has {sorted(grids)}"
         )
-
-    def stride(level: int) -> tuple[int, int]:
-        if stride_rule == "level":
-            return 2**level, 2**level
-        return canvas[0] // grids[level][0], canvas[1] // grids[level][1]
-
+    strides = level_strides(canvas, grids, stride_rule)
     return {
         level: level_anchors(
-            cell_anchors(sizes[level], ratios, rounded=rounded), grid, stride(level)
+            cell_anchors(sizes[level], ratios, rounded=rounded), grid, strides[level]
         )
+        for level, grid in grids.items()
+    }
+
+
+def pyramid_points(
+    canvas: tuple[int, int],
+    grids: Mapping[int, tuple[int, int]],
+    *,
+    stride_rule: str,
+) -> dict[int, Array]:
+    """Returns the points (x, y) [H_l * W_l, 2] of every level l, row by row.
+
+    Like the anchors' centres they start at (0, 0), as in torchvision; the FCOS paper
+    starts at half a stride. Strides are those of `level_strides`.
+    """
+    strides = level_strides(canvas, grids, stride_rule)
+    return {level: level_points(grid, strides[level]) for level, grid in grids.items()}
+
+
+def level_strides(
+    canvas: tuple[int, int], grids: Mapping[int, tuple[int, int]], rule: str
+) -> dict[int, tuple[int, int]]:
+    """Returns how many pixels the cells of each level are apart, (down, across).
+
+    That is `canvas // grid` by the rule "canvas", as in torchvision, and `2**level` by
+    the rule "level", as Detectron2's strides. They differ where the grid was rounded
+    up: a canvas of 800x1344 gives P6 13x21 cells of (61, 64) px, not (64, 64).
+
+    Raises:
+      ValueError: for another rule.
+    """
+    check_choice("stride_rule", rule, ("canvas", "level"))
+    if rule == "level":
+        return {level: (2**level, 2**level) for level in grids}
+    return {
+        level: (canvas[0] // grid[0], canvas[1] // grid[1])
         for level, grid in grids.items()
     }

@@ -38,6 +38,27 @@ def pairwise_iou(
     return intersection / jnp.where(union > 0, union, 1)
 
 
+def giou(a: Real[Array, "*#b 4"], b: Real[Array, "*#b 4"]) -> Float[Array, "*#b"]:
+    """Returns the generalised IoU of each box of `a` with its own of `b`, in -1 … 1.
+
+    IoU less the share of the smallest enclosing box that neither covers (Rezatofighi et
+    al. 2019, eq. 2); 0 where both boxes are the same point. Finite, and so is its
+    gradient, for boxes without width or height.
+    """
+    ax1, ay1, ax2, ay2 = _corners(a)
+    bx1, by1, bx2, by2 = _corners(b)
+    width = jnp.minimum(ax2, bx2) - jnp.maximum(ax1, bx1)
+    height = jnp.minimum(ay2, by2) - jnp.maximum(ay1, by1)
+    # Not a maximum with 0, whose gradient at 0 is a half.
+    intersection = jnp.where((width > 0) & (height > 0), width * height, 0)
+    union = (ax2 - ax1) * (ay2 - ay1) + (bx2 - bx1) * (by2 - by1) - intersection
+    hull = (jnp.maximum(ax2, bx2) - jnp.minimum(ax1, bx1)) * (
+        jnp.maximum(ay2, by2) - jnp.minimum(ay1, by1)
+    )
+    iou = intersection / jnp.where(union > 0, union, 1)
+    return iou - (hull - union) / jnp.where(hull > 0, hull, 1)
+
+
 def clip(
     boxes: Real[Array, "*b n 4"], sizes: Real[Array, "*b 2"]
 ) -> Float[Array, "*b n 4"]:
@@ -89,6 +110,26 @@ def decode_deltas(
     w = jnp.exp(jnp.minimum(dw / ww, _MAX_LOG_SIDE)) * wa
     h = jnp.exp(jnp.minimum(dh / wh, _MAX_LOG_SIDE)) * ha
     return jnp.stack([x - w / 2, y - h / 2, x + w / 2, y + h / 2], axis=-1)
+
+
+def encode_ltrb(
+    boxes: Real[Array, "*#b 4"], points: Real[Array, "*#b 2"]
+) -> Float[Array, "*#b 4"]:
+    """Returns the distances from each point to the left, top, right and bottom of its
+    box: all positive where the point is inside, two of them summing to a side.
+    """
+    x1, y1, x2, y2 = _corners(boxes)
+    x, y = jnp.moveaxis(points.astype(jnp.float32), -1, 0)
+    return jnp.stack([x - x1, y - y1, x2 - x, y2 - y], axis=-1)
+
+
+def decode_ltrb(
+    distances: Real[Array, "*#b 4"], points: Real[Array, "*#b 2"]
+) -> Float[Array, "*#b 4"]:
+    """Returns the boxes at these distances from the points, as encode_ltrb gives them."""
+    left, top, right, bottom = _corners(distances)
+    x, y = jnp.moveaxis(points.astype(jnp.float32), -1, 0)
+    return jnp.stack([x - left, y - top, x + right, y + bottom], axis=-1)
 
 
 def _corners(boxes: Real[Array, "*b 4"]):

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from fpn_jax.ops.boxes import pairwise_iou
+from fpn_jax.ops.boxes import area, encode_ltrb, pairwise_iou
 
 
 class Assignment(NamedTuple):
@@ -70,6 +70,43 @@ def match_by_iou(
     if low_quality:
         positive |= is_a_best
     return Assignment(index, positive, ~positive & (iou < negative_iou))
+
+
+def match_by_center(
+    points: Float[Array, "n 2"],
+    boxes: Float[Array, "g 4"],
+    valid: Bool[Array, " g"],
+    *,
+    radius: int | float,
+    min_distance: int | float,
+    max_distance: int | float,
+) -> Assignment:
+    """Returns the assignment of each point of a level to the smallest box that wants
+    it; points that no box wants are negative.
+
+    A box wants the points strictly inside it that are less than `radius` pixels from
+    its centre, in x and in y, and whose farthest side of the box is between the two
+    distances, which makes it an object of this level (FCOS, section 3.2; the radius is
+    of its later version). Padding boxes want none.
+
+    Boxes count as equally small within float32 steps of 1e8 - area, 8 square pixels:
+    then the first row wins, as in torchvision.
+    """
+    distances = encode_ltrb(boxes[None], points[:, None])
+    centers = (boxes[:, :2] + boxes[:, 2:]) / 2
+    offsets = jnp.abs(points[:, None] - centers[None]).max(axis=-1)
+    farthest = distances.max(axis=-1)
+    wanted = (
+        valid[None]
+        & (offsets < radius)
+        & (distances.min(axis=-1) > 0)
+        & (farthest > min_distance)
+        & (farthest < max_distance)
+    )
+    smallness = jnp.where(wanted, 1e8 - area(boxes)[None], 0)
+    positive = wanted.any(axis=1)
+    index = smallness.argmax(axis=1).astype(jnp.int32)
+    return Assignment(index, positive, ~positive)
 
 
 def _blocks(boxes: Float[Array, "g 4"], valid: Bool[Array, " g"]):

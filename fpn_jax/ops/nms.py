@@ -7,9 +7,9 @@ from jaxtyping import Array, Bool, Float, Int, UInt32
 from fpn_jax.ops.boxes import pairwise_iou
 from fpn_jax.types import Detections
 
-# Boxes that enter suppression at once. Of the best thousand usually more stay than are
-# asked for; twice as many cost four times as much.
-_BLOCK = 1024
+# Boxes that enter suppression at once: few enough that their square is cheap, enough
+# that one block, or two, gives all detections.
+_BLOCK = 512
 
 
 def nms(
@@ -76,10 +76,9 @@ def select_detections(
 
     Scores must be finite where valid. Of equal scores the first row is the higher one.
 
-    Suppression looks at higher boxes only, so the best thousand are decided without the
-    rest. Here the boxes go by thousands, from the top, against those kept before them,
-    until there are enough: the result is that of one suppression of all n, which may be
-    a hundred thousand.
+    Only higher boxes drop a box, so the best are decided without the rest. Here blocks
+    of boxes go from the top, against those kept before them, until there are enough:
+    the result is that of one suppression of all n, which may be a hundred thousand.
 
     Raises:
       ValueError: unless max_detections >= 1 and 0 <= iou_threshold <= 1.

@@ -1,0 +1,218 @@
+"""The head of FCOS (Tian et al. 2019, section 3; the later version: arXiv 2006.09214).
+
+Two towers of convolutions, shared over the levels, give every point one logit per
+class, the distances to the four sides of its box, and the centre-ness of the point in
+it. Points are ordered by level, finest first, then by row and column. Boxes are xyxy
+pixels of the canvas.
+"""
+
+import math
+from functools import partial
+from typing import Literal
+
+import flax.linen as nn
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float
+
+from fpn_jax.heads.tower import tower
+from fpn_jax.layers import Conv, Dtype
+from fpn_jax.ops.anchors import pyramid_points
+from fpn_jax.ops.boxes import clip, decode_ltrb, encode_ltrb, giou
+from fpn_jax.ops.losses import focal
+from fpn_jax.ops.matching import match_by_center
+from fpn_jax.ops.nms import select_detections
+from fpn_jax.ops.top_pairs import top_pairs
+from fpn_jax.types import Detections, LossTerm, Pyramid, Targets
+
+
+@flax.struct.dataclass
+class FCOSOutputs:
+    """What the network says of every point, level by level."""
+
+    logits: Pyramid  # {level: [B, H, W, K]}
+    deltas: Pyramid  # {level: [B, H, W, 4]} left, top, right, bottom >= 0, in strides
+    centerness: Pyramid  # {level: [B, H, W, 1]} logits
+
+
+class FCOSHead(nn.Module):
+    """Raw outputs of a pyramid; loss and detections made from them."""
+
+    num_classes: int
+    # Strides of the points: canvas // grid as in torchvision, or 2**level. All other
+    # lengths of a level are in units of 2**level.
+    stride_rule: Literal["canvas", "level"] = "canvas"
+    # Network.
+    num_convs: int = 4  # of each tower
+    prior: float = 0.01  # of every class, before training
+    # Targets. A level has the objects whose farthest side is in this range from the
+    # point; the finest level has smaller, the coarsest larger ones too.
+    center_radius: float = 1.5
+    distance_range: tuple[float, float] = (4.0, 8.0)
+    # Loss.
+    focal_alpha: float = 0.25
+    focal_gamma: float = 2.0
+    # Detections.
+    score_threshold: float = 0.2
+    pre_nms: int = 1000  # best (point, class) pairs of each level
+    nms_threshold: float = 0.6
+    max_detections: int = 100
+    dtype: Dtype = None
+
+    @nn.compact
+    def __call__(self, pyramid: Pyramid, *, train: bool = False) -> FCOSOutputs:
+        """Returns logits, distances and centre-ness for every level of `pyramid`."""
+        del train  # no norm of this head knows the difference
+        channels = next(iter(pyramid.values())).shape[-1]
+        conv = partial(Conv, kernel_init=nn.initializers.normal(0.01), dtype=self.dtype)
+        hidden = partial(conv, channels, norm="group")
+        logits = conv(
+            self.num_classes,
+            bias_init=nn.initializers.constant(-math.log(1 / self.prior - 1)),
+            name="class_logits",
+        )
+        deltas = conv(4, name="box_deltas")
+        centerness = conv(1, name="centerness")
+        of_class = tower(pyramid, hidden, name="class", num_convs=self.num_convs)
+        of_box = tower(pyramid, hidden, name="box", num_convs=self.num_convs)
+        return FCOSOutputs(
+            logits={level: logits(x) for level, x in of_class.items()},
+            deltas={level: nn.relu(deltas(x)) for level, x in of_box.items()},
+            centerness={level: centerness(x) for level, x in of_box.items()},
+        )
+
+    def loss(
+        self,
+        outputs: FCOSOutputs,
+        sizes: jax.Array,
+        targets: Targets,
+        *,
+        canvas: tuple[int, int],
+    ) -> dict[str, LossTerm]:
+        """Returns `class`, `box` and `centerness`, all over the positives of the batch.
+
+        Focal loss of all points; GIoU loss and binary cross-entropy of the centre-ness
+        of the positives. Crowd regions want no points: those on them are negatives. An
+        image of size 0 (`sizes [B, 2]`) is padding of the batch and does not count.
+        """
+        sums = jax.vmap(partial(self._image_loss, canvas=canvas))(
+            outputs, targets.boxes, targets.labels, targets.valid & ~targets.crowd
+        )
+        real = (sizes > 0).all(axis=-1)
+        class_loss, box_loss, centerness_loss, count = (
+            jnp.sum(x, where=real) for x in sums
+        )
+        return {
+            "class": LossTerm(class_loss, count),
+            "box": LossTerm(box_loss, count),
+            "centerness": LossTerm(centerness_loss, count),
+        }
+
+    def detections(
+        self, outputs: FCOSOutputs, sizes: jax.Array, *, canvas: tuple[int, int]
+    ) -> Detections:
+        """Returns at most `max_detections` boxes of each image, by falling score.
+
+        A score is the geometric mean of the probability of the class and the
+        centre-ness (section 2.3 of the later version). The best `pre_nms` (point,
+        class) pairs of each level are decoded and clipped to the image (`sizes [B, 2]`:
+        height, width); those with a score above the threshold are suppressed class by
+        class, all levels together.
+        """
+        return jax.vmap(partial(self._image_detections, canvas=canvas))(outputs, sizes)
+
+    def points(
+        self, outputs: FCOSOutputs, canvas: tuple[int, int]
+    ) -> dict[int, jax.Array]:
+        """Returns the points [H W, 2] of every level, finest first."""
+        grids = {level: x.shape[-3:-1] for level, x in sorted(outputs.deltas.items())}
+        return pyramid_points(canvas, grids, stride_rule=self.stride_rule)
+
+    def _image_loss(self, outputs, boxes, labels, valid, *, canvas):
+        """Returns the sums of the three losses of one image, and its positives."""
+        points = self.points(outputs, canvas)
+        sums = [
+            self._level_loss(outputs, level, points, boxes, labels, valid)
+            for level in points
+        ]
+        return tuple(map(sum, zip(*sums, strict=True)))
+
+    def _level_loss(self, outputs, level, points, boxes, labels, valid):
+        low, high = self._distances(level, points)
+        points = points[level]
+        match = match_by_center(
+            points,
+            boxes,
+            valid,
+            radius=self.center_radius * 2**level,
+            min_distance=low,
+            max_distance=high,
+        )
+        wanted = boxes[match.index]
+        label = jnp.where(match.positive, labels[match.index], -1)
+        class_loss = focal(
+            outputs.logits[level].reshape(len(points), -1),
+            label[:, None] == jnp.arange(self.num_classes)[None],
+            alpha=self.focal_alpha,
+            gamma=self.focal_gamma,
+        )
+        box_loss = 1 - giou(self._boxes(outputs, level, points), wanted)
+        centerness_loss = optax.sigmoid_binary_cross_entropy(
+            outputs.centerness[level].reshape(-1).astype(jnp.float32),
+            centerness(encode_ltrb(wanted, points)),
+        )
+        return (
+            jnp.sum(class_loss),
+            jnp.sum(box_loss, where=match.positive),
+            jnp.sum(centerness_loss, where=match.positive),
+            jnp.sum(match.positive, dtype=jnp.float32),
+        )
+
+    def _distances(self, level, levels):
+        """Returns the range of the farthest side, in pixels, of a level's objects."""
+        low, high = (distance * 2**level for distance in self.distance_range)
+        return (
+            0 if level == min(levels) else low,
+            math.inf if level == max(levels) else high,
+        )
+
+    def _image_detections(self, outputs, size, *, canvas):
+        levels = [
+            self._level_candidates(outputs, level, points)
+            for level, points in self.points(outputs, canvas).items()
+        ]
+        boxes, scores, labels = map(jnp.concatenate, zip(*levels, strict=True))
+        return select_detections(
+            clip(boxes, size),
+            scores,
+            labels,
+            scores > self.score_threshold,
+            iou_threshold=self.nms_threshold,
+            max_detections=self.max_detections,
+        )
+
+    def _level_candidates(self, outputs, level, points):
+        """Returns boxes, scores and labels of the best pairs of one image's level."""
+        probability, centered = (
+            jax.nn.sigmoid(x[level].reshape(len(points), -1).astype(jnp.float32))
+            for x in (outputs.logits, outputs.centerness)
+        )
+        scores, row, label = top_pairs(jnp.sqrt(probability * centered), self.pre_nms)
+        return self._boxes(outputs, level, points)[row], scores, label
+
+    def _boxes(self, outputs, level, points):
+        distances = outputs.deltas[level].reshape(-1, 4).astype(jnp.float32)
+        return decode_ltrb(distances * 2**level, points)
+
+
+def centerness(distances: Float[Array, "n 4"]) -> Float[Array, " n"]:
+    """Returns 1 for points in the middle of their box, falling to 0 at its sides.
+
+    The square root of min / max of left and right, times that of top and bottom (FCOS,
+    eq. 3); `distances` are those of `encode_ltrb`. 0 for a point outside.
+    """
+    pairs = jnp.maximum(distances, 0).reshape(-1, 2, 2)  # left, top; right, bottom
+    near, far = pairs.min(axis=1), pairs.max(axis=1)
+    return jnp.sqrt(jnp.prod(near / jnp.where(far > 0, far, 1), axis=-1))

@@ -1,0 +1,240 @@
+"""The head of RetinaNet (Lin et al. 2017, section 4).
+
+Two towers of convolutions, shared over the levels, give every anchor one logit per
+class and four box deltas. Anchors are in the order of torchvision: finest level first,
+then rows, columns, ratios, sizes. Boxes are xyxy pixels of the canvas.
+"""
+
+import math
+from functools import partial
+from typing import Literal
+
+import flax.linen as nn
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fpn_jax.choices import check_choice
+from fpn_jax.heads.tower import tower
+from fpn_jax.layers import Conv, Dtype
+from fpn_jax.ops.anchors import pyramid_anchors
+from fpn_jax.ops.boxes import clip, decode_deltas, encode_deltas, giou
+from fpn_jax.ops.losses import focal, smooth_l1
+from fpn_jax.ops.matching import match_by_iou
+from fpn_jax.ops.nms import select_detections
+from fpn_jax.ops.top_pairs import top_pairs
+from fpn_jax.types import Detections, LossTerm, Pyramid, Targets
+
+
+@flax.struct.dataclass
+class RetinaNetOutputs:
+    """What the network says of every anchor, level by level."""
+
+    logits: Pyramid  # {level: [B, H, W, A K]}, the K classes of an anchor side by side
+    deltas: Pyramid  # {level: [B, H, W, 4 A]}, the four of an anchor side by side
+
+
+class RetinaNetHead(nn.Module):
+    """Raw logits and deltas of a pyramid; loss and detections made from them."""
+
+    num_classes: int
+    # Anchors: 32 … 512 on P3 … P7, each times 1, 2**(1/3) and 2**(2/3), truncated to
+    # whole pixels as torchvision's, and three ratios (height / width).
+    anchor_sizes: tuple[tuple[float, ...], ...] = (
+        (32, 40, 50),
+        (64, 80, 101),
+        (128, 161, 203),
+        (256, 322, 406),
+        (512, 645, 812),
+    )
+    anchor_ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
+    # Strides: canvas // grid as in torchvision, or 2**level as Detectron2's.
+    stride_rule: Literal["canvas", "level"] = "canvas"
+    rounded_anchors: bool = True  # to whole pixels, as torchvision's
+    # Network.
+    num_convs: int = 4  # of each tower
+    norm: Literal["group"] | None = None  # of the towers, which then have no biases
+    prior: float = 0.01  # of every class, before training
+    # Targets.
+    positive_iou: float = 0.5
+    negative_iou: float = 0.4
+    # Loss.
+    focal_alpha: float = 0.25
+    focal_gamma: float = 2.0
+    box_loss: Literal["l1", "giou"] = "l1"
+    # Detections.
+    score_threshold: float = 0.05
+    pre_nms: int = 1000  # best (anchor, class) pairs of each level
+    nms_threshold: float = 0.5
+    max_detections: int = 300
+    dtype: Dtype = None
+
+    @nn.compact
+    def __call__(self, pyramid: Pyramid, *, train: bool = False) -> RetinaNetOutputs:
+        """Returns class logits and deltas for every level of `pyramid`."""
+        del train  # no norm of this head knows the difference
+        num_anchors = self._num_anchors(pyramid)
+        channels = next(iter(pyramid.values())).shape[-1]
+        init = nn.initializers.normal(0.01)
+        hidden = partial(
+            Conv,
+            channels,
+            use_bias=self.norm is None,
+            kernel_init=init,
+            norm=self.norm,
+            dtype=self.dtype,
+        )
+        logits = Conv(
+            num_anchors * self.num_classes,
+            kernel_init=init,
+            bias_init=nn.initializers.constant(-math.log(1 / self.prior - 1)),
+            dtype=self.dtype,
+            name="class_logits",
+        )
+        deltas = Conv(
+            4 * num_anchors, kernel_init=init, dtype=self.dtype, name="box_deltas"
+        )
+        of_class = tower(pyramid, hidden, name="class", num_convs=self.num_convs)
+        of_box = tower(pyramid, hidden, name="box", num_convs=self.num_convs)
+        return RetinaNetOutputs(
+            logits={level: logits(x) for level, x in of_class.items()},
+            deltas={level: deltas(x) for level, x in of_box.items()},
+        )
+
+    def loss(
+        self,
+        outputs: RetinaNetOutputs,
+        sizes: jax.Array,
+        targets: Targets,
+        *,
+        canvas: tuple[int, int],
+    ) -> dict[str, LossTerm]:
+        """Returns `class` and `box`: per image over its positives, then over images.
+
+        Focal loss of the anchors that are not ignored, L1 loss of the positives' deltas
+        or GIoU loss of their boxes. An image's sum is divided by its positives, by 1 if
+        it has none, and the terms count images, as in torchvision. Crowd regions are
+        matched with nothing: anchors on them are negatives. An image of size 0
+        (`sizes [B, 2]`) is padding of the batch and does not count.
+        """
+        class_loss, box_loss = jax.vmap(partial(self._image_loss, canvas=canvas))(
+            outputs, targets.boxes, targets.labels, targets.valid & ~targets.crowd
+        )
+        real = (sizes > 0).all(axis=-1)
+        count = jnp.sum(real, dtype=jnp.float32)
+        return {
+            "class": LossTerm(jnp.sum(class_loss, where=real), count),
+            "box": LossTerm(jnp.sum(box_loss, where=real), count),
+        }
+
+    def detections(
+        self, outputs: RetinaNetOutputs, sizes: jax.Array, *, canvas: tuple[int, int]
+    ) -> Detections:
+        """Returns at most `max_detections` boxes of each image, by falling score.
+
+        The best `pre_nms` (anchor, class) pairs of each level are decoded and clipped
+        to the image (`sizes [B, 2]`: height, width); those with a score above the
+        threshold are suppressed class by class, all levels together.
+        """
+        return jax.vmap(partial(self._image_detections, canvas=canvas))(outputs, sizes)
+
+    def anchors(
+        self, outputs: RetinaNetOutputs, canvas: tuple[int, int]
+    ) -> dict[int, jax.Array]:
+        """Returns the anchors [H W A, 4] of every level, finest first."""
+        grids = {level: x.shape[-3:-1] for level, x in sorted(outputs.deltas.items())}
+        return pyramid_anchors(
+            canvas,
+            grids,
+            dict(zip(grids, self.anchor_sizes, strict=True)),
+            self.anchor_ratios,
+            stride_rule=self.stride_rule,
+            rounded=self.rounded_anchors,
+        )
+
+    def _num_anchors(self, pyramid: Pyramid) -> int:
+        check_choice("norm", self.norm, (None, "group"))
+        check_choice("box_loss", self.box_loss, ("l1", "giou"))
+        per_level = {len(sizes) for sizes in self.anchor_sizes}
+        if len(self.anchor_sizes) != len(pyramid) or len(per_level) != 1:
+            raise ValueError(
+                f"anchor_sizes must give as many sizes to each of the pyramid's levels "
+                f"{sorted(pyramid)}, got {self.anchor_sizes}"
+            )
+        return per_level.pop() * len(self.anchor_ratios)
+
+    def _image_loss(self, outputs, boxes, labels, valid, *, canvas):
+        """Returns the class and the box loss of one image."""
+        of_level = self.anchors(outputs, canvas)
+        anchors = jnp.concatenate(list(of_level.values()))
+        match = match_by_iou(
+            anchors,
+            boxes,
+            valid,
+            positive_iou=self.positive_iou,
+            negative_iou=self.negative_iou,
+            low_quality=True,
+        )
+        # Levels stay apart here: the logits are much too large to copy.
+        ends = np.cumsum([len(anchors) for anchors in of_level.values()])[:-1]
+        label = jnp.where(match.positive, labels[match.index], -1)
+        class_loss = sum(
+            self._class_loss(outputs.logits[level], label, counts)
+            for level, label, counts in zip(
+                of_level,
+                jnp.split(label, ends),
+                jnp.split(match.positive | match.negative, ends),
+                strict=True,
+            )
+        )
+        deltas = [outputs.deltas[level].reshape(-1, 4) for level in of_level]
+        box_loss = jnp.sum(
+            self._box_loss(jnp.concatenate(deltas), anchors, boxes[match.index]),
+            where=match.positive,
+        )
+        count = jnp.maximum(jnp.sum(match.positive), 1)
+        return class_loss / count, box_loss / count
+
+    def _class_loss(self, logits, label, counts):
+        """Returns the sum over a level's anchors; those without a class have -1."""
+        logits = logits.reshape(len(label), self.num_classes)
+        classes = jnp.arange(self.num_classes)
+        loss = focal(
+            logits,
+            label[:, None] == classes[None],
+            alpha=self.focal_alpha,
+            gamma=self.focal_gamma,
+        )
+        return jnp.sum(loss, where=counts[:, None])
+
+    def _box_loss(self, deltas, anchors, wanted):
+        """Returns the loss of each anchor as if it were positive."""
+        if self.box_loss == "giou":
+            return 1 - giou(decode_deltas(deltas, anchors), wanted)
+        return smooth_l1(deltas, encode_deltas(wanted, anchors), beta=0).sum(axis=-1)
+
+    def _image_detections(self, outputs, size, *, canvas):
+        levels = [
+            self._level_candidates(
+                outputs.logits[level], outputs.deltas[level], anchors
+            )
+            for level, anchors in self.anchors(outputs, canvas).items()
+        ]
+        boxes, scores, labels = map(jnp.concatenate, zip(*levels, strict=True))
+        return select_detections(
+            clip(boxes, size),
+            scores,
+            labels,
+            scores > self.score_threshold,
+            iou_threshold=self.nms_threshold,
+            max_detections=self.max_detections,
+        )
+
+    def _level_candidates(self, logits, deltas, anchors):
+        """Returns boxes, scores and labels of the best pairs of one image's level."""
+        logits = logits.reshape(-1, self.num_classes)
+        # The sigmoid is monotone: it can wait until few are left.
+        best, row, label = top_pairs(logits, self.pre_nms)
+        boxes = decode_deltas(deltas.reshape(-1, 4)[row], anchors[row])
+        return boxes, jax.nn.sigmoid(best.astype(jnp.float32)), label
