@@ -10,6 +10,7 @@ class GreySource:
 
     name = "grey"
     categories = (Category(0, "thing"),)
+    keypoint_spec = None
 
     def __init__(self, size: int, *, unreadable: tuple[int, ...] = ()):
         self._size, self._unreadable = size, unreadable

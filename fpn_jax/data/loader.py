@@ -2,24 +2,12 @@
 
 What batch number k holds is a pure function of the source, the seed and k. Batches are
 therefore the same however many threads or worker processes read them, processes share
-an epoch without overlap, and the state of an iterator is one number.
-
-A batch of B examples on a canvas of H x W with at most G boxes:
-
-    images         uint8   [B, H, W, 3]  RGB, zero outside of `sizes`
-    sizes          int32   [B, 2]        height and width inside the canvas
-    boxes          float32 [B, G, 4]     xyxy, canvas pixels
-    labels         int32   [B, G]        0 … K-1
-    valid          bool    [B, G]        False for padding boxes
-    crowd          bool    [B, G]        a region of many objects
-    image_ids      int64   [B]           of the source; stays on the host
-    example_valid  bool    [B]           False for padding examples (evaluation)
-    scales         float32 [B, 2]        x, y: canvas per source pixel (evaluation)
+an epoch without overlap, and the state of an iterator is one number. `batch` says what
+a batch holds.
 """
 
 import dataclasses
 import functools
-import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
@@ -28,12 +16,10 @@ import absl.flags
 import grain
 import numpy as np
 
+from fpn_jax.data.batch import Batch, Row, blank, stack, to_canvas
 from fpn_jax.data.example import Example, Source, UnreadableImage
-from fpn_jax.data.transforms import FitCanvas, Transform, to_canvas
-
-Batch = dict[str, np.ndarray]
-
-_log = logging.getLogger(__name__)
+from fpn_jax.data.problems import Problems
+from fpn_jax.data.transforms import FitCanvas, Transform
 
 # Decoding leaves Python's lock, so a few threads feed a small machine; more batches in
 # memory than threads would not come faster.
@@ -46,6 +32,8 @@ def training_batches(
     batch_size: int,
     canvas: tuple[int, int],
     max_boxes: int,
+    mask_size: int | None = None,
+    keypoints: bool = False,
     transforms: Sequence[Transform] = (),
     seed: int,
     process_index: int = 0,
@@ -62,6 +50,8 @@ def training_batches(
         batch_size: examples per process.
         canvas: height and width; the last transform must make every image fit.
         max_boxes: of an image with more, the largest are kept, crowd regions last.
+        mask_size: side of the masks, which the source must have; by default none.
+        keypoints: whether to give keypoints, which the source must have.
         transforms: applied in this order.
         process_index: which of `process_count` shares of each global batch to read.
         workers: processes that read; 0 reads in threads of this one.
@@ -69,7 +59,15 @@ def training_batches(
             ValueError.
     """
     plan = _Plan(
-        source, batch_size, canvas, max_boxes, process_index, process_count, max_errors
+        source=source,
+        batch_size=batch_size,
+        canvas=canvas,
+        max_boxes=max_boxes,
+        mask_size=mask_size,
+        keypoints=keypoints,
+        process_index=process_index,
+        process_count=process_count,
+        max_errors=max_errors,
     )
     read = functools.partial(
         _read_training, plan=plan, transforms=tuple(transforms), seed=seed
@@ -83,6 +81,8 @@ def evaluation_batches(
     batch_size: int,
     canvas: tuple[int, int],
     max_boxes: int,
+    mask_size: int | None = None,
+    keypoints: bool = False,
     process_index: int = 0,
     process_count: int = 1,
     max_errors: int,
@@ -94,10 +94,20 @@ def evaluation_batches(
 
     Args:
         batch_size: examples per process.
+        mask_size: side of the masks, which the source must have; by default none.
+        keypoints: whether to give keypoints, which the source must have.
         max_errors: this many unreadable images are skipped; one more is a ValueError.
     """
     plan = _Plan(
-        source, batch_size, canvas, max_boxes, process_index, process_count, max_errors
+        source=source,
+        batch_size=batch_size,
+        canvas=canvas,
+        max_boxes=max_boxes,
+        mask_size=mask_size,
+        keypoints=keypoints,
+        process_index=process_index,
+        process_count=process_count,
+        max_errors=max_errors,
     )
     read = functools.partial(_read_evaluation, plan=plan)
     num_batches = -(-len(source) // (batch_size * process_count))
@@ -110,7 +120,7 @@ class TrainingBatches:
     def __init__(self, read: "_ReadBatch", workers: int, max_errors: int):
         self._read = read
         self._workers = workers
-        self._problems = _Problems(max_errors)
+        self._problems = Problems(max_errors)
         self._next_batch = 0
         self._ahead = None  # opened by the first batch, so that resuming costs nothing
 
@@ -122,7 +132,7 @@ class TrainingBatches:
             batches = range(self._next_batch, sys.maxsize)
             self._ahead = _read_ahead(self._read, batches, self._workers)
         reading = next(self._ahead)
-        self._problems.report(reading)
+        self._problems.report(reading.unreadable, reading.crowded)
         self._next_batch += 1
         return reading.batch
 
@@ -157,11 +167,11 @@ class EvaluationBatches:
         return self._num_batches
 
     def __iter__(self) -> Iterator[Batch]:
-        problems = _Problems(self._max_errors)
+        problems = Problems(self._max_errors)
         ahead = _read_ahead(self._read, range(self._num_batches), workers=0)
         try:
             for reading in ahead:
-                problems.report(reading)
+                problems.report(reading.unreadable, reading.crowded)
                 yield reading.batch
         finally:
             ahead.close()
@@ -175,6 +185,8 @@ class _Plan:
     batch_size: int
     canvas: tuple[int, int]
     max_boxes: int
+    mask_size: int | None
+    keypoints: bool
     process_index: int
     process_count: int
     max_errors: int
@@ -190,11 +202,29 @@ class _Plan:
                 f"process_index: {self.process_index} given, must be 0 … "
                 f"{self.process_count - 1}"
             )
+        if self.mask_size is not None and self.mask_size < 1:
+            raise ValueError(f"mask_size: {self.mask_size} given, must be >= 1")
+        if self.keypoints and self.source.keypoint_spec is None:
+            raise ValueError(f"keypoints: {self.source.name} has none")
 
     def positions(self, number: int) -> range:
         """Returns the places of batch `number` in the endless sequence of examples."""
         start = (number * self.process_count + self.process_index) * self.batch_size
         return range(start, start + self.batch_size)
+
+    def row(self, example: Example) -> Row:
+        """Returns the example as a row of a batch."""
+        return to_canvas(
+            example,
+            self.canvas,
+            self.max_boxes,
+            mask_size=self.mask_size,
+            keypoints=self.keypoints,
+        )
+
+    def blank(self) -> Example:
+        """Returns what stands for an example that is not there."""
+        return blank(self.canvas, self.source.keypoint_spec)
 
 
 class _Reading(NamedTuple):
@@ -220,8 +250,8 @@ def _read_training(
             example = transform(example, rng)
         if len(example.labels) > plan.max_boxes:
             crowded.append(example.name)
-        rows.append(to_canvas(example, plan.canvas, plan.max_boxes))
-    batch = _stack(rows)
+        rows.append(plan.row(example))
+    batch = stack(rows)
     batch["example_valid"] = np.ones(len(rows), np.bool_)
     return _Reading(batch, unreadable, crowded)
 
@@ -233,13 +263,13 @@ def _read_evaluation(number: int, *, plan: _Plan) -> _Reading:
     for position in plan.positions(number):
         example = _example_or_none(plan.source, position, unreadable)
         valid.append(example is not None)
-        example = example or _blank(plan.canvas)
+        example = example or plan.blank()
         fitted = fit(example, rng)
         scales.append(np.divide(fitted.image.shape[1::-1], example.image.shape[1::-1]))
         if len(fitted.labels) > plan.max_boxes:
             crowded.append(example.name)
-        rows.append(to_canvas(fitted, plan.canvas, plan.max_boxes))
-    batch = _stack(rows)
+        rows.append(plan.row(fitted))
+    batch = stack(rows)
     batch["example_valid"] = np.array(valid)
     batch["scales"] = np.array(scales, np.float32)
     return _Reading(batch, unreadable, crowded)
@@ -260,14 +290,14 @@ def _first_readable(plan: _Plan, index: int, unreadable: list[str]) -> Example:
     """The first example from `index` on that can be decoded.
 
     Adds the messages of the others to `unreadable`. When these alone pass the limit the
-    result is blank, and never seen: `_Problems` stops the run.
+    result is blank, and never seen: `Problems` stops the run.
     """
     for offset in range(plan.max_errors + 1):
         try:
             return plan.source[(index + offset) % len(plan.source)]
         except UnreadableImage as error:
             unreadable.append(str(error))
-    return _blank(plan.canvas)
+    return plan.blank()
 
 
 def _example_or_none(
@@ -283,22 +313,6 @@ def _example_or_none(
         return None
 
 
-def _blank(canvas: tuple[int, int]) -> Example:
-    return Example(
-        image_id=-1,
-        name="padding",
-        image=np.zeros((*canvas, 3), np.uint8),
-        boxes=np.zeros((0, 4), np.float32),
-        labels=np.zeros(0, np.int32),
-        crowd=np.zeros(0, np.bool_),
-        areas=np.zeros(0, np.float32),
-    )
-
-
-def _stack(rows: list[dict[str, np.ndarray]]) -> Batch:
-    return {key: np.stack([row[key] for row in rows]) for key in rows[0]}
-
-
 def _read_ahead(
     read: _ReadBatch, numbers: range, workers: int
 ) -> grain.DatasetIterator[_Reading]:
@@ -312,30 +326,3 @@ def _read_ahead(
         absl.flags.FLAGS.mark_as_parsed()
         batches = batches.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers))
     return iter(batches)
-
-
-class _Problems:
-    """Tells of unreadable and crowded images, once each, and stops at the limit."""
-
-    def __init__(self, max_errors: int):
-        self._max_errors = max_errors
-        self._unreadable: set[str] = set()
-        self._crowded = False
-
-    def report(self, reading: _Reading) -> None:
-        for message in reading.unreadable:
-            if message not in self._unreadable:
-                self._unreadable.add(message)
-                _log.warning("Skipped image %d: %s", len(self._unreadable), message)
-        if len(self._unreadable) > self._max_errors:
-            raise ValueError(
-                f"max_errors: {len(self._unreadable)} unreadable images, at most "
-                f"{self._max_errors} allowed; the first: {sorted(self._unreadable)[0]}"
-            )
-        if reading.crowded and not self._crowded:
-            self._crowded = True
-            _log.warning(
-                "%s has more objects than max_boxes; only the largest are used, here "
-                "and in other such images",
-                reading.crowded[0],
-            )

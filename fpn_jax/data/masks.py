@@ -37,6 +37,16 @@ def decode_segmentation(
         raise ValueError(f"segmentation: {error}") from error
 
 
+def decode_segmentations(
+    segmentations: Sequence[Segmentation], height: int, width: int
+) -> np.ndarray:
+    """Returns the bitmaps [N, H, W] of N segmentations; N may be 0."""
+    bitmaps = np.zeros((len(segmentations), height, width), np.bool_)
+    for bitmap, segmentation in zip(bitmaps, segmentations, strict=True):
+        bitmap[:] = decode_segmentation(segmentation, height, width)
+    return bitmaps
+
+
 def segmentation_problem(segmentation: object, height: int, width: int) -> str | None:
     """Returns what is wrong with it, or None; says nothing of compressed counts."""
     if isinstance(segmentation, dict):
@@ -50,6 +60,48 @@ def encode_rle(mask: np.ndarray) -> dict:
     """Returns the compressed run-length encoding of a bitmap [H, W], fit for JSON."""
     rle = coco_mask.encode(np.asfortranarray(mask, np.uint8))
     return {"size": list(mask.shape), "counts": rle["counts"].decode()}
+
+
+def resize_masks(masks: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Returns bitmaps [N, height, width]: pixels that are at least half covered."""
+    resized = np.zeros((len(masks), height, width), np.bool_)
+    for bitmap, mask in zip(resized, masks, strict=True):
+        levels = mask.astype(np.uint8) * 255
+        levels = cv2.resize(levels, (width, height), interpolation=cv2.INTER_AREA)
+        np.greater_equal(levels, 128, out=bitmap)
+    return resized
+
+
+def crop_masks(masks: np.ndarray, boxes: np.ndarray, size: int) -> np.ndarray:
+    """Returns bitmaps [N, size, size] of what lies in the boxes.
+
+    The sides of a box are cut into `size` equal parts. A cell is True if half of it or
+    more is covered by the pixels of the mask, which are squares: exact where a box is
+    enlarged, and averaged where it is made smaller.
+
+    Args:
+        masks: [N, H, W] bool.
+        boxes: [N, 4] xyxy, pixels; not without area.
+        size: cells of a side.
+    """
+    crops = np.zeros((len(masks), size, size), np.bool_)
+    for crop, mask, box in zip(crops, masks, boxes.astype(float), strict=True):
+        left, top = np.floor(box[:2]).astype(int)
+        right, bottom = np.ceil(box[2:]).astype(int)
+        # The integral is bilinear within a pixel, and so is known everywhere.
+        sums = cv2.integral(mask[top:bottom, left:right].astype(np.uint8))
+        sums = _interpolated(sums, np.linspace(box[1], box[3], size + 1) - top)
+        sums = _interpolated(sums.T, np.linspace(box[0], box[2], size + 1) - left).T
+        cell = (box[2:] - box[:2]).prod() / size**2
+        np.greater_equal(np.diff(np.diff(sums, axis=0)), 0.5 * cell, out=crop)
+    return crops
+
+
+def _interpolated(rows: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    """The rows between rows, linearly: position 1.5 is half of row 1 and of row 2."""
+    below = np.clip(positions.astype(int), 0, len(rows) - 2)
+    share = np.clip(positions - below, 0, 1)[:, None]
+    return rows[below] * (1 - share) + rows[below + 1] * share
 
 
 def paste_masks(

@@ -1,13 +1,20 @@
-"""Any prepared TFDS directory with the feature spec of `coco/2017`, as a source."""
+"""Any prepared TFDS directory with the feature spec of `coco/2017`, as a source.
 
+Objects may have two more features: `segmentation`, the counts of COCO's compressed
+run-length encoding as text; and `keypoints`, [P, 3], of which `metadata.json` says the
+rest under the same name: the fields of a `KeypointSpec`.
+"""
+
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import tensorflow_datasets as tfds
 
 from fpn_jax.choices import check_choice
-from fpn_jax.data.example import Category, Example
+from fpn_jax.data.example import Category, Example, KeypointSpec
 from fpn_jax.data.image import decode_image
+from fpn_jax.data.masks import decode_segmentations
 
 
 class TfdsSource:
@@ -20,12 +27,13 @@ class TfdsSource:
     Args:
         directory: path of the prepared data set.
         split: name of a split, or a slice of one, such as `train[:1%]`.
+        masks: whether examples have masks; to decode them takes time.
 
     Raises:
-        ValueError: if there is no such data set or split.
+        ValueError: if there is no such data set or split, or it has no masks.
     """
 
-    def __init__(self, directory: str | Path, split: str):
+    def __init__(self, directory: str | Path, split: str, *, masks: bool = False):
         if not (Path(directory) / "dataset_info.json").is_file():
             raise ValueError(
                 f"directory: {directory} is no prepared TFDS data set, which has a "
@@ -36,9 +44,14 @@ class TfdsSource:
             check_choice("split", part.partition("[")[0], tuple(builder.info.splits))
         decoders = {"image": tfds.decode.SkipDecoding()}
         self._records = builder.as_data_source(split, decoders=decoders)
-        names = builder.info.features["objects"]["label"].names
+        features = builder.info.features["objects"].feature
+        if masks and "segmentation" not in features:
+            raise ValueError(f"masks: {directory} has no segmentations")
+        names = features["label"].names
         self.name = f"{builder.info.name}/{split}"
         self.categories = tuple(Category(i, name) for i, name in enumerate(names))
+        self.keypoint_spec = _keypoint_spec(builder.info.metadata)
+        self._masks = masks
 
     def __len__(self) -> int:
         return len(self._records)
@@ -49,16 +62,45 @@ class TfdsSource:
         record = self._records[index]
         name = _text(record["image/filename"])
         image = decode_image(record["image"], name)
+        height, width = image.shape[:2]
         objects = record["objects"]  # a dict of lists
+        masks = keypoints = None
+        if self._masks:
+            size = [height, width]
+            segmentations = [
+                {"size": size, "counts": _text(counts)}
+                for counts in objects["segmentation"]
+            ]
+            masks = decode_segmentations(segmentations, height, width)
+        if self.keypoint_spec is not None:
+            keypoints = np.asarray(objects["keypoints"], np.float32)
+            keypoints = keypoints.reshape(-1, len(self.keypoint_spec.names), 3)
         return Example(
             image_id=int(record["image/id"]),
             name=name,
             image=image,
-            boxes=_pixel_boxes(objects["bbox"], *image.shape[:2]),
+            boxes=_pixel_boxes(objects["bbox"], height, width),
             labels=np.asarray(objects["label"], np.int32),
             crowd=np.asarray(objects["is_crowd"], np.bool_),
             areas=np.asarray(objects["area"], np.float32),
+            masks=masks,
+            keypoints=keypoints,
+            keypoint_spec=self.keypoint_spec,
         )
+
+
+def _keypoint_spec(metadata: Mapping) -> KeypointSpec | None:
+    """What `KeypointSpec._asdict` left behind in JSON, which has no tuples."""
+    if "keypoints" not in metadata:
+        return None
+    fields = metadata["keypoints"]
+    sigmas = fields["sigmas"]
+    return KeypointSpec(
+        names=tuple(fields["names"]),
+        flip=tuple(fields["flip"]),
+        skeleton=tuple((start, end) for start, end in fields["skeleton"]),
+        sigmas=None if sigmas is None else tuple(sigmas),
+    )
 
 
 def _pixel_boxes(bbox: list, height: int, width: int) -> np.ndarray:

@@ -3,7 +3,8 @@
 A transform is a frozen dataclass, so that a configuration can hold, print and override
 it and a worker process can receive it. All randomness comes from `rng`; a transform
 without any ignores it. Images are resized bilinearly with half-pixel centres and no
-antialiasing, the rule of torchvision's detection models.
+antialiasing, the rule of torchvision's detection models. Masks and keypoints, where an
+example has them, follow the boxes.
 """
 
 import dataclasses
@@ -13,13 +14,17 @@ import cv2
 import numpy as np
 
 from fpn_jax.data.example import Example
+from fpn_jax.data.masks import resize_masks
 
 Transform = Callable[[Example, np.random.Generator], Example]
 
 
 @dataclasses.dataclass(frozen=True)
 class HorizontalFlip:
-    """The example, mirrored left to right with the given probability."""
+    """The example, mirrored left to right with the given probability.
+
+    Left keypoints become right ones, as the example's `keypoint_spec` pairs them.
+    """
 
     probability: float = 0.5
 
@@ -32,6 +37,8 @@ class HorizontalFlip:
             example,
             image=example.image[:, ::-1],
             boxes=np.column_stack([width - x2, y1, width - x1, y2]),
+            masks=None if example.masks is None else example.masks[:, :, ::-1],
+            keypoints=_mirrored_keypoints(example, width),
         )
 
 
@@ -40,8 +47,9 @@ class ScaleJitter:
     """The example at a random size, cut to the canvas where it is larger.
 
     A scale of 1 fits the image into the canvas; what a smaller one leaves free becomes
-    padding. Objects of which less than `min_visible` is left are dropped. With scales
-    0.1 … 2 this is the large-scale jitter of "Simple Copy-Paste" (section 3.2).
+    padding. Objects of which less than `min_visible` is left are dropped, and keypoints
+    that are cut off. With scales 0.1 … 2 this is the large-scale jitter of "Simple
+    Copy-Paste" (section 3.2).
     """
 
     canvas: tuple[int, int]  # height, width
@@ -81,48 +89,9 @@ def resize(image: np.ndarray, scale: float) -> np.ndarray:
     return cv2.resize(image, (width, height))
 
 
-def to_canvas(
-    example: Example, canvas: tuple[int, int], max_boxes: int
-) -> dict[str, np.ndarray]:
-    """Returns a row of a batch: the image in the canvas' upper left, G = `max_boxes`.
-
-    Objects keep their order. Of more than G, the G largest are kept; crowd regions, of
-    which no loss makes use, only where objects leave room. Boxes without area are left
-    out: no anchor could learn them.
-
-    Raises:
-        ValueError: if the image is larger than the canvas.
-    """
-    height, width = example.image.shape[:2]
-    if height > canvas[0] or width > canvas[1]:
-        raise ValueError(
-            f"canvas: {tuple(canvas)} is smaller than {example.name} with "
-            f"({height}, {width}); end the transforms with one that fits it"
-        )
-    images = np.zeros((*canvas, 3), np.uint8)
-    images[:height, :width] = example.image
-    objects = _largest(example, max_boxes)
-    num, padding = len(objects.labels), max_boxes - len(objects.labels)
-    return {
-        "images": images,
-        "sizes": np.array([height, width], np.int32),
-        "boxes": np.pad(objects.boxes, ((0, padding), (0, 0))),
-        "labels": np.pad(objects.labels, (0, padding)),
-        "valid": np.arange(max_boxes) < num,
-        "crowd": np.pad(objects.crowd, (0, padding)),
-        "image_ids": np.int64(example.image_id),
-    }
-
-
 def box_areas(boxes: np.ndarray) -> np.ndarray:
     """Returns [N], in square pixels; not the areas that annotations carry."""
     return (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
-
-
-def _largest(example: Example, max_boxes: int) -> Example:
-    sizes = box_areas(example.boxes)
-    order = np.lexsort((-sizes, example.crowd))[:max_boxes]
-    return example.select(np.sort(order[sizes[order] > 0]))
 
 
 def _scale(example: Example, scale: float) -> Example:
@@ -137,6 +106,16 @@ def _scale(example: Example, scale: float) -> Example:
         image=image,
         boxes=example.boxes * np.array([x, y, x, y]),
         areas=example.areas * (x * y),
+        masks=(
+            None
+            if example.masks is None
+            else resize_masks(example.masks, new_height, new_width)
+        ),
+        keypoints=(
+            None
+            if example.keypoints is None
+            else example.keypoints * np.float32([x, y, 1])
+        ),
     )
 
 
@@ -152,6 +131,39 @@ def _crop(
     before = box_areas(example.boxes)
     visible = box_areas(boxes) / np.maximum(before, np.float32(1e-6))
     cropped = dataclasses.replace(
-        example, image=image, boxes=boxes, areas=example.areas * visible
+        example,
+        image=image,
+        boxes=boxes,
+        areas=example.areas * visible,
+        masks=(
+            None
+            if example.masks is None
+            else example.masks[:, top : top + height, left : left + width]
+        ),
+        keypoints=_cropped_keypoints(example.keypoints, shift[:2], bounds[:2]),
     )
     return cropped.select(visible >= min_visible)
+
+
+def _cropped_keypoints(
+    keypoints: np.ndarray | None, shift: np.ndarray, bounds: np.ndarray
+) -> np.ndarray | None:
+    """Keypoints moved by -shift; those out of bounds, or not there, are 0, 0, 0."""
+    if keypoints is None:
+        return None
+    xy, visibility = keypoints[..., :2] - shift, keypoints[..., 2:]
+    inside = ((xy >= 0) & (xy <= bounds)).all(axis=-1, keepdims=True)
+    return np.concatenate([xy, visibility], axis=-1) * (inside & (visibility > 0))
+
+
+def _mirrored_keypoints(example: Example, width: int) -> np.ndarray | None:
+    if example.keypoints is None:
+        return None
+    if example.keypoint_spec is None:
+        raise ValueError(
+            f"keypoints of {example.name}: a flip needs their keypoint_spec, which "
+            "says what is left and right"
+        )
+    x, y, visibility = np.moveaxis(example.keypoints, -1, 0)
+    mirrored = np.stack([(width - x) * (visibility > 0), y, visibility], axis=-1)
+    return mirrored[:, list(example.keypoint_spec.flip)]

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from fpn_jax.data.digits import draw_scene, load_material
 from fpn_jax.data.example import UnreadableImage
+from fpn_jax.data.scenes import draw_scene, load_material
 from fpn_jax.data.tfds import TfdsSource
 
 
@@ -39,11 +39,11 @@ def test_categories_are_the_labels(digits_directory):
     assert categories == tuple((digit, str(digit)) for digit in range(10))
 
 
-def test_the_features_are_those_of_coco_2017(digits_directory):
+def test_the_features_are_those_of_coco_2017_with_masks_and_keypoints(digits_directory):
     features = tfds.builder_from_directory(digits_directory).info.features
     assert set(features) == {"image", "image/filename", "image/id", "objects"}
-    objects = {"area", "bbox", "id", "is_crowd", "label"}
-    assert set(features["objects"].feature) == objects
+    coco = {"area", "bbox", "id", "is_crowd", "label"}
+    assert set(features["objects"].feature) == coco | {"segmentation", "keypoints"}
 
 
 def test_a_slice_of_a_split_is_a_source(digits_directory):

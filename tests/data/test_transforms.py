@@ -1,33 +1,9 @@
 import numpy as np
 import pytest
 
-from fpn_jax.data.example import Example
-from fpn_jax.data.transforms import (
-    FitCanvas,
-    HorizontalFlip,
-    ScaleJitter,
-    to_canvas,
-)
+from fpn_jax.data.transforms import FitCanvas, HorizontalFlip, ScaleJitter
+from tests.painted_example import painted_example
 from tests.torch_reference import torch, torchvision
-
-
-def _example(boxes, height=120, width=160, **changes):
-    """Boxes painted in their own brightness on black: 100, 110, 120 …."""
-    image = np.zeros((height, width, 3), np.uint8)
-    for number, (x1, y1, x2, y2) in enumerate(boxes):
-        image[y1:y2, x1:x2] = 100 + 10 * number
-    boxes = np.array(boxes, np.float32).reshape(-1, 4)
-    fields = {
-        "image_id": 1,
-        "name": "painted",
-        "image": image,
-        "boxes": boxes,
-        "labels": np.arange(len(boxes), dtype=np.int32),
-        "crowd": np.zeros(len(boxes), np.bool_),
-        "areas": (boxes[:, 2:] - boxes[:, :2]).prod(axis=1),
-    }
-    return Example(**fields | changes)
-
 
 ONE = [[30, 20, 90, 70]]
 
@@ -42,20 +18,20 @@ def _rng(seed=0):
 
 
 def test_a_flip_by_hand():
-    flipped = HorizontalFlip(1.0)(_example(ONE), _rng())
+    flipped = HorizontalFlip(1.0)(painted_example(ONE), _rng())
     assert flipped.boxes.tolist() == [[70, 20, 130, 70]]
     assert _painted_box(flipped.image) == [70, 20, 130, 70]
 
 
 def test_two_flips_change_nothing():
-    example = _example([[30, 20, 90, 70], [0, 0, 5, 9]])
+    example = painted_example([[30, 20, 90, 70], [0, 0, 5, 9]])
     twice = HorizontalFlip(1.0)(HorizontalFlip(1.0)(example, _rng()), _rng())
     np.testing.assert_array_equal(twice.image, example.image)
     np.testing.assert_array_equal(twice.boxes, example.boxes)
 
 
 def test_a_flip_happens_as_often_as_asked():
-    rng, example = _rng(), _example(ONE)
+    rng, example = _rng(), painted_example(ONE)
     changed = [HorizontalFlip(0.3)(example, rng) is not example for _ in range(1000)]
     assert 0.25 < np.mean(changed) < 0.35  # three standard deviations are 0.043
 
@@ -70,7 +46,7 @@ def test_sizes_and_pixels_are_torchvisions(side):
     shapes = [(480, 640), (427, 640), (333, 1000), (206, 634), (1232, 1603)]
     for height, width in shapes:
         image = rng.integers(0, 256, (height, width, 3), np.uint8)
-        example = _example(ONE, image=image)
+        example = painted_example(ONE, image=image, masks=None)
         ours = FitCanvas((side, side))(example, rng)
         tensor = torch.from_numpy(image).permute(2, 0, 1).float()
         target = {"boxes": torch.from_numpy(example.boxes)}
@@ -84,7 +60,7 @@ def test_sizes_and_pixels_are_torchvisions(side):
 
 @pytest.mark.parametrize("canvas", [(60, 200), (480, 480), (121, 1000)])
 def test_fitting_fills_one_side_and_moves_boxes_with_their_pixels(canvas):
-    fitted = FitCanvas(canvas)(_example(ONE), _rng())
+    fitted = FitCanvas(canvas)(painted_example(ONE), _rng())
     height, width = fitted.image.shape[:2]
     assert height <= canvas[0] and width <= canvas[1]
     assert height >= canvas[0] - 1 or width >= canvas[1] - 1  # rounded down
@@ -93,14 +69,14 @@ def test_fitting_fills_one_side_and_moves_boxes_with_their_pixels(canvas):
 
 
 def test_areas_grow_with_the_square_of_the_scale():
-    doubled = FitCanvas((240, 320))(_example(ONE), _rng())
+    doubled = FitCanvas((240, 320))(painted_example(ONE), _rng())
     assert doubled.areas.tolist() == [4 * 60 * 50]
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_jitter_moves_boxes_with_their_pixels(seed):
     jitter = ScaleJitter((120, 160), 0.3, 3.0)
-    jittered = jitter(_example(ONE), _rng(seed))
+    jittered = jitter(painted_example(ONE), _rng(seed))
     height, width = jittered.image.shape[:2]
     assert height <= 120 and width <= 160
     assert (jittered.boxes <= [width, height, width, height]).all()
@@ -109,14 +85,16 @@ def test_jitter_moves_boxes_with_their_pixels(seed):
 
 
 def test_jitter_of_scale_one_is_fitting():
-    example = _example(ONE)
+    example = painted_example(ONE)
     for transform in (ScaleJitter((60, 90), 1.0, 1.0), FitCanvas((60, 90))):
         assert transform(example, _rng()).image.shape == (60, 80, 3)
         assert transform(example, _rng()).boxes.tolist() == [[15, 10, 45, 35]]
 
 
 def test_jitter_drops_exactly_the_boxes_of_which_too_little_is_left():
-    example = _example([[10, 10, 50, 50], [60, 10, 100, 50], [110, 70, 150, 110]])
+    example = painted_example(
+        [[10, 10, 50, 50], [60, 10, 100, 50], [110, 70, 150, 110]]
+    )
     left_over = []
     for seed in range(40):
         jitter = ScaleJitter((120, 160), 2.0, 2.0)
@@ -140,50 +118,4 @@ def test_jitter_drops_exactly_the_boxes_of_which_too_little_is_left():
     ],
 )
 def test_an_image_without_objects_stays_one(transform):
-    assert transform(_example([]), _rng()).boxes.shape == (0, 4)
-
-
-def test_the_canvas_by_hand():
-    row = to_canvas(_example([[30, 20, 90, 70], [0, 0, 5, 9]]), (128, 192), 3)
-    assert row["images"].shape == (128, 192, 3)
-    assert row["images"][20, 30].tolist() == [100] * 3
-    assert not row["images"][120:].any() and not row["images"][:, 160:].any()
-    assert row["sizes"].tolist() == [120, 160]
-    assert row["boxes"].tolist() == [[30, 20, 90, 70], [0, 0, 5, 9], [0] * 4]
-    assert row["labels"].tolist() == [0, 1, 0]
-    assert row["valid"].tolist() == [True, True, False]
-    assert {k: v.dtype.name for k, v in row.items()} == {
-        "images": "uint8",
-        "sizes": "int32",
-        "boxes": "float32",
-        "labels": "int32",
-        "valid": "bool",
-        "crowd": "bool",
-        "image_ids": "int64",
-    }
-
-
-def test_of_too_many_boxes_the_largest_are_kept_in_their_order():
-    example = _example([[0, 0, 9, 9], [0, 0, 2, 2], [0, 0, 30, 30], [0, 0, 20, 20]])
-    assert to_canvas(example, (120, 160), 3)["labels"].tolist() == [0, 2, 3]
-
-
-def test_a_crowd_region_takes_the_place_of_no_object():
-    boxes = [[0, 0, 9, 9], [0, 0, 90, 90], [0, 0, 30, 30], [0, 0, 80, 80]]
-    example = _example(boxes, crowd=np.array([False, True, False, True]))
-    row = to_canvas(example, (120, 160), 3)
-    assert row["labels"].tolist() == [0, 1, 2]
-    assert row["crowd"].tolist() == [False, True, False]
-    assert to_canvas(example, (120, 160), 2)["labels"].tolist() == [0, 2]
-
-
-def test_a_box_without_area_is_left_out():
-    example = _example([[0, 0, 9, 9]])
-    line = _example([[0, 0, 9, 9], [4, 4, 4, 80]])
-    for key, value in to_canvas(line, (120, 160), 5).items():
-        np.testing.assert_array_equal(value, to_canvas(example, (120, 160), 5)[key])
-
-
-def test_an_image_larger_than_the_canvas_is_an_error():
-    with pytest.raises(ValueError, match=r"^canvas: \(120, 159\) .* painted"):
-        to_canvas(_example(ONE), (120, 159), 3)
+    assert transform(painted_example([]), _rng()).boxes.shape == (0, 4)
