@@ -1,0 +1,58 @@
+"""The transposed convolution that the mask and the keypoint head end with."""
+
+import flax.linen as nn
+import jax.numpy as jnp
+from flax.linen.dtypes import promote_dtype
+from jaxtyping import Array, Float
+
+from fpn_jax.layers import Dtype, he_normal_fan_out
+
+
+class Deconv(nn.Module):
+    """A transposed convolution of stride 2, which doubles height and width.
+
+    Its kernel [k, k, O, I] is that of the convolution it transposes, O features to I:
+    torch's [I, O, k, k] by the permutation of any other convolution.
+    """
+
+    features: int
+    kernel_size: int = 2  # even; torch's padding is kernel_size // 2 - 1
+    dtype: Dtype = None  # of the computation; parameters are float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w _"]) -> Float[Array, "b 2*h 2*w _c"]:
+        shape = (self.kernel_size, self.kernel_size, self.features, x.shape[-1])
+        kernel = self.param("kernel", he_normal_fan_out, shape)
+        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
+        return convolve_transposed(x, kernel) + bias[None, None, None]
+
+
+def convolve_transposed(
+    x: Float[Array, "b h w i"], kernel: Float[Array, "k k o i"]
+) -> Float[Array, "b 2*h 2*w o"]:
+    """Returns sum_{h, t} x[h] kernel[t] where 2 h + t - (k // 2 - 1) is the output row.
+
+    And so the columns. One matrix product gives every pixel its k x k patch of the
+    output; neighbouring patches overlap by k - 2 and are added. The product and its
+    gradients are as large as those of a convolution of stride 1 that gathers, and need
+    no dilated input, which is slow on CPU.
+
+    Raises:
+      ValueError: for an odd kernel size.
+    """
+    size = kernel.shape[0]
+    if size % 2:
+        raise ValueError(f"kernel_size must be even, got {size}")
+    b, h, w, _ = x.shape
+    pairs, crop = size // 2, size // 2 - 1
+    kernel = kernel.reshape(pairs, 2, pairs, 2, *kernel.shape[2:])
+    patches = jnp.einsum("bhwi,qyrxoi->qrbhywxo", x, kernel)
+    patches = patches.reshape(pairs, pairs, b, 2 * h, 2 * w, -1)
+    total = 0.0
+    for q in range(pairs):
+        for r in range(pairs):
+            rows, columns = (2 * q, 2 * (crop - q)), (2 * r, 2 * (crop - r))
+            padding = ((0, 0), rows, columns, (0, 0))
+            total = total + jnp.pad(patches[q, r], padding)
+    return total[:, crop : crop + 2 * h, crop : crop + 2 * w]

@@ -1,0 +1,83 @@
+"""What a mask head is to predict in each box, cut out of the ground truth.
+
+Boxes and regions are xyxy pixels of the canvas.
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, Real
+
+# Bitmap pixels, as float32, that are in memory at a time.
+_CHUNK_PIXELS = 2**22
+
+
+def mask_targets(
+    masks: Real[Array, "g h w"],
+    boxes: Float[Array, "n 4"],
+    index: Int[Array, " n"],
+    *,
+    size: int,
+    regions: Float[Array, "g 4"] | None = None,
+) -> Float[Array, "n {size} {size}"]:
+    """Returns how much of each cell of a box its object covers: 0 … 1, no threshold.
+
+    RoIAlign of the bitmap `masks[index]`, as torchvision's `project_masks_on_boxes`:
+    `aligned=False`, and as many samples along a side of a cell as it has pixels,
+    rounded up. Samples up to one pixel outside of the bitmap have the value at its
+    border, those farther away are 0.
+
+    A bitmap shows its row of `regions`, without them the whole canvas pixel by pixel. A
+    region is sampled where the pixels of the canvas would be, whatever its resolution:
+    at the pixel (y + 1/2 - region's top) / (its height) * h - 1/2 of the bitmap.
+
+    The samples of a box are a grid, so that their weights are a product: the cells are
+    Wy @ bitmap @ Wx.T with Wy [size, h] and Wx [size, w].
+    """
+    height, width = masks.shape[1:]
+    if regions is None:
+        canvas = jnp.array([0, 0, width, height], jnp.float32)
+        regions = jnp.broadcast_to(canvas, (len(masks), 4))
+
+    def cut(box_and_row):
+        box, row = box_and_row
+        region = regions[row]
+        rows = _cell_weights(box[1::2], region[1::2], size=size, length=height)
+        columns = _cell_weights(box[::2], region[::2], size=size, length=width)
+        bitmap = masks[row].astype(jnp.float32)
+        return jnp.einsum("ph,hw,qw->pq", rows, bitmap, columns, precision="highest")
+
+    at_a_time = max(1, _CHUNK_PIXELS // (height * width))
+    return jax.lax.map(
+        cut, (boxes.astype(jnp.float32), index), batch_size=min(at_a_time, len(boxes))
+    )
+
+
+def _cell_weights(
+    ends: Float[Array, " 2"], region_ends: Float[Array, " 2"], *, size: int, length: int
+) -> Float[Array, "{size} {length}"]:
+    """Returns each pixel's part in the mean of each cell's samples, along one axis.
+
+    A sample at t in j … j + 1 is (j + 1 - t) of pixel j and (t - j) of pixel j + 1. The
+    samples of a cell are evenly spaced: how many there are between two pixels, and the
+    sum of their t - j, follow from the number of the first one.
+    """
+    low, high = ends
+    region_low, region_high = region_ends
+    region_side = region_high - region_low
+    scale = length / jnp.where(region_side > 0, region_side, 1)
+    side = jnp.maximum(high - low, 1)  # as RoIAlign without `aligned`
+    count = jnp.ceil(side / size)
+    step = side / (size * count)
+    cells = low + jnp.arange(size) * (side / size)
+    first = (cells + step / 2 + 0.5 - region_low) * scale - 0.5
+    step = step * scale
+
+    pixels = jnp.arange(-1, length + 1)
+    distance = pixels[None] - first[:, None]  # [size, length + 2]
+    before = jnp.clip(jnp.ceil(distance / step), 0, count)  # samples before the pixel
+    number = before[:, 1:] - before[:, :-1]
+    middle = (before[:, 1:] + before[:, :-1] - 1) / 2
+    to_next = number * (step * middle - distance[:, :-1])
+    to_next = to_next.at[:, 0].set(number[:, 0])  # outside, next to pixel 0
+    to_next = to_next.at[:, -1].set(0)  # outside, next to the last pixel
+    return ((number - to_next)[:, 1:] + to_next[:, :-1]) / count
