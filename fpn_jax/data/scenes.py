@@ -22,6 +22,7 @@ KEYPOINTS = KeypointSpec(
     names=("upper end", "centre", "lower end"),
     flip=(0, 1, 2),
     skeleton=((0, 1), (1, 2)),
+    sigmas=(0.05, 0.05, 0.05),  # between those of COCO: 0.025 of an eye, 0.107 of a hip
 )
 
 _SEED = 1612_03144  # the FPN paper's number
