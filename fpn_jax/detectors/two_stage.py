@@ -1,0 +1,118 @@
+"""Backbone + neck + RPN + heads on its boxes: Faster, Mask and Keypoint R-CNN."""
+
+import flax.linen as nn
+import flax.struct
+import jax
+
+from fpn_jax.heads.box import BoxHead, BoxOutputs
+from fpn_jax.heads.rpn import RPNHead, RPNOutputs
+from fpn_jax.ops.images import normalize
+from fpn_jax.types import Detections, LossTerm, Proposals, Pyramid, Targets
+
+
+@flax.struct.dataclass
+class TwoStageOutputs:
+    """What each head says, and the boxes that it is asked about."""
+
+    rpn: RPNOutputs
+    proposals: Proposals  # of the RPN
+    box: BoxOutputs  # of the proposals
+    detections: Detections  # of the box head
+    masks: jax.Array | None = None  # [B, D, M, M, K+1] logits of the detections
+    heatmaps: jax.Array | None = None  # [B, D, M, M, P] logits of the detections
+
+
+class TwoStage(nn.Module):
+    """Raw outputs of a batch of images; their loss; final detections.
+
+    `images [B, H, W, 3]` are RGB, uint8 or float32 in 0 … 255, on a canvas whose sides
+    are multiples of the coarsest stride of the backbone; `sizes [B, 2]` is the height
+    and width of each image inside its canvas, (0, 0) for padding of the batch.
+    """
+
+    # Submodules.
+    backbone: nn.Module
+    neck: nn.Module
+    rpn: RPNHead
+    box_head: BoxHead
+    mask_head: nn.Module | None = None
+    keypoint_head: nn.Module | None = None
+    # Parameters: ImageNet statistics, of pixels in 0 … 1.
+    image_mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    image_std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+
+    def __call__(
+        self, images: jax.Array, sizes: jax.Array, *, train: bool = False
+    ) -> TwoStageOutputs:
+        """Returns the outputs of every head: masks and keypoints of the final boxes."""
+        canvas = images.shape[1:3]
+        pyramid = self._pyramid(images, sizes, train=train)
+        rpn = self.rpn(pyramid)
+        proposals = self.rpn.proposals(rpn, sizes, canvas=canvas)
+        box = self.box_head(pyramid, proposals.boxes, canvas=canvas, train=train)
+        detections = self.box_head.detections(box, proposals, sizes)
+        masks = heatmaps = None
+        if self.mask_head is not None:
+            masks = self.mask_head(
+                pyramid, detections.boxes, canvas=canvas, train=train
+            )
+        if self.keypoint_head is not None:
+            heatmaps = self.keypoint_head(
+                pyramid, detections.boxes, canvas=canvas, train=train
+            )
+        return TwoStageOutputs(rpn, proposals, box, detections, masks, heatmaps)
+
+    def loss(
+        self,
+        images: jax.Array,
+        sizes: jax.Array,
+        targets: Targets,
+        *,
+        keys: jax.Array,
+        train: bool = False,
+    ) -> dict[str, LossTerm]:
+        """Returns the terms of every head; `keys [B]` draw each image's samples.
+
+        The box head is trained on the proposals of the moment, taken as they are: no
+        gradient flows through their coordinates. Masks and keypoints are trained on the
+        positives of the same sample.
+        """
+        canvas = images.shape[1:3]
+        pyramid = self._pyramid(images, sizes, train=train)
+        rpn_keys, box_keys = jax.vmap(jax.random.split, out_axes=1)(keys)
+        rpn = self.rpn(pyramid)
+        terms = self.rpn.loss(rpn, sizes, targets, canvas=canvas, keys=rpn_keys)
+
+        # As many as in training also where the loss is only measured: comparable.
+        proposals = self.rpn.proposals(
+            jax.lax.stop_gradient(rpn), sizes, canvas=canvas, train=True
+        )
+        samples = self.box_head.sample(proposals, targets, sizes, keys=box_keys)
+        box = self.box_head(pyramid, samples.boxes, canvas=canvas, train=train)
+        terms |= self.box_head.loss(box, samples, targets)
+
+        first = self.box_head.max_positives
+        positives = jax.tree.map(lambda rows: rows[:, :first], samples)
+        for head in (self.mask_head, self.keypoint_head):
+            if head is not None:
+                outputs = head(pyramid, positives.boxes, canvas=canvas, train=train)
+                terms |= head.loss(outputs, positives, targets)
+        return terms
+
+    def detect(self, images: jax.Array, sizes: jax.Array) -> Detections:
+        """Returns the final boxes of each image, with masks and keypoints of them."""
+        outputs = self(images, sizes)
+        detections = outputs.detections
+        if self.mask_head is not None:
+            masks = self.mask_head.masks(outputs.masks, detections.labels)
+            detections = detections.replace(masks=masks)
+        if self.keypoint_head is not None:
+            keypoints, scores = self.keypoint_head.keypoints(
+                outputs.heatmaps, detections.boxes
+            )
+            detections = detections.replace(keypoints=keypoints, keypoint_scores=scores)
+        return detections
+
+    def _pyramid(self, images: jax.Array, sizes: jax.Array, *, train: bool) -> Pyramid:
+        pixels = normalize(images, sizes, mean=self.image_mean, std=self.image_std)
+        return self.neck(self.backbone(pixels, train=train), train=train)

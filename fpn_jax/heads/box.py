@@ -1,0 +1,239 @@
+"""The box head of a two-stage detector (Fast R-CNN; on a pyramid: FPN, section 4.2).
+
+Each proposal's features, cut out of the level that suits its size, give one class and,
+for every class, four box deltas. Outputs are in torchvision's order: the background is
+row 0 and class k is row k + 1. Boxes are xyxy pixels of the canvas.
+"""
+
+import flax.linen as nn
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+
+from fpn_jax.layers import AxisName, Conv, Dtype, Norm
+from fpn_jax.ops.boxes import Weights, clip, decode_deltas, encode_deltas
+from fpn_jax.ops.losses import smooth_l1
+from fpn_jax.ops.matching import match_by_iou
+from fpn_jax.ops.nms import select_detections
+from fpn_jax.ops.roi_align import pyramid_roi_align
+from fpn_jax.ops.sampling import balanced_sample
+from fpn_jax.types import Detections, LossTerm, Proposals, Pyramid, Targets
+
+
+@flax.struct.dataclass
+class BoxOutputs:
+    """What the network says of every box."""
+
+    logits: jax.Array  # [B, R, K+1], background first
+    deltas: jax.Array  # [B, R, K+1, 4]; the background's are not used
+
+
+@flax.struct.dataclass
+class RoISamples:
+    """The boxes that a second stage is trained on: positives first, then padding."""
+
+    boxes: jax.Array  # [B, S, 4] xyxy, pixels
+    labels: jax.Array  # [B, S] int32, 0 … K-1; meaningful where positive
+    index: jax.Array  # [B, S] int32, a row of the targets; meaningful where positive
+    positive: jax.Array  # [B, S] bool
+    valid: jax.Array  # [B, S] bool, False in padding
+
+
+class BoxHead(nn.Module):
+    """Class logits and deltas of boxes; the boxes to train on, loss, detections.
+
+    The paper's head is two fully connected layers; torchvision's v2 has four 3x3
+    convolutions, each with a norm and without a bias, and one.
+    """
+
+    num_classes: int = 90  # without the background; 90: ids of COCO, ten of them unused
+    # Network.
+    levels: tuple[int, ...] = (2, 3, 4, 5)  # from which features are cut out
+    size: int = 7  # cells along a side of the cut-out
+    sampling_ratio: int = 2  # samples along a side of a cell
+    aligned: bool = False  # True: pixel centres are at halves, as in Detectron2
+    num_convs: int = 0
+    num_hidden: int = 2  # fully connected layers: fc6, fc7
+    hidden_features: int = 1024
+    norm: Norm = None  # of the convolutions
+    norm_epsilon: float = 1e-5
+    # Samples: boxes per image in the loss.
+    positive_iou: float = 0.5
+    negative_iou: float = 0.5
+    num_samples: int = 512
+    positive_fraction: float = 0.25
+    # Loss. The weights are the inverse of the deltas' usual spread (Fast R-CNN).
+    box_weights: Weights = (10, 10, 5, 5)
+    smooth_l1_beta: float = 1 / 9
+    # Detections.
+    score_threshold: float = 0.05
+    nms_threshold: float = 0.5
+    max_detections: int = 100
+    min_side: float = 1e-2  # pixels; smaller boxes are dropped
+    axis_name: AxisName = None  # the pmap axis of norm="batch"
+    dtype: Dtype = None
+
+    @nn.compact
+    def __call__(
+        self,
+        pyramid: Pyramid,
+        boxes: jax.Array,
+        *,
+        canvas: tuple[int, int],
+        train: bool = False,
+    ) -> BoxOutputs:
+        """Returns logits and deltas of `boxes [B, R, 4]`, whose images are the rows."""
+        x = pyramid_roi_align(
+            {level: pyramid[level] for level in self.levels},
+            boxes,
+            canvas=canvas,
+            size=self.size,
+            sampling_ratio=self.sampling_ratio,
+            aligned=self.aligned,
+        )
+        batch = x.shape[:2]
+        x = x.reshape(-1, *x.shape[2:])
+        for i in range(self.num_convs):
+            conv = Conv(
+                x.shape[-1],
+                use_bias=self.norm is None,
+                norm=self.norm,
+                norm_epsilon=self.norm_epsilon,
+                train=train,
+                axis_name=self.axis_name,
+                dtype=self.dtype,
+                name=f"conv{i}",
+            )
+            x = nn.relu(conv(x))
+        x = x.reshape(len(x), -1)
+        for i in range(self.num_hidden):
+            x = nn.relu(self._dense(x, self.hidden_features, f"fc{6 + i}"))
+        num_outputs = self.num_classes + 1
+        logits = self._dense(x, num_outputs, "class_logits")
+        deltas = self._dense(x, 4 * num_outputs, "box_deltas")
+        return BoxOutputs(
+            logits=logits.reshape(*batch, num_outputs),
+            deltas=deltas.reshape(*batch, num_outputs, 4),
+        )
+
+    def sample(
+        self,
+        proposals: Proposals,
+        targets: Targets,
+        sizes: jax.Array,
+        *,
+        keys: jax.Array,
+    ) -> RoISamples:
+        """Returns `num_samples` boxes of each image, drawn by `keys [B]`.
+
+        Candidates are the proposals and, so that there are positives from the first
+        step on, the ground truth itself. Crowd regions are neither candidates nor
+        matched with one: a proposal inside a crowd is a negative, as in torchvision. An
+        image of size 0 (`sizes [B, 2]`) is padding of the batch and has no sample.
+        """
+        real = (sizes > 0).all(axis=-1)[:, None]
+        objects = targets.valid & ~targets.crowd & real
+        boxes = jnp.concatenate([proposals.boxes, targets.boxes], axis=1)
+        valid = jnp.concatenate([proposals.valid & real, objects], axis=1)
+        return jax.vmap(self._image_sample)(
+            boxes, valid, targets.boxes, targets.labels, objects, keys
+        )
+
+    def loss(
+        self, outputs: BoxOutputs, samples: RoISamples, targets: Targets
+    ) -> dict[str, LossTerm]:
+        """Returns `class` and `box`, both over the sampled boxes.
+
+        Cross-entropy of every sample; smooth-L1 on the deltas of the object's class for
+        the positive ones (Fast R-CNN, eq. 1).
+        """
+        rows = jnp.where(samples.positive, samples.labels + 1, 0)
+        cross_entropy = optax.softmax_cross_entropy_with_integer_labels(
+            outputs.logits.astype(jnp.float32), rows
+        )
+        deltas = jnp.take_along_axis(outputs.deltas, rows[..., None, None], axis=2)
+        objects = jnp.take_along_axis(targets.boxes, samples.index[..., None], axis=1)
+        wanted = encode_deltas(objects, samples.boxes, self.box_weights)
+        box = smooth_l1(deltas[:, :, 0], wanted, beta=self.smooth_l1_beta)
+        count = jnp.sum(samples.valid, dtype=jnp.float32)
+        positive = (samples.positive & samples.valid)[..., None]
+        return {
+            "class": LossTerm(jnp.sum(cross_entropy, where=samples.valid), count),
+            "box": LossTerm(jnp.sum(box, where=positive), count),
+        }
+
+    def detections(
+        self, outputs: BoxOutputs, proposals: Proposals, sizes: jax.Array
+    ) -> Detections:
+        """Returns the best `max_detections` boxes of each image, by falling score.
+
+        Every class of a proposal is a candidate of its own, decoded by its own deltas,
+        clipped to the image (`sizes [B, 2]`: height, width), and kept if its
+        probability is above `score_threshold`; suppression goes class by class. Equal
+        scores keep the order of the proposals.
+        """
+        return jax.vmap(self._image_detections)(
+            outputs.logits, outputs.deltas, proposals.boxes, proposals.valid, sizes
+        )
+
+    @property
+    def max_positives(self) -> int:
+        """The positives of an image that a sample has at most: its first rows."""
+        return int(self.num_samples * self.positive_fraction)
+
+    def _dense(self, x: jax.Array, features: int, name: str) -> jax.Array:
+        """Returns a fully connected layer of `x`, initialised as torch's are."""
+        bound = x.shape[-1] ** -0.5
+
+        def uniform(key, shape, dtype=jnp.float32):
+            return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+        return nn.Dense(
+            features,
+            kernel_init=uniform,
+            bias_init=uniform,
+            dtype=self.dtype,
+            name=name,
+        )(x)
+
+    def _image_sample(self, boxes, valid, objects, labels, is_object, key):
+        match = match_by_iou(
+            boxes,
+            objects,
+            is_object,
+            positive_iou=self.positive_iou,
+            negative_iou=self.negative_iou,
+            low_quality=False,
+        )
+        sample = balanced_sample(
+            match.positive & valid,
+            match.negative & valid,
+            num=self.num_samples,
+            positive_fraction=self.positive_fraction,
+            key=key,
+        )
+        index = match.index[sample.index]
+        return RoISamples(
+            boxes=boxes[sample.index],
+            labels=labels[index],
+            index=index,
+            positive=sample.positive,
+            valid=sample.valid,
+        )
+
+    def _image_detections(self, logits, deltas, boxes, valid, size):
+        scores = jax.nn.softmax(logits.astype(jnp.float32))[:, 1:]
+        decoded = decode_deltas(deltas[:, 1:], boxes[:, None], self.box_weights)
+        decoded = clip(decoded.reshape(-1, 4), size)
+        sides = decoded[:, 2:] - decoded[:, :2]
+        good = (scores > self.score_threshold) & valid[:, None]
+        labels = jnp.broadcast_to(jnp.arange(self.num_classes)[None], scores.shape)
+        return select_detections(
+            decoded,
+            scores.reshape(-1),
+            labels.reshape(-1),
+            good.reshape(-1) & (sides >= self.min_side).all(axis=-1),
+            iou_threshold=self.nms_threshold,
+            max_detections=self.max_detections,
+        )
