@@ -1,0 +1,203 @@
+"""RoIAlign (Mask R-CNN, section 3) on one feature map and on a pyramid.
+
+A region is cut into size x size bins, and the features are averaged over
+sampling_ratio x sampling_ratio points of each bin, interpolated bilinearly. That is
+separable: along one axis a bin reads 2 * sampling_ratio cells with known weights, its
+taps. So a bin is a short sum of weighted rows of the map,
+
+    sum over j, k of wy[j] * wx[k] * features[y[j], x[k]],
+
+which XLA fuses: no gathered window is ever stored. No gradient goes to the boxes.
+"""
+
+import math
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from fpn_jax.ops.boxes import area
+from fpn_jax.types import Pyramid
+
+# Regions whose gradients are added by one scatter. On a CPU 4 keep the updates in the
+# cache, four times faster than all at once; a GPU starts few enough kernels.
+_REGIONS_AT_A_TIME = 4
+
+
+def assign_levels(
+    boxes: Float[Array, "*b n 4"], levels: tuple[int, ...]
+) -> Int[Array, "*b n"]:
+    """Returns the pyramid level that each box is pooled from: int32, one of `levels`.
+
+    k = floor(4 + log2(sqrt(area) / 224)), clamped to the lowest and highest of the
+    levels (FPN, eq. 1): a box of 224 x 224 px belongs to level 4. 1e-6 is added before
+    the floor, as in torchvision, so that sides of 112, 224 and 448 px surely reach
+    their level. A box of no area takes the lowest.
+    """
+    side = jnp.sqrt(area(boxes))
+    level = jnp.floor(4 + jnp.log2(side / 224) + 1e-6)
+    return jnp.clip(level, min(levels), max(levels)).astype(jnp.int32)
+
+
+def roi_align(
+    features: Float[Array, "h w c"],
+    boxes: Float[Array, "n 4"],
+    *,
+    size: int,
+    scale: float,
+    sampling_ratio: int = 2,
+    aligned: bool = False,
+) -> Float[Array, "n {size} {size} c"]:
+    """Returns the features of one image in size x size bins of each box.
+
+    `scale` turns pixels into cells, 1/4 for P2. Of a map's cell (y, x) the features are
+    at the point (y, x) by default, and sides are at least one cell, as in torchvision's
+    detectors; with `aligned` they are at (y + 1/2, x + 1/2), as in Detectron2's.
+
+    A sample more than one cell outside the map, [-1, h] x [-1, w], counts as 0, and one
+    less outside as the map's border. Weights and sums are float32, the result has the
+    features' dtype.
+
+    Raises:
+      ValueError: for a size or sampling_ratio below 1; torchvision's ratio -1, as many
+        samples as the bin has cells, has no static shape.
+    """
+    height, width, channels = features.shape
+    plan = _Plan(((height, width),), (scale,), size, sampling_ratio, aligned)
+    _check(plan)
+    levels = jnp.zeros(len(boxes), jnp.int32)
+    return _pool(plan, features.reshape(-1, channels), boxes, levels)
+
+
+def pyramid_roi_align(
+    pyramid: Pyramid,
+    boxes: Float[Array, "b r 4"],
+    *,
+    canvas: tuple[int, int],
+    size: int,
+    sampling_ratio: int = 2,
+    aligned: bool = False,
+) -> Float[Array, "b r {size} {size} c"]:
+    """Returns roi_align of each box on the level that assign_levels gives it.
+
+    All the pyramid's levels take part; pass fewer to pool from fewer. The scale of a
+    level is 2**round(log2(feature height / canvas height)), as torchvision infers it:
+    levels of a MobileNet may share a stride, and P5 of 800 px, 25 cells, has 1/32.
+
+    Raises:
+      ValueError: unless the levels are consecutive; and as roi_align.
+    """
+    levels = tuple(sorted(pyramid))
+    if not levels or levels[-1] - levels[0] >= len(levels):
+        raise ValueError(f"pyramid has the levels {levels}, not consecutive ones")
+    maps = [pyramid[level] for level in levels]
+    grids = tuple(x.shape[1:3] for x in maps)
+    scales = tuple(2.0 ** round(math.log2(height / canvas[0])) for height, _ in grids)
+    plan = _Plan(grids, scales, size, sampling_ratio, aligned)
+    _check(plan)
+    batch, _, _, channels = maps[0].shape
+    rows = jnp.concatenate([x.reshape(batch, -1, channels) for x in maps], axis=1)
+    order = assign_levels(boxes, levels) - levels[0]
+    return jax.vmap(partial(_pool, plan))(rows, boxes, order)
+
+
+class _Plan(NamedTuple):
+    """What is known at trace time; the maps lie one after the other, row by row."""
+
+    grids: tuple[tuple[int, int], ...]  # height and width of each map
+    scales: tuple[float, ...]  # cells per pixel of each map
+    size: int
+    sampling_ratio: int
+    aligned: bool
+
+
+def _check(plan: _Plan) -> None:
+    for name in ("size", "sampling_ratio"):
+        if getattr(plan, name) < 1:
+            raise ValueError(f"{name} is {getattr(plan, name)}, not 1 or more")
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _pool(
+    plan: _Plan,
+    rows: Float[Array, "cells c"],
+    boxes: Float[Array, "n 4"],
+    levels: Int[Array, " n"],
+) -> Float[Array, "n size size c"]:
+    taps = zip(*_taps(plan, boxes, levels), strict=True)
+    pooled = sum(rows[index] * weight[..., None] for index, weight in taps)
+    return pooled.astype(rows.dtype)
+
+
+def _pool_forward(plan, rows, boxes, levels):
+    return _pool(plan, rows, boxes, levels), (boxes, levels)
+
+
+def _pool_backward(plan, regions, gradient):
+    """Returns the transpose: what a bin read is added to, in float32."""
+
+    def add(total, regions):
+        boxes, levels, gradient = regions
+        index, weight = _taps(plan, boxes, levels)
+        return total.at[index].add(gradient[None] * weight[..., None]), None
+
+    cells = sum(height * width for height, width in plan.grids)
+    start = jnp.zeros((cells, gradient.shape[-1]), jnp.float32)
+    total, _ = jax.lax.scan(add, start, jax.tree.map(_split, (*regions, gradient)))
+    return total.astype(gradient.dtype), None, None
+
+
+_pool.defvjp(_pool_forward, _pool_backward)
+
+
+def _split(rows: Array) -> Array:
+    """Returns [n, …] as [n / k, k, …], k regions at a time, filled up with zeros."""
+    padding = [(0, -len(rows) % _REGIONS_AT_A_TIME)] + [(0, 0)] * (rows.ndim - 1)
+    return jnp.pad(rows, padding).reshape(-1, _REGIONS_AT_A_TIME, *rows.shape[1:])
+
+
+def _taps(
+    plan: _Plan, boxes: Float[Array, "n 4"], levels: Int[Array, " n"]
+) -> tuple[Int[Array, "taps n size size"], Float[Array, "taps n size size"]]:
+    """Returns which rows each bin reads, and with which weights."""
+    areas = [height * width for height, width in plan.grids]
+    first = jnp.array([sum(areas[:level]) for level in range(len(areas))])[levels]
+    height, width = jnp.array(plan.grids).T[:, levels]
+    scale = jnp.array(plan.scales, jnp.float32)[levels]
+    x1, y1, x2, y2 = boxes.astype(jnp.float32).T * scale[None]
+    y, wy = _axis_taps(plan, y1, y2, height)
+    x, wx = _axis_taps(plan, x1, x2, width)
+    row = first[None, :, None] + y * width[None, :, None]
+    shape = (-1, len(boxes), plan.size, plan.size)
+    index = row[:, None, :, :, None] + x[None, :, :, None, :]
+    weight = wy[:, None, :, :, None] * wx[None, :, :, None, :]
+    return index.reshape(shape), weight.reshape(shape)
+
+
+def _axis_taps(
+    plan: _Plan,
+    start: Float[Array, " n"],
+    end: Float[Array, " n"],
+    extent: Int[Array, " n"],
+) -> tuple[Int[Array, "taps n size"], Float[Array, "taps n size"]]:
+    """Returns the cells that each bin reads along one axis, and their weights."""
+    start, side = start[:, None], (end - start)[:, None]
+    if plan.aligned:
+        start = start - 0.5
+    else:
+        side = jnp.maximum(side, 1)
+    bin_side, last = side / plan.size, (extent - 1)[:, None]
+    bin_start = start + jnp.arange(plan.size)[None] * bin_side
+    index, weight = [], []
+    for sample in range(plan.sampling_ratio):
+        position = bin_start + (sample + 0.5) * bin_side / plan.sampling_ratio
+        inside = (position >= -1) & (position <= last + 1)
+        position = jnp.clip(position, 0, last)
+        low = jnp.floor(position)
+        fraction = position - low
+        low = low.astype(jnp.int32)
+        index += [low, jnp.minimum(low + 1, last)]
+        weight += [jnp.where(inside, part, 0) for part in (1 - fraction, fraction)]
+    return jnp.stack(index), jnp.stack(weight) / plan.sampling_ratio
