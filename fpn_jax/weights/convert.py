@@ -19,6 +19,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from fpn_jax.choices import check_choice
 
 StateDict = dict[str, np.ndarray]
+SUFFIXES = (".pth", ".pt", ".safetensors")
 
 
 class Layout(NamedTuple):
@@ -95,7 +96,7 @@ def load_state_dict(path: str | Path) -> StateDict:
     code in the file is run.
     """
     path = Path(path)
-    check_choice("the suffix of path", path.suffix, (".pth", ".pt", ".safetensors"))
+    check_choice("the suffix of path", path.suffix, SUFFIXES)
     if not path.is_file():
         siblings = [p.name for p in path.parent.glob("*") if p.is_file()]
         hint = _nearest(path.name, siblings)
@@ -112,6 +113,22 @@ def load_state_dict(path: str | Path) -> StateDict:
         raise ValueError(
             f"path {path} is not a readable state dict: {reason}"
         ) from error
+
+
+def save_state_dict(state_dict: StateDict, path: str | Path) -> None:
+    """Writes a .pth, .pt (needs torch) or .safetensors file."""
+    path = Path(path)
+    check_choice("the suffix of path", path.suffix, SUFFIXES)
+    if path.suffix == ".safetensors":
+        from safetensors.numpy import save_file
+
+        save_file({n: np.asarray(x, order="C") for n, x in state_dict.items()}, path)
+        return
+    try:
+        import torch
+    except ImportError as error:
+        raise ValueError(f"path {path} needs the package 'torch'") from error
+    torch.save({n: torch.tensor(array) for n, array in state_dict.items()}, path)
 
 
 def _read_safetensors(path: Path) -> StateDict:

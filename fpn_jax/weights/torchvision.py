@@ -22,7 +22,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from fpn_jax.choices import check_choice
 from fpn_jax.weights.convert import Rule, StateDict, convert, export_state_dict
 from fpn_jax.weights.layers import nested
-from fpn_jax.weights.torchvision_backbones import backbone_rules
+from fpn_jax.weights.torchvision_backbones import backbone_rules, body_rules
 from fpn_jax.weights.torchvision_heads import fpn_rules, head_rules
 
 _COUNTER = "num_batches_tracked"
@@ -48,6 +48,43 @@ def load_detector(
     images, sizes = jnp.zeros((1, 64, 64, 3)), jnp.full((1, 2), 64)
     variables = jax.eval_shape(detector.init, jax.random.key(0), images, sizes)
     return convert(state_dict, detector_rules(detector), variables)
+
+
+def fitted(detector: nn.Module, state_dict: Mapping[str, np.ndarray]) -> nn.Module:
+    """Returns the detector with what a file tells of the model that it came from.
+
+    That is how many classes (and keypoints) a fine-tuned model has, and whether the
+    norms of its backbone count batches: those of a model that was built without any
+    weights do, and are batch norm with an epsilon of 1e-5.
+    """
+    changes = {
+        name: getattr(detector, name).clone(**outputs)
+        for name, outputs in _outputs(state_dict).items()
+        if getattr(detector, name, None) is not None
+    }
+    if any(name.startswith("backbone.body.") for name in batch_counters(state_dict)):
+        batch_norm = detector.backbone.clone(norm="batch", norm_epsilon=1e-5)
+        changes["backbone"] = batch_norm
+    return detector.clone(**changes)
+
+
+def _outputs(state_dict: Mapping[str, np.ndarray]) -> dict[str, dict[str, int]]:
+    """Returns head -> field -> the number of its outputs in a file."""
+    biases = {
+        name.rpartition(".")[0].rpartition(".")[2]: len(array)
+        for name, array in state_dict.items()
+        if name.endswith(".bias") and array.ndim == 1
+    }
+    outputs = {}
+    if "cls_score" in biases:
+        num_classes = {"num_classes": biases["cls_score"] - 1}  # without background
+        outputs = {"box_head": num_classes, "mask_head": num_classes}
+    if "kps_score_lowres" in biases:
+        outputs["keypoint_head"] = {"num_keypoints": biases["kps_score_lowres"]}
+    if {"bbox_reg", "cls_logits"} <= biases.keys():
+        num_anchors = biases["bbox_reg"] // 4
+        outputs["head"] = {"num_classes": biases["cls_logits"] // num_anchors}
+    return outputs
 
 
 def export_detector(
@@ -86,7 +123,7 @@ def detector_rules(detector: nn.Module) -> list[Rule]:
     check_choice("detector", name, tables)
     levels = sorted(detector.backbone.levels)
     return [
-        *nested(backbone_rules(detector.backbone), "backbone.body", "backbone"),
+        *nested(body_rules(detector.backbone), "backbone.body", "backbone"),
         *nested(fpn_rules(detector.neck, levels), "backbone.fpn", "neck"),
         *tables[name](detector),
     ]

@@ -3,18 +3,37 @@
 Stages that our backbone does not build, and the classifier itself, are left out.
 """
 
+from functools import partial
+
 import flax.linen as nn
 
+from fpn_jax.backbones.mobilenet_v3 import MobileNetV3
 from fpn_jax.backbones.resnet import ResNet
 from fpn_jax.backbones.vgg import DEPTHS, VGG
 from fpn_jax.choices import check_choice
 from fpn_jax.weights.convert import Rule
 from fpn_jax.weights.layers import conv_rules, norm_rules
+from fpn_jax.weights.mobilenet_v3 import mobilenet_v3_rules
 
 
 def backbone_rules(backbone: nn.Module) -> list[Rule]:
     """Returns the table of a torchvision classifier of the backbone's architecture."""
-    tables = {"ResNet": _resnet_rules, "VGG": _vgg_rules}
+    if isinstance(backbone, MobileNetV3):
+        rules = mobilenet_v3_rules(backbone, prefix="features.")
+        return [*rules, Rule("classifier.*", None)]
+    return body_rules(backbone)
+
+
+def body_rules(backbone: nn.Module) -> list[Rule]:
+    """Returns the table of the body of a torchvision detector.
+
+    A ResNet or VGG has the names of the classifier there.
+    """
+    tables = {
+        "ResNet": _resnet_rules,
+        "VGG": _vgg_rules,
+        "MobileNetV3": partial(mobilenet_v3_rules, prefix=""),
+    }
     name = type(backbone).__name__
     check_choice("backbone", name, tables)
     return tables[name](backbone)

@@ -66,7 +66,7 @@ def _fcos_rules(head: nn.Module) -> list[Rule]:
         for i in range(head.num_convs):  # convolution, norm, activation
             path = f"{ours}_conv{i}"
             rules += conv_rules(f"{tower}.{3 * i}", path)
-            rules += norm_rules(f"{tower}.{3 * i + 1}", path, head.norm)
+            rules += norm_rules(f"{tower}.{3 * i + 1}", path, "group")
     centerness = conv_rules("regression_head.bbox_ctrness", "centerness")
     return rules + _dense_predictor_rules() + centerness
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from fpn_jax.backbones.dummy import Dummy
+from fpn_jax.backbones.mobilenet_v3 import MobileNetV3
 from fpn_jax.backbones.resnet import ResNet
 from fpn_jax.backbones.vgg import VGG
 from fpn_jax.detectors.proposal_network import ProposalNetwork
@@ -76,11 +77,13 @@ def test_export_of_a_proposal_network_is_bitwise_what_came(faster_rcnn, norm):
         ("resnet18", ResNet(18)),
         ("resnet50", ResNet(50, norm="batch")),
         ("vgg11_bn", VGG(11, norm="frozen")),
+        ("mobilenet_v3_large", MobileNetV3("large", levels=(2, 6))),
+        ("mobilenet_v3_small", MobileNetV3("small", levels=(6,), norm="batch")),
     ],
 )
 def test_export_of_a_backbone_is_bitwise_what_came(name, backbone):
     model = randomize_norms(getattr(torchvision.models, name)(num_classes=2))
-    if name.startswith("vgg"):
+    if hasattr(model, "classifier"):
         model.classifier = torch.nn.Identity()
     state_dict = numpy_state(model)
     back = export_state_dict(
@@ -113,5 +116,5 @@ def test_weights_without_batch_norm_do_not_fit_a_norm():
 
 
 def test_a_backbone_that_torchvision_does_not_have_is_refused():
-    with pytest.raises(ValueError, match="one of 'ResNet', 'VGG', got 'Dummy'"):
+    with pytest.raises(ValueError, match="'VGG', 'MobileNetV3', got 'Dummy'"):
         load_backbone({}, Dummy())

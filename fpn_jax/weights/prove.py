@@ -1,0 +1,229 @@
+"""A converted detector held against torchvision's own on the same images.
+
+torchvision runs as its user calls it. What it makes of an image, resized, normalised
+and padded, also goes through our modules, so that each map is compared with its own.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import numpy as np
+
+from fpn_jax.types import Detections, Pyramid
+from fpn_jax.weights.live_torchvision import import_torchvision
+
+MAP_TOLERANCE = 1e-4  # of the largest value of the map
+BOX_TOLERANCE = 0.05  # pixels of the image
+SCORE_TOLERANCE = 1e-4
+MASK_IOU = 0.99
+KEYPOINT_TOLERANCE = 0.1  # pixels of the image
+
+
+class Proof(NamedTuple):
+    """How far ours is from theirs on one image."""
+
+    differences: dict[str, float]  # of each map: the largest, of the map's own scale
+    theirs: int  # detections
+    ours: int
+    matched: int  # pairs within the tolerances
+
+    @property
+    def holds(self) -> bool:
+        """Whether the maps are near enough and every detection has its counterpart."""
+        near = max(self.differences.values()) <= MAP_TOLERANCE
+        return near and self.theirs == self.ours == self.matched
+
+
+def torchvision_detector(
+    name: str, state_dict: Mapping[str, np.ndarray], detector: nn.Module
+) -> Any:
+    """Returns the model of torchvision's builder `name` that `detector` corresponds to.
+
+    It has the weights of a state dict and is in evaluation mode, where batch norm is
+    what frozen batch norm is.
+    """
+    torch, torchvision = import_torchvision()
+    outputs = {}
+    if hasattr(detector, "head"):
+        outputs["num_classes"] = detector.head.num_classes
+    else:
+        outputs["num_classes"] = detector.box_head.num_classes + 1
+        if detector.keypoint_head is not None:
+            outputs["num_keypoints"] = detector.keypoint_head.num_keypoints
+    build = getattr(torchvision.models.detection, name)
+    model = build(weights=None, weights_backbone=None, **outputs)
+    for module in model.backbone.body.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.eps = detector.backbone.norm_epsilon
+    model.load_state_dict({n: torch.tensor(x) for n, x in state_dict.items()})
+    return model.eval()
+
+
+def prove(
+    theirs: Any,
+    detector: nn.Module,
+    variables: Mapping[str, Any],
+    detect: Callable[[np.ndarray], Detections],
+    images: Sequence[np.ndarray],
+) -> list[Proof]:
+    """Returns the proof of each image.
+
+    Args:
+        theirs: torchvision's model.
+        detector: ours.
+        variables: converted from the weights of `theirs`.
+        detect: an image to its detections without padding, in its own pixels.
+        images: uint8 [H, W, 3], RGB.
+    """
+    forward = jax.jit(partial(detector.apply, method=_maps))
+    # The labels of torchvision's R-CNNs count the background.
+    first_label = 0 if hasattr(detector, "head") else 1
+    proofs = []
+    for image in images:
+        seen = _run(theirs, image)
+        maps = _our_maps(*forward(variables, seen.pixels))
+        differences = {
+            name: _difference(ours, wanted)
+            for (name, ours), wanted in zip(maps.items(), seen.maps, strict=True)
+        }
+        ours, wanted = detect(image), _detections(seen.detections, first_label)
+        matched = len(match_detections(ours, wanted))
+        proofs.append(Proof(differences, len(wanted.scores), len(ours.scores), matched))
+    return proofs
+
+
+def table(names: Iterable[str], proofs: Sequence[Proof]) -> str:
+    """Returns the proofs as text: the maps, the images, the verdict."""
+    lines = [f"{'module':<20} largest difference, of its scale"]
+    for module in proofs[0].differences:
+        worst = max(proof.differences[module] for proof in proofs)
+        lines.append(f"{module:<20} {worst:.1e}")
+    lines.append(f"{'image':<20} torchvision's  ours  equal")
+    for name, proof in zip(names, proofs, strict=True):
+        counts = f"{proof.theirs:13}  {proof.ours:4}  {proof.matched:5}"
+        lines.append(f"{name:<20} {counts}")
+    equal = all(proof.holds for proof in proofs)
+    return "\n".join([*lines, "proven equal" if equal else "NOT equal"])
+
+
+def match_detections(ours: Detections, theirs: Detections) -> list[tuple[int, int]]:
+    """Returns pairs of rows that are equal within the tolerances, each row once.
+
+    The order of rows does not matter: equal scores may stand in another.
+    """
+    near = ours.labels[:, None] == theirs.labels[None]
+    near &= np.abs(ours.scores[:, None] - theirs.scores[None]) <= SCORE_TOLERANCE
+    distance = np.abs(ours.boxes[:, None] - theirs.boxes[None]).max(axis=-1)
+    near &= distance <= BOX_TOLERANCE
+    if ours.keypoints is not None:
+        distance = np.abs(ours.keypoints[:, None] - theirs.keypoints[None])
+        near &= distance.max(axis=(-1, -2)) <= KEYPOINT_TOLERANCE
+    pairs, rows, columns = [], set(), set()
+    for row, column in np.argwhere(near).tolist():
+        if row in rows or column in columns:
+            continue
+        if (
+            ours.masks is None
+            or _iou(ours.masks[row], theirs.masks[column]) >= MASK_IOU
+        ):
+            pairs.append((row, column))
+            rows.add(row)
+            columns.add(column)
+    return pairs
+
+
+def _maps(detector: nn.Module, pixels: jax.Array) -> tuple[Pyramid, Pyramid, Any]:
+    """Returns features, pyramid and the first head's outputs of normalised images."""
+    features = detector.backbone(pixels)
+    pyramid = detector.neck(features)
+    head = detector.head if hasattr(detector, "head") else detector.rpn
+    return features, pyramid, head(pyramid)
+
+
+def _our_maps(features: Pyramid, pyramid: Pyramid, outputs: Any) -> dict[str, Any]:
+    """Returns all maps by name, those of the head as one vector over the levels."""
+    maps = {f"C{level}": features[level] for level in sorted(features)}
+    maps |= {f"P{level}": pyramid[level] for level in sorted(pyramid)}
+    for name, levels in vars(outputs).items():
+        maps[name] = np.concatenate(
+            [np.ravel(levels[level]) for level in sorted(levels)]
+        )
+    return maps
+
+
+class _Seen(NamedTuple):
+    """What torchvision makes of one image."""
+
+    pixels: np.ndarray  # [1, H, W, 3] normalised, padded
+    maps: list[np.ndarray]  # in the order of `_our_maps`
+    detections: dict[str, np.ndarray]
+
+
+def _run(model: Any, image: np.ndarray) -> _Seen:
+    torch, _ = import_torchvision()
+    modules = {
+        "canvas": model.transform,
+        "features": model.backbone.body,
+        "pyramid": model.backbone,
+        "head": model.head if hasattr(model, "head") else model.rpn.head,
+    }
+    seen = {}
+    hooks = [
+        module.register_forward_hook(
+            lambda _module, _inputs, output, name=name: seen.setdefault(name, output)
+        )
+        for name, module in modules.items()
+    ]
+    tensor = torch.from_numpy(image.transpose(2, 0, 1) / np.float32(255))
+    with torch.inference_mode():
+        (found,) = model([tensor])
+    for hook in hooks:
+        hook.remove()
+    maps = [_nhwc(x) for name in ("features", "pyramid") for x in seen[name].values()]
+    return _Seen(
+        pixels=_nhwc(seen["canvas"][0].tensors),
+        maps=maps + _head_maps(seen["head"]),
+        detections={name: tensor.numpy() for name, tensor in found.items()},
+    )
+
+
+def _head_maps(output: dict[str, Any] | tuple[list, list]) -> list[np.ndarray]:
+    """Returns a vector for each output: of a dense head, or of an RPN's two lists."""
+    if isinstance(output, dict):
+        return [tensor.numpy().ravel() for tensor in output.values()]
+    return [np.concatenate([_nhwc(x).ravel() for x in levels]) for levels in output]
+
+
+def _detections(found: dict[str, np.ndarray], first_label: int) -> Detections:
+    masks = keypoints = None
+    if "masks" in found:
+        masks = found["masks"][:, 0] > 0.5
+    if "keypoints" in found:
+        keypoints = found["keypoints"][..., :2]
+    return Detections(
+        boxes=found["boxes"],
+        scores=found["scores"],
+        labels=found["labels"] - first_label,
+        valid=np.ones(len(found["scores"]), bool),
+        masks=masks,
+        keypoints=keypoints,
+        keypoint_scores=found.get("keypoints_scores"),
+    )
+
+
+def _nhwc(tensor: Any) -> np.ndarray:
+    return tensor.permute(0, 2, 3, 1).numpy()
+
+
+def _difference(ours: Any, theirs: np.ndarray) -> float:
+    """Returns the largest difference as a share of the largest value."""
+    return float(np.abs(ours - theirs).max() / np.abs(theirs).max())
+
+
+def _iou(mask: np.ndarray, other: np.ndarray) -> float:
+    """Returns 1 for two empty masks."""
+    union = np.sum(mask | other)
+    return np.sum(mask & other) / union if union else 1.0
