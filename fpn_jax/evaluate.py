@@ -1,7 +1,8 @@
 """Evaluates a run: evaluate RUN [--json FILE]
 
-Prints average recall and precision on the validation data of the run, or on another
-data set, and the loss. Exit status: 0 done, 2 wrong input.
+Prints average recall and precision of boxes, masks and keypoints on the validation data
+of the run, or on another data set that names its classes alike, and the loss; then the
+average precision of each class. Exit status: 0 done, 2 wrong input.
 """
 
 import dataclasses
@@ -44,33 +45,30 @@ def evaluate_run(chosen: Arguments) -> dict[str, float]:
     import jax
     from rich.console import Console
 
-    from fpn_jax.data.sources import open_source, readable
-    from fpn_jax.evaluation.coco import coco_ground_truth
-    from fpn_jax.evaluation.evaluate import evaluate
-    from fpn_jax.inference import load_run
     from fpn_jax.training.programs import evaluation_program
-    from fpn_jax.training.progress import metrics_table
+    from fpn_jax.training.progress import class_table, metrics_table
+    from fpn_jax.training.run import load_run
+    from fpn_jax.training.validation import Validation
 
     run = load_run(chosen.run, chosen.checkpoint)
+    data, evaluation = run.config.data, run.config.evaluation
     devices = jax.device_count()  # of this machine, not of that which trained
-    batch_size = -(-run.config.evaluation.batch_size // devices) * devices
+    batch_size = -(-evaluation.batch_size // devices) * devices
     config = dataclasses.replace(
         run.config,
-        evaluation=dataclasses.replace(run.config.evaluation, batch_size=batch_size),
+        data=dataclasses.replace(data, validation=chosen.data or data.validation),
+        evaluation=dataclasses.replace(evaluation, batch_size=batch_size),
     )
-    source = open_source(chosen.data or config.data.validation, chosen.split)
-    metrics, _ = evaluate(
-        run.variables,
-        step=evaluation_program(config),
-        source=source,
-        ground_truth=coco_ground_truth(readable(source), source.categories),
-        batch_size=config.evaluation.batch_size,
-        canvas=config.data.canvas,
-        max_boxes=config.data.max_boxes,
-        max_errors=config.data.max_errors,
+    validation = Validation(
+        config, evaluation_program(config), run.categories, chosen.split
     )
+    metrics = validation(run.variables)
+    source = validation.source
     title = f"{source.name}, {len(source)} images, checkpoint of step {run.step}"
-    Console().print(metrics_table(metrics, title=title))
+    console = Console()
+    if any(name.startswith("AP/") for name in metrics):
+        console.print(class_table(metrics))
+    console.print(metrics_table(metrics, title=title))
     return metrics
 
 

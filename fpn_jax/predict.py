@@ -1,12 +1,15 @@
 """Finds objects in images: predict RUN IMAGE… [--out DIR] [--json FILE]
 
-Writes each image with its boxes into DIR, and all boxes as COCO results into FILE. The
-picture of 1.jpg is 1.png, or 1-2.png where that is another's. An image that cannot be
-read is named, the others are done. Exit status: 0 done, 2 wrong input.
+Writes each image with the boxes, masks and keypoints found in it into DIR, and all of
+them as COCO results into FILE. The picture of 1.jpg is 1.png, or 1-2.png where that is
+another's. An image that cannot be read is named, the others are done. Exit status: 0
+done, 2 wrong input.
 """
 
 import json
+import operator
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +25,7 @@ class Arguments:
     run: tyro.conf.Positional[Path]  # directory written by training
     images: tyro.conf.Positional[tuple[Path, ...]]  # files
     out: Path = Path("predictions")  # directory for the pictures
-    json: Path | None = None  # file for the boxes
+    json: Path | None = None  # file for the results
     score_threshold: float = 0.5  # in the pictures and in the file
     checkpoint: str = "best"  # or "latest", or the number of a step
 
@@ -47,11 +50,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def predict(chosen: Arguments) -> int:
     """Returns the exit status; does all images that can be read."""
-    from fpn_jax.data.image import decode_image
-    from fpn_jax.inference import Predictor, load_run
-    from fpn_jax.visualize import draw_boxes, save_image
+    import jax
 
-    predictor = Predictor(load_run(chosen.run, chosen.checkpoint))
+    from fpn_jax.data.image import decode_image
+    from fpn_jax.evaluation.records import image_results
+    from fpn_jax.inference import load
+    from fpn_jax.visualize.drawing import draw_detections
+    from fpn_jax.visualize.pictures import save_image
+
+    detector = load(chosen.run, chosen.checkpoint)
+    names = [category.name for category in detector.categories]
     status, results = 0, []
     pictures = picture_paths(chosen.images, chosen.out)
     for path, picture in zip(chosen.images, pictures, strict=True):
@@ -61,12 +69,18 @@ def predict(chosen: Arguments) -> int:
             print(f"fpn-jax predict: {error}", file=sys.stderr)
             status = WRONG_INPUT
             continue
-        found = predictor(image)
-        rows = found.scores >= chosen.score_threshold
-        boxes, scores = found.boxes[rows], found.scores[rows]
-        save_image(picture, draw_boxes(image, boxes, scores=scores))
-        print(f"{path}: {len(boxes)} objects, {picture}")
-        results += _results(path, boxes, scores)
+        found = detector(image)
+        above = operator.itemgetter(found.scores >= chosen.score_threshold)
+        found = jax.tree.map(above, found)
+        save_image(picture, draw_detections(image, found, names=names))
+        found_names = [names[label] for label in found.labels]
+        print(f"{path}: {_counted(found_names)}, {picture}")
+        results += [
+            {"image": str(path), **row, "category": name}
+            for name, row in zip(
+                found_names, image_results(found, detector.categories), strict=True
+            )
+        ]
     if chosen.json is not None:
         chosen.json.write_text(json.dumps(results, indent=1) + "\n")
         print(f"{len(results)} objects in {chosen.json}")
@@ -85,18 +99,11 @@ def picture_paths(images: Sequence[Path], out: Path) -> list[Path]:
     return pictures
 
 
-def _results(path: Path, boxes, scores) -> list[dict]:
-    """Returns COCO results, of one category: a proposal network knows no classes."""
-    return [
-        {
-            "image": str(path),
-            "bbox": [x1, y1, x2 - x1, y2 - y1],
-            "score": score,
-            "category_id": 1,
-            "category": "object",
-        }
-        for (x1, y1, x2, y2), score in zip(boxes.tolist(), scores.tolist(), strict=True)
-    ]
+def _counted(names: Sequence[str]) -> str:
+    """Returns how many there are of each name, as "3 objects (2 cat, 1 dog)"."""
+    counts = Counter(names).most_common()
+    listed = ", ".join(f"{number} {name}" for name, number in counts)
+    return f"{len(names)} objects ({listed})" if names else "0 objects"
 
 
 if __name__ == "__main__":

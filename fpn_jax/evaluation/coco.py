@@ -1,169 +1,200 @@
-"""COCO average recall and precision of class-agnostic boxes.
+"""COCO's average precision and recall: of proposals, boxes, masks and keypoints.
 
-Ground truth and results are the plain structures of the COCO files: the dictionary of
-an annotation file, and a list of `{"image_id", "category_id", "bbox", "score"}`. Every
-box here is `[x, y, width, height]` in pixels of the original image. Sizes are COCO's,
-by annotated area: small < 32**2 <= medium < 96**2 <= large.
+Ground truth and results are the plain structures of `records.py`. Sizes are COCO's, by
+annotated area: small < 32**2 <= medium < 96**2 <= large.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count
 
 import numpy as np
 
-from fpn_jax.data.example import Category, Example
+_THRESHOLDS = {"": slice(None), "50": slice(0, 1), "75": slice(5, 6)}  # of 0.50 … 0.95
+# COCO tells sizes apart in the recall of 20 (keypoints) or 100 results, not of 1 or 10.
+_FEWEST_BY_SIZE = 20
 
-MAX_BOXES = (100, 1000)  # per image; the two columns of FPN, Table 1
-_SIZES = ("", "s", "m", "l")  # of the metric names; "" is every size
-_THRESHOLDS = {"": slice(None), "50": 0, "75": 5}  # among IoU 0.50, 0.55 … 0.95
+# How far a person's annotated keypoints scatter, by COCO's keypoint evaluation.
+_COCO_SIGMAS = (
+    *(0.026, 0.025, 0.025, 0.035, 0.035),  # nose, eyes, ears
+    *(0.079, 0.079, 0.072, 0.072, 0.062, 0.062),  # shoulders, elbows, wrists
+    *(0.107, 0.107, 0.087, 0.087, 0.089, 0.089),  # hips, knees, ankles
+)
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What of the results is compared, and how many of each image's best count."""
+
+    prefix: str  # of the metric names
+    overlap: str  # the engine's name for what is compared
+    limits: tuple[int, ...]
+    precision_limit: int = 100  # of the limits, the one that AP is defined by
+    sizes: tuple[str, ...] = ("", "s", "m", "l")
+    recall_thresholds: tuple[str, ...] = ("",)
+    by_class: bool = True
+
+
+PROPOSALS = Measure("", "bbox", (100, 1000), by_class=False)  # FPN, Table 1
+BOXES = Measure("", "bbox", (1, 10, 100))
+MASKS = Measure("mask/", "segm", (1, 10, 100))
+KEYPOINTS = Measure(
+    "keypoint/",
+    "keypoints",
+    limits=(20,),
+    precision_limit=20,
+    sizes=("", "m", "l"),  # small persons have no keypoints in COCO
+    recall_thresholds=("", "50", "75"),
+)
 
 
 @dataclass(frozen=True)
 class Accumulated:
-    """Matches added up over all images; -1 where no object has the size."""
+    """Matches added up over all images; -1 where no object has the class and size.
 
-    precision: np.ndarray  # [10 IoU, 101 recalls, 4 sizes, 2 box counts]
-    recall: np.ndarray  # [10 IoU, 4 sizes, 2 box counts]
-
-
-def coco_ground_truth(
-    examples: Iterable[Example], categories: Sequence[Category]
-) -> dict:
-    """The COCO annotation dictionary of the examples; annotation ids count from 1."""
-    images, annotations = [], []
-    numbers = count(1)
-    for example in examples:
-        height, width = example.image.shape[:2]
-        images.append(
-            {
-                "id": example.image_id,
-                "file_name": example.name,
-                "height": height,
-                "width": width,
-            }
-        )
-        annotations += [
-            {
-                "id": next(numbers),
-                "image_id": example.image_id,
-                "category_id": categories[label].id,
-                "bbox": box.tolist(),
-                "area": float(area),
-                "iscrowd": int(crowd),
-            }
-            for box, label, area, crowd in zip(
-                _xywh(example.boxes),
-                example.labels,
-                example.areas,
-                example.crowd,
-                strict=True,
-            )
-        ]
-    return {
-        "images": images,
-        "annotations": annotations,
-        "categories": [category._asdict() for category in categories],
-    }
-
-
-def coco_results(
-    image_ids: Sequence[int], boxes: np.ndarray, scores: np.ndarray, valid: np.ndarray
-) -> list[dict]:
-    """COCO results of a batch of proposals, all of category 1.
-
-    Args:
-        image_ids: B ids.
-        boxes: [B, N, 4] xyxy, in pixels of the original images.
-        scores: [B, N].
-        valid: [B, N]; padding is left out.
+    K is the number of classes, 1 where they are not told apart.
     """
-    xywh = _xywh(boxes)
-    return [
-        {
-            "image_id": int(image_ids[image]),
-            "category_id": 1,
-            "bbox": xywh[image, row].tolist(),
-            "score": float(scores[image, row]),
-        }
-        for image, row in np.argwhere(valid)
-    ]
+
+    measure: Measure
+    names: tuple[str, ...]  # K, of the classes by category id
+    precision: np.ndarray  # [10 thresholds, 101 recalls, K, sizes]
+    recall: np.ndarray  # [10 thresholds, K, sizes, limits]
 
 
-def evaluate_proposals(
-    ground_truth: Mapping, results: Sequence[Mapping]
+def evaluate_results(
+    ground_truth: Mapping, results: Sequence[Mapping], measure: Measure
 ) -> dict[str, float]:
-    """Average recall and precision of the results, whatever their categories.
+    """Average recall and precision of the results by one measure.
 
-    Keys are AR@100 and AR@1000 (recall of the 100 or 1000 best boxes of each image,
-    averaged over IoU 0.50 … 0.95), AP, AP50, AP75 (101-point interpolated precision of
-    the 100 best), and each of AR@100, AR@1000, AP with s, m, l before the box count.
+    AR@100 is the recall of the 100 best results of each image and class, averaged over
+    thresholds 0.50 … 0.95 and classes; AP, AP50, AP75 are 101-point interpolated
+    precision. ARs@100 and APs are of small objects, with m of medium, with l of large
+    ones. AP/NAME is of one class, if there are objects of it. Boxes and masks get
+    COCO's 12 figures, keypoints its 10, proposals AR@100, AR@1000 and AP. Names begin
+    with mask/ and keypoint/ for masks and keypoints.
+
     Values are 0 … 1; NaN where the ground truth has no object of that size (COCO's own
     tool says -1, which would spoil a mean silently). Without any result they are 0.
     """
-    return summarise(accumulate(ground_truth, results))
+    return summarise(accumulate(ground_truth, results, measure))
 
 
-def accumulate(ground_truth: Mapping, results: Sequence[Mapping]) -> Accumulated:
-    """Precision and recall of the results at every threshold, size and box count.
+def accumulate(
+    ground_truth: Mapping, results: Sequence[Mapping], measure: Measure
+) -> Accumulated:
+    """Precision and recall of the results at every threshold, size and limit.
 
-    Category ids are ignored on both sides. Crowd regions absorb boxes and are not
-    objects. Of equal scores the earlier result comes first.
+    Crowd regions absorb results and are not objects. Of equal scores the earlier result
+    comes first. Results of a category that the ground truth does not list are left out,
+    but proposals are compared whatever their categories.
     """
     _check(ground_truth, results)
     from faster_coco_eval import COCO, COCOeval_faster
 
+    categories = _categories(ground_truth, measure)
     images = [dict(image) for image in ground_truth["images"]]
-    truth = COCO(_of_one_category(images, ground_truth["annotations"]))
-    boxes = [
-        {**result, "area": result["bbox"][2] * result["bbox"][3], "iscrowd": 0}
-        for result in results
-    ]
-    engine = COCOeval_faster(truth, COCO(_of_one_category(images, boxes)), "bbox")
-    engine.params.maxDets = list(MAX_BOXES)
+    truth, found = (
+        COCO({"images": images, "categories": categories, "annotations": annotations})
+        for annotations in (
+            _numbered(ground_truth["annotations"], measure),
+            _numbered((_with_area(result, measure) for result in results), measure),
+        )
+    )
+    engine = COCOeval_faster(
+        truth, found, measure.overlap, kpt_oks_sigmas=_sigmas(ground_truth, measure)
+    )
+    engine.params.catIds = [category["id"] for category in categories]  # all of them
+    engine.params.maxDets = list(measure.limits)
     engine.evaluate()
     engine.accumulate()
-    only = 0  # category
+    limit = measure.limits.index(measure.precision_limit)
     return Accumulated(
-        precision=np.array(engine.eval["precision"][:, :, only]),
-        recall=np.array(engine.eval["recall"][:, only]),
+        measure=measure,
+        names=_unique_names(categories),
+        precision=np.array(engine.eval["precision"])[..., limit],
+        recall=np.array(engine.eval["recall"]),
     )
 
 
 def summarise(accumulated: Accumulated) -> dict[str, float]:
-    """The means that `evaluate_proposals` names."""
-    metrics = {
-        f"AR{size}@{limit}": _mean(accumulated.recall[:, s, m])
-        for m, limit in enumerate(MAX_BOXES)
-        for s, size in enumerate(_SIZES)
-    }
-    precision = accumulated.precision[..., 0]  # 100 boxes, as COCO defines AP
-    for name, threshold in _THRESHOLDS.items():
-        metrics[f"AP{name}"] = _mean(precision[threshold, :, 0])
-    for s, size in enumerate(_SIZES[1:], start=1):
-        metrics[f"AP{size}"] = _mean(precision[:, :, s])
-    return metrics
+    """The means that `evaluate_results` names."""
+    measure, metrics = accumulated.measure, {}
+    for m, limit in enumerate(measure.limits):
+        recall = accumulated.recall[..., m]
+        for name in measure.recall_thresholds:
+            metrics[f"AR{name}@{limit}"] = _mean(recall[_THRESHOLDS[name], :, 0])
+        for s, size in enumerate(measure.sizes):
+            if limit >= _FEWEST_BY_SIZE:
+                metrics[f"AR{size}@{limit}"] = _mean(recall[..., s])
+    precision = accumulated.precision[..., 0]
+    for name, thresholds in _THRESHOLDS.items():
+        metrics[f"AP{name}"] = _mean(precision[thresholds])
+    for s, size in enumerate(measure.sizes):
+        metrics[f"AP{size}"] = _mean(accumulated.precision[..., s])
+    if measure.by_class:
+        for k, name in enumerate(accumulated.names):
+            if (precision[..., k] > -1).any():
+                metrics[f"AP/{name}"] = _mean(precision[..., k])
+    return {measure.prefix + name: value for name, value in metrics.items()}
 
 
-def _xywh(boxes: np.ndarray) -> np.ndarray:
-    low, high = np.split(np.asarray(boxes, np.float64), 2, axis=-1)
-    return np.concatenate([low, high - low], axis=-1)
+def _categories(ground_truth: Mapping, measure: Measure) -> list[dict]:
+    if not measure.by_class:
+        return [{"id": 1, "name": "object"}]
+    categories = (dict(category) for category in ground_truth["categories"])
+    return sorted(categories, key=lambda category: category["id"])
 
 
-def _of_one_category(images: list[dict], annotations: Iterable[Mapping]) -> dict:
-    """A COCO dictionary whose copies of the annotations share one category.
+def _numbered(annotations: Iterable[Mapping], measure: Measure) -> list[dict]:
+    """Copies of the annotations with ids from 1: the engine takes 0 for "unmatched"."""
+    category = {} if measure.by_class else {"category_id": 1}
+    return [
+        {**annotation, "id": number, **category}
+        for number, annotation in enumerate(annotations, start=1)
+    ]
 
-    Ids count from 1: the engine takes an id of 0 for "not matched".
+
+def _with_area(result: Mapping, measure: Measure) -> dict:
+    """A copy of the result with the area by which COCO tells its size.
+
+    That of the mask or of the box, and for keypoints that of their bounding box.
     """
-    numbers = count(1)
-    return {
-        "images": images,
-        "categories": [{"id": 1, "name": "object"}],
-        "annotations": [
-            {**annotation, "id": next(numbers), "category_id": 1}
-            for annotation in annotations
-        ],
-    }
+    from faster_coco_eval import mask
+
+    if measure.overlap == "segm":
+        area = float(mask.area(result["segmentation"]))
+    elif measure.overlap == "keypoints":
+        points = np.reshape(result["keypoints"], (-1, 3))[:, :2]
+        area = float(np.prod(np.ptp(points, axis=0)))
+    else:
+        area = result["bbox"][2] * result["bbox"][3]
+    return {**result, "area": area, "iscrowd": 0}
+
+
+def _sigmas(ground_truth: Mapping, measure: Measure) -> list[float] | None:
+    """The scatter of each keypoint, in units of the square root of an object's area.
+
+    That of the ground truth's categories, or COCO's for 17 keypoints; otherwise the
+    mean of COCO's for every keypoint.
+    """
+    if measure.overlap != "keypoints":
+        return None
+    for category in ground_truth["categories"]:
+        if "sigmas" in category:
+            return list(category["sigmas"])
+    numbers = {len(row["keypoints"]) // 3 for row in ground_truth["annotations"]}
+    if numbers == {len(_COCO_SIGMAS)}:
+        return list(_COCO_SIGMAS)
+    return [float(np.mean(_COCO_SIGMAS))] * max(numbers, default=0)
+
+
+def _unique_names(categories: Sequence[Mapping]) -> tuple[str, ...]:
+    """The names; with the id behind one that is another category's too."""
+    uses = Counter(category["name"] for category in categories)
+    return tuple(
+        name if uses[name := category["name"]] == 1 else f"{name} {category['id']}"
+        for category in categories
+    )
 
 
 def _mean(values: np.ndarray) -> float:

@@ -1,73 +1,79 @@
 """A detector's metrics and predictions on a data set."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 import flax.linen as nn
+import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fpn_jax.data.example import Source
-from fpn_jax.data.loader import evaluation_batches
-from fpn_jax.evaluation.coco import coco_results, evaluate_proposals
-from fpn_jax.types import Targets
+from fpn_jax.data.example import Category
+from fpn_jax.data.loader import Batch
+from fpn_jax.evaluation.coco import Measure, evaluate_results
+from fpn_jax.evaluation.records import coco_results
+from fpn_jax.types import Detections, LossTerm, Targets
+
+
+@flax.struct.dataclass
+class Evaluated:
+    """What a detector gives for a batch of a data set."""
+
+    terms: dict[str, LossTerm]
+    detections: Detections  # in pixels of the original images
+    image_ids: jax.Array  # [B, 2] int32, the halves of an int64
 
 
 def evaluation_step(
     variables: Mapping, batch: dict[str, jax.Array], *, model: nn.Module
-) -> dict:
+) -> Evaluated:
     """Returns loss terms, and detections in pixels of the original images.
 
-    The loss draws the same anchors every time: from keys of the images' ids. Examples
+    The loss draws the same samples every time: from keys of the images' ids. Examples
     that pad the last batch have size 0, which takes them out of the loss.
     """
     sizes = jnp.where(batch["example_valid"][:, None], batch["sizes"], 0)
     seeds = batch["image_ids"][:, 0]
     keys = jax.vmap(partial(jax.random.fold_in, jax.random.key(0)))(seeds)
-    targets = Targets(batch["boxes"], batch["labels"], batch["valid"], batch["crowd"])
+    names = Targets.__dataclass_fields__.keys() & batch.keys()
+    targets = Targets(**{name: batch[name] for name in names})
     # Both run the network; XLA finds the common part and computes it once.
     terms = model.apply(
         variables, batch["images"], sizes, targets, keys=keys, method="loss"
     )
-    detections = model.apply(variables, batch["images"], sizes, method="detect")
-    return {
-        "terms": terms,
-        "boxes": detections.boxes / jnp.tile(batch["scales"], 2)[:, None],
-        "scores": detections.scores,
-        "valid": detections.valid & batch["example_valid"][:, None],
-        "image_ids": batch["image_ids"],
-    }
+    found = model.apply(variables, batch["images"], sizes, method="detect")
+    return Evaluated(terms, _in_image_pixels(found, batch), batch["image_ids"])
 
 
 def evaluate(
     variables: Mapping,
     *,
-    step: Callable[[Mapping, dict], dict],
-    source: Source,
+    step: Callable[[Mapping, Batch], Evaluated],
+    batches: Iterable[Batch],
     ground_truth: Mapping,
-    batch_size: int,
-    canvas: tuple[int, int],
-    max_boxes: int,
-    max_errors: int,
+    categories: Sequence[Category],
+    measures: Sequence[Measure],
     cancelled: Callable[[], bool] = lambda: False,
 ) -> tuple[dict[str, float], list[dict]] | None:
-    """Returns the metrics and the COCO results on a source.
+    """Returns the metrics and the COCO results on a data set.
 
-    `step` is `evaluation_step`, compiled; `batch_size` is that of this process. The
-    metrics are those of `evaluate_proposals`, and `loss` with its terms `loss/…`. More
-    than `max_errors` unreadable images of this process are a ValueError. None as soon
-    as `cancelled` says so; it is asked before each batch.
+    The metrics are those of the measures, and `loss` with its terms `loss/…`. None as
+    soon as `cancelled` says so; it is asked before each batch.
+
+    Args:
+        variables: of the model.
+        step: `evaluation_step`, compiled.
+        batches: of this process, by `evaluation_batches`.
+        ground_truth: annotation dictionary of the same images.
+        categories: by label, of the detector.
+        measures: of `coco.py`, that the detector and the ground truth allow.
+        cancelled: see above.
     """
-    batches = evaluation_batches(
-        source,
-        batch_size=batch_size,
-        canvas=canvas,
-        max_boxes=max_boxes,
-        process_index=jax.process_index(),
-        process_count=jax.process_count(),
-        max_errors=max_errors,
-    )
+    image_sizes = {
+        image["id"]: (image["height"], image["width"])
+        for image in ground_truth["images"]
+    }
     totals: dict[str, tuple[float, float]] = {}
     results = []
     for batch in batches:
@@ -76,16 +82,25 @@ def evaluate(
         # 64 bits travel as two times 32, which JAX would cut them to.
         ids = batch["image_ids"].view(np.int32).reshape(-1, 2)
         outputs = jax.device_get(step(variables, batch | {"image_ids": ids}))
-        for name, term in outputs["terms"].items():
+        for name, term in outputs.terms.items():
             total, count = totals.get(name, (0.0, 0.0))
             totals[name] = total + float(term.total), count + float(term.count)
-        results += coco_results(
-            outputs["image_ids"].view(np.int64)[:, 0],
-            outputs["boxes"],
-            outputs["scores"],
-            outputs["valid"],
-        )
+        ids = outputs.image_ids.view(np.int64)[:, 0]
+        results += coco_results(ids, outputs.detections, categories, image_sizes)
     losses = {name: total / max(count, 1) for name, (total, count) in totals.items()}
-    metrics = evaluate_proposals(ground_truth, results)
+    metrics: dict[str, float] = {}
+    for measure in measures:
+        metrics |= evaluate_results(ground_truth, results, measure)
     metrics["loss"] = sum(losses.values())
     return metrics | {f"loss/{name}": loss for name, loss in losses.items()}, results
+
+
+def _in_image_pixels(found: Detections, batch: dict[str, jax.Array]) -> Detections:
+    scales = batch["scales"][:, None]
+    found = found.replace(
+        boxes=found.boxes / jnp.tile(scales, 2),
+        valid=found.valid & batch["example_valid"][:, None],
+    )
+    if found.keypoints is None:
+        return found
+    return found.replace(keypoints=found.keypoints / scales[:, :, None])

@@ -109,9 +109,7 @@ def train(config: Config, run: str | Path) -> dict[str, float]:
     if metrics is None:  # stopped in the last validation, again
         raise Stopped(period.steps, interruption.signal)
     if jax.process_index() == 0:
-        write_report(
-            run, validation.source, validation.ground_truth, validation.results
-        )
+        write_report(run, validation)
         display.say(f"checkpoints, metrics and plots are in {run}")
     return metrics
 
@@ -153,12 +151,15 @@ def validation_row(metrics: dict[str, float]) -> dict[str, float]:
 def _open_training(config: Config) -> TrainingBatches:
     data = config.data
     flip = [HorizontalFlip()] if data.flip else []
+    masks = getattr(config.model, "mask_head", None) is not None
     return training_batches(
-        open_source(data.train, "train"),
+        open_source(data.train, "train", masks=masks),
         batch_size=data.batch_size // jax.process_count(),
         canvas=data.canvas,
         max_boxes=data.max_boxes,
         transforms=[*flip, ScaleJitter(data.canvas, *data.scale_jitter)],
+        mask_size=data.mask_size if masks else None,
+        keypoints=getattr(config.model, "keypoint_head", None) is not None,
         seed=config.train.seed,
         process_index=jax.process_index(),
         process_count=jax.process_count(),

@@ -8,6 +8,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+_PREFIXES = ("", "mask/", "keypoint/")  # of the metric names
+_ROWS = [("AR", f"@{limit}") for limit in (1, 10, 20, 100, 1000)] + [("AP", "")]
+_COLUMNS = {
+    **{"all": "", "small": "s", "medium": "m", "large": "l"},  # objects
+    **{"0.50": "50", "0.75": "75"},  # thresholds
+}
+
 
 class ProgressDisplay:
     """Shows losses, images per second and time left; only on the first process."""
@@ -67,7 +74,10 @@ class ProgressDisplay:
 
 
 def metrics_table(metrics: dict[str, float], *, title: str) -> Table:
-    """Returns AR and AP by object size as a table, the validation loss below it."""
+    """Returns recall and precision by object size and threshold, the loss below them.
+
+    A section for each of boxes, masks and keypoints that were measured.
+    """
     loss = metrics.get("loss")
     table = Table(
         title=title,
@@ -75,19 +85,35 @@ def metrics_table(metrics: dict[str, float], *, title: str) -> Table:
         caption=None if loss is None else f"loss {loss:.4f}",
         caption_justify="left",
     )
-    for name in ("", "all", "small", "medium", "large"):
-        table.add_column(name, justify="right")
-    rows = {
-        "AR@100": [f"AR{size}@100" for size in ("", "s", "m", "l")],
-        "AR@1000": [f"AR{size}@1000" for size in ("", "s", "m", "l")],
-        "AP": ["AP", "APs", "APm", "APl"],
-    }
-    for name, keys in rows.items():
-        table.add_row(name, *(_cell(metrics[key]) for key in keys))
+    table.add_column("")
+    for heading in _COLUMNS:
+        table.add_column(heading, justify="right")
+    for prefix in _PREFIXES:
+        for kind, limit in _ROWS:
+            if prefix + kind + limit in metrics:
+                keys = (f"{prefix}{kind}{part}{limit}" for part in _COLUMNS.values())
+                cells = (_cell(metrics.get(key)) for key in keys)
+                table.add_row(prefix + kind + limit, *cells)
+        table.add_section()
     return table
 
 
-def _cell(value: float) -> str:
+def class_table(metrics: dict[str, float]) -> Table:
+    """Returns the average precision of each class that has objects, best first."""
+    prefixes = [prefix for prefix in _PREFIXES if f"{prefix}AP" in metrics]
+    names = [key.removeprefix("AP/") for key in metrics if key.startswith("AP/")]
+    names.sort(key=lambda name: -metrics[f"AP/{name}"])
+    table = Table("", *(f"{prefix}AP" for prefix in prefixes))
+    for name in names:
+        cells = (_cell(metrics.get(f"{prefix}AP/{name}")) for prefix in prefixes)
+        table.add_row(name, *cells)
+    return table
+
+
+def _cell(value: float | None) -> str:
+    """Nothing for what is not measured, a dash for what the data has no objects of."""
+    if value is None:
+        return ""
     return "-" if math.isnan(value) else f"{value:.3f}"
 
 

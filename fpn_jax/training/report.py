@@ -7,51 +7,86 @@ from pathlib import Path
 
 import numpy as np
 
-from fpn_jax.data.example import Source
+from fpn_jax.data.example import Example
+from fpn_jax.data.masks import decode_segmentation
 from fpn_jax.data.sources import readable
-from fpn_jax.evaluation.coco import accumulate
+from fpn_jax.evaluation.coco import PROPOSALS, accumulate
+from fpn_jax.evaluation.confusion import confusion_matrix
 from fpn_jax.training.metrics import read_metrics
-from fpn_jax.visualize import (
-    plot_average_recall,
+from fpn_jax.training.validation import Validation
+from fpn_jax.types import Detections
+from fpn_jax.visualize.pictures import sample_grid, save_image
+from fpn_jax.visualize.plots import (
+    plot_class_precision,
+    plot_confusion,
     plot_losses,
     plot_precision_recall,
-    sample_grid,
-    save_image,
+    plot_validation,
 )
 
 _SAMPLES = 12
-_SHOWN_SCORE = 0.9  # proposals are many; these are the ones to look at
+_SHOWN_SCORE = 0.5
+_SHOWN_OBJECTNESS = 0.9  # proposals are many; these are the ones to look at
 
 
-def write_report(
-    run: Path, source: Source, ground_truth: Mapping, results: Sequence[Mapping]
-) -> None:
+def write_report(run: Path, validation: Validation) -> None:
     """Writes `predictions.json` (COCO results) and `plots/*.png` of a run."""
-    (run / "predictions.json").write_text(json.dumps(results))
+    (run / "predictions.json").write_text(json.dumps(validation.results))
     plots = run / "plots"
     plots.mkdir(exist_ok=True)
     rows = read_metrics(run)
     plot_losses(rows).savefig(plots / "losses.png")
-    plot_average_recall(rows).savefig(plots / "average_recall.png")
-    figure = plot_precision_recall(accumulate(ground_truth, results))
-    figure.savefig(plots / "precision_recall.png")
-    save_image(plots / "samples.png", _samples(source, results))
+    by_class = PROPOSALS not in validation.measures
+    name = "average_precision" if by_class else "average_recall"
+    plot_validation(rows).savefig(plots / f"{name}.png")
+    truth, results = validation.ground_truth, validation.results
+    accumulated = accumulate(truth, results, validation.measures[0])
+    plot_precision_recall(accumulated).savefig(plots / "precision_recall.png")
+    if by_class:
+        figure = plot_class_precision(accumulated)
+        figure.savefig(plots / "precision_recall_by_class.png")
+        figure = plot_confusion(confusion_matrix(truth, results), accumulated.names)
+        figure.savefig(plots / "confusion.png")
+    save_image(plots / "samples.png", _samples(validation, by_class=by_class))
 
 
-def _samples(source: Source, results: Sequence[Mapping]) -> np.ndarray:
-    """Returns the first readable images with their true and found boxes."""
+def _samples(validation: Validation, *, by_class: bool) -> np.ndarray:
+    """Returns the first readable images with their true boxes and what was found."""
+    source, shown = validation.source, _SHOWN_SCORE if by_class else _SHOWN_OBJECTNESS
     examples = list(islice(readable(source), _SAMPLES))
     found = {example.image_id: [] for example in examples}
-    for result in results:
-        if result["image_id"] in found and result["score"] >= _SHOWN_SCORE:
+    for result in validation.results:
+        if result["image_id"] in found and result["score"] >= shown:
             found[result["image_id"]].append(result)
-    boxes = [
-        np.reshape([r["bbox"] for r in found[example.image_id]], (-1, 4))
-        for example in examples
-    ]
+    labels = {category.id: n for n, category in enumerate(validation.categories)}
     return sample_grid(
         [example.image for example in examples],
         [example.boxes for example in examples],
-        [np.hstack([box[:, :2], box[:, :2] + box[:, 2:]]) for box in boxes],
-        [np.array([r["score"] for r in found[e.image_id]]) for e in examples],
+        [_detections(example, found[example.image_id], labels) for example in examples],
+        names=[category.name for category in validation.categories],
+        skeleton=source.keypoint_spec.skeleton if source.keypoint_spec else (),
+    )
+
+
+def _detections(
+    example: Example, results: Sequence[Mapping], labels: Mapping[int, int]
+) -> Detections:
+    """Returns the COCO results of one image as detections in its pixels."""
+    xywh = np.reshape([result["bbox"] for result in results], (-1, 4))
+    masks = keypoints = None
+    if results and "segmentation" in results[0]:
+        size = example.image.shape[:2]
+        masks = [
+            decode_segmentation(result["segmentation"], *size) for result in results
+        ]
+    if results and "keypoints" in results[0]:
+        flat = np.array([result["keypoints"] for result in results])
+        keypoints = flat.reshape(len(results), -1, 3)[..., :2]
+    return Detections(
+        boxes=np.hstack([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]]),
+        scores=np.array([result["score"] for result in results]),
+        labels=np.array([labels[result["category_id"]] for result in results], int),
+        valid=np.ones(len(results), bool),
+        masks=masks,
+        keypoints=keypoints,
     )

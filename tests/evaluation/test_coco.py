@@ -1,21 +1,22 @@
-"""Average recall and precision: by hand, and equal to pycocotools."""
+"""Average recall and precision: by hand, and every figure equal to pycocotools."""
 
 import contextlib
 import copy
-import dataclasses
 import io
-import json
 import math
 
 import numpy as np
 import pytest
 
-from fpn_jax.data.example import Category, Example
+from fpn_jax.data.masks import encode_rle
 from fpn_jax.evaluation.coco import (
+    BOXES,
+    KEYPOINTS,
+    MASKS,
+    PROPOSALS,
+    Measure,
     accumulate,
-    coco_ground_truth,
-    coco_results,
-    evaluate_proposals,
+    evaluate_results,
     summarise,
 )
 
@@ -56,11 +57,15 @@ def result(image: int, box: list[float], score: float, category: int = 3) -> dic
 SMALL, MEDIUM, LARGE = [0, 0, 20, 20], [50, 50, 60, 60], [100, 100, 200, 200]
 
 
+def of_proposals(ground_truth: dict, results: list[dict]) -> dict[str, float]:
+    return evaluate_results(ground_truth, results, PROPOSALS)
+
+
 def test_exact_boxes_score_one_everywhere():
     ground_truth = truth((1, SMALL), (1, MEDIUM), (2, LARGE))
     results = [result(1, SMALL, 0.9), result(1, MEDIUM, 0.8), result(2, LARGE, 0.7)]
 
-    metrics = evaluate_proposals(ground_truth, results)
+    metrics = of_proposals(ground_truth, results)
 
     assert (
         list(metrics)
@@ -77,7 +82,7 @@ def test_recall_counts_the_thresholds_an_overlap_reaches():
 
     IoU 0.65 reaches 0.50, 0.55, 0.60 and, being equal, 0.65.
     """
-    metrics = evaluate_proposals(truth((1, SMALL)), [result(1, [0, 0, 20, 13], 0.5)])
+    metrics = of_proposals(truth((1, SMALL)), [result(1, [0, 0, 20, 13], 0.5)])
 
     assert metrics["AR@100"] == metrics["ARs@1000"] == pytest.approx(0.4)
     assert metrics["AP"] == pytest.approx(0.4)
@@ -88,7 +93,7 @@ def test_only_the_best_boxes_of_an_image_count():
     """The one good box is the 101st by score: out of 100, within 1000."""
     misses = [result(1, [300, 300, 9, 9], 0.9 - n / 1000) for n in range(100)]
 
-    metrics = evaluate_proposals(truth((1, SMALL)), [*misses, result(1, SMALL, 0.1)])
+    metrics = of_proposals(truth((1, SMALL)), [*misses, result(1, SMALL, 0.1)])
 
     assert (metrics["AR@100"], metrics["AR@1000"], metrics["AP"]) == (0, 1, 0)
 
@@ -96,7 +101,7 @@ def test_only_the_best_boxes_of_an_image_count():
 def test_precision_is_halved_by_a_better_scored_miss():
     results = [result(1, [300, 300, 9, 9], 0.9), result(1, SMALL, 0.8)]
 
-    metrics = evaluate_proposals(truth((1, SMALL)), results)
+    metrics = of_proposals(truth((1, SMALL)), results)
 
     assert metrics["AR@100"] == 1
     assert metrics["AP"] == pytest.approx(0.5)
@@ -105,24 +110,24 @@ def test_precision_is_halved_by_a_better_scored_miss():
 def test_categories_are_ignored():
     ground_truth = truth((1, SMALL))
 
-    assert evaluate_proposals(ground_truth, [result(1, SMALL, 0.5, 77)])["AR@100"] == 1
+    assert of_proposals(ground_truth, [result(1, SMALL, 0.5, 77)])["AR@100"] == 1
 
 
 def test_a_size_without_objects_is_nan():
-    metrics = evaluate_proposals(truth((1, SMALL)), [result(1, SMALL, 0.5)])
+    metrics = of_proposals(truth((1, SMALL)), [result(1, SMALL, 0.5)])
 
     missing = {name for name, value in metrics.items() if math.isnan(value)}
     assert missing == {"ARm@100", "ARl@100", "ARm@1000", "ARl@1000", "APm", "APl"}
 
 
 def test_no_result_at_all_is_zero():
-    metrics = evaluate_proposals(truth((1, SMALL), (1, MEDIUM), (2, LARGE)), [])
+    metrics = of_proposals(truth((1, SMALL), (1, MEDIUM), (2, LARGE)), [])
 
     assert set(metrics.values()) == {0.0}
 
 
 def test_ground_truth_without_any_object_is_nan():
-    metrics = evaluate_proposals(truth(), [result(1, SMALL, 0.5)])
+    metrics = of_proposals(truth(), [result(1, SMALL, 0.5)])
 
     assert all(math.isnan(value) for value in metrics.values())
 
@@ -132,7 +137,7 @@ def test_a_box_inside_a_crowd_is_no_mistake():
     ground_truth["annotations"][1]["iscrowd"] = 1
     inside = result(1, [150, 150, 20, 20], 0.9)
 
-    metrics = evaluate_proposals(ground_truth, [inside, result(1, SMALL, 0.8)])
+    metrics = of_proposals(ground_truth, [inside, result(1, SMALL, 0.8)])
 
     assert metrics["AP"] == 1
     assert math.isnan(metrics["ARl@100"])
@@ -142,7 +147,7 @@ def test_nothing_is_printed_or_changed(capfd):
     ground_truth, results = truth((1, SMALL)), [result(1, SMALL, 0.5)]
     before = copy.deepcopy((ground_truth, results))
 
-    evaluate_proposals(ground_truth, results)
+    of_proposals(ground_truth, results)
 
     assert (ground_truth, results) == before
     assert capfd.readouterr() == ("", "")
@@ -150,72 +155,112 @@ def test_nothing_is_printed_or_changed(capfd):
 
 def test_an_unknown_image_is_one_clear_line():
     with pytest.raises(ValueError, match=r"^results: 1 image ids .* such as 9; it has"):
-        evaluate_proposals(truth((1, SMALL)), [result(9, SMALL, 0.5)])
+        of_proposals(truth((1, SMALL)), [result(9, SMALL, 0.5)])
 
 
 def test_ground_truth_without_images_is_one_clear_line():
     with pytest.raises(ValueError, match="^ground_truth: has no images"):
-        evaluate_proposals({"images": [], "annotations": []}, [])
+        of_proposals({"images": [], "annotations": []}, [])
 
 
-def test_results_are_xywh_without_padding():
-    boxes = np.array([[[1, 2, 4, 8], [0, 0, 0, 0]], [[0, 0, 5, 5], [9, 9, 9, 9]]])
-    valid = np.array([[True, False], [True, False]])
+def test_classes_are_told_apart_and_averaged():
+    """Class 3 is found, of class 5 one of two objects, class 7 has no objects."""
+    ground_truth = truth((1, SMALL), (1, MEDIUM), (2, LARGE))
+    ground_truth["categories"] = [{"id": n, "name": f"c{n}"} for n in (7, 3, 5)]
+    for annotation in ground_truth["annotations"][1:]:
+        annotation["category_id"] = 5
+    results = [
+        result(1, SMALL, 0.9),
+        result(2, LARGE, 0.8, 5),
+        result(1, MEDIUM, 0.7, 3),  # behind the object of its class: harms nothing
+        result(1, MEDIUM, 0.9, 7),
+        result(1, MEDIUM, 0.9, 99),  # of no class of the ground truth
+    ]
 
-    first, second = coco_results([7, 8], boxes, np.full((2, 2), 0.25), valid)
+    metrics = evaluate_results(ground_truth, results, BOXES)
 
-    assert first == {
-        "image_id": 7,
-        "category_id": 1,
-        "bbox": [1, 2, 3, 6],
-        "score": 0.25,
+    # 51 of 101 recalls are reached with one of two objects.
+    assert metrics["AP/c3"] == 1
+    assert metrics["AP/c5"] == pytest.approx(51 / 101)
+    assert "AP/c7" not in metrics
+    assert metrics["AP"] == metrics["AP50"] == pytest.approx((1 + 51 / 101) / 2)
+    assert metrics["AR@1"] == metrics["AR@100"] == pytest.approx(0.75)
+    assert (metrics["APs"], metrics["APm"], metrics["APl"]) == (1, 0, 1)
+
+
+def test_two_classes_of_one_name_keep_their_figures_apart():
+    ground_truth = truth((1, SMALL), (1, MEDIUM))
+    ground_truth["categories"] = [{"id": n, "name": "thing"} for n in (3, 5)]
+    ground_truth["annotations"][1]["category_id"] = 5
+
+    metrics = evaluate_results(ground_truth, [result(1, SMALL, 0.9)], BOXES)
+
+    assert (metrics["AP/thing 3"], metrics["AP/thing 5"]) == (1, 0)
+
+
+def bar(height: int, width: int) -> dict:
+    """The upper left corner of a 40 x 40 image as a segmentation."""
+    bitmap = np.zeros((40, 40), bool)
+    bitmap[:height, :width] = True
+    return encode_rle(bitmap)
+
+
+def test_masks_are_compared_by_their_pixels_not_their_boxes():
+    """Both boxes are 20 x 20; the found mask is its left half, 0.5 of the object."""
+    ground_truth = truth((1, SMALL))
+    ground_truth["images"][0] |= {"height": 40, "width": 40}
+    ground_truth["annotations"][0]["segmentation"] = bar(20, 20)
+    found = result(1, SMALL, 0.9) | {"segmentation": bar(20, 10)}
+
+    metrics = evaluate_results(ground_truth, [found], MASKS)
+
+    assert (metrics["mask/AP50"], metrics["mask/AP75"]) == (1, 0)
+    assert metrics["mask/AP"] == pytest.approx(0.1)  # 1 threshold of 10
+
+
+def keypoint_truth(sigmas: list[float] | None) -> dict:
+    """One object of area 100 with two keypoints, at (10, 10) and (20, 10)."""
+    ground_truth = truth((1, [10, 5, 10, 10]))
+    ground_truth["annotations"][0]["area"] = 50**2  # COCO has no small ones
+    ground_truth["annotations"][0] |= {
+        "keypoints": [10, 10, 2, 20, 10, 1],
+        "num_keypoints": 2,
     }
-    assert second["image_id"] == 8
+    if sigmas:
+        ground_truth["categories"][0]["sigmas"] = sigmas
+    return ground_truth
 
 
-def test_examples_become_an_annotation_file():
-    example = Example(
-        image_id=7,
-        name="seven.png",
-        image=np.zeros((40, 60, 3), np.uint8),
-        boxes=np.float32([[1, 2, 4, 8], [0, 0, 9, 9]]),
-        labels=np.int32([1, 0]),
-        crowd=np.array([False, True]),
-        areas=np.float32([18, 50]),
-    )
-    empty = dataclasses.replace(example.select([]), image_id=8)
-    categories = (Category(3, "three"), Category(5, "five"))
+def test_keypoints_are_as_alike_as_their_scatter_allows():
+    """One point is exact; the other is d off, and alike by exp(-d^2 / (8 s^2 area)).
 
-    ground_truth = coco_ground_truth([example, empty], categories)
+    With a scatter s of 0.1 and d = 10: exp(-100 / 200) = 0.607, in the mean 0.803,
+    which passes 0.50 … 0.80: 7 of 10 thresholds.
+    """
+    found = result(1, SMALL, 0.9) | {"keypoints": [10, 10, 1, 20, 20, 1]}
 
-    size = {"height": 40, "width": 60, "file_name": "seven.png"}
-    assert ground_truth == {
-        "images": [{"id": 7, **size}, {"id": 8, **size}],
-        "categories": [{"id": 3, "name": "three"}, {"id": 5, "name": "five"}],
-        "annotations": [
-            {
-                "id": 1,
-                "image_id": 7,
-                "category_id": 5,
-                "bbox": [1, 2, 3, 6],
-                "area": 18,
-                "iscrowd": 0,
-            },
-            {
-                "id": 2,
-                "image_id": 7,
-                "category_id": 3,
-                "bbox": [0, 0, 9, 9],
-                "area": 50,
-                "iscrowd": 1,
-            },
-        ],
-    }
-    json.dumps(ground_truth)  # plain Python numbers
+    metrics = evaluate_results(keypoint_truth([0.1, 0.1]), [found], KEYPOINTS)
+
+    assert metrics["keypoint/AP"] == metrics["keypoint/AR@20"] == pytest.approx(0.7)
+    assert metrics["keypoint/AR75@20"] == 1
+    assert "keypoint/APs" not in metrics
+
+
+def test_keypoints_without_a_known_scatter_share_one():
+    found = result(1, SMALL, 0.9) | {"keypoints": [10, 10, 1, 20, 20, 1]}
+
+    metrics = evaluate_results(keypoint_truth(None), [found], KEYPOINTS)
+
+    # The mean of COCO's is 0.0669: exp(-100 / (8 * 0.0669^2 * 2500)) = 0.328, in the
+    # mean of both points 0.664, which passes 4 of 10 thresholds.
+    assert metrics["keypoint/AP"] == pytest.approx(0.4)
 
 
 def random_case(seed: int) -> tuple[dict, list[dict]]:
-    """30 images: none to 8 objects of all sizes, crowds, good and bad boxes."""
+    """30 images: none to 8 objects of all sizes, crowds, good and bad results, ties.
+
+    All of it has boxes, masks and 17 keypoints; some objects have no keypoint.
+    """
     rng = np.random.default_rng(seed)
     objects = [
         (image, [*rng.uniform(0, 200, 2), *(2 ** rng.uniform(3, 7.5, 2))])
@@ -223,11 +268,17 @@ def random_case(seed: int) -> tuple[dict, list[dict]]:
         for _ in range(rng.integers(0, 9))
     ]
     ground_truth = truth(*objects, images=30)
-    ground_truth["categories"] = [{"id": n, "name": f"c{n}"} for n in (3, 5)]
+    ground_truth["categories"] = [{"id": n, "name": f"c{n}"} for n in (3, 5, 9)]
     for annotation in ground_truth["annotations"]:
-        annotation["iscrowd"] = int(rng.random() < 0.1)
+        visible = rng.integers(0, 3, 17) * (rng.random() < 0.8)
+        annotation |= {
+            "iscrowd": int(rng.random() < 0.1),
+            "category_id": int(rng.choice([3, 5])),
+            "segmentation": ellipse(annotation["bbox"]),
+            "keypoints": keypoints(annotation["bbox"], visible, rng),
+            "num_keypoints": int((visible > 0).sum()),
+        }
         annotation["area"] *= rng.uniform(0.5, 1)  # as a segmentation's is
-        annotation["category_id"] = int(rng.choice([3, 5]))
     near = [
         (image, [float(abs(side + rng.normal(0, 4))) for side in box])
         for image, box in objects
@@ -237,49 +288,159 @@ def random_case(seed: int) -> tuple[dict, list[dict]]:
         (int(rng.integers(1, 31)), [*rng.uniform(0, 200, 2), *rng.uniform(8, 90, 2)])
         for _ in range(4000)
     ]
-    scores = rng.permutation(len(near) + len(far)) / 1e4  # no ties
+    # Rounded, so that many scores are equal.
+    scores = rng.uniform(0, 1, len(near) + len(far)).round(2)
     return ground_truth, [
-        result(image, box, float(score), int(rng.choice([3, 5])))
+        result(image, box, float(score), int(rng.choice([3, 5, 9])))
         for (image, box), score in zip(near + far, scores, strict=True)
     ]
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_every_number_equals_pycocotools(seed):
-    """1e-9: the same arithmetic in float64, in another order of summation."""
+def ellipse(box: list[float]) -> dict:
+    """The segmentation of an ellipse in a box of a 400 x 400 image."""
+    x, y, width, height = box
+    rows, columns = np.ogrid[:400, :400]
+    across = (columns + 0.5 - x - width / 2) / (width / 2)
+    down = (rows + 0.5 - y - height / 2) / (height / 2)
+    return encode_rle(across**2 + down**2 <= 1)
+
+
+def keypoints(box: list[float], visible: np.ndarray, rng) -> list[float]:
+    """17 keypoints along a box's diagonal, scattered a little."""
+    x, y, width, height = box
+    along = np.linspace(0, 1, 17)
+    points = np.stack([x + width * along, y + height * along, visible], axis=1)
+    points[:, :2] += rng.normal(0, 1, (17, 2))
+    return (points * (visible > 0)[:, None]).ravel().tolist()
+
+
+def with_field(results: list[dict], field: str) -> list[dict]:
+    """Results that have one field beside the box, as pycocotools must get them.
+
+    With a box beside it, it would take the box's area for the mask's.
+    """
+    if field == "bbox":
+        return results
+    rng = np.random.default_rng(7)
+    make = {
+        "segmentation": ellipse,
+        "keypoints": lambda box: keypoints(box, np.ones(17), rng),
+    }[field]
+    return [
+        {key: row[key] for key in ("image_id", "category_id", "score")}
+        | {field: make(row["bbox"])}
+        for row in results
+    ]
+
+
+def by_pycocotools(
+    ground_truth: dict, results: list[dict], measure: Measure
+) -> dict[str, float]:
+    """What `evaluate_results` names, by COCO's own tool and its own arithmetic."""
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
-    ground_truth, results = random_case(seed)
-    metrics = evaluate_proposals(ground_truth, results)
-
+    ground_truth, results = copy.deepcopy((ground_truth, results))
+    if not measure.by_class:
+        # Not `useCats = 0`, which orders equal scores by their categories.
+        for row in ground_truth["annotations"] + results:
+            row["category_id"] = 3
     with contextlib.redirect_stdout(io.StringIO()):
-        oracle_truth = COCO()
-        oracle_truth.dataset = copy.deepcopy(ground_truth)
-        oracle_truth.createIndex()
-        oracle = COCOeval(oracle_truth, oracle_truth.loadRes(results), "bbox")
-        oracle.params.useCats = 0
-        oracle.params.maxDets = [100, 1000]
+        truth = COCO()
+        truth.dataset = ground_truth
+        truth.createIndex()
+        found = truth.loadRes(results)
+        oracle = COCOeval(truth, found, measure.overlap)
+        oracle.params.maxDets = list(measure.limits)
         oracle.evaluate()
         oracle.accumulate()
+        if measure in (BOXES, MASKS, KEYPOINTS):
+            oracle.summarize()  # its own choice of what to report
+    precision, recall = oracle.eval["precision"], oracle.eval["recall"]
+    column = measure.limits.index(measure.precision_limit)
+    if measure is PROPOSALS:
+        expected = {f"AP{name}": precision[..., s, column] for name, s in SIZES.items()}
+        expected |= {
+            f"AR{name}@{limit}": recall[..., s, m]
+            for m, limit in enumerate(measure.limits)
+            for name, s in SIZES.items()
+        }
+        expected |= {
+            "AP50": precision[0, ..., 0, column],
+            "AP75": precision[5, ..., 0, column],
+        }
+        return {name: mean(values) for name, values in expected.items()}
+    expected = dict(zip(REPORTED[measure.overlap], oracle.stats, strict=True))
+    for k, category in enumerate((3, 5)):
+        expected[f"AP/c{category}"] = mean(precision[:, :, k, 0, column])
+    return {measure.prefix + name: value for name, value in expected.items()}
 
-    recall, precision = oracle.eval["recall"][:, 0], oracle.eval["precision"][:, :, 0]
-    expected = {
-        f"AR{name}@{limit}": recall[:, size, column].mean()
-        for column, limit in enumerate((100, 1000))
-        for name, size in SIZES.items()
-    }
-    expected |= {f"AP{name}": precision[..., s, 0].mean() for name, s in SIZES.items()}
-    expected["AP50"] = precision[0, :, 0, 0].mean()
-    expected["AP75"] = precision[5, :, 0, 0].mean()
-    assert min(expected.values()) > 0  # none is the "no objects" value
+
+def mean(values: np.ndarray) -> float:
+    return float(values[values > -1].mean())
+
+
+# The order of `COCOeval.summarize`.
+_BOX_FIGURES = (
+    "AP AP50 AP75 APs APm APl AR@1 AR@10 AR@100 ARs@100 ARm@100 ARl@100".split()
+)
+REPORTED = {
+    "bbox": _BOX_FIGURES,
+    "segm": _BOX_FIGURES,
+    "keypoints": ("AP AP50 AP75 APm APl AR@20 AR50@20 AR75@20 ARm@20 ARl@20".split()),
+}
+FIELDS = {"bbox": "bbox", "segm": "segmentation", "keypoints": "keypoints"}
+MEASURES = {
+    "proposals": PROPOSALS,
+    "boxes": BOXES,
+    "masks": MASKS,
+    "keypoints": KEYPOINTS,
+}
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("name", MEASURES)
+def test_every_number_equals_pycocotools(name, seed):
+    """1e-9: the same arithmetic in float64, in another order of summation."""
+    measure = MEASURES[name]
+    ground_truth, results = random_case(seed)
+    if measure in (MASKS, KEYPOINTS):
+        results = with_field(results[:600], FIELDS[measure.overlap])
+
+    metrics = evaluate_results(ground_truth, results, measure)
+
+    expected = by_pycocotools(ground_truth, results, measure)
+    assert min(expected.values()) >= 0  # none is the "no objects" value
+    assert np.median(list(expected.values())) > 0.005
     assert metrics == pytest.approx(expected, abs=1e-9)
 
 
-def test_summary_of_accumulated_is_the_evaluation():
+def test_a_box_beside_a_mask_does_not_give_it_its_size():
+    """A thin diagonal in a medium box is a small object, and a small result."""
+    ground_truth = truth((1, [0, 0, 40, 40]))
+    ground_truth["images"][0] |= {"height": 40, "width": 40}
+    diagonal = encode_rle(np.eye(40, dtype=bool))
+    ground_truth["annotations"][0] |= {"segmentation": diagonal, "area": 40}
+    corner = result(1, [0, 0, 40, 40], 0.95) | {"segmentation": bar(20, 20)}
+    right = result(1, [0, 0, 40, 40], 0.9) | {"segmentation": diagonal}
+
+    metrics = evaluate_results(ground_truth, [corner, right], MASKS)
+
+    # The wrong result is small too, by its mask, so it counts: by its box, medium, it
+    # would be left out of the precision of small objects.
+    assert metrics["mask/APs"] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("measure", MEASURES.values(), ids=MEASURES)
+def test_summary_of_accumulated_is_the_evaluation(measure):
     ground_truth, results = random_case(2)
+    results = with_field(results[:50], FIELDS[measure.overlap])
 
-    accumulated = accumulate(ground_truth, results)
+    accumulated = accumulate(ground_truth, results, measure)
 
-    assert accumulated.precision.shape == (10, 101, 4, 2)
-    assert summarise(accumulated) == evaluate_proposals(ground_truth, results)
+    classes = 3 if measure.by_class else 1
+    assert len(accumulated.names) == classes
+    sizes, limits = len(measure.sizes), len(measure.limits)
+    assert accumulated.precision.shape == (10, 101, classes, sizes)
+    assert accumulated.recall.shape == (10, classes, sizes, limits)
+    assert summarise(accumulated) == evaluate_results(ground_truth, results, measure)

@@ -1,36 +1,81 @@
 import json
+from types import SimpleNamespace
 
 import cv2
+import numpy as np
 
+from fpn_jax.data.example import Category
+from fpn_jax.data.masks import encode_rle
 from fpn_jax.data.sources import readable
-from fpn_jax.evaluation.coco import coco_ground_truth, evaluate_proposals
+from fpn_jax.evaluation.coco import BOXES, MASKS, PROPOSALS, evaluate_results
+from fpn_jax.evaluation.records import coco_ground_truth
 from fpn_jax.training.metrics import MetricWriter
 from fpn_jax.training.report import write_report
 from tests.grey_source import GreySource
 
+SOURCE = GreySource(14, unreadable=(0, 3))
+BOX = {"category_id": 0, "bbox": [5.0, 5.0, 20.0, 20.0]}
+CURVES = {"losses", "precision_recall", "samples"}
 
-def test_a_report_leaves_out_an_unreadable_image_and_sizes_that_do_not_exist(tmp_path):
-    source = GreySource(14, unreadable=(0, 3))
-    truth = coco_ground_truth(readable(source), source.categories)
-    box = {"category_id": 1, "bbox": [5.0, 5.0, 20.0, 20.0]}
-    results = [{**box, "image_id": n, "score": 0.1 * n} for n in (1, 9)]
-    # Every object is small; what a run writes of medium and large ones is null.
-    writer = MetricWriter(tmp_path)
-    writer.write(1, evaluate_proposals(truth, results))
+
+def reported(run, results, measures, categories=SOURCE.categories):
+    """Returns the names of the plots and the panels of the samples, [12, 484, 484, 3].
+
+    Every object is small; what a run writes of medium and large ones is null.
+    """
+    truth = coco_ground_truth(readable(SOURCE), SOURCE.categories)
+    writer = MetricWriter(run)
+    for measure in measures[:1]:
+        writer.write(1, evaluate_results(truth, results, measure))
     writer.close()
-
-    write_report(tmp_path, source, truth, results)
-
-    assert json.loads((tmp_path / "predictions.json").read_text()) == results
-    assert {path.stem for path in (tmp_path / "plots").iterdir()} == {
-        *("losses", "average_recall", "precision_recall", "samples")
-    }
-    samples = cv2.imread(str(tmp_path / "plots" / "samples.png"))
+    validation = SimpleNamespace(
+        source=SOURCE,
+        ground_truth=truth,
+        results=results,
+        measures=measures,
+        categories=categories,
+    )
+    write_report(run, validation)
+    assert json.loads((run / "predictions.json").read_text()) == results
+    samples = cv2.imread(str(run / "plots" / "samples.png"))
     rows, columns = 3, 4  # the 12 readable images fill the grid
     panels = samples.reshape(rows, 484, columns, 484, 3).swapaxes(1, 2)
-    panels = panels.reshape(rows * columns, 484, 484, 3)
+    names = {path.stem for path in (run / "plots").iterdir()}
+    return names, panels.reshape(rows * columns, 484, 484, 3)
+
+
+def different_panels(panels: np.ndarray) -> list[int]:
+    return [n for n, panel in enumerate(panels) if (panel != panels[11]).any()]
+
+
+def test_a_report_leaves_out_an_unreadable_image_and_sizes_that_do_not_exist(tmp_path):
+    results = [
+        {**BOX, "category_id": 1, "image_id": n, "score": 0.1 * n} for n in (1, 9)
+    ]
+
+    names, panels = reported(
+        tmp_path, results, (PROPOSALS,), categories=(Category(1, "object"),)
+    )
+
+    assert names == CURVES | {"average_recall"}
     centres = panels[:, 240, 400]  # away from boxes and tags
     assert (centres == 128).all()
     # Image 9, the eighth readable one, has the only box above the score that is shown.
-    different = [n for n, panel in enumerate(panels) if (panel != panels[11]).any()]
-    assert different == [7]
+    assert different_panels(panels) == [7]
+
+
+def test_the_report_of_a_detector_tells_its_classes_apart_and_shows_its_masks(tmp_path):
+    bitmap = np.zeros((40, 40), bool)
+    bitmap[5:25, 5:25] = True
+    results = [
+        {**BOX, "image_id": n, "score": score, "segmentation": encode_rle(bitmap)}
+        for n, score in ((1, 0.4), (9, 0.6))
+    ]
+
+    names, panels = reported(tmp_path, results, (BOXES, MASKS))
+
+    further = {"average_precision", "precision_recall_by_class", "confusion"}
+    assert names == CURVES | further
+    assert different_panels(panels) == [7]
+    inside = panels[7][80:280, 80:280]  # of the box, 12 times as large as in the image
+    assert (inside != 128).any(axis=-1).all()

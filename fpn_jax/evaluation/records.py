@@ -1,0 +1,143 @@
+"""The plain structures of COCO's files, of ground truth and of results.
+
+Ground truth is the dictionary of an annotation file. Results are a list of
+`{"image_id", "category_id", "bbox", "score"}`, with `"segmentation"` and `"keypoints"`
+from the heads that give them. A box is `[x, y, width, height]` in pixels of the
+original image, a mask a compressed run-length encoding, keypoints are
+`[x, y, visibility, x, …]`.
+"""
+
+import operator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import count
+
+import jax
+import numpy as np
+
+from fpn_jax.data.example import Category, Example, KeypointSpec
+from fpn_jax.data.masks import encode_rle, paste_masks
+from fpn_jax.types import Detections
+
+
+def coco_ground_truth(
+    examples: Iterable[Example],
+    categories: Sequence[Category],
+    keypoint_spec: KeypointSpec | None = None,
+) -> dict:
+    """The COCO annotation dictionary of the examples; annotation ids count from 1."""
+    images, annotations = [], []
+    numbers = count(1)
+    for example in examples:
+        height, width = example.image.shape[:2]
+        images.append(
+            {
+                "id": example.image_id,
+                "file_name": example.name,
+                "height": height,
+                "width": width,
+            }
+        )
+        annotations += [
+            {"id": next(numbers), **row} for row in _annotations(example, categories)
+        ]
+    keypoints = {} if keypoint_spec is None else _keypoint_fields(keypoint_spec)
+    return {
+        "images": images,
+        "annotations": annotations,
+        "categories": [category._asdict() | keypoints for category in categories],
+    }
+
+
+def coco_results(
+    image_ids: Sequence[int],
+    detections: Detections,
+    categories: Sequence[Category],
+    image_sizes: Mapping[int, tuple[int, int]],
+) -> list[dict]:
+    """COCO results of a batch of detections, which are NumPy arrays.
+
+    Args:
+        image_ids: B ids.
+        detections: boxes and keypoints are in pixels of the original images; padding is
+            left out.
+        categories: by label.
+        image_sizes: height and width of the images by id; masks are pasted there.
+    """
+    results = []
+    for image, image_id in enumerate(map(int, image_ids)):
+        rows = np.flatnonzero(detections.valid[image])
+        if not len(rows):
+            continue
+        at = (image, rows)
+        found = jax.tree.map(operator.itemgetter(at), detections)
+        if found.masks is not None:
+            bitmaps = paste_masks(found.masks, found.boxes, *image_sizes[image_id])
+            found = found.replace(masks=bitmaps)
+        results += [
+            {"image_id": image_id, **row} for row in image_results(found, categories)
+        ]
+    return results
+
+
+def image_results(found: Detections, categories: Sequence[Category]) -> list[dict]:
+    """COCO results of one image, without its id.
+
+    The detections are NumPy arrays without padding, in pixels of the image; masks are
+    bitmaps [D, H, W] of it.
+    """
+    results = [
+        {"category_id": categories[label].id, "bbox": box, "score": score}
+        for label, box, score in zip(
+            found.labels,
+            _xywh(found.boxes).tolist(),
+            found.scores.tolist(),
+            strict=True,
+        )
+    ]
+    if found.masks is not None:
+        for result, bitmap in zip(results, found.masks, strict=True):
+            result["segmentation"] = encode_rle(bitmap)
+    if found.keypoints is not None:
+        for result, points in zip(results, found.keypoints, strict=True):
+            result["keypoints"] = _flat(points)
+    return results
+
+
+def _annotations(example: Example, categories: Sequence[Category]) -> Iterator[dict]:
+    """Yields the objects of an example without their ids."""
+    boxes = _xywh(example.boxes).tolist()
+    for row, box in enumerate(boxes):
+        annotation = {
+            "image_id": example.image_id,
+            "category_id": categories[example.labels[row]].id,
+            "bbox": box,
+            "area": float(example.areas[row]),
+            "iscrowd": int(example.crowd[row]),
+        }
+        if example.masks is not None:
+            annotation["segmentation"] = encode_rle(example.masks[row])
+        if example.keypoints is not None:
+            points = example.keypoints[row]
+            annotation["keypoints"] = points.ravel().tolist()
+            annotation["num_keypoints"] = int((points[:, 2] > 0).sum())
+        yield annotation
+
+
+def _keypoint_fields(spec: KeypointSpec) -> dict:
+    """What a COCO category says of its keypoints, and the scatter that it does not."""
+    fields = {
+        "keypoints": list(spec.names),
+        "skeleton": [[first + 1, last + 1] for first, last in spec.skeleton],
+    }
+    return fields if spec.sigmas is None else fields | {"sigmas": list(spec.sigmas)}
+
+
+def _flat(points: np.ndarray) -> list[float]:
+    """Keypoints [P, 2] as COCO's flat list; a detector calls every one visible."""
+    visible = np.ones((len(points), 1), points.dtype)
+    return np.concatenate([points, visible], axis=1).ravel().tolist()
+
+
+def _xywh(boxes: np.ndarray) -> np.ndarray:
+    low, high = np.split(np.asarray(boxes, np.float64), 2, axis=-1)
+    return np.concatenate([low, high - low], axis=-1)

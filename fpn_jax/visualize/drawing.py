@@ -1,0 +1,216 @@
+"""Objects on images: boxes, masks, keypoints and their tags.
+
+Images are RGB uint8 [H, W, 3], and everything else is in their pixels. Nothing is drawn
+in place.
+"""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from fpn_jax.types import Detections
+
+# Okabe and Ito's palette without black: distinct for colour-blind readers too.
+_COLOURS = (
+    (230, 159, 0),
+    (86, 180, 233),
+    (0, 158, 115),
+    (240, 228, 66),
+    (213, 94, 0),
+    (204, 121, 167),
+    (0, 114, 178),
+)
+WHITE, BLACK = (255, 255, 255), (0, 0, 0)
+_FONT = cv2.FONT_HERSHEY_SIMPLEX
+_MASK_OPACITY = 0.4
+
+
+def draw_detections(
+    image: np.ndarray,
+    found: Detections,
+    *,
+    names: Sequence[str] = (),
+    skeleton: Sequence[tuple[int, int]] = (),
+) -> np.ndarray:
+    """A copy of the image with the masks, boxes, keypoints and tags of the detections.
+
+    Masks are bitmaps [D, H, W] of the image. Colours and tags go by class if more than
+    one is named; otherwise every object has a colour of its own and a tag of its score.
+    """
+    labels = found.labels if len(names) > 1 else None
+    canvas = image
+    if found.masks is not None:
+        canvas = draw_masks(canvas, found.masks, labels=labels, valid=found.valid)
+    canvas = draw_boxes(
+        canvas,
+        found.boxes,
+        scores=found.scores,
+        labels=labels,
+        names=names,
+        valid=found.valid,
+    )
+    if found.keypoints is not None:
+        canvas = draw_keypoints(
+            canvas,
+            found.keypoints,
+            skeleton=skeleton,
+            labels=labels,
+            valid=found.valid,
+        )
+    return canvas
+
+
+def draw_boxes(
+    image: np.ndarray,
+    boxes: np.ndarray,
+    *,
+    scores: np.ndarray | None = None,
+    labels: np.ndarray | None = None,
+    names: Sequence[str] | None = None,
+    valid: np.ndarray | None = None,
+) -> np.ndarray:
+    """A copy of the image with the valid boxes, each under a tag of name and score.
+
+    Colours go by label, or by row without labels. The tag is the label's name (its
+    number without names) and the score in percent. Earlier boxes lie on top.
+    """
+    canvas = np.array(image, order="C")
+    thickness = _line_width(canvas)
+    coloured = _coloured_rows(len(boxes), labels, valid)
+    for row, colour in coloured:
+        cv2.rectangle(canvas, *_corners(boxes[row]), colour, thickness)
+    for row, colour in coloured:
+        if tag := _tag(row, scores, labels, names):
+            draw_tag(canvas, tag, _corners(boxes[row])[0], colour)
+    return canvas
+
+
+def draw_masks(
+    image: np.ndarray,
+    masks: np.ndarray,
+    *,
+    labels: np.ndarray | None = None,
+    valid: np.ndarray | None = None,
+) -> np.ndarray:
+    """A copy of the image with the valid bitmaps [D, H, W] as outlined, clear areas.
+
+    Colours go by label, or by row without labels. Earlier masks lie on top.
+    """
+    canvas = np.array(image, order="C")
+    for row, colour in _coloured_rows(len(masks), labels, valid):
+        mask = np.asarray(masks[row], np.uint8)
+        inside = mask > 0
+        canvas[inside] = np.rint(
+            (1 - _MASK_OPACITY) * canvas[inside] + _MASK_OPACITY * np.array(colour)
+        )
+        outlines, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(canvas, outlines, -1, colour, _line_width(canvas) // 2)
+    return canvas
+
+
+def draw_keypoints(
+    image: np.ndarray,
+    keypoints: np.ndarray,
+    *,
+    skeleton: Sequence[tuple[int, int]] = (),
+    labels: np.ndarray | None = None,
+    valid: np.ndarray | None = None,
+) -> np.ndarray:
+    """A copy of the image with the keypoints [D, P, 2] of the valid objects as dots.
+
+    The skeleton's pairs of points are joined by lines. Colours go by label, or by row
+    without labels.
+    """
+    canvas = np.array(image, order="C")
+    thickness = _line_width(canvas)
+    for row, colour in _coloured_rows(len(keypoints), labels, valid):
+        points = [
+            tuple(point) for point in np.rint(keypoints[row]).astype(int).tolist()
+        ]
+        for first, last in skeleton:
+            cv2.line(canvas, points[first], points[last], colour, thickness)
+        for point in points:
+            cv2.circle(canvas, point, thickness + 2, BLACK, cv2.FILLED)
+            cv2.circle(canvas, point, thickness + 1, colour, cv2.FILLED)
+    return canvas
+
+
+def draw_truth(
+    image: np.ndarray, boxes: np.ndarray, valid: np.ndarray | None = None
+) -> np.ndarray:
+    """A copy of the image with the valid boxes dashed in black and white."""
+    canvas = np.array(image, order="C")
+    thickness = _line_width(canvas) // 2
+    for row in _rows(len(boxes), valid):
+        (left, top), (right, bottom) = _corners(boxes[row])
+        outline = [(left, top), (right, top), (right, bottom), (left, bottom)]
+        for start, end in zip(outline, outline[1:] + outline[:1], strict=True):
+            cv2.line(canvas, start, end, BLACK, thickness)
+            _draw_dashes(canvas, start, end, thickness)
+    return canvas
+
+
+def draw_tag(image: np.ndarray, text: str, corner: tuple, colour: tuple) -> None:
+    """Draws the text on a plate of the colour, above the corner or inside the image."""
+    scale = 0.38 * max(1.0, min(image.shape[:2]) / 480)
+    (width, height), below = cv2.getTextSize(text, _FONT, scale, 1)
+    left = int(np.clip(corner[0], 0, max(0, image.shape[1] - width - 4)))
+    bottom = max(corner[1], height + below + 4)
+    plate = (left, bottom - height - below - 4), (left + width + 4, bottom)
+    cv2.rectangle(image, *plate, colour, cv2.FILLED)
+    # Rec. 601 luma: black text on light plates, white on dark.
+    ink = BLACK if np.dot(colour, (0.299, 0.587, 0.114)) > 110 else WHITE
+    origin = (left + 2, bottom - below - 1)
+    cv2.putText(image, text, origin, _FONT, scale, ink, 1, cv2.LINE_AA)
+
+
+def _rows(num: int, valid: np.ndarray | None) -> np.ndarray:
+    return np.arange(num) if valid is None else np.flatnonzero(valid)
+
+
+def _coloured_rows(
+    num: int, labels: np.ndarray | None, valid: np.ndarray | None
+) -> list[tuple[int, tuple[int, int, int]]]:
+    """The valid rows from the last to the first, and the colour of each."""
+    rows = _rows(num, valid)[::-1]
+    numbers = rows if labels is None else np.asarray(labels)[rows]
+    return [
+        (row, _COLOURS[number % len(_COLOURS)])
+        for row, number in zip(rows, numbers, strict=True)
+    ]
+
+
+def _corners(box: np.ndarray) -> tuple[tuple[int, int], tuple[int, int]]:
+    left, top, right, bottom = (round(float(side)) for side in box)
+    return (left, top), (right, bottom)
+
+
+def _line_width(image: np.ndarray) -> int:
+    """2 pixels, and 1 more for every 300 of the shorter side above 600."""
+    return max(2, round(min(image.shape[:2]) / 300))
+
+
+def _tag(
+    row: int,
+    scores: np.ndarray | None,
+    labels: np.ndarray | None,
+    names: Sequence[str] | None,
+) -> str:
+    parts = []
+    if labels is not None:
+        label = int(labels[row])
+        parts.append(str(label) if names is None else names[label])
+    if scores is not None:
+        parts.append(f"{100 * float(scores[row]):.0f}")
+    return " ".join(parts)
+
+
+def _draw_dashes(image: np.ndarray, start: tuple, end: tuple, thickness: int) -> None:
+    dash = 5 * thickness
+    start, end = np.array(start), np.array(end)
+    length = np.abs(end - start).max()
+    for offset in range(0, length, 2 * dash):
+        ends = np.minimum([offset, offset + dash], length)[:, None] / length
+        points = np.rint(start + ends * (end - start)).astype(int)
+        cv2.line(image, *map(tuple, points.tolist()), WHITE, thickness)
