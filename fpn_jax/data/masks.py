@@ -58,8 +58,19 @@ def segmentation_problem(segmentation: object, height: int, width: int) -> str |
 
 def encode_rle(mask: np.ndarray) -> dict:
     """Returns the compressed run-length encoding of a bitmap [H, W], fit for JSON."""
-    rle = coco_mask.encode(np.asfortranarray(mask, np.uint8))
-    return {"size": list(mask.shape), "counts": rle["counts"].decode()}
+    height, width = mask.shape
+    # Only from the first to the last column of the object: objects are small, and a
+    # pass down the columns of a whole image takes ten times as long.
+    columns = np.flatnonzero(mask.any(axis=0))
+    first, last = (columns[0], columns[-1]) if len(columns) else (0, 0)
+    pixels = mask[:, first : last + 1].T.ravel().astype(np.bool_)
+    edges = np.flatnonzero(np.diff(pixels, prepend=False, append=False))
+    counts = np.diff(edges + first * height, prepend=0, append=height * width)
+    if len(counts) > 1 and counts[-1] == 0:  # the object ends with the image
+        counts = counts[:-1]
+    runs = {"size": [height, width], "counts": counts.tolist()}
+    rle = coco_mask.frPyObjects(runs, height, width)
+    return {"size": [height, width], "counts": rle["counts"].decode()}
 
 
 def resize_masks(masks: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -202,7 +202,7 @@ def _tag(
         label = int(labels[row])
         parts.append(str(label) if names is None else names[label])
     if scores is not None:
-        parts.append(f"{100 * float(scores[row]):.0f}")
+        parts.append(f"{100 * float(scores[row]):.0f}%")
     return " ".join(parts)
 
 

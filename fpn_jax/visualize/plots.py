@@ -59,6 +59,8 @@ def plot_validation(rows: Sequence[Mapping[str, float]]) -> Figure:
     all_axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for axes, (pattern, title) in zip(all_axes, panels.items(), strict=True):
         for number, (letter, size) in enumerate(_SIZES.items()):
+            if not any(pattern.format(letter) in row for row in rows):
+                continue
             steps, values = _series(rows, pattern.format(letter))
             label = f"{size} {values[-1]:.3f}" if len(values) else f"{size}: none"
             colour = "black" if size == "all" else f"C{number - 1}"
