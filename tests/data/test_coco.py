@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from fpn_jax.data.coco import CocoSource
-from fpn_jax.data.example import UnreadableImage
+from fpn_jax.data.example import KeypointSpec, UnreadableImage
+from fpn_jax.data.tfds import TfdsSource
+from tests.coco_folder import write_coco_folder
 
 # Ids are out of order and have gaps, as in COCO itself.
 CONTENT = {
@@ -153,3 +155,131 @@ def test_an_image_of_another_size_than_annotated_is_an_error(folder):
         ValueError, match=r"a\.png: the file is 40 x 60 .* says 60 x 40"
     ):
         CocoSource(folder)[0]
+
+
+def test_a_file_without_masks_and_keypoints_gives_none(folder):
+    source = CocoSource(folder)
+    assert source.keypoint_spec is None
+    assert source[0].masks is None and source[0].keypoints is None
+    with pytest.raises(ValueError, match="2 problems: annotation 5 .a.png.: segmenta"):
+        CocoSource(folder, masks=True)
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_the_digits_are_the_same_from_both_kinds_of_files(
+    digits_directory, tmp_path, split
+):
+    digits = TfdsSource(digits_directory, split, masks=True)
+    write_coco_folder(tmp_path, digits, digits.categories)
+    source = CocoSource(tmp_path, masks=True)
+    assert len(source) == len(digits) and source.categories == digits.categories
+    assert source.keypoint_spec == digits.keypoint_spec._replace(sigmas=None)
+    for left, right in zip(source, digits, strict=True):
+        assert left.image_id == right.image_id
+        for field in ("image", "labels", "crowd", "areas", "masks", "keypoints"):
+            np.testing.assert_array_equal(getattr(left, field), getattr(right, field))
+        # x + width is rounded.
+        np.testing.assert_allclose(left.boxes, right.boxes, atol=1e-4)
+
+
+SQUARE = [[10, 5, 14, 5, 14, 9, 10, 9]]
+
+
+def _with_masks(segmentation):
+    content = _with_annotation(segmentation=segmentation)
+    # A crowd region, as COCO has them: the first four columns of 40 pixels.
+    rle = {"size": [40, 60], "counts": [0, 160, 2240]}
+    content["annotations"][1]["segmentation"] = rle
+    return content
+
+
+def test_masks_by_hand(tmp_path):
+    source = CocoSource(_write(tmp_path, _with_masks(SQUARE)), masks=True)
+    masks = source[0].masks
+    assert masks.shape == (2, 40, 60)
+    assert masks[0, 5:9, 10:14].all() and masks[0].sum() == 16
+    assert masks[1, :, :4].all() and masks[1].sum() == 160
+    assert source[1].masks.shape == (0, 20, 20)
+    assert CocoSource(tmp_path)[0].masks is None
+
+
+@pytest.mark.parametrize(
+    ("segmentation", "message"),
+    [
+        ([], "must be polygons or a run-length encoding"),
+        ([[10, 5, 14, 5]], "polygon of 4 numbers"),
+        ([[10, 5, 14, 5, None, 9]], "must be a list of numbers"),
+        ({"size": [60, 40], "counts": "abc"}, r"size \[60, 40\] must be the image's"),
+        ({"size": [40, 60], "counts": [7]}, "counts add up to 7, must be 40 x 60"),
+    ],
+)
+def test_a_wrong_segmentation_is_named_before_any_image_is_read(
+    tmp_path, segmentation, message
+):
+    folder = _write(tmp_path, _with_masks(segmentation))
+    CocoSource(folder)  # boxes do not need it
+    pattern = rf"1 problems: annotation 5 \(a\.png\): segmentation: [^\n]*{message}"
+    with pytest.raises(ValueError, match=pattern):
+        CocoSource(folder, masks=True)
+
+
+def test_broken_counts_are_named_when_their_image_is_read(tmp_path):
+    broken = {"size": [40, 60], "counts": ";2"}
+    source = CocoSource(_write(tmp_path, _with_masks(broken)), masks=True)
+    with pytest.raises(ValueError, match=r"json: a\.png: segmentation: [^\n]*decoded"):
+        source[0]
+
+
+NAMES = ["nose", "left_eye", "right_eye"]
+
+
+def _with_keypoints(points):
+    content = _with_annotation(keypoints=points)
+    content["categories"][0] |= {"keypoints": NAMES, "skeleton": [[1, 2], [1, 3]]}
+    return content
+
+
+def test_keypoints_by_hand(tmp_path):
+    points = [12, 7, 2, 0, 0, 0, 20.5, 9, 1]
+    source = CocoSource(_write(tmp_path, _with_keypoints(points)))
+    assert source.keypoint_spec == KeypointSpec(
+        names=("nose", "left_eye", "right_eye"),
+        flip=(0, 2, 1),
+        skeleton=((0, 1), (0, 2)),
+    )
+    keypoints = source[0].keypoints
+    assert keypoints[0].tolist() == [[12, 7, 2], [0, 0, 0], [20.5, 9, 1]]
+    assert not keypoints[1].any()  # an annotation without
+    assert source[1].keypoints.shape == (0, 3, 3)
+
+
+@pytest.mark.parametrize(
+    "points",
+    [
+        None,
+        [12, 7, 2],
+        [12, 7, 2] * 4,
+        [12, 7, 3] * 3,
+        [float("nan"), 7, 2] * 3,
+        ["12", 7, 2] * 3,
+    ],
+)
+def test_wrong_keypoints_are_named_in_one_line(tmp_path, points):
+    folder = _write(tmp_path, _with_keypoints(points))
+    pattern = r"annotation 5 \(a\.png\): keypoints [^\n]* must be 3 times x, y and 0"
+    with pytest.raises(ValueError, match=pattern):
+        CocoSource(folder)
+
+
+def test_categories_must_agree_on_their_keypoints(tmp_path):
+    content = _with_keypoints([0] * 9)
+    content["categories"][1]["keypoints"] = ["tail"]
+    with pytest.raises(ValueError, match="'person' and 'brush' have different keypoi"):
+        CocoSource(_write(tmp_path, content))
+
+
+def test_a_skeleton_of_unknown_points_is_an_error(tmp_path):
+    content = _with_keypoints([0] * 9)
+    content["categories"][0]["skeleton"] = [[1, 2], [0, 3]]
+    with pytest.raises(ValueError, match=r"skeleton .* must be pairs of 1 … 3$"):
+        CocoSource(_write(tmp_path, content))

@@ -1,6 +1,4 @@
 import dataclasses
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -90,15 +88,3 @@ def test_select_takes_the_same_rows_of_masks_and_keypoints():
     chosen = _example(masks=masks, keypoints=keypoints).select(np.array([1, 0]))
     np.testing.assert_array_equal(chosen.masks, masks[::-1])
     np.testing.assert_array_equal(chosen.keypoints, keypoints[::-1])
-
-
-@pytest.mark.parametrize(
-    "module",
-    [
-        *("coco", "digits", "example", "image", "loader", "masks", "tfds"),
-        "transforms",
-    ],
-)
-def test_data_modules_import_without_jax(module):
-    code = f"import sys; sys.modules['jax'] = None; import fpn_jax.data.{module}"
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

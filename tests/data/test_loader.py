@@ -292,12 +292,51 @@ def test_errors_that_are_no_unreadable_image_stop_the_run():
         ({"max_boxes": 0}, "max_boxes: 0 given, must be >= 1"),
         ({"process_index": 2, "process_count": 2}, "process_index: 2 given, .* 0 … 1"),
         ({"source": Numbers(0)}, "source: numbers has no examples"),
+        ({"mask_size": 0}, "mask_size: 0 given, must be >= 1"),
+        ({"keypoints": True}, "keypoints: numbers has none"),
     ],
 )
 def test_wrong_settings_are_refused_at_once(changes, message):
     for batches in (_training, _evaluation):
         with pytest.raises(ValueError, match=f"^{message}$"):
             batches(**changes)
+
+
+def _with_all(digits_directory, **changes):
+    source = TfdsSource(digits_directory, "train", masks=True)
+    settings = {"canvas": (160, 160), "mask_size": 28, "keypoints": True}
+    transforms = (HorizontalFlip(), ScaleJitter((160, 160), 0.5, 2.0))
+    return _training(source, transforms=transforms, **settings | changes)
+
+
+def test_masks_and_keypoints_do_not_depend_on_the_workers(digits_directory):
+    batches = _with_all(digits_directory, workers=2)
+    taken = _take(batches, 4)
+    batches.close()
+    _assert_same(taken, _take(_with_all(digits_directory), 4))
+    for batch in taken:
+        assert batch["masks"].shape == (4, 12, 28, 28)
+        assert batch["masks"].dtype == np.uint8 and batch["masks"].max() <= 1
+        assert batch["keypoints"].shape == (4, 12, 3, 3)
+    assert taken[0]["masks"].any() and taken[0]["keypoints"].any()
+
+
+def test_masks_and_keypoints_change_nothing_else(digits_directory):
+    batches = _take(_with_all(digits_directory), 3)
+    plain = _take(_with_all(digits_directory, mask_size=None, keypoints=False), 3)
+    for batch in batches:
+        for name in ("masks", "mask_regions", "keypoints"):
+            del batch[name]
+    _assert_same(batches, plain)
+
+
+def test_padding_examples_have_no_masks_and_keypoints(digits_directory):
+    source = TfdsSource(digits_directory, "validation", masks=True)
+    settings = {"canvas": (320, 320), "mask_size": 14, "keypoints": True}
+    *_, last = _evaluation(source, **settings)
+    assert last["example_valid"].tolist() == [True, True, False, False]
+    for name in ("masks", "mask_regions", "keypoints"):
+        assert last[name][:2].any() and not last[name][2:].any()
 
 
 def test_the_digits_travel_the_whole_way(digits_directory):

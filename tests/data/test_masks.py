@@ -3,7 +3,13 @@ import json
 import numpy as np
 import pytest
 
-from fpn_jax.data.masks import decode_segmentation, encode_rle, paste_masks
+from fpn_jax.data.masks import (
+    crop_masks,
+    decode_segmentation,
+    encode_rle,
+    paste_masks,
+    resize_masks,
+)
 from tests.torch_reference import torch, torchvision
 
 
@@ -136,3 +142,70 @@ def test_a_mask_outside_of_the_image_pastes_to_nothing():
     boxes = np.float32([[-90, 0, -50, 20], [40, 0, 60, 20], [0, 50, 20, 90]])
     pasted = paste_masks(np.ones((3, 28, 28), np.float32), boxes, 20, 30)
     assert not pasted.any()
+
+
+def test_a_crop_by_hand():
+    # Cells of 2 x 1 pixels; half of the first and of the last column is covered.
+    mask = np.zeros((6, 9), np.bool_)
+    mask[2, 1:8] = True
+    mask[4, 2:4] = True
+    crop = crop_masks(mask[None], np.float32([[0, 2, 8, 6]]), 4)[0]
+    np.testing.assert_array_equal(
+        crop, [[1, 1, 1, 1], [0, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0]]
+    )
+
+
+def test_a_crop_of_as_many_cells_as_pixels_is_the_mask():
+    mask = _blobs(0, 40, 50)
+    crop = crop_masks(mask[None], np.float32([[13, 5, 45, 37]]), 32)[0]
+    np.testing.assert_array_equal(crop, mask[5:37, 13:45])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_cell_is_true_where_half_of_it_is_covered(seed):
+    # The share of 20 x 20 points of each cell, for boxes between pixels of any size.
+    rng = np.random.default_rng(seed)
+    mask = _blobs(seed, 90, 120)
+    low = rng.uniform(0, 50, 2)
+    box = np.concatenate([low, low + rng.uniform(2, 40, 2)]).astype(np.float32)
+    crop = crop_masks(mask[None], box[None], 12)[0]
+    share = (np.arange(12 * 20) + 0.5) / (12 * 20)
+    xs, ys = (box[i] + (box[i + 2] - box[i]) * share for i in (0, 1))
+    points = mask[ys.astype(int)[:, None], xs.astype(int)]
+    covered = points.reshape(12, 20, 12, 20).mean(axis=(1, 3))
+    clear = np.abs(covered - 0.5) > 0.05  # what 20 points cannot resolve
+    assert clear.sum() > 100
+    np.testing.assert_array_equal(crop[clear], (covered > 0.5)[clear])
+
+
+def test_a_crop_pasted_back_is_the_mask():
+    y, x = np.mgrid[:200, :300] + 0.5
+    mask = ((x - 140) / 80) ** 2 + ((y - 80) / 40) ** 2 < 1
+    box = np.float32([[60, 40, 220, 120]])
+    crop = crop_masks(mask[None], box, 112).astype(np.float32)
+    again = paste_masks(crop, box, 200, 300)[0]
+    iou = (mask & again).sum() / (mask | again).sum()
+    # The edge: a box is a pixel larger when torchvision pastes into it.
+    assert iou > 0.97
+
+
+def test_a_box_a_hair_outside_of_the_image_is_cropped():
+    mask = np.ones((20, 30), np.bool_)
+    crop = crop_masks(mask[None], np.float32([[0, 0, 30.00001, 20.00001]]), 8)
+    assert crop.all()
+
+
+def test_a_resized_mask_is_true_where_half_of_a_pixel_is_covered():
+    mask = np.zeros((1, 4, 8), np.bool_)
+    mask[0, :2, 1:7] = True
+    mask[0, 2, 3] = True
+    halved = resize_masks(mask, 2, 4)[0]
+    np.testing.assert_array_equal(halved, [[1, 1, 1, 1], [0, 0, 0, 0]])
+    tripled = resize_masks(mask, 12, 24)[0]
+    np.testing.assert_array_equal(tripled, np.repeat(np.repeat(mask[0], 3, 0), 3, 1))
+
+
+def test_no_masks_are_cropped_and_resized_to_none():
+    none = np.zeros((0, 20, 30), np.bool_)
+    assert crop_masks(none, np.zeros((0, 4), np.float32), 7).shape == (0, 7, 7)
+    assert resize_masks(none, 10, 15).shape == (0, 10, 15)

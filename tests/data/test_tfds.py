@@ -1,17 +1,18 @@
 import pickle
 
+import cv2
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
 from fpn_jax.data.example import UnreadableImage
-from fpn_jax.data.scenes import draw_scene, load_material
+from fpn_jax.data.scenes import KEYPOINTS, draw_scene, load_material
 from fpn_jax.data.tfds import TfdsSource
 
 
 @pytest.mark.parametrize(("split", "size"), [("train", 40), ("validation", 6)])
 def test_what_is_read_is_what_was_drawn(digits_directory, split, size):
-    source = TfdsSource(digits_directory, split)
+    source = TfdsSource(digits_directory, split, masks=True)
     material = load_material(split)
     assert len(source) == size
     for number in range(size):
@@ -23,6 +24,8 @@ def test_what_is_read_is_what_was_drawn(digits_directory, split, size):
         sides = scene.boxes[:, 2:] - scene.boxes[:, :2]
         np.testing.assert_array_equal(example.areas, sides.prod(axis=1))
         assert not example.crowd.any()
+        np.testing.assert_array_equal(example.masks, scene.masks)
+        np.testing.assert_array_equal(example.keypoints, scene.keypoints)
         # What JPEG of quality 95 may change, on average and in 255 levels.
         assert np.abs(example.image.astype(int) - scene.image).mean() < 4
 
@@ -32,6 +35,64 @@ def test_an_image_without_objects_is_read(digits_directory):
     empty = [example for example in source if not len(example.boxes)]
     assert empty
     assert empty[0].boxes.shape == (0, 4) and empty[0].labels.dtype == np.int32
+
+
+def test_masks_are_decoded_only_if_asked_for(digits_directory, monkeypatch):
+    source = TfdsSource(digits_directory, "train")
+    monkeypatch.delattr("fpn_jax.data.tfds.decode_segmentations")
+    assert source[0].masks is None and source[0].keypoints is not None
+
+
+def test_keypoints_are_named(digits_directory):
+    source = TfdsSource(digits_directory, "train")
+    assert source.keypoint_spec == source[0].keypoint_spec == KEYPOINTS
+
+
+def _write_as_coco_2017(directory):
+    """One image with one object, with the features of `coco/2017` alone."""
+    objects = {
+        "area": np.int64,
+        "bbox": tfds.features.BBoxFeature(),
+        "id": np.int64,
+        "is_crowd": np.bool_,
+        "label": tfds.features.ClassLabel(names=["person"]),
+    }
+    features = tfds.features.FeaturesDict(
+        {
+            "image": tfds.features.Image(encoding_format="jpeg"),
+            "image/filename": tfds.features.Text(),
+            "image/id": np.int64,
+            "objects": tfds.features.Sequence(objects),
+        }
+    )
+    identity = tfds.core.dataset_info.DatasetIdentity(
+        name="coco",
+        version=tfds.core.Version("1.1.0"),
+        data_dir=str(directory),
+        module_name=__name__,
+    )
+    info = tfds.core.DatasetInfo(builder=identity, features=features)
+    writer = tfds.core.SequentialWriter(
+        info, max_examples_per_shard=10, file_format="array_record"
+    )
+    writer.initialize_splits(["train"])
+    image = np.zeros((20, 30, 3), np.uint8)
+    annotation = {"area": 7, "id": 1, "is_crowd": False, "label": 0}
+    annotation["bbox"] = np.array([0.5, 0.1, 1.0, 0.4])
+    record = {"image": cv2.imencode(".jpg", image)[1].tobytes(), "image/id": 4}
+    record |= {"image/filename": "4.jpg", "objects": [annotation]}
+    writer.add_examples({"train": [record]})
+    writer.close_all()
+
+
+def test_a_directory_without_masks_and_keypoints_is_a_source(tmp_path):
+    _write_as_coco_2017(tmp_path)
+    source = TfdsSource(tmp_path, "train")
+    assert source.keypoint_spec is None
+    np.testing.assert_allclose(source[0].boxes, [[3, 10, 12, 20]], rtol=1e-6)
+    assert source[0].masks is None and source[0].keypoints is None
+    with pytest.raises(ValueError, match=r"^masks: [^\n]* has no segmentations$"):
+        TfdsSource(tmp_path, "train", masks=True)
 
 
 def test_categories_are_the_labels(digits_directory):

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from fpn_jax.data.example import KeypointSpec
 from fpn_jax.data.transforms import FitCanvas, HorizontalFlip, ScaleJitter
 from tests.painted_example import painted_example
 from tests.torch_reference import torch, torchvision
@@ -13,6 +14,20 @@ def _painted_box(image):
     return [xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]
 
 
+def _mask_box(mask):
+    ys, xs = np.nonzero(mask)
+    return [xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]
+
+
+# The corners of the object in ONE: seen, hidden, none, and one outside of its box.
+POINTS = KeypointSpec(names=("left", "right", "middle", "tip"), flip=(1, 0, 2, 3))
+CORNERS = np.float32([[[30, 20, 2], [90, 70, 1], [0, 0, 0], [100, 10, 2]]])
+
+
+def _with_keypoints():
+    return painted_example(ONE, keypoints=CORNERS, keypoint_spec=POINTS)
+
+
 def _rng(seed=0):
     return np.random.default_rng(seed)
 
@@ -23,11 +38,27 @@ def test_a_flip_by_hand():
     assert _painted_box(flipped.image) == [70, 20, 130, 70]
 
 
+def test_a_flip_exchanges_left_and_right():
+    flipped = HorizontalFlip(1.0)(_with_keypoints(), _rng())
+    expected = [[70, 70, 1], [130, 20, 2], [0, 0, 0], [60, 10, 2]]
+    assert flipped.keypoints[0].tolist() == expected
+    assert _mask_box(flipped.masks[0]) == [70, 20, 130, 70]
+
+
+def test_a_flip_of_keypoints_nobody_named_is_an_error():
+    example = painted_example(ONE, keypoints=CORNERS)
+    with pytest.raises(ValueError, match="^keypoints of painted: a flip needs their"):
+        HorizontalFlip(1.0)(example, _rng())
+
+
 def test_two_flips_change_nothing():
     example = painted_example([[30, 20, 90, 70], [0, 0, 5, 9]])
     twice = HorizontalFlip(1.0)(HorizontalFlip(1.0)(example, _rng()), _rng())
     np.testing.assert_array_equal(twice.image, example.image)
     np.testing.assert_array_equal(twice.boxes, example.boxes)
+    np.testing.assert_array_equal(twice.masks, example.masks)
+    again = HorizontalFlip(1.0)(HorizontalFlip(1.0)(_with_keypoints(), _rng()), _rng())
+    np.testing.assert_array_equal(again.keypoints, CORNERS)
 
 
 def test_a_flip_happens_as_often_as_asked():
@@ -66,6 +97,15 @@ def test_fitting_fills_one_side_and_moves_boxes_with_their_pixels(canvas):
     assert height >= canvas[0] - 1 or width >= canvas[1] - 1  # rounded down
     # One pixel: an edge is blurred by the interpolation.
     np.testing.assert_allclose(fitted.boxes[0], _painted_box(fitted.image), atol=1)
+    # Half a pixel: one belongs to the mask if half of it is covered.
+    np.testing.assert_allclose(fitted.boxes[0], _mask_box(fitted.masks[0]), atol=0.5)
+
+
+def test_keypoints_grow_with_the_image():
+    doubled = FitCanvas((240, 320))(_with_keypoints(), _rng())
+    expected = [[60, 40, 2], [180, 140, 1], [0, 0, 0], [200, 20, 2]]
+    assert doubled.keypoints[0].tolist() == expected
+    assert doubled.keypoints.dtype == np.float32
 
 
 def test_areas_grow_with_the_square_of_the_scale():
@@ -80,8 +120,35 @@ def test_jitter_moves_boxes_with_their_pixels(seed):
     height, width = jittered.image.shape[:2]
     assert height <= 120 and width <= 160
     assert (jittered.boxes <= [width, height, width, height]).all()
-    for box in jittered.boxes:
+    for box, mask in zip(jittered.boxes, jittered.masks, strict=True):
         np.testing.assert_allclose(box, _painted_box(jittered.image), atol=1.5)
+        np.testing.assert_allclose(box, _mask_box(mask), atol=1)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_jitter_moves_keypoints_with_their_box_until_they_are_cut_off(seed):
+    jitter = ScaleJitter((120, 160), 0.3, 3.0, min_visible=0.0)
+    jittered = jitter(_with_keypoints(), _rng(seed))
+    height, width = jittered.image.shape[:2]
+    (x1, y1, x2, y2), points = jittered.boxes[0], jittered.keypoints[0]
+    if points[0, 2]:
+        np.testing.assert_allclose(points[0], [x1, y1, 2], rtol=1e-5, atol=1e-4)
+    if points[1, 2]:
+        np.testing.assert_allclose(points[1], [x2, y2, 1], rtol=1e-5, atol=1e-4)
+    assert points[2].tolist() == [0, 0, 0]
+    gone = points[:, 2] == 0
+    assert not points[gone].any()
+    assert (points[:, :2] >= 0).all() and (points[:, :2] <= [width, height]).all()
+    # A corner is gone exactly if its box was cut on one of its sides.
+    assert gone[0] == (x1 == 0 or y1 == 0)
+    assert gone[1] == (x2 == width or y2 == height)
+
+
+def test_transforms_do_not_ask_for_masks_and_keypoints():
+    example = painted_example(ONE, masks=None)
+    for transform in (HorizontalFlip(1.0), ScaleJitter((50, 50)), FitCanvas((9, 9))):
+        changed = transform(example, _rng())
+        assert changed.masks is None and changed.keypoints is None
 
 
 def test_jitter_of_scale_one_is_fitting():
@@ -118,4 +185,9 @@ def test_jitter_drops_exactly_the_boxes_of_which_too_little_is_left():
     ],
 )
 def test_an_image_without_objects_stays_one(transform):
-    assert transform(painted_example([]), _rng()).boxes.shape == (0, 4)
+    keypoints = np.zeros((0, 4, 3), np.float32)
+    example = painted_example([], keypoints=keypoints, keypoint_spec=POINTS)
+    changed = transform(example, _rng())
+    assert changed.boxes.shape == (0, 4)
+    assert changed.masks.shape == (0, *changed.image.shape[:2])
+    assert changed.keypoints.shape == (0, 4, 3)
