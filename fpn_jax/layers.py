@@ -15,6 +15,7 @@ from flax.linen.dtypes import promote_dtype
 from jaxtyping import Array, Float
 
 from fpn_jax.choices import check_choice
+from fpn_jax.ops.depthwise import depthwise_convolution
 
 Norm = Literal["frozen", "batch", "group"] | None
 # Of a computation; None: that of its input and of its parameters, float32.
@@ -43,6 +44,7 @@ class Conv(nn.Module):
     features: int
     kernel_size: int = 3
     stride: int = 1
+    depthwise: bool = False  # a filter for each channel of x, which `features` must be
     use_bias: bool = True
     kernel_init: nn.initializers.Initializer = he_normal_fan_out
     bias_init: nn.initializers.Initializer = nn.initializers.zeros
@@ -55,7 +57,13 @@ class Conv(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "b h w _"]) -> Float[Array, "b _h _w _c"]:
         check_choice("norm", self.norm, NORMS)
-        shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.features)
+        if self.depthwise and self.features != x.shape[-1]:
+            raise ValueError(
+                f"features of a depthwise convolution must be the {x.shape[-1]} "
+                f"channels of its input, got {self.features}"
+            )
+        inputs = 1 if self.depthwise else x.shape[-1]
+        shape = (self.kernel_size, self.kernel_size, inputs, self.features)
         kernel = self.param("kernel", self.kernel_init, shape)
         bias = None
         if self.use_bias:
@@ -65,7 +73,8 @@ class Conv(nn.Module):
             kernel = kernel * factor[None, None, None]
             bias = offset if bias is None else bias * factor + offset
         x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
-        x = convolve(x, kernel, stride=self.stride)
+        operation = depthwise_convolution if self.depthwise else convolve
+        x = operation(x, kernel, stride=self.stride)
         if bias is not None:
             x = x + bias[None, None, None]
         if self.norm == "batch":

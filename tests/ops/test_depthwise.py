@@ -1,0 +1,60 @@
+"""The depthwise convolution against XLA's own and torch's; its gradient too."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from fpn_jax.ops.depthwise import depthwise_convolution
+from tests.torch_models import to_nhwc, to_torch
+from tests.torch_reference import torch
+
+
+def draw(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+def test_each_channel_meets_its_own_filter_by_hand():
+    first = np.arange(1.0, 10.0).reshape(1, 3, 3)
+    x = jnp.stack([first, 10 * first], axis=-1)
+    # Both see the upper left neighbour, the second one twice as large.
+    kernel = jnp.zeros((3, 3, 1, 2)).at[0, 0, 0].set(jnp.array([1.0, 2.0]))
+    y = depthwise_convolution(x, kernel)
+    expected = np.array([[0, 0, 0], [0, 1, 2], [0, 4, 5]])
+    np.testing.assert_array_equal(y[0, :, :, 0], expected)
+    np.testing.assert_array_equal(y[0, :, :, 1], 20 * expected)
+
+
+@pytest.mark.parametrize("size", [3, 5])
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("grid", [(8, 6), (7, 9), (1, 2)])
+def test_values_and_gradients_equal_torchs(size, stride, grid):
+    x, kernel = draw(2, *grid, 5), draw(size, size, 1, 5, seed=1)
+    their_x = to_torch(x).requires_grad_()
+    their_kernel = torch.from_numpy(kernel.transpose(3, 2, 0, 1).copy())
+    their_kernel.requires_grad_()
+    theirs = torch.nn.functional.conv2d(
+        their_x, their_kernel, stride=stride, padding=size // 2, groups=5
+    )
+    cotangent = draw(*to_nhwc(theirs).shape, seed=2)
+    theirs.backward(to_torch(cotangent))
+
+    ours, pull = jax.vjp(
+        partial(depthwise_convolution, stride=stride), jnp.array(x), jnp.array(kernel)
+    )
+    x_gradient, kernel_gradient = pull(jnp.array(cotangent))
+    # Sums of at most 25 (values) and 144 (gradients) products, in another order.
+    np.testing.assert_allclose(ours, to_nhwc(theirs), atol=1e-5)
+    np.testing.assert_allclose(x_gradient, to_nhwc(their_x.grad), atol=1e-5)
+    expected = their_kernel.grad.numpy().transpose(2, 3, 1, 0)
+    np.testing.assert_allclose(kernel_gradient, expected, atol=5e-5)
+
+
+def test_other_platforms_give_the_same(monkeypatch):
+    x, kernel = jnp.array(draw(2, 9, 6, 4)), jnp.array(draw(5, 5, 1, 4, seed=1))
+    here = depthwise_convolution(x, kernel, stride=2)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    there = depthwise_convolution(x, kernel, stride=2)
+    np.testing.assert_allclose(here, there, atol=1e-5)
