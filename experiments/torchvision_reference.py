@@ -1,11 +1,12 @@
-"""What torchvision's own FPN and RPN reach in the default job: embedded digits, on CPU.
+"""What torchvision's own Faster R-CNN reaches in the default job: digits, on CPU.
 
     python -m experiments.torchvision_reference --json reference.json
 
 The same work as `python -m fpn_jax.train`: the batches of its loader, the network of
-`digits_proposal_network` made of torchvision's parts, its recipe, its evaluation. Only
+`digits_faster_rcnn` made of torchvision's parts, its recipe, its evaluation. Only
 training is timed, in the memory format that is faster here. Times are torchvision's own
-only where its compiled operators load; the report says whether they did.
+only where its compiled operators load; the report says whether they did. `--detector
+proposals` does the same for `experiments/digits_rpn.py`.
 
 Needs the extra `test`, and the root of the repository as working directory.
 """
@@ -26,13 +27,11 @@ from fpn_jax.command_line import parse, user_errors
 from fpn_jax.data.loader import Batch, evaluation_batches, training_batches
 from fpn_jax.data.sources import open_source
 from fpn_jax.data.transforms import HorizontalFlip
-from fpn_jax.evaluation.coco import (
-    coco_ground_truth,
-    coco_results,
-    evaluate_proposals,
-)
+from fpn_jax.evaluation.coco import PROPOSALS, evaluate_results
+from fpn_jax.evaluation.records import coco_ground_truth, coco_results
 from fpn_jax.training.config import Config, OptimizerConfig
 from fpn_jax.training.optimizer import learning_rate_schedule
+from fpn_jax.types import Detections
 from tests.torch_reference import torch, torchvision
 
 detection = torchvision.models.detection
@@ -47,7 +46,9 @@ _MEMORY_FORMATS = {
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
+    detector: Literal["faster_rcnn", "proposals"] = "faster_rcnn"
     steps: int = 1000
+    batch_size: int = 8
     seconds: float = float("inf")  # training stops here if the steps are not done
     optimizer: Literal["adamw", "sgd"] = "adamw"
     learning_rate: float = _DEFAULT.optimizer.learning_rate
@@ -55,8 +56,8 @@ class Arguments:
     json: Path | None = None  # where to write the report
 
 
-class ProposalNetwork(torch.nn.Module):
-    """Half-width ResNet-18, FPN of 64 channels on C2 … C5 with P6, and RPN."""
+class Backbone(torch.nn.Module):
+    """Half-width ResNet-18, FPN of 64 channels on C2 … C5 with P6."""
 
     def __init__(self):
         super().__init__()
@@ -83,49 +84,111 @@ class ProposalNetwork(torch.nn.Module):
             64,
             extra_blocks=torchvision.ops.feature_pyramid_network.LastLevelMaxPool(),
         )
-        sizes = ((8,), (16,), (32,), (64,), (128,))
-        self.rpn = detection.rpn.RegionProposalNetwork(
-            detection.anchor_utils.AnchorGenerator(sizes, ((0.5, 1.0, 2.0),) * 5),
-            detection.rpn.RPNHead(64, 3),
-            fg_iou_thresh=0.7,
-            bg_iou_thresh=0.3,
-            batch_size_per_image=256,
-            positive_fraction=0.5,
-            pre_nms_top_n={"training": 1000, "testing": 1000},
-            post_nms_top_n={"training": 1000, "testing": 1000},
-            nms_thresh=0.7,
-        )
+
+    def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        """P2 … P6, named "0" … "3" and "pool" as torchvision does."""
+        x = self.stem(images)
+        features = {}
+        for number, stage in enumerate(self.stages):
+            features[str(number)] = x = stage(x)
+        return self.fpn(features)
+
+
+def proposal_network() -> detection.rpn.RegionProposalNetwork:
+    """torchvision's RPN with the numbers of the default job."""
+    sizes = ((8,), (16,), (32,), (64,), (128,))
+    return detection.rpn.RegionProposalNetwork(
+        detection.anchor_utils.AnchorGenerator(sizes, ((0.5, 1.0, 2.0),) * 5),
+        detection.rpn.RPNHead(64, 3),
+        fg_iou_thresh=0.7,
+        bg_iou_thresh=0.3,
+        batch_size_per_image=256,
+        positive_fraction=0.5,
+        pre_nms_top_n={"training": 1000, "testing": 1000},
+        post_nms_top_n={"training": 1000, "testing": 1000},
+        nms_thresh=0.7,
+    )
+
+
+def roi_heads() -> detection.roi_heads.RoIHeads:
+    """torchvision's box head for ten classes, 64 RoIs of an image in training."""
+    return detection.roi_heads.RoIHeads(
+        torchvision.ops.MultiScaleRoIAlign(["0", "1", "2", "3"], 7, 2),
+        detection.faster_rcnn.TwoMLPHead(64 * 7**2, 1024),
+        detection.faster_rcnn.FastRCNNPredictor(1024, 11),
+        fg_iou_thresh=0.5,
+        bg_iou_thresh=0.5,
+        batch_size_per_image=64,
+        positive_fraction=0.25,
+        bbox_reg_weights=None,  # its own: 10, 10, 5, 5
+        score_thresh=0.05,
+        nms_thresh=0.5,
+        detections_per_img=100,
+    )
+
+
+class Proposals(torch.nn.Module):
+    """Backbone and RPN: `experiments/digits_rpn.py` in torchvision's parts."""
+
+    def __init__(self):
+        super().__init__()
+        self.backbone, self.rpn = Backbone(), proposal_network()
 
     def forward(self, images: torch.Tensor):
         """Anchors of each image, objectness and deltas of all anchors, level counts."""
-        x = self.stem(images)
-        features = {}
-        for level, stage in enumerate(self.stages, start=2):
-            features[str(level)] = x = stage(x)
-        pyramid = list(self.fpn(features).values())
+        pyramid = list(self.backbone(images).values())
         objectness, deltas = self.rpn.head(pyramid)
-        sizes = [tuple(images.shape[2:])] * len(images)
-        anchors = self.rpn.anchor_generator(
-            detection.image_list.ImageList(images, sizes), pyramid
-        )
+        anchors = self.rpn.anchor_generator(_image_list(images), pyramid)
         counts = [maps[0].numel() for maps in objectness]
         logits, deltas = detection.rpn.concat_box_prediction_layers(objectness, deltas)
         return anchors, logits, deltas, counts
 
-    def loss(self, images: torch.Tensor, boxes: list[torch.Tensor]) -> torch.Tensor:
+    def loss(self, images: torch.Tensor, targets: list[dict]) -> torch.Tensor:
         """The RPN's loss, without the proposals that its own forward also makes."""
         anchors, logits, deltas, _ = self(images)
-        labels, matched = self.rpn.assign_targets_to_anchors(
-            anchors, [{"boxes": rows} for rows in boxes]
-        )
+        labels, matched = self.rpn.assign_targets_to_anchors(anchors, targets)
         wanted = self.rpn.box_coder.encode(matched, anchors)
         return sum(self.rpn.compute_loss(logits, deltas, labels, wanted))
 
-    def detect(self, images: torch.Tensor, sizes: list[tuple[int, int]]):
-        """Boxes and scores of each image's proposals, by falling score."""
+    def detect(self, images: torch.Tensor, sizes: list[tuple[int, int]]) -> list[dict]:
+        """Boxes, scores and labels (all 0) of each image, by falling score."""
         anchors, logits, deltas, counts = self(images)
         boxes = self.rpn.box_coder.decode(deltas, anchors).view(len(images), -1, 4)
-        return self.rpn.filter_proposals(boxes, logits, sizes, counts)
+        found = zip(
+            *self.rpn.filter_proposals(boxes, logits, sizes, counts), strict=True
+        )
+        return [
+            {"boxes": boxes, "scores": scores, "labels": torch.zeros(len(scores))}
+            for boxes, scores in found
+        ]
+
+
+class FasterRCNN(torch.nn.Module):
+    """Backbone, RPN and box head: the default job in torchvision's parts."""
+
+    def __init__(self):
+        super().__init__()
+        self.backbone, self.rpn = Backbone(), proposal_network()
+        self.roi_heads = roi_heads()
+
+    def loss(self, images: torch.Tensor, targets: list[dict]) -> torch.Tensor:
+        """The losses of the RPN and of the box head."""
+        shifted = [t | {"labels": t["labels"] + 1} for t in targets]  # 0: background
+        features, listed = self.backbone(images), _image_list(images)
+        proposals, rpn_losses = self.rpn(listed, features, shifted)
+        _, losses = self.roi_heads(features, proposals, listed.image_sizes, shifted)
+        return sum(rpn_losses.values()) + sum(losses.values())
+
+    def detect(self, images: torch.Tensor, sizes: list[tuple[int, int]]) -> list[dict]:
+        """Boxes, scores and labels 0 … 9 of each image, by falling score."""
+        features = self.backbone(images)
+        listed = detection.image_list.ImageList(images, sizes)
+        proposals, _ = self.rpn(listed, features)
+        found, _ = self.roi_heads(features, proposals, sizes)
+        return [rows | {"labels": rows["labels"] - 1} for rows in found]
+
+
+_DETECTORS = {"faster_rcnn": FasterRCNN, "proposals": Proposals}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -149,14 +212,14 @@ def run(arguments: Arguments) -> dict:
     torch.manual_seed(arguments.seed)
     batches = training_batches(
         open_source(_DATA.train, "train"),
-        batch_size=_DATA.batch_size,
+        batch_size=arguments.batch_size,
         canvas=_DATA.canvas,
         max_boxes=_DATA.max_boxes,
         transforms=[HorizontalFlip()],
         seed=arguments.seed,
         max_errors=_DATA.max_errors,
     )
-    model = ProposalNetwork()
+    model = _DETECTORS[arguments.detector]()
     memory_format = min(
         _MEMORY_FORMATS, key=lambda name: _trial_seconds(model, next(batches), name)
     )
@@ -172,19 +235,21 @@ def run(arguments: Arguments) -> dict:
         "compiled_operators": torchvision.extension._has_ops(),
         "threads": torch.get_num_threads(),
         "memory_format": memory_format,
+        "detector": arguments.detector,
+        "batch_size": arguments.batch_size,
         "optimizer": arguments.optimizer,
         "learning_rate": arguments.learning_rate,
         "seed": arguments.seed,
         "steps": steps,
         "train_seconds": seconds,
-        "images_per_second": steps * _DATA.batch_size / seconds,
+        "images_per_second": steps * arguments.batch_size / seconds,
         "evaluation_seconds": time.perf_counter() - start,
         **metrics,
     }
 
 
 def train(
-    model: ProposalNetwork, batches, arguments: Arguments, memory_format: str
+    model: torch.nn.Module, batches, arguments: Arguments, memory_format: str
 ) -> tuple[int, float]:
     """Steps done and seconds taken; every 50 steps a line of progress."""
     config = dataclasses.replace(
@@ -210,17 +275,22 @@ def train(
 
 
 def training_step(
-    model: ProposalNetwork,
+    model: torch.nn.Module,
     optimizer: torch.optim.Optimizer,
     batch: Batch,
     memory_format: str,
 ) -> float:
     """The loss before the update."""
-    boxes = [
-        torch.from_numpy(rows[valid])
-        for rows, valid in zip(batch["boxes"], batch["valid"], strict=True)
+    targets = [
+        {
+            "boxes": torch.from_numpy(boxes[valid]),
+            "labels": torch.from_numpy(labels[valid]).long(),
+        }
+        for boxes, labels, valid in zip(
+            *(batch[name] for name in ("boxes", "labels", "valid")), strict=True
+        )
     ]
-    loss = model.loss(_pixels(batch["images"], memory_format), boxes)
+    loss = model.loss(_pixels(batch["images"], memory_format), targets)
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
@@ -245,7 +315,7 @@ def make_optimizer(
 
 
 @torch.inference_mode()
-def evaluate(model: ProposalNetwork, memory_format: str) -> dict[str, float]:
+def evaluate(model: torch.nn.Module, memory_format: str) -> dict[str, float]:
     """Average recall and precision of the validation images' proposals."""
     source = open_source(_DATA.validation, "validation")
     results = []
@@ -264,13 +334,24 @@ def evaluate(model: ProposalNetwork, memory_format: str) -> dict[str, float]:
         ):
             if batch["example_valid"][row]:
                 boxes = boxes.numpy() / np.tile(batch["scales"][row], 2)
-                valid = np.ones((1, len(scores)), bool)
+                found = Detections(
+                    boxes=boxes[None],
+                    scores=scores.numpy()[None],
+                    labels=np.zeros((1, len(scores)), int),
+                    valid=np.ones((1, len(scores)), bool),
+                )
                 ids = batch["image_ids"][row, None]
-                results += coco_results(ids, boxes[None], scores.numpy()[None], valid)
+                results += coco_results(ids, found, source.categories, {})
     ground_truth = coco_ground_truth(
         (source[index] for index in range(len(source))), source.categories
     )
-    return evaluate_proposals(ground_truth, results)
+    return evaluate_results(ground_truth, results, PROPOSALS)
+
+
+def _image_list(images: torch.Tensor) -> detection.image_list.ImageList:
+    """Images that fill their canvas."""
+    sizes = [tuple(images.shape[2:])] * len(images)
+    return detection.image_list.ImageList(images, sizes)
 
 
 def _stage(before: int, width: int, stride: int) -> torch.nn.Sequential:
@@ -295,7 +376,7 @@ def _pixels(images: np.ndarray, memory_format: str) -> torch.Tensor:
     return pixels.contiguous(memory_format=_MEMORY_FORMATS[memory_format])
 
 
-def _trial_seconds(model: ProposalNetwork, batch: Batch, memory_format: str) -> float:
+def _trial_seconds(model: torch.nn.Module, batch: Batch, memory_format: str) -> float:
     """The fastest of four training steps of a copy."""
     trial = copy.deepcopy(model).to(memory_format=_MEMORY_FORMATS[memory_format])
     optimizer = make_optimizer(trial, _DEFAULT.optimizer)

@@ -1,6 +1,6 @@
 """Every setting of a run, as one tree of frozen dataclasses; the model is a part of it.
 
-The defaults are the default job: proposals on the embedded digits. A Linen module is a
+The defaults are the default job: Faster R-CNN on the embedded digits. A Linen module is a
 frozen dataclass too, so the tree goes to JSON and back without the experiment file.
 """
 
@@ -15,7 +15,7 @@ from typing import Any, Literal
 import flax.linen as nn
 import jax
 
-from fpn_jax.detectors.zoo import digits_proposal_network
+from fpn_jax.detectors.zoo import digits_faster_rcnn
 from fpn_jax.training.files import replace_text
 
 _PACKAGE = __name__.partition(".")[0]
@@ -76,7 +76,7 @@ class EvaluationConfig:
 
 @dataclass(frozen=True)
 class Config:
-    model: nn.Module = field(default_factory=digits_proposal_network)
+    model: nn.Module = field(default_factory=digits_faster_rcnn)
     data: DataConfig = DataConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     train: TrainConfig = TrainConfig()

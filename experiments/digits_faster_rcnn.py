@@ -1,0 +1,32 @@
+"""Digits with their classes: Faster R-CNN on a pyramid of a narrow ResNet-18.
+
+    python -m fpn_jax.train experiments/digits_faster_rcnn.py
+
+The same as `python -m fpn_jax.train` without a file, written out.
+"""
+
+from fpn_jax.backbones.resnet import ResNet
+from fpn_jax.detectors.two_stage import TwoStage
+from fpn_jax.heads.box import BoxHead
+from fpn_jax.heads.rpn import RPNHead
+from fpn_jax.necks.fpn import FPN
+from fpn_jax.training.config import Config, DataConfig, OptimizerConfig, TrainConfig
+
+
+def get_config() -> Config:
+    return Config(
+        model=TwoStage(
+            backbone=ResNet(depth=18, width=32, norm="batch"),
+            neck=FPN(channels=64),
+            rpn=RPNHead(
+                anchor_sizes=((8,), (16,), (32,), (64,), (128,)),
+                box_loss_weight=4.0,
+                training_pre_nms=1000,
+                training_post_nms=1000,
+            ),
+            box_head=BoxHead(num_classes=10, num_samples=64),
+        ),
+        data=DataConfig(train="digits", canvas=(320, 320), batch_size=4),
+        optimizer=OptimizerConfig(name="adamw", learning_rate=1e-3, schedule="cosine"),
+        train=TrainConfig(steps=1200),
+    )
