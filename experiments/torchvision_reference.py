@@ -24,11 +24,12 @@ import numpy as np
 
 from fpn_jax.benchmarks.timing import num_cores
 from fpn_jax.command_line import parse, user_errors
+from fpn_jax.data.example import Category
 from fpn_jax.data.loader import Batch, evaluation_batches, training_batches
 from fpn_jax.data.sources import open_source
 from fpn_jax.data.transforms import HorizontalFlip
-from fpn_jax.evaluation.coco import PROPOSALS, evaluate_results
-from fpn_jax.evaluation.records import coco_ground_truth, coco_results
+from fpn_jax.evaluation.coco import BOXES, PROPOSALS, evaluate_results
+from fpn_jax.evaluation.records import coco_ground_truth, image_results
 from fpn_jax.training.config import Config, OptimizerConfig
 from fpn_jax.training.optimizer import learning_rate_schedule
 from fpn_jax.types import Detections
@@ -228,7 +229,7 @@ def run(arguments: Arguments) -> dict:
     steps, seconds = train(model, batches, arguments, memory_format)
     batches.close()
     start = time.perf_counter()
-    metrics = evaluate(model, memory_format)
+    metrics = evaluate(model, memory_format, arguments.detector)
     return {
         "torch": torch.__version__,
         "torchvision": torchvision.__version__,
@@ -315,9 +316,12 @@ def make_optimizer(
 
 
 @torch.inference_mode()
-def evaluate(model: torch.nn.Module, memory_format: str) -> dict[str, float]:
-    """Average recall and precision of the validation images' proposals."""
+def evaluate(
+    model: torch.nn.Module, memory_format: str, detector: str
+) -> dict[str, float]:
+    """COCO's figures of the validation images' boxes."""
     source = open_source(_DATA.validation, "validation")
+    classes = source.categories if detector == "faster_rcnn" else (Category(1, "any"),)
     results = []
     model.eval()
     for batch in evaluation_batches(
@@ -329,23 +333,29 @@ def evaluate(model: torch.nn.Module, memory_format: str) -> dict[str, float]:
     ):
         images = _pixels(batch["images"], memory_format)
         sizes = [tuple(size) for size in batch["sizes"].tolist()]
-        for row, (boxes, scores) in enumerate(
-            zip(*model.detect(images, sizes), strict=True)
-        ):
+        for row, rows in enumerate(model.detect(images, sizes)):
             if batch["example_valid"][row]:
-                boxes = boxes.numpy() / np.tile(batch["scales"][row], 2)
-                found = Detections(
-                    boxes=boxes[None],
-                    scores=scores.numpy()[None],
-                    labels=np.zeros((1, len(scores)), int),
-                    valid=np.ones((1, len(scores)), bool),
-                )
-                ids = batch["image_ids"][row, None]
-                results += coco_results(ids, found, source.categories, {})
+                found = _detections(rows, batch["scales"][row])
+                image_id = int(batch["image_ids"][row])
+                results += [
+                    {"image_id": image_id, **result}
+                    for result in image_results(found, classes)
+                ]
     ground_truth = coco_ground_truth(
         (source[index] for index in range(len(source))), source.categories
     )
-    return evaluate_results(ground_truth, results, PROPOSALS)
+    measure = BOXES if detector == "faster_rcnn" else PROPOSALS
+    return evaluate_results(ground_truth, results, measure)
+
+
+def _detections(rows: dict[str, torch.Tensor], scale: np.ndarray) -> Detections:
+    """torchvision's boxes of one image, in pixels of the image, as ours."""
+    return Detections(
+        boxes=rows["boxes"].numpy() / np.tile(scale, 2),
+        scores=rows["scores"].numpy(),
+        labels=rows["labels"].numpy().astype(np.int32),
+        valid=np.ones(len(rows["scores"]), bool),
+    )
 
 
 def _image_list(images: torch.Tensor) -> detection.image_list.ImageList:

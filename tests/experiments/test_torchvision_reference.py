@@ -6,26 +6,34 @@ import numpy as np
 import pytest
 
 from experiments.torchvision_reference import (
-    ProposalNetwork,
+    FasterRCNN,
+    Proposals,
     make_optimizer,
     training_step,
 )
+from fpn_jax.detectors.zoo import digits_faster_rcnn, digits_proposal_network
 from fpn_jax.training.config import Config, OptimizerConfig
 from tests.torch_reference import torch
 
 
-def test_both_networks_have_equal_parameters_and_anchors():
-    ours, theirs = Config().model, ProposalNetwork()
+@pytest.mark.parametrize(
+    "ours, theirs",
+    [(digits_proposal_network, Proposals), (digits_faster_rcnn, FasterRCNN)],
+)
+def test_both_networks_have_equal_parameters(ours, theirs):
     images, sizes = jnp.zeros((1, 320, 320, 3)), jnp.full((1, 2), 320)
+    variables = jax.eval_shape(ours().init, jax.random.key(0), images, sizes)
+    counted = sorted(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+    assert counted == sorted(p.numel() for p in theirs().parameters())
 
-    variables = jax.eval_shape(ours.init, jax.random.key(0), images, sizes)
-    with torch.inference_mode():
-        anchors, _, _, counts = theirs(torch.zeros(1, 3, 320, 320))
-    outputs = jax.eval_shape(ours.apply, variables, images, sizes)
+
+def test_both_networks_have_equal_anchors():
+    ours = digits_proposal_network()
+    images, sizes = jnp.zeros((1, 320, 320, 3)), jnp.full((1, 2), 320)
+    outputs = jax.eval_shape(ours.init_with_output, jax.random.key(0), images, sizes)[0]
     our_anchors = ours.head.anchors(outputs, (320, 320)).values()
-
-    sizes = sorted(leaf.size for leaf in jax.tree.leaves(variables["params"]))
-    assert sizes == sorted(p.numel() for p in theirs.parameters())
+    with torch.inference_mode():
+        anchors, _, _, counts = Proposals()(torch.zeros(1, 3, 320, 320))
     assert counts == [len(level) for level in our_anchors]
     np.testing.assert_array_equal(anchors[0], np.concatenate(list(our_anchors)))
 
@@ -34,23 +42,25 @@ def test_both_networks_have_equal_parameters_and_anchors():
 def test_weight_decay_acts_on_kernels_only(name):
     config = OptimizerConfig(name=name)
 
-    kernels, rest = make_optimizer(ProposalNetwork(), config).param_groups
+    kernels, rest = make_optimizer(FasterRCNN(), config).param_groups
 
     assert (kernels["weight_decay"], rest["weight_decay"]) == (1e-4, 0)
-    assert all(p.ndim == 4 for p in kernels["params"])
+    assert all(p.ndim in (2, 4) for p in kernels["params"])
     assert all(p.ndim == 1 for p in rest["params"])
 
 
-def test_a_step_lowers_the_loss_of_its_batch_and_takes_empty_images():
+@pytest.mark.parametrize("detector", [Proposals, FasterRCNN])
+def test_a_step_lowers_the_loss_of_its_batch_and_takes_empty_images(detector):
     torch.set_num_threads(1)  # two would wait for each other on a loaded machine
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
     batch = {
         "images": rng.integers(0, 256, (2, 64, 64, 3), dtype=np.uint8),
         "boxes": np.float32([[[8, 8, 40, 30]], [[0, 0, 0, 0]]]),
+        "labels": np.array([[3], [0]], np.int32),
         "valid": np.array([[True], [False]]),
     }
-    model = ProposalNetwork()
+    model = detector()
     optimizer = make_optimizer(model, Config().optimizer)
 
     losses = [training_step(model, optimizer, batch, "channels_last") for _ in range(8)]
