@@ -170,7 +170,7 @@ def _taps(
     y, wy = _axis_taps(plan, y1, y2, height)
     x, wx = _axis_taps(plan, x1, x2, width)
     row = first[None, :, None] + y * width[None, :, None]
-    shape = (-1, len(boxes), plan.size, plan.size)
+    shape = (len(y) * len(x), len(boxes), plan.size, plan.size)
     index = row[:, None, :, :, None] + x[None, :, :, None, :]
     weight = wy[:, None, :, :, None] * wx[None, :, :, None, :]
     return index.reshape(shape), weight.reshape(shape)
