@@ -74,7 +74,7 @@ def predict(chosen: Arguments) -> int:
         found = jax.tree.map(above, found)
         save_image(picture, draw_detections(image, found, names=names))
         found_names = [names[label] for label in found.labels]
-        print(f"{path}: {_counted(found_names)}, {picture}")
+        print(f"{path}: {counted(found_names)}, {picture}")
         results += [
             {"image": str(path), **row, "category": name}
             for name, row in zip(
@@ -99,7 +99,7 @@ def picture_paths(images: Sequence[Path], out: Path) -> list[Path]:
     return pictures
 
 
-def _counted(names: Sequence[str]) -> str:
+def counted(names: Sequence[str]) -> str:
     """Returns how many there are of each name, as "3 objects (2 cat, 1 dog)"."""
     counts = Counter(names).most_common()
     listed = ", ".join(f"{number} {name}" for name, number in counts)

@@ -1,8 +1,8 @@
-"""Names of the pictures; what prediction finds is in test_commands.py."""
+"""Names of pictures and objects; what prediction finds is in test_commands.py."""
 
 from pathlib import Path
 
-from fpn_jax.predict import picture_paths
+from fpn_jax.predict import counted, picture_paths
 
 
 def names(*images: str, out: str = "out") -> list[str]:
@@ -21,3 +21,8 @@ def test_images_of_one_name_get_a_picture_each():
 
 def test_no_picture_takes_the_place_of_an_image():
     assert names("b/1.jpg", "a/../a/1.png", out="a") == ["a/1-2.png", "a/1-3.png"]
+
+
+def test_objects_are_counted_by_name_the_most_frequent_first():
+    assert counted(["dog", "cat", "dog"]) == "3 objects (2 dog, 1 cat)"
+    assert counted([]) == "0 objects"
