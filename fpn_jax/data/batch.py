@@ -82,7 +82,9 @@ def to_canvas(
 
 def blank(canvas: tuple[int, int], keypoint_spec: KeypointSpec | None) -> Example:
     """Returns a black example without objects, which stands where there is none."""
-    num_points = 0 if keypoint_spec is None else len(keypoint_spec.names)
+    keypoints = None
+    if keypoint_spec is not None:
+        keypoints = np.zeros((0, len(keypoint_spec.names), 3), np.float32)
     return Example(
         image_id=-1,
         name="padding",
@@ -92,7 +94,7 @@ def blank(canvas: tuple[int, int], keypoint_spec: KeypointSpec | None) -> Exampl
         crowd=np.zeros(0, np.bool_),
         areas=np.zeros(0, np.float32),
         masks=np.zeros((0, *canvas), np.bool_),
-        keypoints=np.zeros((0, num_points, 3), np.float32),
+        keypoints=keypoints,
         keypoint_spec=keypoint_spec,
     )
 

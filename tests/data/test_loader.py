@@ -256,7 +256,8 @@ def test_more_unreadable_images_than_allowed_stop_the_run(workers):
 
 def test_a_source_of_which_nothing_is_readable_stops_the_run():
     with pytest.raises(ValueError, match="^max_errors: "):
-        next(_training(Numbers(2, unreadable=(0, 1)), max_errors=1))
+        source = Numbers(2, unreadable=(0, 1))
+        next(_training(source, max_errors=1, transforms=[HorizontalFlip(1.0), *JITTER]))
 
 
 def test_a_corrupt_jpeg_of_a_coco_folder_is_skipped(tmp_path, caplog):
