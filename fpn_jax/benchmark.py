@@ -26,6 +26,7 @@ from rich.table import Table
 from fpn_jax.benchmarks.matmul import matmul_peak
 from fpn_jax.benchmarks.network import forward_contest
 from fpn_jax.benchmarks.nms import nms_contest
+from fpn_jax.benchmarks.roi_align import roi_align_backward, roi_align_forward
 from fpn_jax.benchmarks.timing import (
     OURS,
     Contest,
@@ -38,6 +39,8 @@ from fpn_jax.command_line import parse, user_errors
 from fpn_jax.runtime import set_up
 
 _PEAK = "matmul.peak"
+# The pyramid of a 3:4 image of COCO, and about the boxes that a box head trains on.
+_REGIONS = {"canvas": (800, 1344), "channels": 256, "num_boxes": 500}
 ROWS: dict[str, Callable[[bool], Contest]] = {
     _PEAK: matmul_peak,
     "forward.resnet50_fpn_rpn.800x1344": partial(
@@ -46,6 +49,8 @@ ROWS: dict[str, Callable[[bool], Contest]] = {
         width=1344,  # a 3:4 image of COCO, resized and padded
         flop=403.3e9,  # backbone 175.2, FPN 121.8, RPN head 106.3
     ),
+    "roi_align_forward": partial(roi_align_forward, **_REGIONS),
+    "roi_align_backward": partial(roi_align_backward, **_REGIONS),
 } | {
     f"nms.{boxes}.{threshold}": partial(nms_contest, boxes=boxes, threshold=threshold)
     for boxes in ("random", "clustered")

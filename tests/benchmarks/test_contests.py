@@ -2,7 +2,7 @@
 
 import pytest
 
-from fpn_jax.benchmarks import network, nms
+from fpn_jax.benchmarks import network, nms, roi_align
 from fpn_jax.benchmarks.timing import OURS
 from tests.torch_reference import torch, torchvision
 
@@ -10,8 +10,12 @@ from tests.torch_reference import torch, torchvision
 @pytest.fixture(autouse=True)
 def reference(monkeypatch):
     """Lets torchvision take part where its compiled operators do not load."""
-    for module in (network, nms):
+    for module in (network, nms, roi_align):
         monkeypatch.setattr(module, "import_torchvision", lambda: (torch, torchvision))
+    # Their roi_align in Python, where it serves, is not worth minutes of compilation.
+    torch.compiler.set_stance("force_eager")
+    yield
+    torch.compiler.set_stance("default")
 
 
 @pytest.mark.parametrize("boxes", ["random", "clustered"])
@@ -45,3 +49,14 @@ def test_all_networks_give_the_same_outputs():
         "torchvision channels_last",
         "torchvision folded",
     }
+
+
+@pytest.mark.parametrize(
+    "contest", [roi_align.roi_align_forward, roi_align.roi_align_backward]
+)
+def test_both_poolings_give_the_same_features_and_gradients(contest):
+    """1e-4: samples are placed within 1e-5 of a cell of each other."""
+    contest = contest(True, canvas=(256, 320), channels=4, num_boxes=20)
+
+    assert contest.difference < 1e-4
+    assert set(contest.contestants) == {OURS, "torchvision"}
