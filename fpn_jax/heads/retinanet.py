@@ -67,6 +67,9 @@ class RetinaNetHead(nn.Module):
     score_threshold: float = 0.05
     pre_nms: int = 1000  # best (anchor, class) pairs of each level
     nms_threshold: float = 0.5
+    clipped: bool = (
+        True  # boxes that meet in suppression; Detectron2's are clipped after
+    )
     max_detections: int = 300
     dtype: Dtype = None
 
@@ -135,7 +138,8 @@ class RetinaNetHead(nn.Module):
 
         The best `pre_nms` (anchor, class) pairs of each level are decoded and clipped
         to the image (`sizes [B, 2]`: height, width); those with a score above the
-        threshold are suppressed class by class, all levels together.
+        threshold are suppressed class by class, all levels together. If not `clipped`,
+        it is the last step.
         """
         return jax.vmap(partial(self._image_detections, canvas=canvas))(outputs, sizes)
 
@@ -222,14 +226,15 @@ class RetinaNetHead(nn.Module):
             for level, anchors in self.anchors(outputs, canvas).items()
         ]
         boxes, scores, labels = map(jnp.concatenate, zip(*levels, strict=True))
-        return select_detections(
-            clip(boxes, size),
+        found = select_detections(
+            clip(boxes, size) if self.clipped else boxes,
             scores,
             labels,
             scores > self.score_threshold,
             iou_threshold=self.nms_threshold,
             max_detections=self.max_detections,
         )
+        return found.replace(boxes=clip(found.boxes, size))
 
     def _level_candidates(self, logits, deltas, anchors):
         """Returns boxes, scores and labels of the best pairs of one image's level."""

@@ -1,0 +1,230 @@
+"""Detectron2's weights in our modules, and back: the detectors of its zoo with FPN.
+
+The tables name each tensor as Detectron2's state dicts do. Where numbers are the same
+in another order, it is changed on the way:
+
+- images are BGR there: the inputs of the first convolution;
+- the background is the last class there, the first here;
+- it has no box deltas and no mask there: zeros here, which nothing reads;
+- the anchors of a cell are size by size there, ratio by ratio here.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fpn_jax.choices import check_choice
+from fpn_jax.weights.convert import (
+    CONV,
+    LINEAR,
+    SAME,
+    Layout,
+    Rule,
+    StateDict,
+    convert,
+    load_state_dict,
+)
+from fpn_jax.weights.layers import (
+    conv_rules,
+    flattened,
+    linear_rules,
+    nested,
+    norm_rules,
+)
+from fpn_jax.weights.pickles import load_pickle
+
+
+def load_detectron2(path: str | Path, detector: nn.Module) -> dict[str, Any]:
+    """Returns the variables of a detector (`detectors/detectron2.py`) from a file.
+
+    The file is one of the zoo (.pkl), or a checkpoint of a training (.pth). No code in
+    it is run.
+    """
+    if Path(path).suffix == ".pkl":
+        return load_detector(_zoo_state_dict(path), detector)
+    return load_detector(load_state_dict(path), detector)
+
+
+def load_detector(
+    state_dict: Mapping[str, np.ndarray], detector: nn.Module
+) -> dict[str, Any]:
+    """Returns the variables of a detector from the state dict of its counterpart.
+
+    Frozen norms of an early release have no mean and variance: they are 0 and 1.
+    """
+    images, sizes = jnp.zeros((1, 64, 64, 3)), jnp.full((1, 2), 64)
+    variables = jax.eval_shape(detector.init, jax.random.key(0), images, sizes)
+    statistics = {}
+    for name, array in state_dict.items():
+        norm, _, leaf = name.rpartition(".")
+        if norm.endswith(".norm") and leaf == "weight":
+            statistics[f"{norm}.running_mean"] = np.zeros_like(array)
+            statistics[f"{norm}.running_var"] = np.ones_like(array)
+    return convert({**statistics, **state_dict}, detector_rules(detector), variables)
+
+
+def detector_rules(detector: nn.Module) -> list[Rule]:
+    """Returns the table of the Detectron2 model that ours corresponds to."""
+    tables = {
+        "ProposalNetwork": _proposal_network_rules,
+        "OneStage": _retinanet_rules,
+        "TwoStage": _two_stage_rules,
+    }
+    name = type(detector).__name__
+    check_choice("detector", name, tables)
+    return [
+        *nested(_resnet_rules(detector), "backbone.bottom_up", "backbone"),
+        *conv_rules("backbone.fpn_lateral{i}", "neck/lateral{i}"),
+        *conv_rules("backbone.fpn_output{i}", "neck/output{i}"),
+        *conv_rules("backbone.top_block.p{i}", "neck/p{i}"),
+        *tables[name](detector),
+        # Of early releases; ours are fields.
+        Rule("pixel_mean", None),
+        Rule("pixel_std", None),
+        Rule("*anchor_generator.cell_anchors.*", None),
+    ]
+
+
+def _zoo_state_dict(path: str | Path) -> StateDict:
+    content = load_pickle(path)
+    state_dict = content.get("model") if isinstance(content, Mapping) else None
+    if not isinstance(state_dict, Mapping):
+        raise ValueError(
+            f"path {path} is no model of Detectron2's zoo: it must hold a dict of "
+            "arrays under 'model' (files of Caffe2 do not)"
+        )
+    for name, array in state_dict.items():
+        if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
+            raise ValueError(f"path {path}: {name} is not an array of numbers")
+    return dict(state_dict)
+
+
+def _then(first: Layout, second: Layout) -> Layout:
+    """Returns the layout that changes `first`, then `second`, on the way to ours."""
+    return Layout(
+        lambda x: second.to_ours(first.to_ours(x)),
+        lambda x: first.to_theirs(second.to_theirs(x)),
+    )
+
+
+# Changes of the order of outputs, the first axis of a weight and of a bias there.
+_BACKGROUND_FIRST = Layout(
+    lambda x: np.roll(x, 1, axis=0), lambda x: np.roll(x, -1, axis=0)
+)
+_BGR = Layout(lambda x: x[:, ::-1], lambda x: x[:, ::-1])
+
+
+def _with_background(rows: int) -> Layout:
+    """Returns the change that puts `rows` zeros for the background in front."""
+
+    def to_ours(x: np.ndarray) -> np.ndarray:
+        return np.concatenate([np.zeros((rows, *x.shape[1:]), x.dtype), x])
+
+    return Layout(to_ours, lambda x: x[rows:])
+
+
+def _ratio_by_ratio(num_sizes: int, num_ratios: int) -> Layout:
+    """Returns the change from anchors that come size by size."""
+
+    def reordered(x: np.ndarray, outer: int, inner: int) -> np.ndarray:
+        return x.reshape(outer, inner, -1).swapaxes(0, 1).reshape(x.shape)
+
+    return Layout(
+        lambda x: reordered(x, num_sizes, num_ratios),
+        lambda x: reordered(x, num_ratios, num_sizes),
+    )
+
+
+def _output_rules(theirs: str, ours: str, layout: Layout, change: Layout) -> list[Rule]:
+    """Returns the rows of a layer whose outputs change order."""
+    return [
+        Rule(f"{theirs}.weight", f"params/{ours}/kernel", _then(change, layout)),
+        Rule(f"{theirs}.bias", f"params/{ours}/bias", _then(change, SAME)),
+    ]
+
+
+def _resnet_rules(detector: nn.Module) -> list[Rule]:
+    norm = detector.backbone.norm
+    theirs, ours = "res{stage}.{block}", "stage{stage}/block{block}"
+    return [
+        *conv_rules("stem.conv1", "stem/conv", _then(_BGR, CONV)),
+        *norm_rules("stem.conv1.norm", "stem/conv", norm),
+        *conv_rules(f"{theirs}.conv{{i}}", f"{ours}/conv{{i}}"),
+        *norm_rules(f"{theirs}.conv{{i}}.norm", f"{ours}/conv{{i}}", norm),
+        *conv_rules(f"{theirs}.shortcut", f"{ours}/shortcut"),
+        *norm_rules(f"{theirs}.shortcut.norm", f"{ours}/shortcut", norm),
+    ]
+
+
+def _rpn_rules() -> list[Rule]:
+    # One size per level: no order to change.
+    return [
+        *conv_rules("conv", "conv0"),
+        *conv_rules("objectness_logits", "objectness"),
+        *conv_rules("anchor_deltas", "deltas"),
+    ]
+
+
+def _proposal_network_rules(detector: nn.Module) -> list[Rule]:
+    rules = nested(_rpn_rules(), "proposal_generator.rpn_head", "head")
+    return [*rules, Rule("roi_heads.*", None)]
+
+
+def _retinanet_rules(detector: nn.Module) -> list[Rule]:
+    head = detector.head
+    anchors = _ratio_by_ratio(len(head.anchor_sizes[0]), len(head.anchor_ratios))
+    rules = [
+        *_output_rules("head.cls_score", "head/class_logits", CONV, anchors),
+        *_output_rules("head.bbox_pred", "head/box_deltas", CONV, anchors),
+    ]
+    for i in range(head.num_convs):  # an activation after each
+        rules += conv_rules(f"head.cls_subnet.{2 * i}", f"head/class_conv{i}")
+        rules += conv_rules(f"head.bbox_subnet.{2 * i}", f"head/box_conv{i}")
+    return rules
+
+
+def _two_stage_rules(detector: nn.Module) -> list[Rule]:
+    rules = nested(_rpn_rules(), "proposal_generator.rpn_head", "rpn")
+    rules += nested(_box_rules(detector.box_head), "roi_heads", "box_head")
+    if detector.mask_head is not None:
+        rules += nested(_mask_rules(detector.mask_head), "roi_heads", "mask_head")
+    if detector.keypoint_head is not None:
+        keypoints = _keypoint_rules(detector.keypoint_head)
+        rules += nested(keypoints, "roi_heads", "keypoint_head")
+    return rules
+
+
+def _box_rules(head: nn.Module) -> list[Rule]:
+    theirs = "box_predictor"
+    return [
+        *conv_rules("box_head.fc1", "fc6", flattened(head.size)),
+        *linear_rules("box_head.fc2", "fc7"),
+        *_output_rules(
+            f"{theirs}.cls_score", "class_logits", LINEAR, _BACKGROUND_FIRST
+        ),
+        *_output_rules(
+            f"{theirs}.bbox_pred", "box_deltas", LINEAR, _with_background(4)
+        ),
+    ]
+
+
+def _mask_rules(head: nn.Module) -> list[Rule]:
+    rules = [
+        *conv_rules("mask_head.deconv", "deconv"),
+        *_output_rules("mask_head.predictor", "mask_logits", CONV, _with_background(1)),
+    ]
+    for i in range(head.num_convs):
+        rules += conv_rules(f"mask_head.mask_fcn{i + 1}", f"conv{i}")
+    return rules
+
+
+def _keypoint_rules(head: nn.Module) -> list[Rule]:
+    rules = conv_rules("keypoint_head.score_lowres", "deconv")
+    for i in range(head.num_convs):
+        rules += conv_rules(f"keypoint_head.conv_fcn{i + 1}", f"conv{i}")
+    return rules

@@ -1,0 +1,494 @@
+"""Detectron2's names and conventions against a twin in torch, and its files.
+
+There is no Detectron2 here. The twin is made of torchvision's parts and keeps to
+Detectron2's conventions: BGR pixels of 0 … 255, strides in the 1x1, anchors size by
+size at 2**level px, aligned RoIAlign, the background last.
+"""
+
+import math
+import pickle
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from fpn_jax.detectors import detectron2
+from fpn_jax.weights.convert import export_state_dict
+from fpn_jax.weights.detectron2 import (
+    detector_rules,
+    load_detector,
+    load_detectron2,
+)
+from tests.torch_models import numpy_state, randomize_norms, to_nhwc, to_torch
+from tests.torch_reference import torch, torchvision
+
+nn = torch.nn
+BGR_MEAN = (103.53, 116.28, 123.675)
+WIDTH, CHANNELS, HIDDEN, CLASSES = 8, 16, 24, 5
+SIZE = (96, 128)
+
+
+def narrow(detector):
+    """Returns a detector of the zoo with few channels."""
+    changes = {
+        "backbone": detector.backbone.clone(width=WIDTH),
+        "neck": detector.neck.clone(channels=CHANNELS),
+    }
+    if hasattr(detector, "box_head"):
+        changes["rpn"] = detector.rpn.clone(pre_nms=50, post_nms=20)
+        changes["box_head"] = detector.box_head.clone(hidden_features=HIDDEN)
+    for name in ("mask_head", "keypoint_head"):
+        if getattr(detector, name, None) is not None:
+            changes[name] = getattr(detector, name).clone(channels=CHANNELS)
+    return detector.clone(**changes)
+
+
+def torch_norm(channels: int) -> nn.Module:
+    return torchvision.ops.FrozenBatchNorm2d(channels, eps=1e-5)
+
+
+def torch_stage(inputs: int, width: int, blocks: int, stride: int) -> nn.Sequential:
+    """Returns bottlenecks whose first 1x1 has the stride."""
+    shortcut = nn.Sequential(
+        nn.Conv2d(inputs, 4 * width, 1, stride, bias=False), torch_norm(4 * width)
+    )
+    bottleneck = torchvision.models.resnet.Bottleneck
+    first = bottleneck(inputs, width, 1, shortcut, norm_layer=torch_norm)
+    first.conv1.stride = (stride, stride)
+    rest = [
+        bottleneck(4 * width, width, norm_layer=torch_norm) for _ in range(1, blocks)
+    ]
+    return nn.Sequential(first, *rest)
+
+
+class BottomUp(nn.Module):
+    """ResNet-50 on BGR pixels: C2 … C5."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv1, self.bn1 = (
+            nn.Conv2d(3, WIDTH, 7, 2, 3, bias=False),
+            torch_norm(WIDTH),
+        )
+        inputs = WIDTH
+        for i, blocks in enumerate((3, 4, 6, 3)):
+            width = WIDTH * 2**i
+            stage = torch_stage(inputs, width, blocks, stride=1 if i == 0 else 2)
+            setattr(self, f"layer{i + 1}", stage)
+            inputs = 4 * width
+
+    def forward(self, x: torch.Tensor) -> dict:
+        x = torch.relu(self.bn1(self.conv1(x)))
+        x = torch.nn.functional.max_pool2d(x, 3, 2, 1)
+        levels = {}
+        for level in range(2, 6):
+            x = levels[f"{level}"] = getattr(self, f"layer{level - 1}")(x)
+        return levels
+
+
+class Twin(nn.Module):
+    """The tensors of a Detectron2 model under our own names for torchvision's parts."""
+
+    def __init__(self, levels: tuple[int, ...], extra: nn.Module, **heads: nn.Module):
+        super().__init__()
+        self.levels = levels
+        self.bottom_up = BottomUp()
+        inputs = [4 * WIDTH * 2 ** (level - 2) for level in levels]
+        self.fpn = torchvision.ops.FeaturePyramidNetwork(inputs, CHANNELS, extra)
+        self.heads = nn.ModuleDict(heads)
+
+    def pyramid(self, images: np.ndarray) -> dict[int, torch.Tensor]:
+        """Returns P2 … P6 or P3 … P7 of RGB images."""
+        pixels = to_torch(images[..., ::-1]).float()
+        pixels = pixels - torch.tensor(BGR_MEAN)[:, None, None]
+        features = self.bottom_up(pixels)
+        merged = self.fpn({f"{level}": features[f"{level}"] for level in self.levels})
+        return dict(enumerate(merged.values(), start=self.levels[0]))
+
+
+# Our name of a part of the twin -> Detectron2's, in the order of replacement.
+NAMES = {
+    "bottom_up.conv1": "backbone.bottom_up.stem.conv1",
+    "bottom_up.bn1": "backbone.bottom_up.stem.conv1.norm",
+    "downsample.0": "shortcut",
+    "downsample.1": "shortcut.norm",
+    **{f"bottom_up.layer{i}": f"backbone.bottom_up.res{i + 1}" for i in range(1, 5)},
+    **{f".bn{i}": f".conv{i}.norm" for i in range(1, 4)},
+    "fpn.extra_blocks": "backbone.top_block",
+    "heads.rpn.conv.0.0": "proposal_generator.rpn_head.conv",
+    "heads.rpn.cls_logits": "proposal_generator.rpn_head.objectness_logits",
+    "heads.rpn.bbox_pred": "proposal_generator.rpn_head.anchor_deltas",
+    "heads.box.fc6": "roi_heads.box_head.fc1",
+    "heads.box.fc7": "roi_heads.box_head.fc2",
+    "heads.cls_score": "roi_heads.box_predictor.cls_score",
+    "heads.bbox_pred": "roi_heads.box_predictor.bbox_pred",
+    "heads.mask.": "roi_heads.mask_head.",
+    "heads.keypoint.": "roi_heads.keypoint_head.",
+    "heads.retinanet.": "head.",
+}
+
+
+def detectron2_state(twin: Twin) -> dict[str, np.ndarray]:
+    """Returns the twin's tensors under Detectron2's names."""
+    names = dict(NAMES)
+    for i, level in enumerate(twin.levels):
+        names[f"fpn.inner_blocks.{i}.0"] = f"backbone.fpn_lateral{level}"
+        names[f"fpn.layer_blocks.{i}.0"] = f"backbone.fpn_output{level}"
+    state = {}
+    for name, array in numpy_state(twin).items():
+        for ours, theirs in names.items():
+            name = name.replace(ours, theirs)
+        state[name] = array
+    return state
+
+
+def lively(module: nn.Module) -> nn.Module:
+    """Returns the module with norms and biases that are not their defaults."""
+    random = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for name, parameter in module.named_parameters():
+            if name.endswith("bias"):
+                parameter.normal_(std=0.1, generator=random)
+    return randomize_norms(module)
+
+
+def mask_twin() -> nn.Module:
+    parts = nn.Module()
+    for i in range(1, 5):
+        setattr(parts, f"mask_fcn{i}", nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1))
+    parts.deconv = nn.ConvTranspose2d(CHANNELS, CHANNELS, 2, 2)
+    parts.predictor = nn.Conv2d(CHANNELS, CLASSES, 1)
+    return parts
+
+
+def keypoint_twin() -> nn.Module:
+    parts = nn.Module()
+    for i in range(1, 9):
+        setattr(parts, f"conv_fcn{i}", nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1))
+    parts.score_lowres = nn.ConvTranspose2d(CHANNELS, 17, 4, 2, 1)
+    return parts
+
+
+def r_cnn_twin(**heads: nn.Module) -> Twin:
+    torch.manual_seed(0)
+    pool = torchvision.ops.feature_pyramid_network.LastLevelMaxPool()
+    parts = {
+        "rpn": torchvision.models.detection.rpn.RPNHead(CHANNELS, 3),
+        "box": torchvision.models.detection.faster_rcnn.TwoMLPHead(
+            CHANNELS * 49, HIDDEN
+        ),
+        "cls_score": nn.Linear(HIDDEN, CLASSES + 1),
+        "bbox_pred": nn.Linear(HIDDEN, 4 * CLASSES),
+    }
+    return lively(Twin((2, 3, 4, 5), pool, **parts, **heads))
+
+
+def retinanet_twin() -> Twin:
+    torch.manual_seed(0)
+    head = nn.Module()
+    for name in ("cls_subnet", "bbox_subnet"):
+        layers = [
+            layer
+            for _ in range(4)
+            for layer in (nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1), nn.ReLU())
+        ]
+        setattr(head, name, nn.Sequential(*layers))
+    head.cls_score = nn.Conv2d(CHANNELS, 9 * CLASSES, 3, padding=1)
+    head.bbox_pred = nn.Conv2d(CHANNELS, 9 * 4, 3, padding=1)
+    extra = torchvision.ops.feature_pyramid_network.LastLevelP6P7(
+        4 * WIDTH * 8, CHANNELS
+    )
+    return lively(Twin((3, 4, 5), extra, retinanet=head))
+
+
+TWINS = {
+    "faster_rcnn": r_cnn_twin,
+    "mask_rcnn": lambda: r_cnn_twin(mask=mask_twin()),
+    "keypoint_rcnn": lambda: r_cnn_twin(keypoint=keypoint_twin()),
+    "retinanet": retinanet_twin,
+}
+
+
+def pair(name: str) -> tuple:
+    """Returns a twin, our detector and its variables."""
+    twin = TWINS[name]()
+    detector = narrow(getattr(detectron2, name)(num_classes=CLASSES))
+    return twin, detector, load_detector(detectron2_state(twin), detector)
+
+
+def images() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (1, *SIZE, 3), dtype=np.uint8)
+
+
+def their_anchors(size: float, level: int, grid: tuple[int, int]) -> torch.Tensor:
+    """Returns [cells * 3, 4]: ratios of height / width inside a cell, from (0, 0)."""
+    anchors = []
+    for row in range(grid[0]):
+        for column in range(grid[1]):
+            x, y = column * 2**level, row * 2**level
+            for ratio in (0.5, 1.0, 2.0):
+                w = math.sqrt(size**2 / ratio)
+                h = ratio * w
+                anchors.append((x - w / 2, y - h / 2, x + w / 2, y + h / 2))
+    return torch.tensor(anchors)
+
+
+def close(ours, theirs: torch.Tensor, relative: float = 1e-4) -> None:
+    """Asserts differences of at most `relative` of the largest value."""
+    theirs = theirs.detach().numpy()
+    assert ours.shape == theirs.shape
+    assert np.abs(ours - theirs).max() <= relative * np.abs(theirs).max()
+
+
+@pytest.fixture(scope="module")
+def faster_rcnn() -> tuple:
+    twin, detector, variables = pair("faster_rcnn")
+    sizes = np.array([[90, 120]])  # inside a canvas of 96 x 128
+    outputs = jax.jit(detector.apply)(variables, images(), sizes)
+    pixels = images().astype(np.float32)
+    pixels[:, 90:] = pixels[:, :, 120:] = BGR_MEAN[::-1]  # zero after the mean
+    with torch.no_grad():
+        pyramid = twin.pyramid(pixels)
+    return twin, outputs, pyramid
+
+
+def test_the_pyramid_and_the_rpn_see_bgr_with_strides_in_the_1x1(faster_rcnn):
+    twin, outputs, pyramid = faster_rcnn
+    with torch.no_grad():
+        objectness, deltas = twin.heads["rpn"](list(pyramid.values()))
+    for i, level in enumerate(pyramid):
+        expected = torch.from_numpy(to_nhwc(objectness[i]))
+        close(outputs.rpn.objectness[level], expected)
+        close(outputs.rpn.deltas[level], torch.from_numpy(to_nhwc(deltas[i])))
+
+
+def test_proposals_come_from_unrounded_anchors_at_powers_of_two(faster_rcnn):
+    twin, outputs, pyramid = faster_rcnn
+    coder = torchvision.models.detection._utils.BoxCoder((1.0, 1.0, 1.0, 1.0))
+    candidates = []
+    with torch.no_grad():
+        objectness, deltas = twin.heads["rpn"](list(pyramid.values()))
+    for i, (level, x) in enumerate(pyramid.items()):
+        anchors = their_anchors(8 * 2**level, level, x.shape[-2:])
+        logits = objectness[i].permute(0, 2, 3, 1).reshape(-1)
+        best, index = logits.topk(min(50, len(logits)))
+        chosen = deltas[i].permute(0, 2, 3, 1).reshape(-1, 4)[index]
+        boxes = coder.decode_single(chosen, anchors[index])
+        boxes = torchvision.ops.clip_boxes_to_image(boxes, (90, 120))
+        keep = torchvision.ops.nms(boxes, best, 0.7)
+        candidates.append((best[keep], boxes[keep]))
+    scores, boxes = (torch.cat(parts) for parts in zip(*candidates, strict=True))
+    best, index = scores.topk(20)
+    close(outputs.proposals.scores[0], best.sigmoid())
+    np.testing.assert_allclose(outputs.proposals.boxes[0], boxes[index], atol=0.02)
+
+
+def test_the_box_head_sees_aligned_features_and_has_its_background_last():
+    twin, detector, variables = pair("faster_rcnn")
+    random = np.random.default_rng(0)
+    pyramid = {
+        level: random.normal(size=(1, 512 >> level, 512 >> level, CHANNELS))
+        for level in (2, 3, 4, 5)
+    }
+    centers = random.uniform(0, 512, (30, 2))
+    sides = np.exp(random.uniform(np.log(8), np.log(600), (30, 2)))
+    boxes = np.concatenate([centers - sides / 2, centers + sides / 2], axis=1)
+    pyramid, boxes = jax.tree.map(np.float32, (pyramid, boxes))
+
+    def box_head(detector, pyramid, boxes):
+        return detector.box_head(pyramid, boxes, canvas=(512, 512))
+
+    ours = detector.apply(
+        variables,
+        jax.tree.map(jnp.array, pyramid),
+        jnp.array(boxes[None]),
+        method=box_head,
+    )
+    levels = np.floor(4 + np.log2(np.sqrt(sides.prod(axis=1)) / 224 + 1e-8))
+    levels = np.clip(levels, 2, 5).astype(int)
+    assert set(levels) == {2, 3, 4, 5}
+    pooled = torch.cat(
+        [
+            torchvision.ops.roi_align(
+                to_torch(pyramid[level]),
+                [torch.from_numpy(box[None])],
+                output_size=7,
+                spatial_scale=2.0**-level,
+                sampling_ratio=2,
+                aligned=True,
+            )
+            for box, level in zip(boxes, levels, strict=True)
+        ]
+    )
+    hidden = twin.heads["box"](pooled)
+    logits, deltas = twin.heads["cls_score"](hidden), twin.heads["bbox_pred"](hidden)
+    close(ours.logits[0][:, 1:], logits[:, :-1])
+    close(ours.logits[0][:, 0], logits[:, -1])
+    close(ours.deltas[0][:, 1:], deltas.reshape(-1, CLASSES, 4))
+    assert not np.any(ours.deltas[0][:, 0])
+
+
+def by_place(boxes: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Returns boxes and values as rows, sorted by box: any order becomes one."""
+    rows = np.concatenate([boxes, values], axis=1)
+    return rows[np.lexsort(np.round(boxes, 2).T)]
+
+
+def test_retinanets_anchors_keep_their_logits_and_deltas():
+    twin, detector, variables = pair("retinanet")
+    sizes = np.array([SIZE])
+    outputs = jax.jit(detector.apply)(variables, images(), sizes)
+    head = twin.heads["retinanet"]
+    with torch.no_grad():
+        pyramid = twin.pyramid(images())
+    assert sorted(outputs.logits) == list(pyramid) == [3, 4, 5, 6, 7]
+    ours = detector.head.anchors(outputs, SIZE)
+    for level, x in pyramid.items():
+        with torch.no_grad():
+            logits = head.cls_score(head.cls_subnet(x))
+            deltas = head.bbox_pred(head.bbox_subnet(x))
+        grid = tuple(x.shape[-2:])
+        # Size by size: [cells, 3 sizes, 3 ratios, 4].
+        anchors = torch.stack(
+            [
+                their_anchors(4 * 2**level * 2 ** (k / 3), level, grid).reshape(
+                    -1, 3, 4
+                )
+                for k in range(3)
+            ],
+            dim=1,
+        )
+        theirs = by_place(
+            anchors.reshape(-1, 4).numpy(),
+            np.concatenate(
+                [
+                    to_nhwc(logits).reshape(-1, CLASSES),
+                    to_nhwc(deltas).reshape(-1, 4),
+                ],
+                axis=1,
+            ),
+        )
+        ours_here = by_place(
+            np.asarray(ours[level]),
+            np.concatenate(
+                [
+                    np.reshape(outputs.logits[level], (-1, CLASSES)),
+                    np.reshape(outputs.deltas[level], (-1, 4)),
+                ],
+                axis=1,
+            ),
+        )
+        np.testing.assert_allclose(ours_here, theirs, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", TWINS)
+def test_every_tensor_has_its_place_and_comes_back_bit_by_bit(name):
+    twin, detector, variables = pair(name)
+    back = export_state_dict(variables, detector_rules(detector))
+    state = detectron2_state(twin)
+    assert back.keys() == state.keys()
+    for key, array in state.items():
+        np.testing.assert_array_equal(back[key], array)
+
+
+def test_masks_of_the_background_are_zero_and_the_others_follow():
+    twin, _, variables = pair("mask_rcnn")
+    kernel = variables["params"]["mask_head"]["mask_logits"]["kernel"]
+    theirs = twin.heads["mask"].predictor.weight.detach().numpy()
+    assert not np.any(kernel[..., 0])
+    np.testing.assert_array_equal(kernel[0, 0, :, 1:], theirs[:, :, 0, 0].T)
+
+
+def test_a_file_of_the_zoo_is_read(tmp_path):
+    twin, detector, variables = pair("faster_rcnn")
+    state = detectron2_state(twin)
+    # What early releases saved besides, and what they did not save.
+    state |= {
+        "pixel_mean": np.float32(BGR_MEAN).reshape(3, 1, 1),
+        "proposal_generator.anchor_generator.cell_anchors.0": np.ones((3, 4)),
+    }
+    path = tmp_path / "model_final_280758.pkl"
+    path.write_bytes(
+        pickle.dumps({"model": state, "__author__": "a", "matching_heuristics": True})
+    )
+    loaded = load_detectron2(path, detector)
+    jax.tree.map(np.testing.assert_array_equal, loaded, variables)
+
+
+def test_a_training_checkpoint_is_read(tmp_path):
+    twin, detector, variables = pair("faster_rcnn")
+    tensors = {n: torch.tensor(x) for n, x in detectron2_state(twin).items()}
+    torch.save({"model": tensors, "iteration": 7}, tmp_path / "model_final.pth")
+    loaded = load_detectron2(tmp_path / "model_final.pth", detector)
+    jax.tree.map(np.testing.assert_array_equal, loaded, variables)
+
+
+def test_a_proposal_network_leaves_the_rest_of_an_r_cnn_out():
+    twin, _, variables = pair("faster_rcnn")
+    network = narrow(detectron2.rpn())
+    loaded = load_detector(detectron2_state(twin), network)
+    jax.tree.map(
+        np.testing.assert_array_equal,
+        loaded["params"]["head"],
+        variables["params"]["rpn"],
+    )
+
+
+def test_norms_without_statistics_have_mean_0_and_variance_1():
+    twin, detector, _ = pair("faster_rcnn")
+    state = {n: x for n, x in detectron2_state(twin).items() if "running" not in n}
+    norm = load_detector(state, detector)["batch_stats"]["backbone"]["stem"]["conv"]
+    np.testing.assert_array_equal(norm["norm"]["mean"], np.zeros(WIDTH))
+    np.testing.assert_array_equal(norm["norm"]["var"], np.ones(WIDTH))
+
+
+def test_missing_and_unknown_tensors_are_told_by_detectron2s_names():
+    twin, detector, _ = pair("faster_rcnn")
+    state = detectron2_state(twin)
+    state["roi_heads.box_head.fc3.bias"] = state.pop("roi_heads.box_head.fc2.bias")
+    with pytest.raises(ValueError) as error:
+        load_detector(state, detector)
+    assert str(error.value).split("\n")[1:] == [
+        "  missing roi_heads.box_head.fc2.bias (nearest: roi_heads.box_head.fc3.bias)",
+        "  unknown roi_heads.box_head.fc3.bias (nearest: roi_heads.box_head.fc2.bias)",
+    ]
+
+
+@pytest.mark.parametrize(
+    "content, reason",
+    [
+        ({"blobs": {"conv1_w": np.ones(3)}}, "no model of Detectron2's zoo"),
+        ([1, 2], "no model of Detectron2's zoo"),
+        ({"model": {"a": "b"}}, "a is not an array of numbers"),
+    ],
+)
+def test_other_pickles_are_refused(tmp_path, content, reason):
+    path = tmp_path / "a.pkl"
+    path.write_bytes(pickle.dumps(content))
+    with pytest.raises(ValueError, match=reason):
+        load_detectron2(path, narrow(detectron2.rpn()))
+
+
+# Those of torchvision without norms, less what belongs to the ten unused ids of COCO:
+# an output of the class, four deltas and a mask each; in RetinaNet the background too,
+# for each of nine anchors, and P6 is made of the 2048 channels of C5.
+UNUSED = 10 * 5 * (1024 + 1)
+PARAMETERS = {
+    "rpn_R_50_FPN": 23_454_912 + 3_344_384 + 593_935,
+    "faster_rcnn_R_50_FPN": 41_755_286 - UNUSED,
+    "mask_rcnn_R_50_FPN": 44_401_393 - UNUSED - 10 * (256 + 1),
+    "keypoint_rcnn_R_50_FPN": 59_137_258,
+    "retinanet_R_50_FPN": 34_014_999 - 99 * (2304 + 1) + 2304 * (2048 - 256),
+}
+RESNET_101_OVER_50 = 42_394_816 - 23_454_912
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+@pytest.mark.parametrize("depth, more", [(50, 0), (101, RESNET_101_OVER_50)])
+def test_parameter_counts_of_the_zoo(name, depth, more):
+    detector = detectron2.DETECTRON2[name.replace("50", str(depth))]()
+    x, sizes = np.zeros((1, 64, 64, 3), np.float32), np.full((1, 2), 64)
+    params = jax.eval_shape(detector.init, jax.random.key(0), x, sizes)["params"]
+    count = sum(leaf.size for leaf in jax.tree.leaves(params))
+    assert count == PARAMETERS[name] + more
