@@ -1,9 +1,9 @@
 """torch and torchvision, imported only where ours is held against theirs.
 
 Beside a CPU-only torch the published torchvision wheel cannot load its compiled
-operators, and even its import fails for want of the schemas of `nms`. Then the two
-schemas are declared here, with a plain greedy `nms` for the CPU, and torchvision uses
-its own Python `roi_align`.
+operators, and even its import fails for want of the schemas of `nms`. Then the schemas
+are declared here with a plain greedy `nms` for the CPU, and torchvision's `roi_align`
+in Python is made to do what its compiled one does.
 """
 
 from types import ModuleType
@@ -29,6 +29,7 @@ def import_torchvision() -> tuple[ModuleType, ModuleType]:
         import torchvision
 
         torchvision.declared_here = library  # kept alive with the module
+        _repair_roi_align()
     if not torchvision.extension._has_ops():
         import torchvision.ops.boxes
 
@@ -52,3 +53,33 @@ def _plain_nms(boxes, scores, iou_threshold: float):
         iou = overlap / (area[first] + area[order] - overlap)
         order = order[~(iou > iou_threshold)]
     return torch.stack(keep) if keep else order
+
+
+def _repair_roi_align() -> None:
+    """Has torchvision's `roi_align` in Python count samples as the compiled one does.
+
+    Those more than one cell outside of the map are 0 there; in Python they are those of
+    the border. Nor is it compiled, for minutes, at its first call: some boxes at a time
+    need little memory without that.
+    """
+    import importlib
+
+    import torch
+
+    module = importlib.import_module("torchvision.ops.roi_align")  # not the function
+    interpolate, align = module._bilinear_interpolate, module._roi_align.__wrapped__
+
+    def masked_interpolate(features, batch, y, x, y_mask, x_mask):
+        height, width = features.shape[2:]
+        values = interpolate(features, batch, y, x, y_mask, x_mask)
+        rows = (y >= -1) & (y <= height)
+        columns = (x >= -1) & (x <= width)
+        values = values * rows[:, None, :, None, :, None]
+        return values * columns[:, None, None, :, None, :]
+
+    def align_by_parts(features, boxes, *options):
+        parts = boxes.split(64)
+        return torch.cat([align(features, part, *options) for part in parts])
+
+    module._bilinear_interpolate = masked_interpolate
+    module._roi_align = align_by_parts
