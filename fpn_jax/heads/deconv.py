@@ -46,13 +46,12 @@ def convolve_transposed(
         raise ValueError(f"kernel_size must be even, got {size}")
     b, h, w, _ = x.shape
     pairs, crop = size // 2, size // 2 - 1
-    kernel = kernel.reshape(pairs, 2, pairs, 2, *kernel.shape[2:])
-    patches = jnp.einsum("bhwi,qyrxoi->qrbhywxo", x, kernel)
-    patches = patches.reshape(pairs, pairs, b, 2 * h, 2 * w, -1)
+    patches = jnp.einsum("bhwi,yxoi->bhwyxo", x, kernel)
     total = 0.0
     for q in range(pairs):
         for r in range(pairs):
+            part = patches[:, :, :, 2 * q : 2 * q + 2, 2 * r : 2 * r + 2]
+            part = part.transpose(0, 1, 3, 2, 4, 5).reshape(b, 2 * h, 2 * w, -1)
             rows, columns = (2 * q, 2 * (crop - q)), (2 * r, 2 * (crop - r))
-            padding = ((0, 0), rows, columns, (0, 0))
-            total = total + jnp.pad(patches[q, r], padding)
+            total = total + jnp.pad(part, ((0, 0), rows, columns, (0, 0)))
     return total[:, crop : crop + 2 * h, crop : crop + 2 * w]

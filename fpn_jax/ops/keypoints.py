@@ -72,7 +72,7 @@ def decode_keypoints(
 
 def _search_rectangles(
     maps: Float[Array, "m s s"],
-    padded: Float[Array, "m s+4 s+4"],
+    padded: Float[Array, "m t t"],
     grid: Float[Array, "m 2"],
 ) -> tuple[Int[Array, "m 2"], Int[Array, "m 2"]]:
     """Returns the first and the last pixel (x, y) of the box where a peak can be."""
@@ -97,7 +97,7 @@ def _search_rectangles(
     )
 
 
-def _upper_bounds(padded: Float[Array, "m s+4 s+4"]) -> Float[Array, "m s+1 s+1"]:
+def _upper_bounds(padded: Float[Array, "m t t"]) -> Float[Array, "m t-3 t-3"]:
     """Returns what the surface between pixels i, i + 1 and j, j + 1 stays below.
 
     i and j are -1 … s - 1. The surface is a mean of 4 x 4 pixels whose weights add up
@@ -116,7 +116,7 @@ def _of_four(best, x, axis):
 
 
 def _search(
-    padded: Float[Array, "m s+4 s+4"],
+    padded: Float[Array, "m t t"],
     grid: Float[Array, "m 2"],
     low: Int[Array, "m 2"],
     high: Int[Array, "m 2"],
@@ -172,7 +172,7 @@ def _first_maximum(
 
 
 def _values(
-    padded: Float[Array, "m s+4 s+4"],
+    padded: Float[Array, "m t t"],
     grid: Float[Array, "m 2"],
     x: Int[Array, "m w"] | Float[Array, "m w"],
     y: Int[Array, "m h"] | Float[Array, "m h"],

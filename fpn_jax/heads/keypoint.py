@@ -1,0 +1,111 @@
+"""The keypoint head of a two-stage detector (Mask R-CNN, section 5).
+
+Features cut out of the level that suits a box give every keypoint a heat map over the
+box, in which it is one cell: a classification of where it is.
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+
+from fpn_jax.heads.box import RoISamples
+from fpn_jax.heads.deconv import Deconv
+from fpn_jax.layers import Conv, Dtype
+from fpn_jax.ops.keypoints import decode_keypoints, keypoint_targets
+from fpn_jax.ops.roi_align import pyramid_roi_align
+from fpn_jax.types import LossTerm, Pyramid, Targets
+
+
+class KeypointHead(nn.Module):
+    """Heat maps of boxes; their loss; the keypoints at their peaks.
+
+    Eight convolutions, a transposed one that doubles the side, and a bilinear
+    upsampling that doubles it again.
+    """
+
+    num_keypoints: int = 17  # COCO's, of a person
+    # Network.
+    levels: tuple[int, ...] = (2, 3, 4, 5)  # from which features are cut out
+    size: int = 14  # cells along a side of the cut-out; a heat map has four times
+    sampling_ratio: int = 2  # samples along a side of a cell
+    aligned: bool = False  # True: pixel centres are at halves, as in Detectron2
+    num_convs: int = 8
+    channels: int = 512
+    dtype: Dtype = None
+
+    @nn.compact
+    def __call__(
+        self,
+        pyramid: Pyramid,
+        boxes: jax.Array,
+        *,
+        canvas: tuple[int, int],
+        train: bool = False,
+    ) -> jax.Array:
+        """Returns heat maps [B, R, 4 size, 4 size, P] of `boxes [B, R, 4]`, float32.
+
+        They are logits. There is no norm, so that `train` changes nothing.
+        """
+        x = pyramid_roi_align(
+            {level: pyramid[level] for level in self.levels},
+            boxes,
+            canvas=canvas,
+            size=self.size,
+            sampling_ratio=self.sampling_ratio,
+            aligned=self.aligned,
+        )
+        x = x.reshape(-1, *x.shape[2:])
+        for i in range(self.num_convs):
+            x = nn.relu(Conv(self.channels, dtype=self.dtype, name=f"conv{i}")(x))
+        x = Deconv(self.num_keypoints, 4, dtype=self.dtype, name="deconv")(x)
+        side = 4 * self.size
+        shape = (len(x), side, side, self.num_keypoints)
+        x = jax.image.resize(x.astype(jnp.float32), shape, "bilinear", antialias=False)
+        return x.reshape(*boxes.shape[:2], *shape[1:])
+
+    def loss(
+        self, heatmaps: jax.Array, samples: RoISamples, targets: Targets
+    ) -> dict[str, LossTerm]:
+        """Returns `keypoint`: the mean over the keypoints that count.
+
+        Softmax cross-entropy over the cells of the box, for every annotated keypoint of
+        a positive sample's object that lies in the sample's box; the others have no
+        part in it.
+
+        Raises:
+          ValueError: for targets without keypoints, or with another number of them.
+        """
+        if targets.keypoints is None or targets.keypoints.shape[2] != heatmaps.shape[4]:
+            shape = None if targets.keypoints is None else targets.keypoints.shape
+            raise ValueError(
+                "targets.keypoints must be [B, G, P, 3] with the P = "
+                f"{heatmaps.shape[4]} keypoints of the head, got {shape}"
+            )
+        batch, rois, side, _, points = heatmaps.shape
+        keypoints = jnp.take_along_axis(
+            targets.keypoints, samples.index[..., None, None], axis=1
+        )
+        cells, counts = jax.vmap(
+            lambda keypoints, boxes: keypoint_targets(keypoints, boxes, size=side)
+        )(keypoints, samples.boxes)
+        counts = counts & (samples.positive & samples.valid)[..., None]
+        logits = heatmaps.astype(jnp.float32).reshape(batch, rois, -1, points)
+        cross_entropy = optax.softmax_cross_entropy_with_integer_labels(
+            logits, cells, axis=2
+        )
+        total = jnp.sum(cross_entropy, where=counts)
+        return {"keypoint": LossTerm(total, jnp.sum(counts, dtype=jnp.float32))}
+
+    def keypoints(
+        self, heatmaps: jax.Array, boxes: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        """Returns (x, y) pixels [B, D, P, 2] of the peaks and their logits [B, D, P].
+
+        `boxes [B, D, 4]` are those the heat maps are of. See `decode_keypoints`.
+        """
+        xy, scores = decode_keypoints(
+            heatmaps.reshape(-1, *heatmaps.shape[2:]), boxes.reshape(-1, 4)
+        )
+        batch = boxes.shape[:2]
+        return xy.reshape(*batch, -1, 2), scores.reshape(*batch, -1)
