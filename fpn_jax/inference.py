@@ -7,17 +7,16 @@ import flax.linen as nn
 import jax
 import numpy as np
 
+from fpn_jax.data.batch import padded_sides
 from fpn_jax.data.example import Category
 from fpn_jax.data.masks import paste_masks
-from fpn_jax.data.transforms import fit_scale, resize
+from fpn_jax.data.transforms import fit_scale_either_way, resize
 from fpn_jax.detectors.fields import with_field
 from fpn_jax.detectors.proposal_network import ProposalNetwork
 from fpn_jax.layers import Dtype
+from fpn_jax.training.categories import Skeleton
 from fpn_jax.training.run import load_run
 from fpn_jax.types import Detections
-
-# Sides of the network input: torchvision's, and the coarsest stride of the backbones.
-_MULTIPLE = 32
 
 
 def load(
@@ -54,7 +53,7 @@ def load(
         model, {k: v for k, v in changes.items() if v is not None}
     )
     canvas = loaded.config.data.canvas
-    return Detector(model, loaded.variables, canvas, loaded.categories)
+    return Detector(model, loaded.variables, canvas, loaded.categories, loaded.skeleton)
 
 
 class Detector:
@@ -71,10 +70,11 @@ class Detector:
         model: nn.Module,
         variables: dict,
         canvas: tuple[int, int],
-        categories: Sequence[Category],
+        categories: Sequence[Category] = (),
+        skeleton: Skeleton = (),
     ):
-        self.model, self.variables = model, variables
-        self.canvas, self.categories = canvas, tuple(categories)
+        self.model, self.variables, self.canvas = model, variables, canvas
+        self.categories, self.skeleton = tuple(categories), skeleton
         self._detect = jax.jit(
             lambda variables, images, sizes: model.apply(
                 variables, images, sizes, method="detect"
@@ -94,7 +94,7 @@ class Detector:
             return self([images])[0]
         batch = [self._prepare(image) for image in images]
         sizes = np.array([image.shape[:2] for image in batch], np.int32)
-        height, width = -(-sizes.max(axis=0) // _MULTIPLE) * _MULTIPLE
+        height, width = padded_sides(sizes.max(axis=0))
         # Whole numbers travel as bytes; a resized image has fractions.
         dtype = np.result_type(*batch)
         canvas = np.zeros((len(batch), height, width, 3), dtype)
@@ -121,10 +121,7 @@ class Detector:
             raise ValueError(
                 f"images: {image.dtype} given, must be uint8 or float32 in 0 … 255"
             )
-        scale = max(
-            fit_scale(image.shape, self.canvas),
-            fit_scale(image.shape, self.canvas[::-1]),
-        )
+        scale = fit_scale_either_way(image.shape, self.canvas)
         if scale == 1:
             return image
         return resize(image.astype(np.float32), scale)

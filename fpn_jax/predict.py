@@ -72,7 +72,8 @@ def predict(chosen: Arguments) -> int:
         found = detector(image)
         above = operator.itemgetter(found.scores >= chosen.score_threshold)
         found = jax.tree.map(above, found)
-        save_image(picture, draw_detections(image, found, names=names))
+        drawn = draw_detections(image, found, names=names, skeleton=detector.skeleton)
+        save_image(picture, drawn)
         found_names = [names[label] for label in found.labels]
         print(f"{path}: {counted(found_names)}, {picture}")
         results += [

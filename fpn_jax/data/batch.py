@@ -80,6 +80,15 @@ def to_canvas(
     }
 
 
+def padded_sides(size: Sequence[int]) -> tuple[int, int]:
+    """Returns height and width rounded up to multiples of 32.
+
+    That is the coarsest stride of the backbones, and torchvision's rule.
+    """
+    height, width = (-(-int(side) // 32) * 32 for side in size)
+    return height, width
+
+
 def blank(canvas: tuple[int, int], keypoint_spec: KeypointSpec | None) -> Example:
     """Returns a black example without objects, which stands where there is none."""
     keypoints = None

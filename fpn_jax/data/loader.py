@@ -16,7 +16,7 @@ import absl.flags
 import grain
 import numpy as np
 
-from fpn_jax.data.batch import Batch, Row, blank, stack, to_canvas
+from fpn_jax.data.batch import Batch, Row, blank, padded_sides, stack, to_canvas
 from fpn_jax.data.example import Example, Source, UnreadableImage
 from fpn_jax.data.problems import Problems
 from fpn_jax.data.transforms import FitCanvas, Transform
@@ -91,6 +91,9 @@ def evaluation_batches(
 
     All processes get equally many batches. Rows behind the end of the source and images
     that cannot be decoded have `example_valid` False and no boxes.
+
+    Images fit the canvas upright or turned; a batch has it as its images need it, or a
+    square of its longer side, rounded up to multiples of 32.
 
     Args:
         batch_size: examples per process.
@@ -257,7 +260,7 @@ def _read_training(
 
 
 def _read_evaluation(number: int, *, plan: _Plan) -> _Reading:
-    rows, valid, scales, unreadable, crowded = [], [], [], [], []
+    examples, valid, scales, unreadable, crowded = [], [], [], [], []
     fit = FitCanvas(plan.canvas)
     rng = np.random.default_rng(0)  # fitting draws nothing from it
     for position in plan.positions(number):
@@ -268,11 +271,31 @@ def _read_evaluation(number: int, *, plan: _Plan) -> _Reading:
         scales.append(np.divide(fitted.image.shape[1::-1], example.image.shape[1::-1]))
         if len(fitted.labels) > plan.max_boxes:
             crowded.append(example.name)
-        rows.append(plan.row(fitted))
-    batch = stack(rows)
+        examples.append(fitted)
+    plan = dataclasses.replace(plan, canvas=_common_canvas(examples, plan))
+    batch = stack([plan.row(example) for example in examples])
     batch["example_valid"] = np.array(valid)
     batch["scales"] = np.array(scales, np.float32)
     return _Reading(batch, unreadable, crowded)
+
+
+def _common_canvas(examples: Sequence[Example], plan: _Plan) -> tuple[int, int]:
+    """Returns the canvas upright, turned, or as a square of its longer side.
+
+    One of three shapes, so that a pass over a data set compiles three programs at most,
+    and only one where the canvas is square. Several processes, which do not see each
+    other's images but share a program, take the square.
+    """
+    side = max(plan.canvas)
+    shapes = [plan.canvas, plan.canvas[::-1], (side, side)]
+    if plan.process_count > 1:
+        shapes = shapes[2:]
+    height, width = np.max([example.image.shape[:2] for example in examples], axis=0)
+    return next(
+        shape
+        for shape in map(padded_sides, shapes)
+        if height <= shape[0] and width <= shape[1]
+    )
 
 
 def _shuffled(position: int, size: int, seed: int) -> int:

@@ -67,18 +67,27 @@ class ScaleJitter:
 
 @dataclasses.dataclass(frozen=True)
 class FitCanvas:
-    """The example at the largest size of its shape that the canvas holds."""
+    """The example at the largest size that the canvas, upright or turned, holds."""
 
     canvas: tuple[int, int]  # height, width
 
     def __call__(self, example: Example, rng: np.random.Generator) -> Example:
         del rng
-        return _scale(example, fit_scale(example.image.shape, self.canvas))
+        return _scale(example, fit_scale_either_way(example.image.shape, self.canvas))
 
 
 def fit_scale(shape: tuple[int, ...], canvas: tuple[int, int]) -> float:
     """Returns the largest scale at which an image [H, W, …] fits into the canvas."""
     return min(canvas[0] / shape[0], canvas[1] / shape[1])
+
+
+def fit_scale_either_way(shape: tuple[int, ...], canvas: tuple[int, int]) -> float:
+    """Returns the largest scale at which an image fits the canvas, upright or turned.
+
+    Of 800 x 1333 that is torchvision's rule: a shorter side of 800, or a longer of
+    1333.
+    """
+    return max(fit_scale(shape, canvas), fit_scale(shape, canvas[::-1]))
 
 
 def resize(image: np.ndarray, scale: float) -> np.ndarray:

@@ -11,6 +11,8 @@ from fpn_jax.data.example import Category
 from fpn_jax.detectors.proposal_network import ProposalNetwork
 from fpn_jax.training.files import replace_text
 
+Skeleton = tuple[tuple[int, int], ...]
+
 _OBJECT = Category(1, "object")  # what a proposal is
 
 
@@ -34,19 +36,30 @@ def run_categories(
     return tuple(categories)
 
 
-def write_categories(categories: Sequence[Category], run: str | Path) -> None:
-    """Writes the categories into a run directory, on the first process."""
+def write_categories(
+    categories: Sequence[Category], skeleton: Skeleton, run: str | Path
+) -> None:
+    """Writes the categories into a run directory, on the first process.
+
+    `skeleton` has the pairs of keypoints to draw a line between, counted from 0; in the
+    file they count from 1, as in COCO's.
+    """
     if jax.process_index() == 0:
-        rows = [category._asdict() for category in categories]
+        pairs = [[first + 1, last + 1] for first, last in skeleton]
+        further = {"skeleton": pairs} if pairs else {}
+        rows = [category._asdict() | further for category in categories]
         replace_text(Path(run) / "categories.json", json.dumps(rows, indent=1) + "\n")
 
 
-def load_categories(run: str | Path) -> tuple[Category, ...]:
-    """Returns the categories of a run directory, by label."""
+def load_categories(run: str | Path) -> tuple[tuple[Category, ...], Skeleton]:
+    """Returns the categories of a run directory, by label, and their skeleton."""
     path = Path(run) / "categories.json"
     try:
-        return tuple(Category(**row) for row in json.loads(path.read_text()))
+        rows = json.loads(path.read_text())
+        categories = tuple(Category(row["id"], row["name"]) for row in rows)
+        pairs = rows[0].get("skeleton", []) if rows else []
+        return categories, tuple((first - 1, last - 1) for first, last in pairs)
     except FileNotFoundError:
         raise ValueError(f"run: no categories.json in {str(run)!r}") from None
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, LookupError) as error:
         raise ValueError(f"{path}: {type(error).__name__}: {error}") from None

@@ -1,7 +1,7 @@
 """Every setting of a run, as one tree of frozen dataclasses; the model is a part of it.
 
-The defaults are the default job: Faster R-CNN on the embedded digits. A Linen module is a
-frozen dataclass too, so the tree goes to JSON and back without the experiment file.
+The defaults are the default job: Faster R-CNN on the embedded digits. A Linen module is
+a frozen dataclass too, so the tree goes to JSON and back without the experiment file.
 """
 
 import dataclasses
@@ -108,6 +108,11 @@ def check_config(config: Config) -> None:
     ):
         if _value(config, name) < 1:
             raise ValueError(f"{name} must be 1 or more, got {_value(config, name)}")
+    if any(side < 32 or side % 32 for side in config.data.canvas):
+        raise ValueError(
+            f"data.canvas must have sides that are multiples of 32, got "
+            f"{config.data.canvas}"
+        )
     if config.optimizer.accumulate > config.train.steps:
         raise ValueError(
             f"optimizer.accumulate is {config.optimizer.accumulate}, more than the "

@@ -7,6 +7,7 @@ from signal import Signals
 import jax
 import numpy as np
 
+from fpn_jax.data.example import Source
 from fpn_jax.data.loader import TrainingBatches, training_batches
 from fpn_jax.data.sources import open_source
 from fpn_jax.data.transforms import HorizontalFlip, ScaleJitter
@@ -50,9 +51,10 @@ def train(config: Config, run: str | Path) -> dict[str, float]:
     check_config(config)
     check_resumable(config, run)
     programs = make_programs(config)
-    batches = _open_training(config)
-    validation = Validation(config, programs.evaluate)
-    categories = run_categories(config.model, validation.source.categories)
+    source = _training_source(config)
+    categories = run_categories(config.model, source.categories)
+    batches = _training_batches(config, source)
+    validation = Validation(config, programs.evaluate, categories)
     checkpoints = Checkpoints(
         run, best=config.evaluation.best, keep=period.keep, writes=True
     )
@@ -63,7 +65,8 @@ def train(config: Config, run: str | Path) -> dict[str, float]:
     else:
         state = with_pretrained(programs.init(), config)
     write_config(config, run)
-    write_categories(categories, run)
+    spec = source.keypoint_spec
+    write_categories(categories, spec.skeleton if spec else (), run)
     writer = MetricWriter(run, first_step=first)
     validated = writer.has(first, "AP")  # not if a signal came before its end
     display = ProgressDisplay(
@@ -148,18 +151,23 @@ def validation_row(metrics: dict[str, float]) -> dict[str, float]:
     }
 
 
-def _open_training(config: Config) -> TrainingBatches:
-    data = config.data
-    flip = [HorizontalFlip()] if data.flip else []
+def _training_source(config: Config) -> Source:
     masks = getattr(config.model, "mask_head", None) is not None
+    return open_source(config.data.train, "train", masks=masks)
+
+
+def _training_batches(config: Config, source: Source) -> TrainingBatches:
+    data, model = config.data, config.model
+    flip = [HorizontalFlip()] if data.flip else []
+    masks = getattr(model, "mask_head", None) is not None
     return training_batches(
-        open_source(data.train, "train", masks=masks),
+        source,
         batch_size=data.batch_size // jax.process_count(),
         canvas=data.canvas,
         max_boxes=data.max_boxes,
         transforms=[*flip, ScaleJitter(data.canvas, *data.scale_jitter)],
         mask_size=data.mask_size if masks else None,
-        keypoints=getattr(config.model, "keypoint_head", None) is not None,
+        keypoints=getattr(model, "keypoint_head", None) is not None,
         seed=config.train.seed,
         process_index=jax.process_index(),
         process_count=jax.process_count(),

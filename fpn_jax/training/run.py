@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from fpn_jax.choices import check_choice
 from fpn_jax.data.example import Category
-from fpn_jax.training.categories import load_categories, write_categories
+from fpn_jax.training.categories import Skeleton, load_categories, write_categories
 from fpn_jax.training.checkpoint import Checkpoints
 from fpn_jax.training.config import Config, load_config, write_config
 from fpn_jax.training.state import TrainState, abstract_variables
@@ -22,6 +22,7 @@ class Run(NamedTuple):
     variables: dict  # for `config.model.apply`
     step: int
     categories: tuple[Category, ...]  # by label
+    skeleton: Skeleton = ()  # keypoints to draw lines between
 
 
 def load_run(run: str | Path, checkpoint: str = "best") -> Run:
@@ -50,7 +51,7 @@ def load_run(run: str | Path, checkpoint: str = "best") -> Run:
     loaded = checkpoints.restore_variables({"ema": like} if averaged else like, step)
     checkpoints.close()
     variables = loaded["ema"] if averaged else loaded
-    return Run(config, variables, step, load_categories(run))
+    return Run(config, variables, step, *load_categories(run))
 
 
 def save_run(run: str | Path, loaded: Run) -> None:
@@ -63,7 +64,7 @@ def save_run(run: str | Path, loaded: Run) -> None:
     if (Path(run) / "config.json").exists():
         raise ValueError(f"run: {str(run)!r} holds a run; give another directory")
     write_config(loaded.config, run)
-    write_categories(loaded.categories, run)
+    write_categories(loaded.categories, loaded.skeleton, run)
     state = TrainState(
         step=jnp.int32(loaded.step),
         params=loaded.variables["params"],
