@@ -89,6 +89,25 @@ def padded_sides(size: Sequence[int]) -> tuple[int, int]:
     return height, width
 
 
+def common_canvas(
+    examples: Sequence[Example], canvas: tuple[int, int], *, square: bool
+) -> tuple[int, int]:
+    """Returns the canvas upright, turned, or as a square of its longer side, padded.
+
+    The first of these that holds all the examples, which fit it one by one; with
+    `square` the last. So a pass over a data set compiles three programs at most, and
+    only one where the canvas is square.
+    """
+    side = max(canvas)
+    shapes = [(side, side)] if square else [canvas, canvas[::-1], (side, side)]
+    height, width = np.max([example.image.shape[:2] for example in examples], axis=0)
+    return next(
+        shape
+        for shape in map(padded_sides, shapes)
+        if height <= shape[0] and width <= shape[1]
+    )
+
+
 def blank(canvas: tuple[int, int], keypoint_spec: KeypointSpec | None) -> Example:
     """Returns a black example without objects, which stands where there is none."""
     keypoints = None

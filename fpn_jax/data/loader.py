@@ -16,7 +16,7 @@ import absl.flags
 import grain
 import numpy as np
 
-from fpn_jax.data.batch import Batch, Row, blank, padded_sides, stack, to_canvas
+from fpn_jax.data.batch import Batch, Row, blank, common_canvas, stack, to_canvas
 from fpn_jax.data.example import Example, Source, UnreadableImage
 from fpn_jax.data.problems import Problems
 from fpn_jax.data.transforms import FitCanvas, Transform
@@ -272,30 +272,15 @@ def _read_evaluation(number: int, *, plan: _Plan) -> _Reading:
         if len(fitted.labels) > plan.max_boxes:
             crowded.append(example.name)
         examples.append(fitted)
-    plan = dataclasses.replace(plan, canvas=_common_canvas(examples, plan))
+    # Several processes do not see each other's images but share a program.
+    alone = plan.process_count == 1
+    plan = dataclasses.replace(
+        plan, canvas=common_canvas(examples, plan.canvas, square=not alone)
+    )
     batch = stack([plan.row(example) for example in examples])
     batch["example_valid"] = np.array(valid)
     batch["scales"] = np.array(scales, np.float32)
     return _Reading(batch, unreadable, crowded)
-
-
-def _common_canvas(examples: Sequence[Example], plan: _Plan) -> tuple[int, int]:
-    """Returns the canvas upright, turned, or as a square of its longer side.
-
-    One of three shapes, so that a pass over a data set compiles three programs at most,
-    and only one where the canvas is square. Several processes, which do not see each
-    other's images but share a program, take the square.
-    """
-    side = max(plan.canvas)
-    shapes = [plan.canvas, plan.canvas[::-1], (side, side)]
-    if plan.process_count > 1:
-        shapes = shapes[2:]
-    height, width = np.max([example.image.shape[:2] for example in examples], axis=0)
-    return next(
-        shape
-        for shape in map(padded_sides, shapes)
-        if height <= shape[0] and width <= shape[1]
-    )
 
 
 def _shuffled(position: int, size: int, seed: int) -> int:
