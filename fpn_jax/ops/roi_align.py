@@ -12,6 +12,7 @@ which XLA fuses: no gathered window is ever stored. No gradient goes to the boxe
 
 import math
 from functools import partial
+from itertools import accumulate
 from typing import NamedTuple
 
 import jax
@@ -68,7 +69,7 @@ def roi_align(
     plan = _Plan(((height, width),), (scale,), size, sampling_ratio, aligned)
     _check(plan)
     levels = jnp.zeros(len(boxes), jnp.int32)
-    return _pool(plan, features.reshape(-1, channels), boxes, levels)
+    return _pool(plan, (features.reshape(-1, channels),), boxes, levels)
 
 
 def pyramid_roi_align(
@@ -97,14 +98,13 @@ def pyramid_roi_align(
     scales = tuple(2.0 ** round(math.log2(height / canvas[0])) for height, _ in grids)
     plan = _Plan(grids, scales, size, sampling_ratio, aligned)
     _check(plan)
-    batch, _, _, channels = maps[0].shape
-    rows = jnp.concatenate([x.reshape(batch, -1, channels) for x in maps], axis=1)
+    rows = tuple(x.reshape(len(x), -1, x.shape[-1]) for x in maps)
     order = assign_levels(boxes, levels) - levels[0]
     return jax.vmap(partial(_pool, plan))(rows, boxes, order)
 
 
 class _Plan(NamedTuple):
-    """What is known at trace time; the maps lie one after the other, row by row."""
+    """What is known at trace time."""
 
     grids: tuple[tuple[int, int], ...]  # height and width of each map
     scales: tuple[float, ...]  # cells per pixel of each map
@@ -122,31 +122,45 @@ def _check(plan: _Plan) -> None:
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _pool(
     plan: _Plan,
-    rows: Float[Array, "cells c"],
+    maps: tuple[Float[Array, "_ c"], ...],
     boxes: Float[Array, "n 4"],
     levels: Int[Array, " n"],
 ) -> Float[Array, "n size size c"]:
-    taps = zip(*_taps(plan, boxes, levels), strict=True)
-    pooled = sum(rows[index] * weight[..., None] for index, weight in taps)
-    return pooled.astype(rows.dtype)
+    """Returns the bins of each box from the map of that number, given row by row.
+
+    Every map is asked for every box, and the boxes of others read its first cells: they
+    stay in the cache, where joining the maps would copy the whole pyramid.
+    """
+    pooled = jnp.zeros((), jnp.float32)
+    for level, rows in enumerate(maps):
+        here = levels == level
+        taps = _taps(
+            plan, jnp.where(here[:, None], boxes, 0), jnp.full_like(levels, level)
+        )
+        read = sum(rows[i] * w[..., None] for i, w in zip(*taps, strict=True))
+        pooled = jnp.where(here[:, None, None, None], read, pooled)
+    return pooled.astype(maps[0].dtype)
 
 
-def _pool_forward(plan, rows, boxes, levels):
-    return _pool(plan, rows, boxes, levels), (boxes, levels)
+def _pool_forward(plan, maps, boxes, levels):
+    return _pool(plan, maps, boxes, levels), (boxes, levels)
 
 
 def _pool_backward(plan, regions, gradient):
-    """Returns the transpose: what a bin read is added to, in float32."""
+    """Returns the transpose: what each bin read is added to, in float32."""
+    ends = list(accumulate(height * width for height, width in plan.grids))
+    first = jnp.array([0, *ends[:-1]])
 
     def add(total, regions):
         boxes, levels, gradient = regions
         index, weight = _taps(plan, boxes, levels)
+        index += first[levels][None, :, None, None]
         return total.at[index].add(gradient[None] * weight[..., None]), None
 
-    cells = sum(height * width for height, width in plan.grids)
-    start = jnp.zeros((cells, gradient.shape[-1]), jnp.float32)
-    total, _ = jax.lax.scan(add, start, jax.tree.map(_split, (*regions, gradient)))
-    return total.astype(gradient.dtype), None, None
+    total = jnp.zeros((ends[-1], gradient.shape[-1]), jnp.float32)
+    total, _ = jax.lax.scan(add, total, jax.tree.map(_split, (*regions, gradient)))
+    maps = jnp.split(total.astype(gradient.dtype), ends[:-1])
+    return tuple(maps), None, None
 
 
 _pool.defvjp(_pool_forward, _pool_backward)
@@ -161,16 +175,14 @@ def _split(rows: Array) -> Array:
 def _taps(
     plan: _Plan, boxes: Float[Array, "n 4"], levels: Int[Array, " n"]
 ) -> tuple[Int[Array, "taps n size size"], Float[Array, "taps n size size"]]:
-    """Returns which rows each bin reads, and with which weights."""
-    areas = [height * width for height, width in plan.grids]
-    first = jnp.array([sum(areas[:level]) for level in range(len(areas))])[levels]
+    """Returns which rows of its map each bin reads, and with which weights."""
     height, width = jnp.array(plan.grids).T[:, levels]
     scale = jnp.array(plan.scales, jnp.float32)[levels]
     x1, y1, x2, y2 = boxes.astype(jnp.float32).T * scale[None]
     y, wy = _axis_taps(plan, y1, y2, height)
     x, wx = _axis_taps(plan, x1, x2, width)
-    row = first[None, :, None] + y * width[None, :, None]
     shape = (len(y) * len(x), len(boxes), plan.size, plan.size)
+    row = y * width[None, :, None]
     index = row[:, None, :, :, None] + x[None, :, :, None, :]
     weight = wy[:, None, :, :, None] * wx[None, :, :, None, :]
     return index.reshape(shape), weight.reshape(shape)
