@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax.linen.dtypes import promote_dtype
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from fpn_jax.choices import check_choice
 from fpn_jax.ops.depthwise import depthwise_convolution
@@ -39,6 +39,10 @@ class Conv(nn.Module):
     its statistics are those of the global batch, under pmap those over `axis_name`, in
     float32 always. Its running variance averages the biased one (torch: the unbiased,
     n / (n - 1) larger, n = B H W). `group` is GroupNorm of 32 groups (Wu and He 2018).
+
+    Where rows of the batch are padding, `rows` says which are not: `batch` takes the
+    statistics of those alone, or of all where there is none. Under pmap each device
+    counts alike, however many rows it has.
     """
 
     features: int
@@ -55,7 +59,9 @@ class Conv(nn.Module):
     dtype: Dtype = None  # of the computation; parameters are float32
 
     @nn.compact
-    def __call__(self, x: Float[Array, "b h w _"]) -> Float[Array, "b _h _w _c"]:
+    def __call__(
+        self, x: Float[Array, "b h w _"], rows: Bool[Array, " b"] | None = None
+    ) -> Float[Array, "b _h _w _c"]:
         check_choice("norm", self.norm, NORMS)
         if self.depthwise and self.features != x.shape[-1]:
             raise ValueError(
@@ -78,6 +84,8 @@ class Conv(nn.Module):
         if bias is not None:
             x = x + bias[None, None, None]
         if self.norm == "batch":
+            if rows is not None:
+                rows = (rows | ~rows.any())[:, None, None, None]
             x = nn.BatchNorm(
                 use_running_average=not self.train,
                 momentum=0.9,  # torch's 0.1, counted from the other end
@@ -85,7 +93,7 @@ class Conv(nn.Module):
                 axis_name=self.axis_name,
                 dtype=self.dtype,
                 name="norm",
-            )(x)
+            )(x, mask=rows)
         if self.norm == "group":
             x = nn.GroupNorm(
                 num_groups=32, epsilon=self.norm_epsilon, dtype=self.dtype, name="norm"

@@ -88,15 +88,19 @@ class TwoStage(nn.Module):
             jax.lax.stop_gradient(rpn), sizes, canvas=canvas, train=True
         )
         samples = self.box_head.sample(proposals, targets, sizes, keys=box_keys)
-        box = self.box_head(pyramid, samples.boxes, canvas=canvas, train=train)
+        box = self.box_head(
+            pyramid, samples.boxes, samples.valid, canvas=canvas, train=train
+        )
         terms |= self.box_head.loss(box, samples, targets)
 
-        first = self.box_head.max_positives
-        positives = jax.tree.map(lambda rows: rows[:, :first], samples)
-        for head in (self.mask_head, self.keypoint_head):
-            if head is not None:
-                outputs = head(pyramid, positives.boxes, canvas=canvas, train=train)
-                terms |= head.loss(outputs, positives, targets)
+        samples = self.box_head.positives(samples)
+        boxes, positive = samples.boxes, samples.positive
+        if self.mask_head is not None:
+            masks = self.mask_head(pyramid, boxes, positive, canvas=canvas, train=train)
+            terms |= self.mask_head.loss(masks, samples, targets)
+        if self.keypoint_head is not None:
+            heatmaps = self.keypoint_head(pyramid, boxes, canvas=canvas, train=train)
+            terms |= self.keypoint_head.loss(heatmaps, samples, targets)
         return terms
 
     def detect(self, images: jax.Array, sizes: jax.Array) -> Detections:

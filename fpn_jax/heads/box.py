@@ -79,11 +79,16 @@ class BoxHead(nn.Module):
         self,
         pyramid: Pyramid,
         boxes: jax.Array,
+        valid: jax.Array | None = None,
         *,
         canvas: tuple[int, int],
         train: bool = False,
     ) -> BoxOutputs:
-        """Returns logits and deltas of `boxes [B, R, 4]`, whose images are the rows."""
+        """Returns logits and deltas of `boxes [B, R, 4]`, the rows of their images.
+
+        With `norm="batch"` and `train` the statistics are those of the boxes that are
+        `valid [B, R]`; None: of all.
+        """
         x = pyramid_roi_align(
             {level: pyramid[level] for level in self.levels},
             boxes,
@@ -92,8 +97,8 @@ class BoxHead(nn.Module):
             sampling_ratio=self.sampling_ratio,
             aligned=self.aligned,
         )
-        batch = x.shape[:2]
         x = x.reshape(-1, *x.shape[2:])
+        rows = None if valid is None else valid.reshape(-1)
         for i in range(self.num_convs):
             conv = Conv(
                 x.shape[-1],
@@ -105,7 +110,7 @@ class BoxHead(nn.Module):
                 dtype=self.dtype,
                 name=f"conv{i}",
             )
-            x = nn.relu(conv(x))
+            x = nn.relu(conv(x, rows))
         x = x.reshape(len(x), -1)
         for i in range(self.num_hidden):
             x = nn.relu(self._dense(x, self.hidden_features, f"fc{6 + i}"))
@@ -113,8 +118,8 @@ class BoxHead(nn.Module):
         logits = self._dense(x, num_outputs, "class_logits")
         deltas = self._dense(x, 4 * num_outputs, "box_deltas")
         return BoxOutputs(
-            logits=logits.reshape(*batch, num_outputs),
-            deltas=deltas.reshape(*batch, num_outputs, 4),
+            logits=logits.reshape(*boxes.shape[:2], num_outputs),
+            deltas=deltas.reshape(*boxes.shape[:2], num_outputs, 4),
         )
 
     def sample(
@@ -139,6 +144,11 @@ class BoxHead(nn.Module):
         return jax.vmap(self._image_sample)(
             boxes, valid, targets.boxes, targets.labels, objects, keys
         )
+
+    def positives(self, samples: RoISamples) -> RoISamples:
+        """Returns the first rows of a sample, which have all of its positives."""
+        most = int(self.num_samples * self.positive_fraction)
+        return jax.tree.map(lambda rows: rows[:, :most], samples)
 
     def loss(
         self, outputs: BoxOutputs, samples: RoISamples, targets: Targets
@@ -176,11 +186,6 @@ class BoxHead(nn.Module):
         return jax.vmap(self._image_detections)(
             outputs.logits, outputs.deltas, proposals.boxes, proposals.valid, sizes
         )
-
-    @property
-    def max_positives(self) -> int:
-        """The positives of an image that a sample has at most: its first rows."""
-        return int(self.num_samples * self.positive_fraction)
 
     def _dense(self, x: jax.Array, features: int, name: str) -> jax.Array:
         """Returns a fully connected layer of `x`, initialised as torch's are."""

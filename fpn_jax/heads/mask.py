@@ -43,14 +43,15 @@ class MaskHead(nn.Module):
         self,
         pyramid: Pyramid,
         boxes: jax.Array,
+        valid: jax.Array | None = None,
         *,
         canvas: tuple[int, int],
         train: bool = False,
     ) -> jax.Array:
         """Returns logits [B, R, 2 size, 2 size, K+1] of `boxes [B, R, 4]`.
 
-        With `norm="batch"` and `train` the statistics are those of all R boxes of each
-        image, padding among them.
+        With `norm="batch"` and `train` the statistics are those of the boxes that are
+        `valid [B, R]`; None: of all.
         """
         x = pyramid_roi_align(
             {level: pyramid[level] for level in self.levels},
@@ -61,6 +62,7 @@ class MaskHead(nn.Module):
             aligned=self.aligned,
         )
         x = x.reshape(-1, *x.shape[2:])
+        rows = None if valid is None else valid.reshape(-1)
         for i in range(self.num_convs):
             conv = Conv(
                 self.channels,
@@ -72,7 +74,7 @@ class MaskHead(nn.Module):
                 dtype=self.dtype,
                 name=f"conv{i}",
             )
-            x = nn.relu(conv(x))
+            x = nn.relu(conv(x, rows))
         x = nn.relu(Deconv(self.channels, dtype=self.dtype, name="deconv")(x))
         num_outputs = self.num_classes + 1
         logits = Conv(num_outputs, 1, dtype=self.dtype, name="mask_logits")(x)

@@ -93,6 +93,30 @@ def test_outputs_equal_torchvisions(version):
     )
 
 
+def test_padding_is_no_part_of_the_statistics_of_a_batch():
+    pyramid, boxes = random_pyramid(), random_boxes(2, 20)
+    valid = np.arange(20)[None] < np.array([[13], [9]])
+    reference, head = torch_head(2), our_head(2)
+    variables = load(head, reference, pyramid, boxes)
+    apply = jax.jit(
+        partial(head.apply, canvas=CANVAS, train=True, mutable=["batch_stats"])
+    )
+    outputs, updates = apply(variables, pyramid, boxes, valid)
+    reference.train()
+    with torch.no_grad():
+        features = OrderedDict((str(k), to_torch(x)) for k, x in pyramid.items())
+        of_images = [torch.from_numpy(b[v]) for b, v in zip(boxes, valid, strict=True)]
+        logits, _ = reference(features, of_images, [CANVAS, CANVAS])
+    np.testing.assert_allclose(outputs.logits[valid], logits.numpy(), atol=2e-5)
+    expected = load(head, reference, pyramid, boxes)["batch_stats"]
+    for name, norm in expected.items():
+        mean = updates["batch_stats"][name]["norm"]["mean"]
+        np.testing.assert_allclose(mean, norm["norm"]["mean"], atol=1e-5)
+
+    outputs, updates = apply(variables, pyramid, boxes, np.zeros_like(valid))
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((outputs, updates)))
+
+
 @pytest.mark.parametrize(
     "fields, count",
     [
@@ -202,8 +226,10 @@ def test_a_quarter_of_a_sample_is_positive_at_most():
     samples = jax.jit(head.sample)(
         proposals, targets, SIZES, keys=jax.random.split(jax.random.key(1))
     )
-    assert samples.positive.sum(axis=1).tolist() == [16, 16] == [head.max_positives] * 2
-    assert samples.positive[:, :16].all() and samples.valid.all()
+    assert samples.positive.sum(axis=1).tolist() == [16, 16]
+    assert samples.valid.all()
+    positives = head.positives(samples)
+    assert positives.positive.shape == (2, 16) and positives.positive.all()
     assert not np.array_equal(samples.index[0], samples.index[1])  # a key for each
 
 
