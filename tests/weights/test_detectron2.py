@@ -292,7 +292,7 @@ def test_the_box_head_sees_aligned_features_and_has_its_background_last():
         for level in (2, 3, 4, 5)
     }
     centers = random.uniform(0, 512, (30, 2))
-    sides = np.exp(random.uniform(np.log(8), np.log(600), (30, 2)))
+    sides = np.exp(random.uniform(np.log(8), np.log(900), (30, 2)))
     boxes = np.concatenate([centers - sides / 2, centers + sides / 2], axis=1)
     pyramid, boxes = jax.tree.map(np.float32, (pyramid, boxes))
 
@@ -468,27 +468,3 @@ def test_other_pickles_are_refused(tmp_path, content, reason):
     path.write_bytes(pickle.dumps(content))
     with pytest.raises(ValueError, match=reason):
         load_detectron2(path, narrow(detectron2.rpn()))
-
-
-# Those of torchvision without norms, less what belongs to the ten unused ids of COCO:
-# an output of the class, four deltas and a mask each; in RetinaNet the background too,
-# for each of nine anchors, and P6 is made of the 2048 channels of C5.
-UNUSED = 10 * 5 * (1024 + 1)
-PARAMETERS = {
-    "rpn_R_50_FPN": 23_454_912 + 3_344_384 + 593_935,
-    "faster_rcnn_R_50_FPN": 41_755_286 - UNUSED,
-    "mask_rcnn_R_50_FPN": 44_401_393 - UNUSED - 10 * (256 + 1),
-    "keypoint_rcnn_R_50_FPN": 59_137_258,
-    "retinanet_R_50_FPN": 34_014_999 - 99 * (2304 + 1) + 2304 * (2048 - 256),
-}
-RESNET_101_OVER_50 = 42_394_816 - 23_454_912
-
-
-@pytest.mark.parametrize("name", PARAMETERS)
-@pytest.mark.parametrize("depth, more", [(50, 0), (101, RESNET_101_OVER_50)])
-def test_parameter_counts_of_the_zoo(name, depth, more):
-    detector = detectron2.DETECTRON2[name.replace("50", str(depth))]()
-    x, sizes = np.zeros((1, 64, 64, 3), np.float32), np.full((1, 2), 64)
-    params = jax.eval_shape(detector.init, jax.random.key(0), x, sizes)["params"]
-    count = sum(leaf.size for leaf in jax.tree.leaves(params))
-    assert count == PARAMETERS[name] + more
