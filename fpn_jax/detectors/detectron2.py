@@ -6,8 +6,10 @@ the mean, the stride of a bottleneck is in its first convolution (the weights of
 al.), anchors are not rounded and 2**level px apart, RoIAlign is aligned, box losses are
 plain L1, and labels count 80 classes without gaps.
 
-Two things differ. RoIAlign there takes as many samples of a bin as it has cells; here
-2 x 2. And RetinaNet's losses there are divided by a running mean of the positives.
+Four things differ. RoIAlign there takes as many samples of a bin as it has cells, here
+2 x 2. RetinaNet's losses there are divided by a running mean of the positives. A
+keypoint's score there is a probability, here the logit of its peak. And RetinaNet's
+boxes that lie outside the image, empty once clipped, are dropped there.
 """
 
 from collections.abc import Callable
