@@ -23,6 +23,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
+from fpn_jax.benchmarks.detectors import inference_contest, training_contest
 from fpn_jax.benchmarks.matmul import matmul_peak
 from fpn_jax.benchmarks.network import forward_contest
 from fpn_jax.benchmarks.nms import nms_contest
@@ -49,8 +50,16 @@ ROWS: dict[str, Callable[[bool], Contest]] = {
         width=1344,  # a 3:4 image of COCO, resized and padded
         flop=403.3e9,  # backbone 175.2, FPN 121.8, RPN head 106.3
     ),
-    "roi_align_forward": partial(roi_align_forward, **_REGIONS),
-    "roi_align_backward": partial(roi_align_backward, **_REGIONS),
+    "roi_align.forward": partial(roi_align_forward, **_REGIONS),
+    "roi_align.backward": partial(roi_align_backward, **_REGIONS),
+    **{
+        f"infer.{name}": partial(inference_contest, name=f"{name}_resnet50_fpn")
+        for name in ("fasterrcnn", "maskrcnn", "keypointrcnn", "retinanet", "fcos")
+    },
+    **{
+        f"train.{name}": partial(training_contest, name=f"{name}_resnet50_fpn")
+        for name in ("fasterrcnn", "retinanet")
+    },
 } | {
     f"nms.{boxes}.{threshold}": partial(nms_contest, boxes=boxes, threshold=threshold)
     for boxes in ("random", "clustered")
