@@ -14,6 +14,8 @@ from fpn_jax.backbones.dummy import Dummy
 from fpn_jax.backbones.resnet import ResNet
 from fpn_jax.detectors.two_stage import TwoStage
 from fpn_jax.heads.box import BoxHead
+from fpn_jax.heads.keypoint import KeypointHead
+from fpn_jax.heads.mask import MaskHead
 from fpn_jax.heads.rpn import RPNHead
 from fpn_jax.necks.fpn import FPN
 from fpn_jax.ops.images import normalize
@@ -323,6 +325,53 @@ def test_one_canvas_is_compiled_once_whatever_is_in_it(small):
         for images, sizes in inputs:
             detect(variables, images, sizes)
     assert len(compiled) == 1
+
+
+def test_masks_and_keypoints_are_trained_on_positives_and_given_for_detections(small):
+    _, _, batch = small
+    model = small_model(score_threshold=0.0, max_detections=7).clone(
+        mask_head=MaskHead(NUM_CLASSES, levels=(4,), num_convs=1, channels=8),
+        keypoint_head=KeypointHead(3, levels=(4,), num_convs=1, channels=8),
+    )
+    inputs = on_device(batch["images"], batch["sizes"])
+    variables = jax.jit(model.init)(jax.random.key(0), *inputs)
+    assert {"mask_head", "keypoint_head"} < variables["params"].keys()
+
+    found = jax.jit(partial(model.apply, method="detect"))(variables, *inputs)
+    assert found.masks.shape == (2, 7, 28, 28)
+    assert found.keypoints.shape == (2, 7, 3, 2)
+    assert found.keypoint_scores.shape == (2, 7, 3)
+    x, y = np.moveaxis(found.keypoints, -1, 0)
+    x1, y1, x2, y2 = np.moveaxis(found.boxes, -1, 0)[..., None]
+    inside = (x1 <= x) & (x <= x2) & (y1 <= y) & (y <= y2)
+    assert inside[np.asarray(found.valid)].all() and found.valid.any()
+
+    random = np.random.default_rng(0)
+    targets = targets_of(batch).replace(
+        masks=random.integers(0, 2, (2, 5, 20, 20), np.uint8),
+        mask_regions=batch["boxes"],
+        keypoints=np.concatenate(
+            [random.uniform(0, 60, (2, 5, 3, 2)), np.full((2, 5, 3, 1), 2)], axis=-1
+        ).astype(np.float32),
+    )
+
+    def loss(params):
+        terms = model.apply(
+            variables | {"params": params},
+            *inputs,
+            *on_device(targets),
+            keys=jax.random.split(jax.random.key(0)),
+            method="loss",
+        )
+        return sum(term.total for term in terms.values()), terms
+
+    gradients, terms = jax.jit(jax.grad(loss, has_aux=True))(variables["params"])
+    assert terms.keys() > {"mask", "keypoint"}
+    # Each of the six objects is a positive itself, and at most 8 of 32 samples are.
+    assert 6 <= terms["mask"].count <= 16
+    for name in ("mask_head", "keypoint_head"):
+        leaves = jax.tree.leaves(gradients[name])
+        assert all(np.isfinite(leaf).all() and leaf.any() for leaf in leaves)
 
 
 def our_losses_and_gradients(model, variables, batch):
