@@ -49,7 +49,7 @@ def load(
         "nms_threshold": nms_threshold,
         "max_detections": max_detections,
     }
-    model = _with_final_fields(
+    model = with_final_fields(
         model, {k: v for k, v in changes.items() if v is not None}
     )
     canvas = loaded.config.data.canvas
@@ -154,9 +154,10 @@ def in_image_pixels(
     )
 
 
-def _with_final_fields(model: nn.Module, changes: dict) -> nn.Module:
+def with_final_fields(model: nn.Module, changes: dict) -> nn.Module:
     """Returns the model with fields changed in the head that makes the final boxes."""
     name = "box_head" if hasattr(model, "box_head") else "head"
-    if isinstance(model, ProposalNetwork) and "max_detections" in changes:
-        changes = changes | {"post_nms": changes.pop("max_detections")}
+    if isinstance(model, ProposalNetwork):
+        names = {"max_detections": "post_nms"}
+        changes = {names.get(field, field): value for field, value in changes.items()}
     return model.clone(**{name: getattr(model, name).clone(**changes)})

@@ -1,0 +1,164 @@
+"""A detector as a function from images to detections in their own pixels."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import fpn_jax
+from fpn_jax.backbones.dummy import Dummy
+from fpn_jax.data.example import Category
+from fpn_jax.detectors.proposal_network import ProposalNetwork
+from fpn_jax.detectors.two_stage import TwoStage
+from fpn_jax.heads.box import BoxHead
+from fpn_jax.heads.keypoint import KeypointHead
+from fpn_jax.heads.mask import MaskHead
+from fpn_jax.heads.rpn import RPNHead
+from fpn_jax.inference import Detector
+from fpn_jax.necks.fpn import FPN
+from fpn_jax.training.config import Config, DataConfig
+from fpn_jax.training.run import Run, load_run, save_run
+from tests.compilations import count_compilations
+
+CANVAS = (96, 128)
+CATEGORIES = (Category(1, "cat"), Category(7, "dog"))
+
+
+def two_stage(**heads) -> TwoStage:
+    return TwoStage(
+        Dummy(levels=(3, 4)),
+        FPN(8),
+        RPNHead(anchor_sizes=((16,), (32,), (64,)), pre_nms=60, post_nms=40),
+        BoxHead(2, levels=(3, 4), hidden_features=16, max_detections=9),
+        **heads,
+    )
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Returns a directory of random weights that find something."""
+    return directory_of(two_stage(), tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def detect(run):
+    return fpn_jax.load(run)
+
+
+def directory_of(model, tmp_path_factory):
+    images, sizes = jnp.zeros((1, *CANVAS, 3)), jnp.array([CANVAS])
+    variables = jax.jit(model.init)(jax.random.key(0), images, sizes)
+    place = tmp_path_factory.mktemp("runs") / "run"
+    config = Config(model=model, data=DataConfig(canvas=CANVAS))
+    save_run(place, Run(config, variables, 0, CATEGORIES, ((0, 2),)))
+    return place
+
+
+def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
+    random = np.random.default_rng(seed)
+    return random.integers(0, 256, (height, width, 3), np.uint8)
+
+
+def test_what_is_saved_is_loaded(run):
+    loaded = load_run(run)
+    assert loaded.config.model == two_stage()
+    assert (loaded.step, loaded.categories, loaded.skeleton) == (
+        0,
+        CATEGORIES,
+        ((0, 2),),
+    )
+    with pytest.raises(ValueError, match="holds a run"):
+        save_run(run, loaded)
+
+
+def test_detections_are_in_the_pixels_of_the_image(tmp_path_factory):
+    model = two_stage(
+        mask_head=MaskHead(2, levels=(3, 4), num_convs=1, channels=8),
+        keypoint_head=KeypointHead(3, levels=(3, 4), num_convs=1, channels=8),
+    )
+    found = fpn_jax.load(directory_of(model, tmp_path_factory))(picture(60, 230))
+    num = len(found.scores)
+    assert 0 < num <= 9 and found.valid.all()
+    assert found.masks.shape == (num, 60, 230) and found.masks.dtype == bool
+    assert found.keypoints.shape == (num, 3, 2)
+    assert (found.boxes >= 0).all()
+    assert (found.boxes <= np.float32([230, 60, 230, 60]) + 1e-3).all()
+    assert found.boxes[:, 2].max() > 128  # not of the canvas
+    assert (np.diff(found.scores) <= 0).all()
+
+
+def test_images_of_one_call_have_the_detections_that_each_has_alone(detect):
+    # Sizes whose padded shape is the same: anchors depend on it, as in torchvision.
+    images = [picture(96, 128), picture(90, 110, seed=1), picture(192, 250, seed=2)]
+    for image, found in zip(images, detect(images), strict=True):
+        alone = detect(image)
+        np.testing.assert_array_equal(found.labels, alone.labels)
+        # A batch sums in another order.
+        np.testing.assert_allclose(found.boxes, alone.boxes, atol=1e-3)
+        np.testing.assert_allclose(found.scores, alone.scores, atol=1e-5)
+
+
+def test_a_portrait_is_fitted_upright(detect):
+    shapes = [detect._prepare(picture(*size)).shape for size in ((128, 96), (96, 128))]
+    assert shapes == [(128, 96, 3), (96, 128, 3)]
+
+
+def test_thresholds_and_counts_are_arguments(run, detect):
+    image = picture(96, 128)
+    usual = detect(image)
+    fewer = fpn_jax.load(run, max_detections=3)(image)
+    np.testing.assert_array_equal(fewer.scores, usual.scores[:3])
+    limit = float(usual.scores[3])
+    above = fpn_jax.load(run, score_threshold=limit)(image)
+    np.testing.assert_array_equal(above.scores, usual.scores[usual.scores > limit])
+    assert len(fpn_jax.load(run, nms_threshold=0.0)(image).scores) <= len(usual.scores)
+
+
+def test_a_proposal_network_takes_the_same_arguments():
+    model = ProposalNetwork(
+        Dummy(levels=(3, 4)),
+        FPN(8),
+        RPNHead(anchor_sizes=((16,), (32,), (64,)), pre_nms=60, post_nms=40),
+    )
+    variables = jax.jit(model.init)(
+        jax.random.key(0), jnp.zeros((1, *CANVAS, 3)), jnp.array([CANVAS])
+    )
+    few = fpn_jax.inference.with_final_fields(model, {"max_detections": 5})
+    found = Detector(few, variables, CANVAS)(picture(96, 128))
+    assert len(found.scores) == 5
+
+
+def test_half_precision_is_one_argument_and_ends_in_float32(run, detect):
+    image = picture(96, 128)
+    exact, half = detect(image), fpn_jax.load(run, dtype="bfloat16")(image)
+    assert half.boxes.dtype == half.scores.dtype == np.float32
+    assert half.scores[0] == pytest.approx(exact.scores[0], rel=0.05)
+    assert half.scores[0] != exact.scores[0]
+
+
+def test_float_pixels_are_those_of_bytes(detect):
+    image = picture(96, 128)
+    np.testing.assert_allclose(
+        detect(image.astype(np.float32)).boxes, detect(image).boxes, atol=1e-4
+    )
+
+
+def test_a_padded_shape_is_compiled_once(detect):
+    detect(picture(96, 128))
+    with count_compilations() as compiled:
+        detect(picture(96, 128, seed=5))
+    assert not compiled
+
+
+@pytest.mark.parametrize(
+    "image, said",
+    [
+        (np.zeros((8, 8), np.uint8), "must be"),
+        (np.zeros((8, 8, 4), np.uint8), "must be"),
+        (np.zeros((0, 8, 3), np.uint8), "must be"),
+        (np.zeros((8, 8, 3), np.float64), "float64 given"),
+    ],
+)
+def test_what_is_no_image_is_told_in_a_line(detect, image, said):
+    with pytest.raises(ValueError, match=f"images: .*{said}"):
+        detect([image])

@@ -1,0 +1,96 @@
+"""Where a run's weights come from before its first step."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from fpn_jax.backbones.dummy import Dummy
+from fpn_jax.data.example import Category
+from fpn_jax.detectors.one_stage import OneStage
+from fpn_jax.heads.retinanet import RetinaNetHead
+from fpn_jax.necks.fpn import FPN
+from fpn_jax.training.config import (
+    Config,
+    DataConfig,
+    TrainConfig,
+    check_resumable,
+)
+from fpn_jax.training.pretrained import with_pretrained
+from fpn_jax.training.programs import make_programs
+from fpn_jax.training.run import Run, save_run
+
+CANVAS = (64, 64)
+
+
+def config_of(num_classes: int, channels: int = 8, **train) -> Config:
+    model = OneStage(
+        Dummy(levels=(4, 5)),
+        FPN(channels, extra="none"),
+        RetinaNetHead(num_classes, anchor_sizes=((16,), (32,)), num_convs=1),
+    )
+    return Config(
+        model=model,
+        data=DataConfig(canvas=CANVAS, batch_size=8),
+        train=TrainConfig(**train),
+    )
+
+
+@pytest.fixture(scope="module")
+def converted(tmp_path_factory):
+    """Returns a directory of weights for 3 classes, and the weights."""
+    config = config_of(3)
+    images, sizes = jnp.zeros((1, *CANVAS, 3)), jnp.array([CANVAS])
+    variables = jax.jit(config.model.init)(jax.random.key(7), images, sizes)
+    place = tmp_path_factory.mktemp("runs") / "converted"
+    categories = tuple(Category(i, str(i)) for i in range(3))
+    save_run(place, Run(config, variables, 0, categories))
+    return place, variables
+
+
+def equal(a, b) -> bool:
+    return bool((np.asarray(a) == np.asarray(b)).all())
+
+
+def test_a_run_gives_all_its_weights_to_the_same_model(converted):
+    place, variables = converted
+    config = config_of(3, pretrained=str(place), ema_decay=0.9)
+    state = with_pretrained(make_programs(config).init(), config)
+    for params in (state.params, state.ema["params"]):
+        assert all(jax.tree.leaves(jax.tree.map(equal, params, variables["params"])))
+
+
+def test_other_classes_start_their_layers_anew_and_are_told(converted, caplog):
+    place, variables = converted
+    config = config_of(5, pretrained=str(place))
+    before = make_programs(config).init()
+    state = with_pretrained(make_programs(config).init(), config)
+    head, old = state.params["head"], variables["params"]["head"]
+    assert equal(head["box_deltas"]["kernel"], old["box_deltas"]["kernel"])
+    fresh = before.params["head"]["class_logits"]["kernel"]
+    assert equal(head["class_logits"]["kernel"], fresh)
+    assert "no weights for 2 of" in caplog.text
+
+
+def test_a_run_of_another_architecture_is_refused(converted):
+    place, _ = converted
+    config = config_of(3, channels=16, pretrained=str(place))
+    # The backbone fits; of an unlike one nothing does.
+    assert with_pretrained(make_programs(config).init(), config)
+    narrow = config.model.clone(
+        backbone=Dummy(width=4, levels=(4, 5)),
+        head=RetinaNetHead(
+            4, anchor_sizes=((16,), (32,)), anchor_ratios=(1.0,), num_convs=0
+        ),
+    )
+    narrow = dataclasses.replace(config, model=narrow)
+    with pytest.raises(ValueError, match="no weights of this model"):
+        with_pretrained(make_programs(narrow).init(), narrow)
+
+
+def test_converted_weights_are_no_training_to_continue(converted):
+    place, _ = converted
+    with pytest.raises(ValueError, match="--train.pretrained"):
+        check_resumable(config_of(3), place)
