@@ -126,7 +126,7 @@ def encode_ltrb(
 def decode_ltrb(
     distances: Real[Array, "*#b 4"], points: Real[Array, "*#b 2"]
 ) -> Float[Array, "*#b 4"]:
-    """Returns the boxes at these distances from the points, as encode_ltrb gives them."""
+    """Returns the boxes with these distances from the points (of encode_ltrb)."""
     left, top, right, bottom = _corners(distances)
     x, y = jnp.moveaxis(points.astype(jnp.float32), -1, 0)
     return jnp.stack([x - left, y - top, x + right, y + bottom], axis=-1)

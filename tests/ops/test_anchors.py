@@ -2,7 +2,12 @@ import jax
 import numpy as np
 import pytest
 
-from fpn_jax.ops.anchors import cell_anchors, level_anchors, pyramid_anchors
+from fpn_jax.ops.anchors import (
+    cell_anchors,
+    level_anchors,
+    pyramid_anchors,
+    pyramid_points,
+)
 from tests.torch_reference import torch, torchvision
 
 RATIOS = (0.5, 1.0, 2.0)
@@ -112,3 +117,15 @@ def test_levels_without_sizes_are_named():
         ValueError, match=r"sizes has the levels \[2\], grids has \[3\]"
     ):
         pyramid_anchors((8, 8), {3: (1, 1)}, {2: (8,)}, RATIOS, stride_rule="level")
+
+
+@pytest.mark.parametrize("canvas", [(256, 384), (160, 224)])
+def test_points_are_the_centres_of_anchors(canvas):
+    grids = grids_of(canvas, range(3, 8))
+    sizes = {level: (2**level,) for level in grids}
+    anchors = pyramid_anchors(canvas, grids, sizes, (1.0,), stride_rule="canvas")
+    points = pyramid_points(canvas, grids, stride_rule="canvas")
+    assert points.keys() == anchors.keys()
+    for level, boxes in anchors.items():
+        centers = (boxes[:, :2] + boxes[:, 2:]) / 2
+        np.testing.assert_array_equal(points[level], centers)

@@ -3,7 +3,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fpn_jax.ops.boxes import area, clip, decode_deltas, encode_deltas, pairwise_iou
+from fpn_jax.ops.boxes import (
+    area,
+    clip,
+    decode_deltas,
+    decode_ltrb,
+    encode_deltas,
+    encode_ltrb,
+    giou,
+    pairwise_iou,
+)
 from tests.torch_reference import torch, torchvision
 
 
@@ -108,3 +117,45 @@ def test_arithmetic_is_float32_for_bfloat16_boxes(operator):
     boxes = jnp.array([[0, 0, 257, 255]], jnp.bfloat16)
     assert operator(boxes).dtype == jnp.float32
     np.testing.assert_array_equal(operator(boxes), operator(boxes.astype(jnp.float32)))
+
+
+def test_giou_by_hand():
+    a = jnp.array([[0.0, 0, 2, 2]] * 3)
+    b = jnp.array([[0.0, 0, 2, 2], [1, 0, 3, 2], [3, 0, 4, 2]])
+    # The same box; 2 of 6 shared, and the hull is the union; nothing shared, a gap of
+    # 2 in a hull of 8.
+    np.testing.assert_allclose(giou(a, b), [1, 1 / 3, -1 / 4], atol=1e-6)
+
+
+def test_giou_and_its_gradient_equal_torchvisions_loss():
+    boxes, others = random_boxes(0, 300), random_boxes(1, 300)
+    others[:50] = boxes[:50] + 3
+    others[50:60, 2] = others[50:60, 0]  # no width
+    tensor = torch.tensor(others, requires_grad=True)
+    theirs = torchvision.ops.generalized_box_iou_loss(tensor, torch.tensor(boxes))
+    theirs.sum().backward()
+    ours, gradient = jax.vmap(jax.value_and_grad(lambda a, b: 1 - giou(a, b)))(
+        jnp.array(others), jnp.array(boxes)
+    )
+    np.testing.assert_allclose(ours, theirs.detach().numpy(), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(gradient, tensor.grad.numpy(), rtol=1e-4, atol=1e-6)
+
+
+def test_giou_of_points_is_finite_and_so_is_its_gradient():
+    box, point = jnp.array([3.0, 3, 9, 9]), jnp.full(4, 5.0)
+    for pair in ((point, point), (point, box), (box, point)):
+        value, gradient = jax.value_and_grad(giou)(*pair)
+        assert jnp.isfinite(value) and jnp.isfinite(gradient).all()
+
+
+def test_distances_to_the_sides_by_hand():
+    box, points = jnp.array([[10.0, 20, 40, 60]]), jnp.array([[15, 30], [0, 70]])
+    expected = [[5, 10, 25, 30], [-10, 50, 40, -10]]
+    np.testing.assert_array_equal(encode_ltrb(box, points), expected)
+
+
+def test_decoding_inverts_the_distances():
+    boxes = jnp.array(random_boxes(0, 50))
+    points = jnp.array(random_boxes(1, 50)[:, :2])
+    back = decode_ltrb(encode_ltrb(boxes, points), points)
+    np.testing.assert_allclose(back, boxes, atol=1e-3)

@@ -1,10 +1,13 @@
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
-from fpn_jax.ops.losses import smooth_l1
-from tests.torch_reference import torch
+from fpn_jax.ops.losses import focal, smooth_l1
+from tests.torch_reference import torch, torchvision
 
 
 def test_smooth_l1_by_hand():
@@ -44,3 +47,48 @@ def test_smooth_l1_is_float32_for_bfloat16_predictions():
 def test_negative_beta_is_refused():
     with pytest.raises(ValueError, match="beta is -1"):
         smooth_l1(jnp.zeros(1), jnp.zeros(1), beta=-1)
+
+
+def test_focal_by_hand():
+    # p_t is 1/2 at a logit of 0: (1/2)**2 log 2, by 1/4 or 3/4.
+    loss = focal(jnp.zeros(2), jnp.array([True, False]), alpha=0.25, gamma=2)
+    np.testing.assert_allclose(loss, np.log(2) / 4 * np.array([0.25, 0.75]), rtol=1e-6)
+
+
+def test_focal_with_gamma_zero_is_the_weighted_cross_entropy():
+    logits, positive = jnp.array([2.0, -3, 0.5]), jnp.array([True, False, False])
+    entropy = optax.sigmoid_binary_cross_entropy(logits, positive.astype(jnp.float32))
+    loss = focal(logits, positive, alpha=0.5, gamma=0)
+    np.testing.assert_allclose(loss, entropy / 2, rtol=1e-6)
+
+
+@pytest.mark.parametrize("gamma", [2, 1.5])
+def test_focal_and_its_gradient_equal_torchvisions(gamma):
+    rng = np.random.default_rng(0)
+    logits = 4 * rng.normal(size=(50, 7)).astype(np.float32)
+    positive = rng.random((50, 7)) < 0.3
+    tensor = torch.tensor(logits, requires_grad=True)
+    theirs = torchvision.ops.sigmoid_focal_loss(
+        tensor, torch.tensor(positive).float(), gamma=gamma
+    )
+    theirs.sum().backward()
+
+    def ours(logits):
+        return focal(logits, jnp.array(positive), alpha=0.25, gamma=gamma)
+
+    # Torch takes 1 - (1 - p), which has an absolute error of 6e-8.
+    close = {"rtol": 1e-5, "atol": 1e-6}
+    wanted = theirs.detach().numpy()
+    np.testing.assert_allclose(ours(jnp.array(logits)), wanted, **close)
+    gradient = jax.grad(lambda x: ours(x).sum())(jnp.array(logits))
+    np.testing.assert_allclose(gradient, tensor.grad.numpy(), **close)
+
+
+def test_focal_and_its_gradient_are_finite_for_large_logits():
+    logits = jnp.array([1e4, -1e4, 1e4, -1e4])
+    positive = jnp.array([True, True, False, False])
+    loss = partial(focal, positive=positive, alpha=0.25, gamma=2.0)
+    np.testing.assert_allclose(loss(logits), [0, 2500, 7500, 0], rtol=1e-6)
+    np.testing.assert_allclose(
+        jax.grad(lambda x: loss(x).sum())(logits), [0, -0.25, 0.75, 0], rtol=1e-6
+    )

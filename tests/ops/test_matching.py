@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fpn_jax.ops.matching import match_by_iou
+from fpn_jax.ops.matching import match_by_center, match_by_iou
 from tests.torch_reference import torch, torchvision
 
 RPN = {"positive_iou": 0.7, "negative_iou": 0.3, "low_quality": True}
@@ -110,3 +110,49 @@ def test_assignment_equals_torchvisions(rule, integer):
 def test_thresholds_in_the_wrong_order_are_refused():
     with pytest.raises(ValueError, match="negative_iou = 0.7 and positive_iou = 0.3"):
         match(strip(1), strip(1), positive_iou=0.3, negative_iou=0.7, low_quality=True)
+
+
+def match_points(points, boxes, valid=None, *, radius=100, distances=(0, 1000)):
+    boxes = jnp.asarray(boxes, jnp.float32)
+    return match_by_center(
+        jnp.asarray(points, jnp.float32),
+        boxes,
+        jnp.ones(len(boxes), bool) if valid is None else jnp.asarray(valid),
+        radius=radius,
+        min_distance=distances[0],
+        max_distance=distances[1],
+    )
+
+
+def test_points_inside_a_box_are_positive_and_those_on_its_side_are_not():
+    match = match_points([[5, 5], [0, 5], [5, 10], [11, 5]], [[0, 0, 10, 10]])
+    np.testing.assert_array_equal(match.positive, [True, False, False, False])
+    np.testing.assert_array_equal(match.negative, ~match.positive)
+
+
+def test_only_points_near_the_centre_are_positive():
+    # 12 is the radius away; a circle would leave out the last one.
+    points = [[50, 50], [61, 50], [62, 50], [61, 61]]
+    match = match_points(points, [[0, 0, 100, 100]], radius=12)
+    np.testing.assert_array_equal(match.positive, [True, True, False, True])
+
+
+def test_the_farthest_side_decides_on_the_level():
+    points = [[32, 32], [33, 32], [31, 31], [40, 32]]
+    boxes = [[0, 0, 64, 64]]
+    match = match_points(points, boxes, distances=(32, 40))  # 32, 33, 33 and 40 far
+    np.testing.assert_array_equal(match.positive, [False, True, True, False])
+
+
+def test_the_smallest_box_wins_its_point():
+    boxes = [[0, 0, 40, 40], [10, 10, 30, 30], [9, 9, 30, 30]]
+    match = match_points([[20, 20], [5, 5]], boxes)
+    np.testing.assert_array_equal(match.index, [1, 0])
+    assert match.positive.all()
+
+
+def test_padding_boxes_want_no_points():
+    boxes = [[0, 0, 40, 40], [10, 10, 30, 30]]
+    match = match_points([[20, 20]], boxes, [True, False])
+    np.testing.assert_array_equal(match.index, [0])
+    assert not match_points([[20, 20]], boxes, [False, False]).positive.any()

@@ -1,0 +1,25 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from fpn_jax.ops.top_pairs import top_pairs
+
+
+def test_top_pairs_by_hand():
+    values = jnp.array([[1.0, 5, 2], [9, 0, 8], [3, 4, 7]])
+    best, rows, columns = top_pairs(values, 4)
+    np.testing.assert_array_equal(best, [9, 8, 7, 5])
+    np.testing.assert_array_equal(rows, [1, 1, 2, 0])
+    np.testing.assert_array_equal(columns, [0, 2, 2, 1])
+
+
+@pytest.mark.parametrize("num", [1, 10, 300, 5000])
+@pytest.mark.parametrize("ties", [False, True])
+def test_top_pairs_are_those_of_the_whole_matrix(ties, num):
+    values = np.random.default_rng(0).normal(size=(200, 5)).astype(np.float32)
+    values = np.round(values) if ties else values
+    best, rows, columns = jax.jit(top_pairs, static_argnums=1)(values, num)
+    np.testing.assert_array_equal(best, -np.sort(-values.ravel())[:num])
+    np.testing.assert_array_equal(values[rows, columns], best)
+    assert len(set(zip(rows.tolist(), columns.tolist(), strict=True))) == len(best)
