@@ -1,0 +1,174 @@
+"""Weights of other libraries to a run directory, and a run's to torchvision's names.
+
+    convert torchvision MODEL FILE OUT [--prove [IMAGE …]]
+    convert detectron2 MODEL FILE OUT
+    convert export RUN FILE
+
+OUT is a directory like that of a training run: every command takes it, and
+`--train.pretrained OUT` starts a training from it. Exit status: 0 done, 1 not proven
+equal, 2 wrong input.
+"""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from fpn_jax.choices import check_choice
+from fpn_jax.command_line import parse, user_errors
+from fpn_jax.runtime import set_up
+
+NOT_PROVEN = 1  # exit status
+
+
+@dataclass(frozen=True)
+class Torchvision:
+    """A detection checkpoint of torchvision to a run directory.
+
+    The number of classes is the file's. A fine-tuned model's classes are numbered:
+    write their names into OUT/categories.json.
+    """
+
+    model: tyro.conf.Positional[str]  # torchvision's builder: fasterrcnn_resnet50_fpn …
+    file: tyro.conf.Positional[Path]  # .pth, .pt or .safetensors
+    out: tyro.conf.Positional[Path]  # the run directory to make
+    # Of the backbone's frozen norms: the file does not tell. By default that of
+    # the COCO weights; 1e-5 for a model fine-tuned from ImageNet weights, or legacy.
+    norm_epsilon: float | None = None
+    # Run both libraries on these images, or on two random ones, and compare.
+    prove: tuple[Path, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Detectron2:
+    """A model of Detectron2's zoo to a run directory."""
+
+    model: tyro.conf.Positional[str]  # faster_rcnn_R_50_FPN …
+    file: tyro.conf.Positional[Path]  # .pkl
+    out: tyro.conf.Positional[Path]  # the run directory to make
+
+
+@dataclass(frozen=True)
+class Export:
+    """A run's weights to a state dict that torchvision's model loads.
+
+    The file has weights and no numbers: the model that loads it must be built with the
+    anchors, thresholds and epsilon of the run.
+    """
+
+    run: tyro.conf.Positional[Path]  # directory of a training or a conversion
+    file: tyro.conf.Positional[Path]  # .pth, .pt or .safetensors
+    checkpoint: str = "best"  # or "latest", or the number of a step
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Returns the exit status."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    actions = {
+        Torchvision: convert_torchvision,
+        Detectron2: convert_detectron2,
+        Export: export,
+    }
+    with user_errors("convert"):
+        set_up()
+        if arguments and not arguments[0].startswith("-"):
+            names = [form.__name__.lower() for form in actions]
+            check_choice("the first argument", arguments[0], names)
+        chosen = parse(
+            Torchvision | Detectron2 | Export,
+            arguments,
+            command="convert",
+            description=__doc__,
+        )
+        return actions[type(chosen)](chosen)
+
+
+def convert_torchvision(chosen: Torchvision) -> int:
+    """Returns the exit status."""
+    from fpn_jax.inference import Detector
+    from fpn_jax.training.conversion import (
+        run_from_torchvision,
+        save_from_torchvision,
+    )
+    from fpn_jax.weights.convert import load_state_dict
+    from fpn_jax.weights.prove import prove, table, torchvision_detector
+
+    state_dict = load_state_dict(chosen.file)
+    run = run_from_torchvision(
+        chosen.model, state_dict, norm_epsilon=chosen.norm_epsilon
+    )
+    save_from_torchvision(chosen.out, run, state_dict)
+    print(f"{chosen.model}: {len(state_dict)} tensors, run in {chosen.out}")
+    if chosen.prove is None:
+        return 0
+    images = _images(chosen.prove)
+    model, canvas = run.config.model, run.config.data.canvas
+    proofs = prove(
+        torchvision_detector(chosen.model, state_dict, model),
+        model,
+        run.variables,
+        Detector(model, run.variables, canvas, run.categories),
+        list(images.values()),
+    )
+    print(table(images, proofs))
+    return 0 if all(proof.holds for proof in proofs) else NOT_PROVEN
+
+
+def convert_detectron2(chosen: Detectron2) -> int:
+    """Returns the exit status."""
+    from fpn_jax.training.conversion import run_from_detectron2
+    from fpn_jax.training.run import save_run
+
+    save_run(chosen.out, run_from_detectron2(chosen.model, chosen.file))
+    print(f"{chosen.model}: run in {chosen.out}")
+    return 0
+
+
+def export(chosen: Export) -> int:
+    """Returns the exit status."""
+    from fpn_jax.training.conversion import run_to_torchvision
+    from fpn_jax.weights.convert import save_state_dict
+
+    state_dict = run_to_torchvision(chosen.run, chosen.checkpoint)
+    save_state_dict(state_dict, chosen.file)
+    print(f"{len(state_dict)} tensors in {chosen.file}")
+    return 0
+
+
+def _images(paths: Sequence[Path]) -> "dict[str, np.ndarray]":
+    """Returns the images by name; two random ones where no path is given."""
+    import numpy as np
+
+    from fpn_jax.data.image import decode_image
+
+    if paths:
+        return {str(path): decode_image(path.read_bytes(), str(path)) for path in paths}
+    random = np.random.default_rng(0)
+    sizes = ((480, 640), (640, 427))
+    return {
+        f"random {height}x{width}": _random_image(height, width, random)
+        for height, width in sizes
+    }
+
+
+def _random_image(
+    height: int, width: int, random: "np.random.Generator"
+) -> "np.ndarray":
+    """Returns squares of random colours, of many sizes on each other, as uint8.
+
+    Of noise without structure a network says the same everywhere, and equal boxes may
+    stand in any order.
+    """
+    import numpy as np
+
+    image = np.zeros((height, width, 3))
+    for side in (8, 32, 128):
+        grid = random.uniform(0, 85, (-(-height // side), -(-width // side), 3))
+        image += grid.repeat(side, axis=0).repeat(side, axis=1)[:height, :width]
+    return image.astype(np.uint8)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,120 @@
+"""Runs made of other libraries' checkpoints, and torchvision's made of runs."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import flax.linen as nn
+import numpy as np
+
+from fpn_jax.choices import check_choice
+from fpn_jax.data.coco_names import COCO, COCO_IDS, UNUSED
+from fpn_jax.data.example import Category
+from fpn_jax.detectors.detectron2 import DETECTRON2
+from fpn_jax.detectors.zoo import TORCHVISION
+from fpn_jax.training.categories import run_categories
+from fpn_jax.training.config import Config, DataConfig
+from fpn_jax.training.run import Run, load_run, save_run
+from fpn_jax.weights.convert import StateDict
+from fpn_jax.weights.detectron2 import load_detectron2
+from fpn_jax.weights.torchvision import (
+    batch_counters,
+    export_detector,
+    fitted,
+    load_detector,
+)
+
+# What our variables have no place for lies beside them, for the way back.
+_COUNTERS = "torchvision_counters.json"
+
+# The shorter and the longer side of an image at most: of both libraries, and …
+_CANVAS = (800, 1333)
+_CANVASES = {"fasterrcnn_mobilenet_v3_large_320_fpn": (320, 640)}
+
+
+def run_from_torchvision(
+    name: str,
+    state_dict: Mapping[str, np.ndarray],
+    *,
+    norm_epsilon: float | None = None,
+) -> Run:
+    """Returns torchvision's detector `name` with its weights, ready to be saved.
+
+    `norm_epsilon` of the backbone is by default that of the COCO weights. Categories
+    are COCO's, or numbered ones where the file has another number of classes.
+    """
+    if name.startswith(("resnet", "vgg", "mobilenet")):
+        raise ValueError(
+            f"model: {name!r} is a classifier and needs no conversion: give its file "
+            "to --train.pretrained"
+        )
+    check_choice("model", name, TORCHVISION)
+    detector = fitted(TORCHVISION[name](), state_dict)
+    if norm_epsilon is not None:
+        backbone = detector.backbone.clone(norm_epsilon=norm_epsilon)
+        detector = detector.clone(backbone=backbone)
+    data = _data(_CANVASES.get(name, _CANVAS))
+    return Run(
+        config=Config(model=detector, data=data),
+        variables=load_detector(state_dict, detector),
+        step=0,
+        categories=_categories(detector),
+    )
+
+
+def run_from_detectron2(name: str, file: str | Path) -> Run:
+    """Returns a detector of Detectron2's zoo with the weights of a file."""
+    check_choice("model", name, DETECTRON2)
+    detector = DETECTRON2[name]()
+    persons = getattr(detector, "keypoint_head", None) is not None
+    return Run(
+        config=Config(model=detector, data=_data(_CANVAS)),
+        variables=load_detectron2(file, detector),
+        step=0,
+        categories=run_categories(detector, COCO[:1] if persons else COCO),
+    )
+
+
+def save_from_torchvision(
+    out: str | Path, run: Run, state_dict: Mapping[str, np.ndarray]
+) -> None:
+    """Writes the run directory of a state dict, which can be had back from it."""
+    save_run(out, run)
+    counters = {name: int(n) for name, n in batch_counters(state_dict).items()}
+    (Path(out) / _COUNTERS).write_text(json.dumps(counters, indent=0) + "\n")
+
+
+def run_to_torchvision(run: str | Path, checkpoint: str = "best") -> StateDict:
+    """Returns the weights of a run directory under torchvision's names.
+
+    Of a converted run they are bit by bit what came. They hold no numbers: the model
+    that loads them needs the anchors, thresholds and epsilon of the run.
+    """
+    loaded = load_run(run, checkpoint)
+    kept = Path(run) / _COUNTERS
+    counters = json.loads(kept.read_text()) if kept.exists() else {}
+    return export_detector(
+        loaded.variables,
+        loaded.config.model,
+        {name: np.array(n, np.int64) for name, n in counters.items()},
+    )
+
+
+def _data(canvas: tuple[int, int]) -> DataConfig:
+    return DataConfig(canvas=canvas, max_boxes=100)  # COCO's images have up to 93
+
+
+def _categories(detector: nn.Module) -> tuple[Category, ...]:
+    """Returns a category for each label; a dense head's label 0 is the background."""
+    if hasattr(detector, "head"):
+        first, coco = 0, (Category(0, UNUSED), *COCO_IDS)
+        num_classes = detector.head.num_classes
+    else:
+        first, coco = 1, COCO_IDS
+        num_classes = detector.box_head.num_classes
+        if detector.keypoint_head is not None:
+            coco = COCO_IDS[:1]  # persons
+    if num_classes == len(coco):
+        return coco
+    ids = range(first, first + num_classes)
+    return tuple(Category(id_, f"class {id_}") for id_ in ids)

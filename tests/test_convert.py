@@ -1,0 +1,155 @@
+"""The convert command: a checkpoint to a run, proven, used, and back bit by bit."""
+
+import re
+
+import cv2
+import numpy as np
+import pytest
+from sklearn.datasets import load_sample_image
+
+from fpn_jax.convert import main
+from fpn_jax.data.coco_names import COCO_IDS
+from fpn_jax.inference import Detector
+from fpn_jax.training.conversion import run_from_torchvision
+from fpn_jax.training.run import load_run
+from fpn_jax.weights.prove import prove, torchvision_detector
+from fpn_jax.weights.torchvision import load_detector
+from tests.lively_models import lively_detector
+from tests.torch_models import numpy_state
+from tests.torch_reference import torch, torchvision
+
+NAME = "fasterrcnn_mobilenet_v3_large_320_fpn"
+
+
+@pytest.fixture(scope="module")
+def photograph(tmp_path_factory):
+    path = tmp_path_factory.mktemp("images") / "china.png"
+    cv2.imwrite(str(path), load_sample_image("china.jpg")[160:420, :, ::-1])
+    return path
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """Returns a file whose counters of batches are not 0."""
+    path = tmp_path_factory.mktemp("weights") / "model.pth"
+    model = lively_detector(NAME, load_sample_image("china.jpg")[160:420])
+    state_dict = model.state_dict()
+    for i, name in enumerate(state_dict):
+        if name.endswith("num_batches_tracked"):
+            state_dict[name].fill_(i)
+    torch.save(state_dict, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(checkpoint, tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "coco"
+    assert main(["torchvision", NAME, str(checkpoint), str(out)]) == 0
+    return out
+
+
+def test_the_run_has_the_weights_the_canvas_and_the_categories(checkpoint, run):
+    loaded = load_run(run)
+    wanted = load_detector(
+        {n: x.numpy() for n, x in torch.load(checkpoint).items()}, loaded.config.model
+    )
+    kernel = ["params", "box_head", "fc6", "kernel"]
+    ours, theirs = loaded.variables, wanted
+    for key in kernel:
+        ours, theirs = ours[key], theirs[key]
+    np.testing.assert_array_equal(ours, theirs)
+    assert loaded.config.data.canvas == (320, 640)
+    assert loaded.categories == COCO_IDS
+
+
+@pytest.mark.parametrize("suffix", ["pth", "safetensors"])
+def test_export_gives_the_file_back_bit_by_bit(checkpoint, run, tmp_path, suffix):
+    path = tmp_path / f"back.{suffix}"
+    assert main(["export", str(run), str(path)]) == 0
+    if suffix == "pth":
+        back = torch.load(path, weights_only=True)
+    else:
+        from safetensors.torch import load_file
+
+        back = load_file(path)
+    wanted = torch.load(checkpoint)
+    assert back.keys() == wanted.keys()
+    for name, tensor in wanted.items():
+        assert back[name].dtype == tensor.dtype
+        assert torch.equal(back[name], tensor)
+    build = getattr(torchvision.models.detection, NAME)
+    build(weights=None, weights_backbone=None).load_state_dict(back, strict=True)
+
+
+def test_the_proof_says_equal(checkpoint, photograph, tmp_path, capsys):
+    arguments = ["torchvision", NAME, str(checkpoint), str(tmp_path / "run")]
+    assert main([*arguments, "--prove", str(photograph)]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[-1] == "proven equal"
+    assert printed[1].startswith("module")
+    image, theirs, ours, equal, tied = printed[-2].split()
+    assert image == str(photograph)
+    assert int(theirs) == int(ours) == int(equal) + int(tied) > 5
+
+
+def test_the_proof_fails_where_a_threshold_is_another(checkpoint):
+    state_dict = {n: x.numpy() for n, x in torch.load(checkpoint).items()}
+    run = run_from_torchvision(NAME, state_dict)
+    theirs = torchvision_detector(NAME, state_dict, run.config.model)
+    model = run.config.model
+    other = model.clone(box_head=model.box_head.clone(nms_threshold=0.3))
+    image = load_sample_image("china.jpg")[160:420]
+    detect = Detector(other, run.variables, (320, 640), run.categories)
+    (proof,) = prove(theirs, model, run.variables, detect, [image])
+    assert not proof.holds
+    assert max(proof.differences.values()) < 1e-4
+
+
+def test_a_fine_tuned_model_has_its_own_classes():
+    build = getattr(torchvision.models.detection, NAME)
+    model = build(weights=None, weights_backbone=None, num_classes=4)
+    run = run_from_torchvision(NAME, numpy_state(model))
+    assert run.config.model.box_head.num_classes == 3
+    assert [c.id for c in run.categories] == [1, 2, 3]
+    assert [c.name for c in run.categories] == ["class 1", "class 2", "class 3"]
+
+
+def test_norms_that_count_batches_are_batch_norm_and_others_are_frozen():
+    build = torchvision.models.detection.fasterrcnn_resnet50_fpn
+    state_dict = numpy_state(build(weights=None, weights_backbone=None))
+    frozen = {n: x for n, x in state_dict.items() if not n.endswith("batches_tracked")}
+
+    def norm(state_dict, **options):
+        run = run_from_torchvision("fasterrcnn_resnet50_fpn", state_dict, **options)
+        backbone = run.config.model.backbone
+        return backbone.norm, backbone.norm_epsilon
+
+    assert len(state_dict) == 348 and len(frozen) == 295
+    assert norm(state_dict) == ("batch", 1e-5)
+    assert norm(frozen) == ("frozen", 0.0)
+    assert norm(frozen, norm_epsilon=1e-5) == ("frozen", 1e-5)
+
+
+WRONG = {
+    "torchvisio x y z": "must be one of .*'torchvision'.*nearest: 'torchvision'",
+    "torchvision fasterrcnn_resnet5_fpn FILE OUT": "nearest: 'fasterrcnn_resnet50_fpn'",
+    "torchvision resnet50 FILE OUT": "classifier and needs no conversion.*--train.pre",
+    "torchvision fcos_resnet50_fpn FILE OUT": "311 missing, 322 unknown, 2 of another",
+    "torchvision fcos_resnet50_fpn none.pth OUT": "there is none",
+    "torchvision fcos_resnet50_fpn FILE": "OUT|the run directory to make",
+    "detectron2 faster_rcnn_R_5_FPN FILE OUT": "nearest: 'faster_rcnn_R_50_FPN'",
+    "export OUT back.pth": "not a run",
+    "export RUN back.txt": "suffix of path must be one of '.pth'",
+}
+
+
+@pytest.mark.parametrize("arguments", WRONG)
+def test_wrong_input_is_one_line(arguments, checkpoint, run, tmp_path, capsys):
+    places = {"FILE": str(checkpoint), "OUT": str(tmp_path / "out"), "RUN": str(run)}
+    with pytest.raises(SystemExit) as stop:
+        main([places.get(word, word) for word in arguments.split()])
+    said = capsys.readouterr().err
+    assert stop.value.code == 2
+    assert said.startswith("fpn-jax convert: ") and said.count("\n") == 1
+    assert re.search(WRONG[arguments], said)
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,91 @@
+"""From a checkpoint of torchvision to the same final detections, for all ten detectors.
+
+Random weights in torchvision's own files, random norm statistics, last layers scaled so
+that things are found; photographs upright, lying and small.
+"""
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_sample_images
+
+from fpn_jax.detectors import zoo
+from fpn_jax.inference import Detector
+from fpn_jax.training.conversion import run_from_torchvision
+from fpn_jax.weights.convert import load_state_dict
+from fpn_jax.weights.prove import as_detections, count_ties, match_detections
+from tests.lively_models import detect, lively_detector
+from tests.torch_reference import torch
+
+
+@pytest.fixture(scope="module")
+def photographs() -> list[np.ndarray]:
+    """Lying, upright and small; without sky, where equal boxes would tie."""
+    china, flower = load_sample_images().images
+    return [china[160:420], flower[:, 200:440], china[230:360, 300:460]]
+
+
+def converted(model, name, path):
+    """Returns the run that a torchvision model's saved weights make."""
+    torch.save(model.state_dict(), path)
+    return run_from_torchvision(name, load_state_dict(path))
+
+
+def assert_same(ours, theirs, model):
+    """Every detection has its counterpart: label, box, score, mask and keypoints.
+
+    Of two boxes whose scores tie either may stay; a MobileNet, whose maps are coarse
+    and have the same stride, has some.
+    """
+    for mine, found in zip(ours, theirs, strict=True):
+        wanted = as_detections(found, model)
+        pairs = match_detections(mine, wanted)
+        ties = count_ties(mine, wanted, pairs)
+        assert len(mine.scores) == len(wanted.scores) == len(pairs) + ties > 0
+        assert ties <= 0.1 * len(pairs)
+
+
+# One of each kind in the quick tests.
+QUICK = {
+    "fasterrcnn_mobilenet_v3_large_320_fpn",
+    "maskrcnn_resnet50_fpn_v2",
+    "keypointrcnn_resnet50_fpn",
+    "retinanet_resnet50_fpn",
+    "fcos_resnet50_fpn",
+}
+NAMES = [
+    pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)
+    for name in zoo.TORCHVISION
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_batch_of_photographs_has_torchvisions_detections(
+    name, photographs, tmp_path
+):
+    # Small and with few proposals, to be fast.
+    options, few = {"min_size": 160, "max_size": 256}, {}
+    if "rcnn" in name:
+        options |= {"rpn_post_nms_top_n_test": 150, "box_detections_per_img": 30}
+    theirs = lively_detector(name, photographs[0], **options)
+    run = converted(theirs, name, tmp_path / "model.pth")
+    model = run.config.model
+    if "rcnn" in name:
+        few = {"rpn": {"post_nms": 150}, "box_head": {"max_detections": 30}}
+    model = model.clone(
+        **{head: getattr(model, head).clone(**changes) for head, changes in few.items()}
+    )
+    detector = Detector(model, run.variables, (160, 256), run.categories)
+    assert_same(detector(photographs), detect(theirs, photographs), model)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", zoo.TORCHVISION)
+def test_photographs_at_the_default_size_have_torchvisions_detections(
+    name, photographs, tmp_path
+):
+    theirs = lively_detector(name, photographs[0])
+    run = converted(theirs, name, tmp_path / "model.pth")
+    model, canvas = run.config.model, run.config.data.canvas
+    detector = Detector(model, run.variables, canvas, run.categories)
+    for image in photographs:
+        assert_same([detector(image)], detect(theirs, [image]), model)
