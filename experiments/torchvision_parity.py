@@ -1,0 +1,107 @@
+"""Our detections beside torchvision's, for its ten detectors at their default sizes.
+
+    python -m experiments.torchvision_parity [MODEL …] [--json FILE]
+
+Each is built at random by torchvision (`tests/lively_models.py`: norm statistics drawn,
+last layers scaled until tens of detections pass), saved, converted from its file, and
+run by both libraries on three photographs: lying, upright, small. Prints how many
+detections agree (0.05 px, 1e-4 of score, masks' IoU 0.99, keypoints 0.1 px) and the
+largest difference among them; those that do not agree are listed.
+
+Needs the extra `test`, and the root of the repository as working directory.
+"""
+
+import dataclasses
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import tyro
+from sklearn.datasets import load_sample_images
+
+from fpn_jax.choices import check_choice
+from fpn_jax.command_line import parse, user_errors
+from fpn_jax.detectors.zoo import TORCHVISION
+from fpn_jax.inference import Detector
+from fpn_jax.runtime import set_up
+from fpn_jax.training.conversion import run_from_torchvision
+from fpn_jax.types import Detections
+from fpn_jax.weights.convert import load_state_dict
+from fpn_jax.weights.prove import as_detections, match_detections
+from tests.lively_models import detect, lively_detector
+from tests.torch_reference import torch
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments:
+    models: tyro.conf.Positional[tuple[str, ...]] = ()  # all where none is named
+    json: Path | None = None  # where to write the figures
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Returns the exit status."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    with user_errors("torchvision_parity"):
+        set_up()
+        chosen = parse(
+            Arguments, arguments, command="torchvision_parity", description=__doc__
+        )
+        for name in chosen.models:
+            check_choice("model", name, TORCHVISION)
+        report = {name: compare(name) for name in chosen.models or TORCHVISION}
+        if chosen.json is not None:
+            chosen.json.write_text(json.dumps(report, indent=2) + "\n")
+    return 0
+
+
+def compare(name: str) -> dict:
+    """Counts of one detector over the photographs, and its largest differences."""
+    photographs = sample_photographs()
+    theirs = lively_detector(name, photographs[0])
+    with tempfile.TemporaryDirectory() as place:
+        path = Path(place) / "model.pth"
+        torch.save(theirs.state_dict(), path)
+        run = run_from_torchvision(name, load_state_dict(path))
+    model, canvas = run.config.model, run.config.data.canvas
+    detector = Detector(model, run.variables, canvas, run.categories)
+    report = {"ours": 0, "theirs": 0, "agree": 0, "box": 0.0, "score": 0.0}
+    for image in photographs:
+        mine, wanted = detector(image), as_detections(*detect(theirs, [image]), model)
+        pairs = match_detections(mine, wanted)
+        report["ours"] += len(mine.scores)
+        report["theirs"] += len(wanted.scores)
+        report["agree"] += len(pairs)
+        for field in ("box", "score"):
+            report[field] = max(report[field], _difference(mine, wanted, pairs, field))
+        _list_others(name, mine, wanted, pairs)
+    print(name, json.dumps(report), flush=True)
+    return report
+
+
+def sample_photographs() -> list[np.ndarray]:
+    """Lying, upright and small; without sky, where equal boxes would tie."""
+    china, flower = load_sample_images().images
+    return [china[160:420], flower[:, 200:440], china[230:360, 300:460]]
+
+
+def _difference(mine: Detections, wanted: Detections, pairs, field: str) -> float:
+    ours, theirs = (
+        found.boxes if field == "box" else found.scores for found in (mine, wanted)
+    )
+    return max((float(np.abs(ours[i] - theirs[j]).max()) for i, j in pairs), default=0)
+
+
+def _list_others(name: str, mine: Detections, wanted: Detections, pairs) -> None:
+    """Prints what only one side has found."""
+    for who, found, column in (("ours", mine, 0), ("theirs", wanted, 1)):
+        known = {pair[column] for pair in pairs}
+        for row in sorted(set(range(len(found.scores))) - known):
+            box = np.round(found.boxes[row], 3).tolist()
+            print(f"  {name}, {who} only: {found.scores[row]:.6f} at {box}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
