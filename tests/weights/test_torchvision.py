@@ -1,5 +1,7 @@
 """torchvision's state dicts, whole: every tensor placed, and the way back."""
 
+import re
+
 import jax
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from fpn_jax.backbones.mobilenet_v3 import MobileNetV3
 from fpn_jax.backbones.resnet import ResNet
 from fpn_jax.backbones.vgg import VGG
 from fpn_jax.detectors.proposal_network import ProposalNetwork
+from fpn_jax.detectors.zoo import TORCHVISION
 from fpn_jax.heads.rpn import RPNHead
 from fpn_jax.necks.fpn import FPN
 from fpn_jax.weights.convert import export_state_dict
@@ -118,3 +121,112 @@ def test_weights_without_batch_norm_do_not_fit_a_norm():
 def test_a_backbone_that_torchvision_does_not_have_is_refused():
     with pytest.raises(ValueError, match="'VGG', 'MobileNetV3', got 'Dummy'"):
         load_backbone({}, Dummy())
+
+
+@pytest.mark.parametrize("name", TORCHVISION)
+def test_every_detector_comes_back_bit_by_bit(name):
+    build = getattr(torchvision.models.detection, name)
+    theirs = build(weights=None, weights_backbone=None)
+    for i, module in enumerate(randomize_norms(theirs).modules()):
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.num_batches_tracked.fill_(i)
+    state_dict = numpy_state(theirs)
+    detector = TORCHVISION[name]()
+    back = export_detector(
+        load_detector(state_dict, detector), detector, batch_counters(state_dict)
+    )
+    assert back.keys() == state_dict.keys()
+    for key, array in state_dict.items():
+        np.testing.assert_array_equal(back[key], array, strict=True)
+    tensors = {key: torch.tensor(array) for key, array in back.items()}
+    theirs.load_state_dict(tensors, strict=True)
+
+
+def test_a_detector_with_frozen_norms_comes_back_without_counters(monkeypatch):
+    # As torchvision builds it beside its weights, but for the download.
+    monkeypatch.setattr(torchvision.models._api.WeightsEnum, "get_state_dict", dict)
+    monkeypatch.setattr(torch.nn.Module, "load_state_dict", lambda *_: None)
+    theirs = torchvision.models.detection.fcos_resnet50_fpn(weights="COCO_V1")
+    monkeypatch.undo()
+    state_dict = numpy_state(randomize_norms(theirs))
+    detector = TORCHVISION["fcos_resnet50_fpn"]()
+    back = export_detector(load_detector(state_dict, detector), detector)
+    assert len(back) == 319
+    theirs.load_state_dict({k: torch.tensor(x) for k, x in back.items()}, strict=True)
+    for key, array in state_dict.items():
+        np.testing.assert_array_equal(back[key], array, strict=True)
+
+
+def test_counters_that_nobody_kept_are_0():
+    state_dict = numpy_state(torchvision_v2())
+    detector = TORCHVISION["retinanet_resnet50_fpn_v2"]()
+    back = export_detector(load_detector(state_dict, detector), detector)
+    assert back.keys() == state_dict.keys()
+    assert {int(back[name]) for name in batch_counters(back)} == {0}
+
+
+def torchvision_v2() -> torch.nn.Module:
+    return torchvision.models.detection.retinanet_resnet50_fpn_v2(
+        weights=None, weights_backbone=None
+    )
+
+
+# Old name -> new name, and how many tensors of a model have it.
+OLDER = {
+    "maskrcnn_resnet50_fpn": (
+        26,
+        [
+            (r"(fpn\.\w+_blocks\.\d)\.0\.", r"\1."),
+            (r"rpn\.head\.conv\.0\.0\.", "rpn.head.conv."),
+            (
+                r"mask_head\.(\d)\.0\.",
+                lambda match: f"mask_head.mask_fcn{int(match[1]) + 1}.",
+            ),
+        ],
+    ),
+    "retinanet_resnet50_fpn": (
+        28,
+        [
+            (r"(fpn\.\w+_blocks\.\d)\.0\.", r"\1."),
+            (
+                r"_head\.conv\.(\d)\.0\.",
+                lambda match: f"_head.conv.{2 * int(match[1])}.",
+            ),
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OLDER)
+def test_older_checkpoints_are_the_same_detector(name):
+    build = getattr(torchvision.models.detection, name)
+    state_dict = numpy_state(build(weights=None, weights_backbone=None))
+    number, changes = OLDER[name]
+    renamed = {}
+    for key, array in state_dict.items():
+        for new, old in changes:
+            key = re.sub(new, old, key)
+        renamed[key] = array
+    assert len(renamed.keys() - state_dict.keys()) == number
+    detector = TORCHVISION[name]()
+    jax.tree.map(
+        np.testing.assert_array_equal,
+        load_detector(renamed, detector),
+        load_detector(state_dict, detector),
+    )
+
+
+def test_all_that_does_not_fit_a_detector_is_reported_at_once():
+    state_dict = numpy_state(torchvision_v2())
+    state_dict["head.regression_head.bbox_rec.bias"] = state_dict.pop(
+        "head.regression_head.bbox_reg.bias"
+    )
+    with pytest.raises(ValueError) as error:
+        load_detector(state_dict, TORCHVISION["retinanet_resnet50_fpn_v2"](7))
+    lines = str(error.value).split("\n")
+    assert lines[0].endswith("1 missing, 1 unknown, 2 of another shape")
+    assert "  missing head.regression_head.bbox_reg.bias (nearest: " in lines[1]
+    shape = (
+        "  shape of head.classification_head.cls_logits.bias is (819,), must be (63,)"
+    )
+    assert shape in lines
