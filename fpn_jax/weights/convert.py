@@ -183,9 +183,12 @@ def _report(
         f"state_dict does not fit the model: {len(missing)} missing, {len(extra)} "
         f"unknown, {len(misshapen)} of another shape"
     ]
-    lines += [f"  missing {name}{_nearest(name, extra)}" for name in missing]
-    candidates = missing or list(names)
-    lines += [f"  unknown {name}{_nearest(name, candidates)}" for name in extra]
+    # Another model altogether: a nearest name for each would say little, in seconds.
+    many = min(len(missing), len(extra)) > 50
+    known = [] if many else missing or list(names)
+    near = [] if many else extra
+    lines += [f"  missing {name}{_nearest(name, near)}" for name in missing]
+    lines += [f"  unknown {name}{_nearest(name, known)}" for name in extra]
     lines += [f"  shape of {problem}" for problem in misshapen]
     return "\n".join(lines)
 
