@@ -10,12 +10,12 @@ import pytest
 from sklearn.datasets import load_sample_images
 
 from fpn_jax.backbones.mobilenet_v3 import MobileNetV3
+from fpn_jax.benchmarks.lively import detect, lively_detector
 from fpn_jax.detectors import zoo
 from fpn_jax.inference import Detector
 from fpn_jax.training.conversion import run_from_torchvision
 from fpn_jax.weights.convert import load_state_dict
 from fpn_jax.weights.prove import as_detections, match_detections
-from tests.lively_models import detect, lively_detector
 from tests.torch_reference import torch
 
 
