@@ -5,6 +5,9 @@ Rows that are padding are marked by `valid`, and padding never changes a result.
 Boxes are xyxy, float32, in pixels of the canvas (the padded network input).
 """
 
+import dataclasses
+from collections.abc import Mapping
+
 import flax.struct
 import jax
 
@@ -25,6 +28,12 @@ class Targets:
     masks: jax.Array | None = None  # [*b, G, h, w] uint8, 0 or 1
     mask_regions: jax.Array | None = None  # [*b, G, 4] xyxy, pixels
     keypoints: jax.Array | None = None  # [*b, G, P, 3] x, y, 0 none | 1 hidden | 2 seen
+
+
+def targets_of(batch: Mapping[str, jax.Array]) -> Targets:
+    """Returns the ground truth in a batch that also holds images and more."""
+    names = {field.name for field in dataclasses.fields(Targets)}
+    return Targets(**{name: batch[name] for name in names & batch.keys()})
 
 
 @flax.struct.dataclass
@@ -59,4 +68,4 @@ class LossTerm:
     """
 
     total: jax.Array  # [] float32
-    count: jax.Array  # [] float32, >= 0; a count of 0 gives a loss of 0
+    count: jax.Array  # [] float32; the total is divided by 1 where it is less

@@ -13,7 +13,7 @@ from fpn_jax.data.example import Category
 from fpn_jax.data.loader import Batch
 from fpn_jax.evaluation.coco import Measure, evaluate_results
 from fpn_jax.evaluation.records import coco_results
-from fpn_jax.types import Detections, LossTerm, Targets
+from fpn_jax.types import Detections, LossTerm, targets_of
 
 
 @flax.struct.dataclass
@@ -36,8 +36,7 @@ def evaluation_step(
     sizes = jnp.where(batch["example_valid"][:, None], batch["sizes"], 0)
     seeds = batch["image_ids"][:, 0]
     keys = jax.vmap(partial(jax.random.fold_in, jax.random.key(0)))(seeds)
-    names = Targets.__dataclass_fields__.keys() & batch.keys()
-    targets = Targets(**{name: batch[name] for name in names})
+    targets = targets_of(batch)
     # Both run the network; XLA finds the common part and computes it once.
     terms = model.apply(
         variables, batch["images"], sizes, targets, keys=keys, method="loss"

@@ -1,6 +1,5 @@
 """The training step, one pure function, and its two compilers: jit and pmap."""
 
-import dataclasses
 from collections.abc import Callable
 from functools import partial
 
@@ -12,7 +11,7 @@ import optax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from fpn_jax.training.state import TrainState
-from fpn_jax.types import Targets
+from fpn_jax.types import targets_of
 
 AXIS = "data"
 
@@ -81,12 +80,6 @@ def train_step(
         "loss": sum(losses.values()),
         "gradient_norm": optax.global_norm(gradients),
     }
-
-
-def targets_of(batch: dict[str, jax.Array]) -> Targets:
-    """Returns the ground truth of a batch of the loader."""
-    names = (field.name for field in dataclasses.fields(Targets))
-    return Targets(**{name: batch[name] for name in names if name in batch})
 
 
 def data_mesh() -> Mesh:

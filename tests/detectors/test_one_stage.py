@@ -16,14 +16,15 @@ from scipy.optimize import linear_sum_assignment
 
 from fpn_jax.backbones.dummy import Dummy
 from fpn_jax.backbones.resnet import ResNet
+from fpn_jax.benchmarks.lively import randomize_norms
 from fpn_jax.detectors.one_stage import OneStage
 from fpn_jax.heads.fcos import FCOSHead
 from fpn_jax.heads.retinanet import RetinaNetHead
 from fpn_jax.necks.fpn import FPN
 from fpn_jax.ops.images import normalize
-from fpn_jax.types import Targets
+from fpn_jax.types import targets_of
 from fpn_jax.weights.torchvision import load_detector
-from tests.torch_models import numpy_state, randomize_norms, to_nhwc, to_torch
+from tests.torch_models import numpy_state, to_nhwc, to_torch
 from tests.torch_reference import torch, torchvision
 
 detection = torchvision.models.detection
@@ -151,10 +152,6 @@ def torch_run(model, batch, *, train: bool):
         )
     ]
     return model.train(train)(list(to_torch(np.asarray(pixels))), targets)
-
-
-def targets_of(batch) -> Targets:
-    return Targets(batch["boxes"], batch["labels"], batch["valid"], batch["crowd"])
 
 
 @cache

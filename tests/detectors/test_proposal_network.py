@@ -15,6 +15,7 @@ import pytest
 
 from fpn_jax.backbones.dummy import Dummy
 from fpn_jax.backbones.resnet import ResNet
+from fpn_jax.benchmarks.lively import randomize_norms
 from fpn_jax.detectors.proposal_network import ProposalNetwork
 from fpn_jax.heads.rpn import RPNHead
 from fpn_jax.necks.fpn import FPN
@@ -23,9 +24,9 @@ from fpn_jax.training.config import OptimizerConfig
 from fpn_jax.training.optimizer import make_optimizer
 from fpn_jax.training.state import TrainState
 from fpn_jax.training.step import train_step
-from fpn_jax.types import Targets
+from fpn_jax.types import targets_of
 from fpn_jax.weights.torchvision import load_detector
-from tests.torch_models import numpy_state, randomize_norms, to_nhwc, to_torch
+from tests.torch_models import numpy_state, to_nhwc, to_torch
 from tests.torch_reference import torch, torchvision
 
 ALL = 1_000_000  # samples: more than there are anchors
@@ -98,10 +99,6 @@ def torch_rpn(model, batch):
     ]
     proposals, losses = model.rpn(images, features, targets)
     return features, proposals, losses
-
-
-def targets_of(batch) -> Targets:
-    return Targets(batch["boxes"], batch["labels"], batch["valid"], batch["crowd"])
 
 
 @pytest.fixture(scope="module")

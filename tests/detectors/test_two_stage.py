@@ -12,6 +12,7 @@ import pytest
 
 from fpn_jax.backbones.dummy import Dummy
 from fpn_jax.backbones.resnet import ResNet
+from fpn_jax.benchmarks.lively import randomize_norms
 from fpn_jax.detectors.two_stage import TwoStage
 from fpn_jax.heads.box import BoxHead
 from fpn_jax.heads.keypoint import KeypointHead
@@ -19,15 +20,15 @@ from fpn_jax.heads.mask import MaskHead
 from fpn_jax.heads.rpn import RPNHead
 from fpn_jax.necks.fpn import FPN
 from fpn_jax.ops.images import normalize
+from fpn_jax.types import targets_of
 from fpn_jax.weights.torchvision import load_detector
 from tests.compilations import count_compilations
 from tests.detectors.test_proposal_network import (
     ALL,
     close,
     on_device,
-    targets_of,
 )
-from tests.torch_models import numpy_state, randomize_norms, to_torch
+from tests.torch_models import numpy_state, to_torch
 from tests.torch_reference import torch, torchvision
 
 detection = torchvision.models.detection
