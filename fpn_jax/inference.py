@@ -95,9 +95,8 @@ class Detector:
         batch = [self._prepare(image) for image in images]
         sizes = np.array([image.shape[:2] for image in batch], np.int32)
         height, width = padded_sides(sizes.max(axis=0))
-        # Whole numbers travel as bytes; a resized image has fractions.
-        dtype = np.result_type(*batch)
-        canvas = np.zeros((len(batch), height, width, 3), dtype)
+        # float32 also where no image was resized: one program for both.
+        canvas = np.zeros((len(batch), height, width, 3), np.float32)
         for row, image in zip(canvas, batch, strict=True):
             row[: image.shape[0], : image.shape[1]] = image
         found = jax.device_get(self._detect(self.variables, canvas, sizes))
@@ -111,7 +110,7 @@ class Detector:
         ]
 
     def _prepare(self, image: np.ndarray) -> np.ndarray:
-        """Returns the image at the network's scale; float32 where it was resized."""
+        """Returns the image at the network's scale."""
         image = np.asarray(image)
         if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
             raise ValueError(
@@ -122,9 +121,7 @@ class Detector:
                 f"images: {image.dtype} given, must be uint8 or float32 in 0 … 255"
             )
         scale = fit_scale_either_way(image.shape, self.canvas)
-        if scale == 1:
-            return image
-        return resize(image.astype(np.float32), scale)
+        return image if scale == 1 else resize(image.astype(np.float32), scale)
 
 
 def in_image_pixels(

@@ -67,9 +67,7 @@ class RetinaNetHead(nn.Module):
     score_threshold: float = 0.05
     pre_nms: int = 1000  # best (anchor, class) pairs of each level
     nms_threshold: float = 0.5
-    clipped: bool = (
-        True  # boxes that meet in suppression; Detectron2's are clipped after
-    )
+    clipped: bool = True  # before suppression, or after it as Detectron2's
     max_detections: int = 300
     dtype: Dtype = None
 
