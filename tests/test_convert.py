@@ -1,20 +1,26 @@
 """The convert command: a checkpoint to a run, proven, used, and back bit by bit."""
 
+import pickle
 import re
 
 import cv2
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from sklearn.datasets import load_sample_image
 
+from fpn_jax.benchmarks.lively import lively_detector
 from fpn_jax.convert import main
 from fpn_jax.data.coco_names import COCO_IDS
+from fpn_jax.detectors.detectron2 import DETECTRON2
 from fpn_jax.inference import Detector
 from fpn_jax.training.conversion import run_from_torchvision
 from fpn_jax.training.run import load_run
+from fpn_jax.weights.convert import export_state_dict
+from fpn_jax.weights.detectron2 import detector_rules
 from fpn_jax.weights.prove import prove, torchvision_detector
 from fpn_jax.weights.torchvision import load_detector
-from tests.lively_models import lively_detector
 from tests.torch_models import numpy_state
 from tests.torch_reference import torch, torchvision
 
@@ -128,6 +134,26 @@ def test_norms_that_count_batches_are_batch_norm_and_others_are_frozen():
     assert norm(state_dict) == ("batch", 1e-5)
     assert norm(frozen) == ("frozen", 0.0)
     assert norm(frozen, norm_epsilon=1e-5) == ("frozen", 1e-5)
+
+
+def test_a_file_of_detectron2_makes_a_run(tmp_path):
+    detector = DETECTRON2["rpn_R_50_FPN"]()
+    inputs = jax.random.key(0), jnp.zeros((1, 64, 64, 3)), jnp.full((1, 2), 64)
+    random = np.random.default_rng(0)
+    variables = jax.tree.map(
+        lambda leaf: random.normal(size=leaf.shape).astype(np.float32),
+        jax.eval_shape(detector.init, *inputs),
+    )
+    state_dict = export_state_dict(variables, detector_rules(detector))
+    file, out = tmp_path / "model_final_02ce48.pkl", tmp_path / "coco"
+    file.write_bytes(pickle.dumps({"model": state_dict, "__author__": "Detectron2"}))
+
+    assert main(["detectron2", "rpn_R_50_FPN", str(file), str(out)]) == 0
+
+    loaded = load_run(out)
+    assert loaded.config.model == detector
+    assert loaded.config.data.canvas == (800, 1333)
+    jax.tree.map(np.testing.assert_array_equal, loaded.variables, variables)
 
 
 WRONG = {
