@@ -28,7 +28,8 @@ def get_config() -> Config:
                 anchor_sizes=((8,), (16,), (32,), (64,), (128,)), box_loss_weight=4.0
             ),
         ),
-        data=DataConfig(train="digits", canvas=(320, 320), batch_size=4),
+        # Classes play no part: a mirrored digit is an object too.
+        data=DataConfig(train="digits", canvas=(320, 320), batch_size=4, flip=True),
         optimizer=OptimizerConfig(name="adamw", learning_rate=1e-3, schedule="cosine"),
         train=TrainConfig(steps=1200),
         evaluation=EvaluationConfig(best="AR@100"),

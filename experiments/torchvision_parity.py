@@ -22,6 +22,7 @@ import numpy as np
 import tyro
 from sklearn.datasets import load_sample_images
 
+from fpn_jax.benchmarks.lively import detect, lively_detector
 from fpn_jax.choices import check_choice
 from fpn_jax.command_line import parse, user_errors
 from fpn_jax.detectors.zoo import TORCHVISION
@@ -31,7 +32,6 @@ from fpn_jax.training.conversion import run_from_torchvision
 from fpn_jax.types import Detections
 from fpn_jax.weights.convert import load_state_dict
 from fpn_jax.weights.prove import as_detections, match_detections
-from tests.lively_models import detect, lively_detector
 from tests.torch_reference import torch
 
 

@@ -216,7 +216,8 @@ def run(arguments: Arguments) -> dict:
         batch_size=arguments.batch_size,
         canvas=_DATA.canvas,
         max_boxes=_DATA.max_boxes,
-        transforms=[HorizontalFlip()],
+        # A mirrored digit is an object, but none of a class.
+        transforms=[HorizontalFlip()] if arguments.detector == "proposals" else [],
         seed=arguments.seed,
         max_errors=_DATA.max_errors,
     )

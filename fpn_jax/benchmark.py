@@ -23,7 +23,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from fpn_jax.benchmarks.detectors import inference_contest, training_contest
+from fpn_jax.benchmarks.detectors import GFLOP, inference_contest, training_contest
 from fpn_jax.benchmarks.matmul import matmul_peak
 from fpn_jax.benchmarks.network import forward_contest
 from fpn_jax.benchmarks.nms import nms_contest
@@ -53,11 +53,15 @@ ROWS: dict[str, Callable[[bool], Contest]] = {
     "roi_align.forward": partial(roi_align_forward, **_REGIONS),
     "roi_align.backward": partial(roi_align_backward, **_REGIONS),
     **{
-        f"infer.{name}": partial(inference_contest, name=f"{name}_resnet50_fpn")
-        for name in ("fasterrcnn", "maskrcnn", "keypointrcnn", "retinanet", "fcos")
+        f"infer.{name.partition('_')[0]}": partial(
+            inference_contest, name=name, canvas=(800, 1333), flop=1e9 * gflop
+        )
+        for name, gflop in GFLOP.items()
     },
     **{
-        f"train.{name}": partial(training_contest, name=f"{name}_resnet50_fpn")
+        f"train.{name}": partial(
+            training_contest, name=f"{name}_resnet50_fpn", side=320
+        )
         for name in ("fasterrcnn", "retinanet")
     },
 } | {

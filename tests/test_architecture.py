@@ -27,7 +27,8 @@ ROWS = [
     {"visualize"},
     {"training"},
     {"inference"},
-    {"command_line", "benchmarks"},
+    {"command_line"},
+    {"benchmarks"},
     # The commands.
     {"train", "evaluate", "predict", "convert", "doctor", "export", "benchmark"},
     {"__main__"},

@@ -1,19 +1,6 @@
-"""torchvision models with nothing at its default: every norm has random vectors."""
+"""Between our layout and torch's."""
 
 from tests.torch_reference import torch
-
-
-def randomize_norms(model: "torch.nn.Module", seed: int = 0) -> "torch.nn.Module":
-    """Returns the model in evaluation mode, its norms' vectors drawn at random."""
-    random = torch.Generator().manual_seed(seed)
-    draw = {"weight": (0.4, 0.8), "bias": (-0.2, 0.2)}
-    draw |= {"running_mean": (-0.2, 0.2), "running_var": (0.5, 1.5)}
-    with torch.no_grad():
-        for module in model.modules():
-            if "BatchNorm" in type(module).__name__:
-                for name, (low, high) in draw.items():
-                    getattr(module, name).uniform_(low, high, generator=random)
-    return model.eval()
 
 
 def numpy_state(model: "torch.nn.Module") -> dict:

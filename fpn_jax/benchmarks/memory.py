@@ -1,44 +1,92 @@
-"""Peak memory of a process that does one thing: inference or training steps.
+"""Peak memory of whole detectors beside torchvision's: inference and training steps.
 
-    python -m fpn_jax.benchmarks.memory jax infer fasterrcnn_resnet50_fpn
+    python -m fpn_jax.benchmarks.memory [MODEL …]
 
-prints the largest resident size so far in MB, libraries and compilation included.
+For each it starts a new process, of which the largest resident size is printed in MB:
+libraries, weights and compilation included.
 """
 
 import resource
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-from fpn_jax.benchmarks.detectors import inference_contest, training_contest
+import tyro
+
+from fpn_jax.benchmarks.detectors import GFLOP, our_inference, our_training
+from fpn_jax.benchmarks.inputs import photograph, training_batch
 from fpn_jax.benchmarks.timing import OURS
+from fpn_jax.benchmarks.torchvision_detectors import (
+    torchvision_detector,
+    torchvision_inference,
+    torchvision_training,
+)
+from fpn_jax.choices import check_choice
+from fpn_jax.command_line import parse, user_errors
+from fpn_jax.runtime import set_up
 
-CONTESTS = {"infer": inference_contest, "train": training_contest}
-_RUNS = 3
+_PEER = "torchvision"
+_CANVAS, _SIDE = (800, 1333), 320
+_RUNS = 3  # the first allocates, the next could add to it
+
+
+@dataclass(frozen=True)
+class Arguments:
+    models: tyro.conf.Positional[tuple[str, ...]] = ("fasterrcnn_resnet50_fpn",)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Returns the exit status."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    with user_errors("memory"):
+        chosen = parse(Arguments, arguments, command="memory", description=__doc__)
+        for name in chosen.models:
+            check_choice("model", name, tuple(GFLOP))
+        for name in chosen.models:
+            for work in ("inference", "training"):
+                ours, theirs = (peak_memory(who, work, name) for who in (OURS, _PEER))
+                print(
+                    f"{name} {work}: {OURS} {ours:.0f} MB, {_PEER} {theirs:.0f} MB, "
+                    f"ratio {theirs / ours:.2f}",
+                    flush=True,
+                )
+    return 0
 
 
 def peak_memory(who: str, work: str, name: str) -> float:
-    """Returns the MB that a new process needed for three runs of a contestant.
-
-    `who` is "jax" or "torchvision", `work` one of CONTESTS, `name` of the zoo.
-    """
-    command = [sys.executable, "-m", __name__, who, work, name]
-    done = subprocess.run(command, capture_output=True, text=True)
+    """Returns the MB that a new process needs for some runs of one side's `work`."""
+    code = (
+        "from fpn_jax.benchmarks import memory; "
+        f"memory.measure({who!r}, {work!r}, {name!r})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     if done.returncode:
-        reason = done.stderr.strip().splitlines()[-1:]
-        raise ValueError(f"{work} of {name} by {who} failed: {''.join(reason)}")
+        reason = (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
+        raise ValueError(f"{work} of {name} by {who} failed: {reason}")
     return float(done.stdout)
 
 
-def main(who: str, work: str, name: str) -> None:
-    contest = CONTESTS[work](who != OURS, name=name, only=who)
+def measure(who: str, work: str, name: str) -> None:
+    """Prints the largest resident size of this process after its runs, in MB."""
+    set_up()
+    run = _ready(who, work, name)
     for _ in range(_RUNS):
-        contest.contestants[who]()
-    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(kilobytes / 1e3)
+        run()
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3)  # Linux gives kB
+
+
+def _ready(who: str, work: str, name: str) -> Callable[[], object]:
+    if work == "inference":
+        image = photograph(_CANVAS)
+        if who == OURS:
+            return our_inference(name, image)
+        return torchvision_inference(torchvision_detector(name, _CANVAS), image)
+    batch = training_batch(_SIDE)
+    if who == OURS:
+        return our_training(name, batch)
+    return torchvision_training(torchvision_detector(name, (_SIDE, _SIDE)), batch)
 
 
 if __name__ == "__main__":
-    from fpn_jax.runtime import set_up
-
-    set_up()
-    main(*sys.argv[1:])
+    sys.exit(main())

@@ -31,7 +31,9 @@ class DataConfig:
     batch_size: int = 4  # images of a step, over all devices
     max_boxes: int = 16  # ground truth is padded to this
     mask_size: int = 112  # pixels of a ground truth mask's sides, in its box
-    flip: bool = True  # half of the training images left to right
+    # Half of the training images left to right. None: of all data but digits, of which
+    # the mirror image is no digit.
+    flip: bool | None = None
     scale_jitter: tuple[float, float] = (1.0, 1.0)  # random size of the training images
     workers: int = 0  # loader processes; 0 reads in a thread of this one
     max_errors: int = 10  # unreadable images before the run gives up

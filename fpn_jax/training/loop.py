@@ -10,11 +10,13 @@ import numpy as np
 from fpn_jax.data.example import Source
 from fpn_jax.data.loader import TrainingBatches, training_batches
 from fpn_jax.data.sources import open_source
-from fpn_jax.data.transforms import HorizontalFlip, ScaleJitter
+from fpn_jax.data.transforms import HorizontalFlip, ScaleJitter, Transform
+from fpn_jax.evaluation.coco import KEYPOINTS, MASKS
 from fpn_jax.training.categories import run_categories, write_categories
 from fpn_jax.training.checkpoint import Checkpoints
 from fpn_jax.training.config import (
     Config,
+    DataConfig,
     check_config,
     check_resumable,
     write_config,
@@ -26,7 +28,7 @@ from fpn_jax.training.programs import abstract_state, make_programs
 from fpn_jax.training.progress import ProgressDisplay
 from fpn_jax.training.report import write_report
 from fpn_jax.training.state import inference_variables
-from fpn_jax.training.validation import Validation
+from fpn_jax.training.validation import Validation, measures_of
 
 
 class NonFiniteLoss(ArithmeticError):
@@ -51,7 +53,8 @@ def train(config: Config, run: str | Path) -> dict[str, float]:
     check_config(config)
     check_resumable(config, run)
     programs = make_programs(config)
-    source = _training_source(config)
+    masks = MASKS in measures_of(config.model)
+    source = open_source(config.data.train, "train", masks=masks)
     categories = run_categories(config.model, source.categories)
     batches = _training_batches(config, source)
     validation = Validation(config, programs.evaluate, categories)
@@ -151,23 +154,23 @@ def validation_row(metrics: dict[str, float]) -> dict[str, float]:
     }
 
 
-def _training_source(config: Config) -> Source:
-    masks = getattr(config.model, "mask_head", None) is not None
-    return open_source(config.data.train, "train", masks=masks)
+def training_transforms(data: DataConfig) -> list[Transform]:
+    """Returns the random changes of training images, in their order."""
+    flips = data.train != "digits" if data.flip is None else data.flip
+    jitter = ScaleJitter(data.canvas, *data.scale_jitter)
+    return [HorizontalFlip(), jitter] if flips else [jitter]
 
 
 def _training_batches(config: Config, source: Source) -> TrainingBatches:
-    data, model = config.data, config.model
-    flip = [HorizontalFlip()] if data.flip else []
-    masks = getattr(model, "mask_head", None) is not None
+    data, measures = config.data, measures_of(config.model)
     return training_batches(
         source,
         batch_size=data.batch_size // jax.process_count(),
         canvas=data.canvas,
         max_boxes=data.max_boxes,
-        transforms=[*flip, ScaleJitter(data.canvas, *data.scale_jitter)],
-        mask_size=data.mask_size if masks else None,
-        keypoints=getattr(model, "keypoint_head", None) is not None,
+        transforms=training_transforms(data),
+        mask_size=data.mask_size if MASKS in measures else None,
+        keypoints=KEYPOINTS in measures,
         seed=config.train.seed,
         process_index=jax.process_index(),
         process_count=jax.process_count(),

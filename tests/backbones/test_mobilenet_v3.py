@@ -9,9 +9,10 @@ import pytest
 
 from fpn_jax.backbones.mobilenet_v3 import MobileNetV3, scaled
 from fpn_jax.backbones.stages import frozen_mask
+from fpn_jax.benchmarks.lively import randomize_norms
 from fpn_jax.weights.convert import Rule, convert
 from fpn_jax.weights.mobilenet_v3 import mobilenet_v3_rules
-from tests.torch_models import numpy_state, randomize_norms, to_nhwc, to_torch
+from tests.torch_models import numpy_state, to_nhwc, to_torch
 from tests.torch_reference import torch, torchvision
 
 ALL = (2, 3, 4, 5, 6)

@@ -7,9 +7,10 @@ import pytest
 
 from fpn_jax.backbones.resnet import DEPTHS, ResNet
 from fpn_jax.backbones.stages import frozen_mask
+from fpn_jax.benchmarks.lively import randomize_norms
 from fpn_jax.weights.convert import convert
 from fpn_jax.weights.torchvision import backbone_rules, load_backbone
-from tests.torch_models import numpy_state, randomize_norms, to_nhwc, to_torch
+from tests.torch_models import numpy_state, to_nhwc, to_torch
 from tests.torch_reference import torch, torchvision
 
 STAGES = {2: "layer1", 3: "layer2", 4: "layer3", 5: "layer4"}

@@ -9,8 +9,9 @@ import pytest
 
 from fpn_jax.backbones.stages import frozen_mask
 from fpn_jax.backbones.vgg import DEPTHS, VGG
+from fpn_jax.benchmarks.lively import randomize_norms
 from fpn_jax.weights.torchvision import load_backbone
-from tests.torch_models import numpy_state, randomize_norms, to_nhwc, to_torch
+from tests.torch_models import numpy_state, to_nhwc, to_torch
 from tests.torch_reference import torch, torchvision
 
 

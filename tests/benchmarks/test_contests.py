@@ -2,7 +2,13 @@
 
 import pytest
 
-from fpn_jax.benchmarks import network, nms, roi_align
+from fpn_jax.benchmarks import (
+    detectors,
+    network,
+    nms,
+    roi_align,
+    torchvision_detectors,
+)
 from fpn_jax.benchmarks.timing import OURS
 from tests.torch_reference import torch, torchvision
 
@@ -10,7 +16,7 @@ from tests.torch_reference import torch, torchvision
 @pytest.fixture(autouse=True)
 def reference(monkeypatch):
     """Lets torchvision take part where its compiled operators do not load."""
-    for module in (network, nms, roi_align):
+    for module in (detectors, network, nms, roi_align, torchvision_detectors):
         monkeypatch.setattr(module, "import_torchvision", lambda: (torch, torchvision))
     # Their roi_align in Python, where it serves, is not worth minutes of compilation.
     torch.compiler.set_stance("force_eager")
@@ -60,3 +66,20 @@ def test_both_poolings_give_the_same_features_and_gradients(contest):
 
     assert contest.difference < 1e-4
     assert set(contest.contestants) == {OURS, "torchvision"}
+
+
+def test_both_detectors_find_the_same():
+    contest = detectors.inference_contest(
+        True, name="fasterrcnn_resnet50_fpn", canvas=(128, 160)
+    )
+
+    assert contest.difference < 1e-4
+    assert len(contest.contestants[OURS]().scores) > 10
+
+
+def test_both_detectors_begin_to_train_with_the_same_loss():
+    contest = detectors.training_contest(True, name="retinanet_resnet50_fpn", side=128)
+
+    assert contest.difference < 1e-4
+    ours = contest.contestants[OURS]
+    assert ours() != ours()  # it has made a step

@@ -8,10 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from fpn_jax.benchmarks.lively import randomize_norms
 from fpn_jax.necks.fpn import FPN
 from fpn_jax.weights.convert import convert
 from fpn_jax.weights.torchvision_heads import fpn_rules
-from tests.torch_models import numpy_state, randomize_norms, to_nhwc, to_torch
+from tests.torch_models import numpy_state, to_nhwc, to_torch
 from tests.torch_reference import torch, torchvision
 
 CHANNELS = {2: 8, 3: 16, 4: 24, 5: 32}

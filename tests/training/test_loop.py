@@ -6,12 +6,15 @@ import jax
 import numpy as np
 import pytest
 
+from fpn_jax.benchmarks.lively import randomize_norms
 from fpn_jax.data.digits import write_digits
-from fpn_jax.training.loop import NonFiniteLoss, train
+from fpn_jax.data.transforms import HorizontalFlip, ScaleJitter
+from fpn_jax.training.config import DataConfig
+from fpn_jax.training.loop import NonFiniteLoss, train, training_transforms
 from fpn_jax.training.metrics import read_metrics
 from tests.compilations import count_compilations
 from tests.miniature import get_config
-from tests.torch_models import numpy_state, randomize_norms
+from tests.torch_models import numpy_state
 from tests.torch_reference import torch, torchvision
 
 
@@ -23,6 +26,20 @@ def config(tmp_path_factory):
         get_config().data, train=str(directory), validation=str(directory)
     )
     return dataclasses.replace(get_config(), data=data)
+
+
+@pytest.mark.parametrize(
+    "data, flips",
+    [
+        (DataConfig(), False),
+        (DataConfig(flip=True), True),
+        (DataConfig(train="coco/train"), True),
+        (DataConfig(train="coco/train", flip=False), False),
+    ],
+)
+def test_all_images_but_digits_are_flipped_unless_told(data, flips):
+    kinds = [type(transform) for transform in training_transforms(data)]
+    assert kinds == [HorizontalFlip] * flips + [ScaleJitter]
 
 
 def with_training(config, **changes):

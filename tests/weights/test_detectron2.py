@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from fpn_jax.benchmarks.lively import randomize_norms
 from fpn_jax.detectors import detectron2
 from fpn_jax.weights.convert import export_state_dict
 from fpn_jax.weights.detectron2 import (
@@ -20,7 +21,7 @@ from fpn_jax.weights.detectron2 import (
     load_detector,
     load_detectron2,
 )
-from tests.torch_models import numpy_state, randomize_norms, to_nhwc, to_torch
+from tests.torch_models import numpy_state, to_nhwc, to_torch
 from tests.torch_reference import torch, torchvision
 
 nn = torch.nn

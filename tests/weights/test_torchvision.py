@@ -10,6 +10,7 @@ from fpn_jax.backbones.dummy import Dummy
 from fpn_jax.backbones.mobilenet_v3 import MobileNetV3
 from fpn_jax.backbones.resnet import ResNet
 from fpn_jax.backbones.vgg import VGG
+from fpn_jax.benchmarks.lively import randomize_norms
 from fpn_jax.detectors.proposal_network import ProposalNetwork
 from fpn_jax.detectors.zoo import TORCHVISION
 from fpn_jax.heads.rpn import RPNHead
@@ -22,7 +23,7 @@ from fpn_jax.weights.torchvision import (
     load_detector,
 )
 from fpn_jax.weights.torchvision_backbones import backbone_rules
-from tests.torch_models import numpy_state, randomize_norms
+from tests.torch_models import numpy_state
 from tests.torch_reference import torch, torchvision
 
 

@@ -1,0 +1,27 @@
+"""What the detectors of a row are given."""
+
+import numpy as np
+
+
+def photograph(size: tuple[int, int]) -> np.ndarray:
+    """Returns a photograph [h, w, 3] of this height and width: uint8, RGB."""
+    import cv2
+    from sklearn.datasets import load_sample_image
+
+    return cv2.resize(load_sample_image("china.jpg"), size[::-1])
+
+
+def training_batch(side: int) -> dict[str, np.ndarray]:
+    """Returns two images of `side` pixels squared with five objects each."""
+    random = np.random.default_rng(0)
+    corners = random.uniform(0, side / 2, (2, 5, 2))
+    extents = side * np.exp(random.uniform(np.log(0.05), np.log(0.47), (2, 5, 2)))
+    image = photograph((side, side))
+    return {
+        "images": np.stack([image, image[:, ::-1]]),
+        "sizes": np.full((2, 2), side, np.int32),
+        "boxes": np.concatenate([corners, corners + extents], -1).astype(np.float32),
+        "labels": np.zeros((2, 5), np.int32),
+        "valid": np.ones((2, 5), bool),
+        "crowd": np.zeros((2, 5), bool),
+    }

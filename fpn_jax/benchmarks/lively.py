@@ -1,0 +1,118 @@
+"""torchvision's detectors with random weights that nevertheless find things.
+
+As it comes, a random detector says the same of every place, and little of that passes a
+threshold. Here the outputs of its last layers are centred and scaled on one image.
+Benchmarks and tests hold ours against such detectors.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fpn_jax.weights.live_torchvision import import_torchvision
+
+# Last layer: the standard deviation and the mean of its outputs over all places, as
+# they give some tens of detections, of many classes. Scores stay away from 0 and 1,
+# where float32 makes them equal.
+_OUTPUTS = {
+    "rpn.head.cls_logits": (0.7, 0.0),
+    "rpn.head.bbox_pred": (0.3, 0.0),
+    "roi_heads.box_predictor.cls_score": (1.0, 0.0),
+    "roi_heads.box_predictor.bbox_pred": (0.3, 0.0),
+    "roi_heads.mask_predictor.mask_fcn_logits": (2.0, 0.0),
+    "roi_heads.keypoint_predictor.kps_score_lowres": (1.0, 0.0),
+    "head.classification_head.cls_logits": (1.0, -7.0),
+    "head.regression_head.bbox_reg": (0.5, 0.5),
+    "head.regression_head.bbox_ctrness": (1.0, 0.0),
+}
+_BACKGROUND = {91: 5.0, 2: 4.0}  # of an R-CNN's outputs: more in its logit
+# Ranges of a norm's vectors: nothing is at its default, and nothing explodes.
+_NORMS = {
+    "weight": (0.4, 0.8),
+    "bias": (-0.2, 0.2),
+    "running_mean": (-0.2, 0.2),
+    "running_var": (0.5, 1.5),
+}
+
+
+def lively_detector(name: str, image: np.ndarray, **options: Any) -> Any:
+    """Returns torchvision's detector `name` in evaluation mode, with random weights.
+
+    It is scaled on `image [H, W, 3]`, uint8; others are found as much in. `options` are
+    those of torchvision's builder.
+    """
+    torch, torchvision = import_torchvision()
+    torch.manual_seed(0)
+    build = getattr(torchvision.models.detection, name)
+    model = build(weights=None, weights_backbone=None, **options)
+    randomize_norms(model)
+    if "mobilenet" in name:
+        _amplify(model.backbone.body)
+    layers = dict(model.named_modules())
+    hooks = [
+        layers[layer].register_forward_hook(_Scaled(*outputs))
+        for layer, outputs in _OUTPUTS.items()
+        if layer in layers
+    ]
+    detect(model, [image])
+    for hook in hooks:
+        hook.remove()
+    if "roi_heads" in layers:
+        bias = model.roi_heads.box_predictor.cls_score.bias
+        bias.data[0] += _BACKGROUND[len(bias)]
+    return model
+
+
+def randomize_norms(model: Any, seed: int = 0) -> Any:
+    """Returns the model in evaluation mode, its norms' vectors drawn at random."""
+    torch, _ = import_torchvision()
+    random = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for module in model.modules():
+            if "BatchNorm" in type(module).__name__:
+                for name, (low, high) in _NORMS.items():
+                    getattr(module, name).uniform_(low, high, generator=random)
+    return model.eval()
+
+
+def detect(model: Any, images: Sequence[np.ndarray]) -> list[dict]:
+    """Returns what torchvision's detector says of each uint8 image [H, W, 3]."""
+    torch, _ = import_torchvision()
+    with torch.no_grad():
+        return model([to_tensor(image) for image in images])
+
+
+def to_tensor(image: np.ndarray) -> Any:
+    """Returns a uint8 image [H, W, 3] as torchvision takes it: [3, H, W] in 0 … 1."""
+    torch, _ = import_torchvision()
+    return torch.from_numpy(image.transpose(2, 0, 1).copy()) / 255
+
+
+def _amplify(body: Any) -> None:
+    """Has a MobileNet say different things of different places.
+
+    What its blocks add has no activation behind it and fades: nearly equal features
+    everywhere would give boxes whose scores tie.
+    """
+    for module in body.modules():
+        if "BatchNorm" in type(module).__name__:
+            module.weight.data *= 2.2
+
+
+class _Scaled:
+    """A hook that changes weight and bias at the first call of a layer."""
+
+    def __init__(self, std: float, mean: float):
+        self.std, self.mean, self.called = std, mean, False
+
+    def __call__(self, layer, inputs, output):
+        if self.called:
+            return output
+        self.called = True
+        outputs = output.movedim(1, -1).flatten(0, -2)
+        centre = outputs.mean(dim=0)
+        factor = self.std / (outputs - centre).std()
+        layer.weight.data *= factor
+        layer.bias.data = (layer.bias - centre) * factor + self.mean
+        return layer.forward(*inputs)

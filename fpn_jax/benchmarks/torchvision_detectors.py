@@ -1,0 +1,69 @@
+"""torchvision's side of the rows of whole detectors, as its user runs it: eager."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from fpn_jax.benchmarks.inputs import photograph
+from fpn_jax.benchmarks.lively import lively_detector, to_tensor
+from fpn_jax.benchmarks.peer import import_torchvision
+from fpn_jax.detectors import zoo
+
+
+def torchvision_detector(name: str, canvas: tuple[int, int]) -> Any:
+    """Returns the detector as it is beside its COCO weights, but with random ones.
+
+    The norms of its ResNet are frozen, with the epsilon of the detector in our zoo, and
+    of its stages the stem and the first. Images of `canvas`, height and width, keep
+    their size.
+
+    Raises ValueError where torchvision does not load with its compiled operators.
+    """
+    _, torchvision = import_torchvision()
+    sizes = {"min_size": min(canvas), "max_size": max(canvas)}
+    model = lively_detector(name, photograph(canvas), **sizes)
+    body, epsilon = model.backbone.body, getattr(zoo, name)().backbone.norm_epsilon
+    for place, norm in list(body.named_modules()):
+        if "BatchNorm" in type(norm).__name__:
+            frozen = torchvision.ops.FrozenBatchNorm2d(norm.num_features, epsilon)
+            frozen.load_state_dict(norm.state_dict())
+            owner, _, field = place.rpartition(".")
+            setattr(body.get_submodule(owner), field, frozen)
+    for stage in (body.conv1, body.layer1):
+        stage.requires_grad_(False)
+    return model
+
+
+def torchvision_inference(model: Any, image: np.ndarray) -> Callable[[], dict]:
+    """Returns the detections of a uint8 image, when called."""
+    torch, _ = import_torchvision()
+    tensor = to_tensor(image)
+
+    @torch.inference_mode()
+    def run():
+        return model([tensor])[0]
+
+    return run
+
+
+def torchvision_training(model: Any, batch: dict) -> Callable[[], float]:
+    """Makes a step of SGD on the batch, when called, and returns its loss."""
+    torch, _ = import_torchvision()
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    sgd = torch.optim.SGD(parameters, lr=1e-4, momentum=0.9)
+    images = [to_tensor(image) for image in batch["images"]]
+    targets = [
+        {"boxes": torch.from_numpy(boxes), "labels": torch.from_numpy(labels).long()}
+        for boxes, labels in zip(batch["boxes"], batch["labels"], strict=True)
+    ]
+    model.train()
+
+    def run() -> float:
+        sgd.zero_grad()
+        loss = sum(model(images, targets).values())
+        loss.backward()
+        sgd.step()
+        return loss.item()
+
+    return run
