@@ -17,16 +17,21 @@ def get_config() -> Config:
     return Config(
         model=TwoStage(
             backbone=ResNet(depth=18, width=32, norm="batch"),
-            neck=FPN(channels=64),
+            neck=FPN(channels=64, norm="batch"),
             rpn=RPNHead(
                 anchor_sizes=((8,), (16,), (32,), (64,), (128,)),
                 box_loss_weight=4.0,
-                training_pre_nms=1000,
-                training_post_nms=1000,
+                training_pre_nms=300,
+                training_post_nms=300,
             ),
-            box_head=BoxHead(num_classes=10, num_samples=64),
+            box_head=BoxHead(
+                num_classes=10,
+                hidden_features=256,
+                num_samples=64,
+                positive_fraction=0.5,
+            ),
         ),
         data=DataConfig(train="digits", canvas=(320, 320), batch_size=4),
-        optimizer=OptimizerConfig(name="adamw", learning_rate=1e-3, schedule="cosine"),
-        train=TrainConfig(steps=1200),
+        optimizer=OptimizerConfig(name="adamw", learning_rate=3e-3, schedule="cosine"),
+        train=TrainConfig(steps=1500),
     )

@@ -52,7 +52,7 @@ class Arguments:
     batch_size: int = 8
     seconds: float = float("inf")  # training stops here if the steps are not done
     optimizer: Literal["adamw", "sgd"] = "adamw"
-    learning_rate: float = _DEFAULT.optimizer.learning_rate
+    learning_rate: float = 1e-3
     seed: int = 0
     json: Path | None = None  # where to write the report
 

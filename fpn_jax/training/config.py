@@ -42,7 +42,7 @@ class DataConfig:
 @dataclass(frozen=True)
 class OptimizerConfig:
     name: Literal["sgd", "adamw"] = "adamw"
-    learning_rate: float = 1e-3
+    learning_rate: float = 3e-3  # from scratch with norms; less from trained weights
     momentum: float = 0.9  # of SGD
     weight_decay: float = 1e-4
     decay_norms_and_biases: bool = False
@@ -55,14 +55,14 @@ class OptimizerConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    steps: int = 1200
+    steps: int = 1500
     seed: int = 0
     parallelism: Literal["jit", "pmap"] = "jit"  # over all devices
     ema_decay: float | None = None  # evaluate and use an average of the parameters
     # To start from: a run, or torchvision's backbone weights, .pth or .safetensors.
     pretrained: str | None = None
     log_every: int = 20  # steps
-    evaluate_every: int = 400
+    evaluate_every: int = 500
     save_every: int = 200
     keep: int = 2  # latest checkpoints kept, besides the best
 
