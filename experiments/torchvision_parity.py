@@ -5,8 +5,9 @@
 Each is built at random by torchvision (`tests/lively_models.py`: norm statistics drawn,
 last layers scaled until tens of detections pass), saved, converted from its file, and
 run by both libraries on three photographs: lying, upright, small. Prints how many
-detections agree (0.05 px, 1e-4 of score, masks' IoU 0.99, keypoints 0.1 px) and the
-largest difference among them; those that do not agree are listed.
+detections agree (0.05 px, 1e-4 of score, masks' IoU 0.99, keypoints 0.1 px), how many
+others are ties (`fpn_jax/weights/prove.py`), and the largest differences of those that
+agree; what only one side has found is listed.
 
 Needs the extra `test`, and the root of the repository as working directory.
 """
@@ -31,7 +32,7 @@ from fpn_jax.runtime import set_up
 from fpn_jax.training.conversion import run_from_torchvision
 from fpn_jax.types import Detections
 from fpn_jax.weights.convert import load_state_dict
-from fpn_jax.weights.prove import as_detections, match_detections
+from fpn_jax.weights.prove import as_detections, count_ties, match_detections
 from tests.torch_reference import torch
 
 
@@ -67,15 +68,16 @@ def compare(name: str) -> dict:
         run = run_from_torchvision(name, load_state_dict(path))
     model, canvas = run.config.model, run.config.data.canvas
     detector = Detector(model, run.variables, canvas, run.categories)
-    report = {"ours": 0, "theirs": 0, "agree": 0, "box": 0.0, "score": 0.0}
+    report = {"ours": 0, "theirs": 0, "agree": 0, "tied": 0}
     for image in photographs:
         mine, wanted = detector(image), as_detections(*detect(theirs, [image]), model)
         pairs = match_detections(mine, wanted)
         report["ours"] += len(mine.scores)
         report["theirs"] += len(wanted.scores)
         report["agree"] += len(pairs)
-        for field in ("box", "score"):
-            report[field] = max(report[field], _difference(mine, wanted, pairs, field))
+        report["tied"] += count_ties(mine, wanted, pairs)
+        for field, largest in _differences(mine, wanted, pairs).items():
+            report[field] = max(report.get(field, 0.0), largest)
         _list_others(name, mine, wanted, pairs)
     print(name, json.dumps(report), flush=True)
     return report
@@ -87,11 +89,21 @@ def sample_photographs() -> list[np.ndarray]:
     return [china[160:420], flower[:, 200:440], china[230:360, 300:460]]
 
 
-def _difference(mine: Detections, wanted: Detections, pairs, field: str) -> float:
-    ours, theirs = (
-        found.boxes if field == "box" else found.scores for found in (mine, wanted)
-    )
-    return max((float(np.abs(ours[i] - theirs[j]).max()) for i, j in pairs), default=0)
+def _differences(
+    mine: Detections, wanted: Detections, pairs: list[tuple[int, int]]
+) -> dict[str, float]:
+    """The largest of each field over the pairs; of masks, of 1 - IoU."""
+    rows, columns = np.array(pairs, int).reshape(-1, 2).T
+    largest = {
+        field: np.abs(getattr(mine, field)[rows] - getattr(wanted, field)[columns])
+        for field in ("boxes", "scores", "keypoints")
+        if getattr(mine, field) is not None
+    }
+    if mine.masks is not None:
+        ours, theirs = mine.masks[rows], wanted.masks[columns]
+        union = np.maximum((ours | theirs).sum(axis=(1, 2)), 1)
+        largest["masks"] = (ours ^ theirs).sum(axis=(1, 2)) / union
+    return {name: float(values.max(initial=0.0)) for name, values in largest.items()}
 
 
 def _list_others(name: str, mine: Detections, wanted: Detections, pairs) -> None:
