@@ -1,4 +1,4 @@
-"""Evaluates a run: evaluate RUN [--json FILE]
+"""Evaluates a run: evaluate RUN [--dtype bfloat16] [--json FILE]
 
 Prints average recall and precision of boxes, masks and keypoints on the validation data
 of the run, or on another data set that names its classes alike, and the loss; then the
@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import tyro
 
@@ -25,6 +26,8 @@ class Arguments:
     data: str | None = None  # "digits", or a directory; by default that of the run
     split: str = "validation"  # of "digits" and of a TFDS directory
     checkpoint: str = "best"  # or "latest", or the number of a step
+    # Of the network's computation; by default that of the run.
+    dtype: Literal["float32", "bfloat16", "float16"] | None = None
     json: Path | None = None  # where to write the metrics
 
 
@@ -45,6 +48,7 @@ def evaluate_run(chosen: Arguments) -> dict[str, float]:
     import jax
     from rich.console import Console
 
+    from fpn_jax.detectors.fields import with_field
     from fpn_jax.training.programs import evaluation_program
     from fpn_jax.training.progress import class_table, metrics_table
     from fpn_jax.training.run import load_run
@@ -54,8 +58,12 @@ def evaluate_run(chosen: Arguments) -> dict[str, float]:
     data, evaluation = run.config.data, run.config.evaluation
     devices = jax.device_count()  # of this machine, not of that which trained
     batch_size = -(-evaluation.batch_size // devices) * devices
+    model = run.config.model
+    if chosen.dtype is not None:
+        model = with_field(model, "dtype", chosen.dtype)
     config = dataclasses.replace(
         run.config,
+        model=model,
         data=dataclasses.replace(data, validation=chosen.data or data.validation),
         evaluation=dataclasses.replace(evaluation, batch_size=batch_size),
     )

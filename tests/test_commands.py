@@ -117,6 +117,17 @@ def test_evaluate_repeats_the_last_validation_of_training(trained, cache, tmp_pa
     )
 
 
+def test_evaluate_in_half_precision_is_near_and_not_the_same(trained, cache, tmp_path):
+    workdir, _ = trained
+    path = tmp_path / "metrics.json"
+    options = ("--checkpoint", "latest", "--dtype", "bfloat16", "--json", path)
+    done = run("evaluate", workdir, *options, cache=cache)
+    assert done.returncode == 0, done.stderr
+    exact = read_metrics(workdir)[-1]["validation/loss"]
+    # Twenty layers of 8 bits each.
+    assert 0 < abs(json.loads(path.read_text())["loss"] / exact - 1) < 0.02
+
+
 def test_predict_finds_what_evaluation_found(trained, digits, cache, tmp_path):
     workdir, _ = trained
     source = TfdsSource(digits, "validation")

@@ -38,7 +38,7 @@ def photograph(tmp_path_factory):
 def checkpoint(tmp_path_factory):
     """Returns a file whose counters of batches are not 0."""
     path = tmp_path_factory.mktemp("weights") / "model.pth"
-    model = lively_detector(NAME, load_sample_image("china.jpg")[160:420])
+    model = lively_detector(NAME, [load_sample_image("china.jpg")[160:420]])
     state_dict = model.state_dict()
     for i, name in enumerate(state_dict):
         if name.endswith("num_batches_tracked"):

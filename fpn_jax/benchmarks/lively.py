@@ -1,7 +1,7 @@
 """torchvision's detectors with random weights that nevertheless find things.
 
 As it comes, a random detector says the same of every place, and little of that passes a
-threshold. Here the outputs of its last layers are centred and scaled on one image.
+threshold. Here the outputs of its last layers are centred and scaled on given images.
 Benchmarks and tests hold ours against such detectors.
 """
 
@@ -26,7 +26,7 @@ _OUTPUTS = {
     "head.regression_head.bbox_reg": (0.5, 0.5),
     "head.regression_head.bbox_ctrness": (1.0, 0.0),
 }
-_BACKGROUND = {91: 5.0, 2: 4.0}  # of an R-CNN's outputs: more in its logit
+_BACKGROUND = {91: 4.5, 2: 4.0}  # of an R-CNN's outputs: more in its logit
 # Ranges of a norm's vectors: nothing is at its default, and nothing explodes.
 _NORMS = {
     "weight": (0.4, 0.8),
@@ -36,11 +36,11 @@ _NORMS = {
 }
 
 
-def lively_detector(name: str, image: np.ndarray, **options: Any) -> Any:
+def lively_detector(name: str, images: Sequence[np.ndarray], **options: Any) -> Any:
     """Returns torchvision's detector `name` in evaluation mode, with random weights.
 
-    It is scaled on `image [H, W, 3]`, uint8; others are found as much in. `options` are
-    those of torchvision's builder.
+    It is scaled on `images`, each uint8 [H, W, 3]. `options` are those of torchvision's
+    builder.
     """
     torch, torchvision = import_torchvision()
     torch.manual_seed(0)
@@ -48,14 +48,14 @@ def lively_detector(name: str, image: np.ndarray, **options: Any) -> Any:
     model = build(weights=None, weights_backbone=None, **options)
     randomize_norms(model)
     if "mobilenet" in name:
-        _amplify(model.backbone.body)
+        _calibrate(model, images)
     layers = dict(model.named_modules())
     hooks = [
         layers[layer].register_forward_hook(_Scaled(*outputs))
         for layer, outputs in _OUTPUTS.items()
         if layer in layers
     ]
-    detect(model, [image])
+    detect(model, images)
     for hook in hooks:
         hook.remove()
     if "roi_heads" in layers:
@@ -89,15 +89,25 @@ def to_tensor(image: np.ndarray) -> Any:
     return torch.from_numpy(image.transpose(2, 0, 1).copy()) / 255
 
 
-def _amplify(body: Any) -> None:
-    """Has a MobileNet say different things of different places.
+def _calibrate(model: Any, images: Sequence[np.ndarray]) -> None:
+    """Gives the norms of the backbone the statistics of the images, as training does.
 
-    What its blocks add has no activation behind it and fades: nearly equal features
-    everywhere would give boxes whose scores tie.
+    With others the features of a MobileNet, whose blocks have no activation behind
+    their sum, fade from layer to layer until they are nearly equal everywhere: boxes
+    would tie, or be told apart by rounding.
     """
-    for module in body.modules():
-        if "BatchNorm" in type(module).__name__:
-            module.weight.data *= 2.2
+    torch, _ = import_torchvision()
+    norms = [x for x in model.backbone.modules() if type(x) is torch.nn.BatchNorm2d]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the first batch counts in full
+        norm.train()
+    canvas, _ = model.transform([to_tensor(image) for image in images])
+    with torch.no_grad():
+        model.backbone(canvas.tensors)
+    for norm in norms:
+        norm.momentum = 0.1
+        norm.eval()
 
 
 class _Scaled:

@@ -22,7 +22,7 @@ def torchvision_detector(name: str, canvas: tuple[int, int]) -> Any:
     """
     _, torchvision = import_torchvision()
     sizes = {"min_size": min(canvas), "max_size": max(canvas)}
-    model = lively_detector(name, photograph(canvas), **sizes)
+    model = lively_detector(name, [photograph(canvas)], **sizes)
     body, epsilon = model.backbone.body, getattr(zoo, name)().backbone.norm_epsilon
     for place, norm in list(body.named_modules()):
         if "BatchNorm" in type(norm).__name__:
