@@ -12,7 +12,7 @@ from experiments.torchvision_reference import (
     training_step,
 )
 from fpn_jax.detectors.zoo import digits_faster_rcnn, digits_proposal_network
-from fpn_jax.training.config import Config, OptimizerConfig
+from fpn_jax.training.config import OptimizerConfig
 from tests.torch_reference import torch
 
 
@@ -70,7 +70,7 @@ def test_a_step_lowers_the_loss_of_its_batch_and_takes_empty_images(detector):
         "valid": np.array([[True], [False]]),
     }
     model = detector()
-    optimizer = make_optimizer(model, Config().optimizer)
+    optimizer = make_optimizer(model, OptimizerConfig(learning_rate=1e-3))
 
     losses = [training_step(model, optimizer, batch, "channels_last") for _ in range(8)]
 
