@@ -15,8 +15,9 @@ def torchvision_detector(name: str, canvas: tuple[int, int]) -> Any:
     """Returns the detector as it is beside its COCO weights, but with random ones.
 
     The norms of its ResNet are frozen, with the epsilon of the detector in our zoo, and
-    of its stages the stem and the first. Images of `canvas`, height and width, keep
-    their size.
+    of its stages the stem and the first. An R-CNN is made less sure of the background,
+    so that it finds as many as it may: masks and keypoints of 100 boxes, as ours.
+    Images of `canvas`, height and width, keep their size.
 
     Raises ValueError where torchvision does not load with its compiled operators.
     """
@@ -30,6 +31,8 @@ def torchvision_detector(name: str, canvas: tuple[int, int]) -> Any:
             frozen.load_state_dict(norm.state_dict())
             owner, _, field = place.rpartition(".")
             setattr(body.get_submodule(owner), field, frozen)
+    if hasattr(model, "roi_heads"):
+        model.roi_heads.box_predictor.cls_score.bias.data[0] -= 4.0
     for stage in (body.conv1, body.layer1):
         stage.requires_grad_(False)
     return model
