@@ -33,13 +33,16 @@ def main() -> int:
     pyramid = list(features.values())[: len(_LEVELS)]
     pooled = [_pool(pyramid, boxes, ratio) for ratio in (2, 0)]
     ours, theirs = (_decide(model, x, boxes) for x in pooled)
+    best = torch.arange(len(boxes)), theirs[0].argmax(dim=1)
 
     spread = pooled[1].flatten(1).std(dim=1)
     difference = (pooled[0] - pooled[1]).square().mean(dim=(1, 2, 3)).sqrt()
     print(f"{len(boxes)} proposals of one photograph: median, 95 % are below")
     _print("features, of their spread within the box", difference / spread)
-    _print("score of the best class", (ours[0] - theirs[0]).abs())
-    _print("its box, px", (ours[1] - theirs[1]).abs().amax(dim=1))
+    _print("score of the best class", (ours[0] - theirs[0])[best].abs())
+    moved = (ours[1] - theirs[1])[best].abs().amax(dim=1)
+    sides = (boxes[:, 2:] - boxes[:, :2]).amax(dim=1)
+    _print("its box, of the proposal's longer side", moved / sides)
     return 0
 
 
@@ -62,12 +65,11 @@ def _pool(pyramid: list, boxes: torch.Tensor, sampling_ratio: int) -> torch.Tens
 def _decide(
     model: torch.nn.Module, pooled: torch.Tensor, boxes: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Score [N] and box [N, 4] of each proposal's best class."""
+    """Scores [N, K] and boxes [N, K, 4] of each proposal's classes."""
     heads = model.roi_heads
     logits, deltas = heads.box_predictor(heads.box_head(pooled))
-    scores, label = logits.softmax(dim=1)[:, 1:].max(dim=1)
     decoded = heads.box_coder.decode(deltas, [boxes])
-    return scores, decoded[torch.arange(len(boxes)), label + 1]
+    return logits.softmax(dim=1)[:, 1:], decoded[:, 1:]
 
 
 def _print(name: str, values: torch.Tensor) -> None:
