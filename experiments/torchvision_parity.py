@@ -2,12 +2,12 @@
 
     python -m experiments.torchvision_parity [MODEL …] [--json FILE]
 
-Each is built at random by torchvision (`tests/lively_models.py`: norm statistics drawn,
-last layers scaled until tens of detections pass), saved, converted from its file, and
-run by both libraries on three photographs: lying, upright, small. Prints how many
-detections agree (0.05 px, 1e-4 of score, masks' IoU 0.99, keypoints 0.1 px), how many
-others are ties (`fpn_jax/weights/prove.py`), and the largest differences of those that
-agree; what only one side has found is listed.
+Each is built at random by torchvision (`fpn_jax/benchmarks/lively.py`: norms drawn, last
+layers scaled until tens of detections pass), saved, converted from its file, and run by
+both libraries on three photographs: lying, upright, small. Prints how many detections
+agree (0.05 px, 1e-4 of score, masks' IoU 0.99, keypoints 0.1 px), how many others are
+ties (`fpn_jax/weights/prove.py`), and the largest differences of those that agree; what
+only one side has found is listed.
 
 Needs the extra `test`, and the root of the repository as working directory.
 """
@@ -21,8 +21,8 @@ from pathlib import Path
 
 import numpy as np
 import tyro
-from sklearn.datasets import load_sample_images
 
+from fpn_jax.benchmarks.inputs import photographs_of_three_sizes
 from fpn_jax.benchmarks.lively import detect, lively_detector
 from fpn_jax.choices import check_choice
 from fpn_jax.command_line import parse, user_errors
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def compare(name: str) -> dict:
     """Counts of one detector over the photographs, and its largest differences."""
-    photographs = sample_photographs()
+    photographs = photographs_of_three_sizes()
     theirs = lively_detector(name, photographs)
     with tempfile.TemporaryDirectory() as place:
         path = Path(place) / "model.pth"
@@ -81,12 +81,6 @@ def compare(name: str) -> dict:
         _list_others(name, mine, wanted, pairs)
     print(name, json.dumps(report), flush=True)
     return report
-
-
-def sample_photographs() -> list[np.ndarray]:
-    """Lying, upright and small; without sky, where equal boxes would tie."""
-    china, flower = load_sample_images().images
-    return [china[160:420], flower[:, 190:430], china[230:360, 300:460]]
 
 
 def _differences(

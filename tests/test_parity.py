@@ -5,10 +5,9 @@ that things are found; photographs upright, lying and small. At torchvision's de
 sizes `python -m experiments.torchvision_parity` does the same, and takes minutes.
 """
 
-import numpy as np
 import pytest
-from sklearn.datasets import load_sample_images
 
+from fpn_jax.benchmarks.inputs import photographs_of_three_sizes
 from fpn_jax.benchmarks.lively import detect, lively_detector
 from fpn_jax.detectors import zoo
 from fpn_jax.inference import Detector
@@ -16,13 +15,6 @@ from fpn_jax.training.conversion import run_from_torchvision
 from fpn_jax.weights.convert import load_state_dict
 from fpn_jax.weights.prove import as_detections, match_detections
 from tests.torch_reference import torch
-
-
-@pytest.fixture(scope="module")
-def photographs() -> list[np.ndarray]:
-    """Lying, upright and small; without sky, where equal boxes would tie."""
-    china, flower = load_sample_images().images
-    return [china[160:420], flower[:, 190:430], china[230:360, 300:460]]
 
 
 def converted(model, name, path):
@@ -55,9 +47,8 @@ NAMES = [
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_batch_of_photographs_has_torchvisions_detections(
-    name, photographs, tmp_path
-):
+def test_a_batch_of_photographs_has_torchvisions_detections(name, tmp_path):
+    photographs = photographs_of_three_sizes()
     # Small and with few proposals, to be fast.
     options, few = {"min_size": 160, "max_size": 256}, {}
     if "rcnn" in name:

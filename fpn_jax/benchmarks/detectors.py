@@ -26,6 +26,7 @@ from fpn_jax.inference import Detector
 from fpn_jax.training.state import TrainState
 from fpn_jax.training.step import train_step
 from fpn_jax.types import Detections
+from fpn_jax.weights.prove import as_detections, match_detections
 from fpn_jax.weights.torchvision import load_detector
 
 # 2 x multiply-accumulate of one image at 800 x 1344, 91 outputs, 1000 RoIs, and 100
@@ -42,7 +43,10 @@ GFLOP = {
 def inference_contest(
     peer: bool, *, name: str, canvas: tuple[int, int], flop: float | None = None
 ) -> Contest:
-    """One uint8 image of this size to its final detections, batch 1, float32."""
+    """One uint8 image of this size to its final detections, batch 1, float32.
+
+    The difference is the share of torchvision's that have no counterpart.
+    """
     image = photograph(canvas)
     if not peer:
         return Contest({OURS: our_inference(name, image)}, runs=5, flop=flop)
@@ -52,12 +56,12 @@ def inference_contest(
         for label, module in _memory_formats(model).items()
     }
     ours = our_inference(name, image, model)
-    wanted = theirs["torchvision"]()["scores"].numpy()
+    found, wanted = ours(), as_detections(theirs["torchvision"](), ours.func.model)
     return Contest(
         {OURS: ours, **theirs},
         runs=5,
         flop=flop,
-        difference=_score_difference(ours().scores, wanted),
+        difference=1 - len(match_detections(found, wanted)) / len(wanted.scores),
     )
 
 
@@ -132,10 +136,3 @@ def _memory_formats(model: Any) -> dict[str, Any]:
     torch, _ = import_torchvision()
     last = copy.deepcopy(model).to(memory_format=torch.channels_last)
     return {"torchvision": model, "torchvision channels_last": last}
-
-
-def _score_difference(ours: np.ndarray, theirs: np.ndarray) -> float:
-    """The largest by rank; infinite if one side has found more."""
-    if len(ours) != len(theirs):
-        return float("inf")
-    return float(np.abs(ours - theirs).max(initial=0.0))

@@ -11,6 +11,17 @@ def photograph(size: tuple[int, int]) -> np.ndarray:
     return cv2.resize(load_sample_image("china.jpg"), size[::-1])
 
 
+def photographs_of_three_sizes() -> list[np.ndarray]:
+    """Returns one lying, one upright and one small: uint8, RGB.
+
+    Without sky, where equal boxes would tie.
+    """
+    from sklearn.datasets import load_sample_images
+
+    china, flower = load_sample_images().images
+    return [china[160:420], flower[:, 190:430], china[230:360, 300:460]]
+
+
 def training_batch(side: int) -> dict[str, np.ndarray]:
     """Returns two images of `side` pixels squared with five objects each."""
     random = np.random.default_rng(0)

@@ -42,7 +42,7 @@ class DataConfig:
 @dataclass(frozen=True)
 class OptimizerConfig:
     name: Literal["sgd", "adamw"] = "adamw"
-    learning_rate: float = 3e-3  # from scratch with norms; less from trained weights
+    learning_rate: float = 1e-3
     momentum: float = 0.9  # of SGD
     weight_decay: float = 1e-4
     decay_norms_and_biases: bool = False
@@ -80,7 +80,8 @@ class EvaluationConfig:
 class Config:
     model: nn.Module = field(default_factory=digits_faster_rcnn)
     data: DataConfig = DataConfig()
-    optimizer: OptimizerConfig = OptimizerConfig()
+    # From scratch, with norms in all but the heads; trained weights want less.
+    optimizer: OptimizerConfig = OptimizerConfig(learning_rate=3e-3)
     train: TrainConfig = TrainConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
 

@@ -23,11 +23,7 @@ from fpn_jax.ops.images import normalize
 from fpn_jax.types import targets_of
 from fpn_jax.weights.torchvision import load_detector
 from tests.compilations import count_compilations
-from tests.detectors.test_proposal_network import (
-    ALL,
-    close,
-    on_device,
-)
+from tests.detectors.test_proposal_network import ALL, close, on_device
 from tests.torch_models import numpy_state, to_torch
 from tests.torch_reference import torch, torchvision
 
