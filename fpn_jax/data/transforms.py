@@ -91,16 +91,42 @@ def fit_scale_either_way(shape: tuple[int, ...], canvas: tuple[int, int]) -> flo
 
 
 def resize(image: np.ndarray, scale: float) -> np.ndarray:
-    """The image scaled; both sides are rounded down, to 1 pixel at least."""
+    """The image scaled; both sides are rounded down, to 1 pixel at least.
+
+    A float32 image is what torch makes of it, to the last digit or two. OpenCV is
+    faster and more exact: torch's places of the samples are float32 numbers, which
+    moves a sample near pixel 1000 by up to 3e-5 px, and so a value by twenty times its
+    rounding. A MobileNet makes 5e-4 of a score of that.
+    """
     height, width = (max(1, int(side * scale)) for side in image.shape[:2])
     if (height, width) == image.shape[:2]:
         return image
-    return cv2.resize(image, (width, height))
+    if image.dtype == np.uint8:
+        return cv2.resize(image, (width, height))
+    left, right, x = _neighbours(image.shape[1], width)
+    image = _between(image[:, left], image[:, right], x[:, None])
+    above, below, y = _neighbours(image.shape[0], height)
+    return _between(image[above], image[below], y[:, None, None])
 
 
 def box_areas(boxes: np.ndarray) -> np.ndarray:
     """Returns [N], in square pixels; not the areas that annotations carry."""
     return (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+
+
+def _neighbours(size: int, new_size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns between which two pixels each new one lies, and the weight of the second.
+
+    Half-pixel centres; a fused multiply-add in float32, as torch computes them.
+    """
+    step = np.float64(np.float32(size / new_size))
+    place = np.maximum(step * (np.arange(new_size) + 0.5) - 0.5, 0).astype(np.float32)
+    first = place.astype(np.int32)
+    return first, np.minimum(first + 1, size - 1), place - first
+
+
+def _between(a: np.ndarray, b: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    return a + (b - a) * weight
 
 
 def _scale(example: Example, scale: float) -> Example:

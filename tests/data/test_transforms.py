@@ -2,7 +2,13 @@ import numpy as np
 import pytest
 
 from fpn_jax.data.example import KeypointSpec
-from fpn_jax.data.transforms import FitCanvas, HorizontalFlip, ScaleJitter
+from fpn_jax.data.transforms import (
+    FitCanvas,
+    HorizontalFlip,
+    ScaleJitter,
+    fit_scale_either_way,
+    resize,
+)
 from tests.painted_example import painted_example
 from tests.torch_reference import torch, torchvision
 
@@ -87,6 +93,21 @@ def test_sizes_and_pixels_are_torchvisions(side):
         expected = theirs.permute(1, 2, 0).numpy()
         np.testing.assert_allclose(ours.image, expected, atol=1.0)
         np.testing.assert_allclose(ours.boxes, target["boxes"].numpy(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(260, 640), (427, 240), (130, 160), (900, 1600)])
+def test_float_images_are_resized_as_torch_does_to_the_rounding(shape):
+    image = _rng().uniform(0, 255, (*shape, 3)).astype(np.float32)
+    scale = fit_scale_either_way(shape, (800, 1333))
+    theirs = torch.nn.functional.interpolate(
+        torch.from_numpy(image.transpose(2, 0, 1).copy())[None],
+        scale_factor=scale,
+        mode="bilinear",
+        recompute_scale_factor=True,
+    )
+    expected = theirs[0].permute(1, 2, 0).numpy()
+    # Three steps of float32 at 255. OpenCV, exact, would be up to 6e-3 away.
+    np.testing.assert_allclose(resize(image, scale), expected, atol=5e-5, rtol=0)
 
 
 @pytest.mark.parametrize("canvas", [(60, 200), (480, 480), (121, 1000)])
