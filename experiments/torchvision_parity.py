@@ -2,12 +2,12 @@
 
     python -m experiments.torchvision_parity [MODEL …] [--json FILE]
 
-Each is built at random by torchvision (`fpn_jax/benchmarks/lively.py`: norms drawn, last
-layers scaled until tens of detections pass), saved, converted from its file, and run by
-both libraries on three photographs: lying, upright, small. Prints how many detections
-agree (0.05 px, 1e-4 of score, masks' IoU 0.99, keypoints 0.1 px), how many others are
-ties (`fpn_jax/weights/prove.py`), and the largest differences of those that agree; what
-only one side has found is listed.
+Each is built at random by torchvision (`fpn_jax/benchmarks/lively.py`: norms drawn,
+last layers scaled until tens of detections pass), saved, converted from its file, and
+run by both libraries on three photographs: lying, upright, small. Prints how many
+detections agree (0.05 px, 1e-4 of score, masks' IoU 0.99, keypoints 0.1 px), how many
+others are ties (`fpn_jax/weights/prove.py`), and the largest differences of those that
+agree; what only one side has found is listed.
 
 Needs the extra `test`, and the root of the repository as working directory.
 """
