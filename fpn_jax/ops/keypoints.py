@@ -27,7 +27,10 @@ def keypoint_targets(
     """
     points, low, high = keypoints[..., :2], boxes[:, None, :2], boxes[:, None, 2:]
     side = high - low
-    cell = jnp.floor((points - low) * (size / jnp.where(side > 0, side, 1)))
+    # Not size / side: where a keypoint lies between two cells, which is usual in the
+    # ground truth's own box, torch's rounding decides, and that is of two operations.
+    scale = jnp.reciprocal(jnp.where(side > 0, side, 1)) * size
+    cell = jnp.floor((points - low) * scale)
     cell = jnp.where(points == high, size - 1, cell)
     inside = ((cell >= 0) & (cell < size)).all(axis=-1)
     valid = inside & (keypoints[..., 2] > 0)
