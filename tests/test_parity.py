@@ -13,7 +13,7 @@ from fpn_jax.detectors import zoo
 from fpn_jax.inference import Detector
 from fpn_jax.training.conversion import run_from_torchvision
 from fpn_jax.weights.convert import load_state_dict
-from fpn_jax.weights.prove import as_detections, match_detections
+from fpn_jax.weights.prove import as_detections, count_ties, match_detections
 from tests.torch_reference import torch
 
 
@@ -24,11 +24,16 @@ def converted(model, name, path):
 
 
 def assert_same(ours, theirs, model):
-    """Every detection has its counterpart: label, box, score, mask and keypoints."""
+    """Every detection has its counterpart: label, box, score, mask and keypoints.
+
+    Or, one in an image, a tie that rounding decides.
+    """
     for mine, found in zip(ours, theirs, strict=True):
         wanted = as_detections(found, model)
         pairs = match_detections(mine, wanted)
-        assert len(mine.scores) == len(wanted.scores) == len(pairs)
+        ties = count_ties(mine, wanted, pairs)
+        assert len(mine.scores) == len(wanted.scores) == len(pairs) + ties
+        assert ties <= 1
     assert sum(len(mine.scores) for mine in ours) > 30
 
 

@@ -12,13 +12,17 @@ import numpy as np
 
 from fpn_jax.weights.live_torchvision import import_torchvision
 
-# Last layer: the standard deviation and the mean of its outputs over all places, as
-# they give some tens of detections, of many classes. Scores stay away from 0 and 1,
-# where float32 makes them equal.
+# Layer: the standard deviation and the mean of its outputs over all places. Those of
+# the last layers give some tens of detections, of many classes, with scores away from 0
+# and 1, where float32 makes them equal. Those of the box head see to it that boxes
+# differ in more than rounding: as it comes, it says nearly the same of all of them.
 _OUTPUTS = {
     "rpn.head.cls_logits": (0.7, 0.0),
     "rpn.head.bbox_pred": (0.3, 0.0),
-    "roi_heads.box_predictor.cls_score": (1.0, 0.0),
+    "roi_heads.box_head.fc6": (1.0, 0.0),
+    "roi_heads.box_head.fc7": (1.0, 0.0),
+    "roi_heads.box_head.5": (1.0, 0.0),  # that of v2, behind its convolutions
+    "roi_heads.box_predictor.cls_score": (0.6, 0.0),
     "roi_heads.box_predictor.bbox_pred": (0.3, 0.0),
     "roi_heads.mask_predictor.mask_fcn_logits": (2.0, 0.0),
     "roi_heads.keypoint_predictor.kps_score_lowres": (1.0, 0.0),
@@ -26,7 +30,7 @@ _OUTPUTS = {
     "head.regression_head.bbox_reg": (0.5, 0.5),
     "head.regression_head.bbox_ctrness": (1.0, 0.0),
 }
-_BACKGROUND = {91: 4.5, 2: 4.0}  # of an R-CNN's outputs: more in its logit
+_BACKGROUND = {91: 0.5, 2: 3.0}  # of an R-CNN's outputs: more in its logit
 # Ranges of a norm's vectors: nothing is at its default, and nothing explodes.
 _NORMS = {
     "weight": (0.4, 0.8),
@@ -47,9 +51,9 @@ def lively_detector(name: str, images: Sequence[np.ndarray], **options: Any) -> 
     build = getattr(torchvision.models.detection, name)
     model = build(weights=None, weights_backbone=None, **options)
     randomize_norms(model)
+    layers = dict(model.named_modules())
     if "mobilenet" in name:
         _calibrate(model, images)
-    layers = dict(model.named_modules())
     hooks = [
         layers[layer].register_forward_hook(_Scaled(*outputs))
         for layer, outputs in _OUTPUTS.items()

@@ -19,6 +19,7 @@ MAP_TOLERANCE = 1e-4  # of the largest value of the map
 BOX_TOLERANCE = 0.05  # pixels of the image
 SCORE_TOLERANCE = 1e-4
 MASK_IOU = 0.99
+MASK_SIDE = 28  # cells of a mask
 TIED_SCORES = 1e-6  # apart: some steps of float32
 TIED_IOU = 0.5  # all detectors suppress above this, or above 0.6
 TIES = 0.1  # of the detections, at most
@@ -176,17 +177,20 @@ def count_ties(
     """Returns how many of the other rows are two boxes of one tie.
 
     Of two boxes that overlap, with scores that rounding makes equal, each side keeps
-    the one that it finds higher.
+    the one that it finds higher. And one box whose masks differ, where rounding decides
+    at which pixel the mask is put: torchvision cuts the box's corners to integers.
     """
     rows = sorted(set(range(len(ours.scores))) - {row for row, _ in pairs})
     columns = set(range(len(theirs.scores))) - {column for _, column in pairs}
     count = 0
     for row in rows:
         for column in sorted(columns):
-            if (
-                ours.labels[row] == theirs.labels[column]
-                and abs(ours.scores[row] - theirs.scores[column]) <= TIED_SCORES
-                and _box_iou(ours.boxes[row], theirs.boxes[column]) > TIED_IOU
+            apart = abs(ours.scores[row] - theirs.scores[column])
+            box, other = ours.boxes[row], theirs.boxes[column]
+            suppressed = apart <= TIED_SCORES and _box_iou(box, other) > TIED_IOU
+            moved = ours.masks is not None and _pasted_apart(box, other)
+            if ours.labels[row] == theirs.labels[column] and (
+                suppressed or (moved and apart <= SCORE_TOLERANCE)
             ):
                 columns.remove(column)
                 count += 1
@@ -271,6 +275,19 @@ def _box_iou(box: np.ndarray, other: np.ndarray) -> float:
     return overlap / (
         np.prod(box[2:] - box[:2]) + np.prod(other[2:] - other[:2]) - overlap
     )
+
+
+def _pasted_apart(box: np.ndarray, other: np.ndarray) -> bool:
+    """Returns whether the masks of two equal boxes are put at different pixels."""
+    equal = np.abs(box - other).max() <= BOX_TOLERANCE
+    return equal and bool((_pasted(box) != _pasted(other)).any())
+
+
+def _pasted(box: np.ndarray) -> np.ndarray:
+    """Returns the pixels of a mask's first and last corner, with its border of one."""
+    half = (box[2:] - box[:2]) / 2 * (MASK_SIDE + 2) / MASK_SIDE
+    centre = (box[2:] + box[:2]) / 2
+    return np.concatenate([centre - half, centre + half]).astype(int)
 
 
 def _mask_iou(mask: np.ndarray, other: np.ndarray) -> float:
