@@ -21,21 +21,26 @@ def torchvision_detector(name: str, canvas: tuple[int, int]) -> Any:
 
     Raises ValueError where torchvision does not load with its compiled operators.
     """
-    _, torchvision = import_torchvision()
     sizes = {"min_size": min(canvas), "max_size": max(canvas)}
     model = lively_detector(name, [photograph(canvas)], **sizes)
-    body, epsilon = model.backbone.body, getattr(zoo, name)().backbone.norm_epsilon
+    freeze_norms(model, getattr(zoo, name)().backbone.norm_epsilon)
+    if hasattr(model, "roi_heads"):
+        model.roi_heads.box_predictor.cls_score.bias.data[0] -= 4.0
+    for stage in (model.backbone.body.conv1, model.backbone.body.layer1):
+        stage.requires_grad_(False)
+    return model
+
+
+def freeze_norms(model: Any, epsilon: float) -> None:
+    """Puts torchvision's frozen batch norm in the place of those of the backbone."""
+    _, torchvision = import_torchvision()
+    body = model.backbone.body
     for place, norm in list(body.named_modules()):
         if "BatchNorm" in type(norm).__name__:
             frozen = torchvision.ops.FrozenBatchNorm2d(norm.num_features, epsilon)
             frozen.load_state_dict(norm.state_dict())
             owner, _, field = place.rpartition(".")
             setattr(body.get_submodule(owner), field, frozen)
-    if hasattr(model, "roi_heads"):
-        model.roi_heads.box_predictor.cls_score.bias.data[0] -= 4.0
-    for stage in (body.conv1, body.layer1):
-        stage.requires_grad_(False)
-    return model
 
 
 def torchvision_inference(model: Any, image: np.ndarray) -> Callable[[], dict]:
