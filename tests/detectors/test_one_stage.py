@@ -24,6 +24,7 @@ from fpn_jax.necks.fpn import FPN
 from fpn_jax.ops.images import normalize
 from fpn_jax.types import targets_of
 from fpn_jax.weights.torchvision import load_detector
+from tests.digit_batch import digit_batch
 from tests.torch_models import numpy_state, to_nhwc, to_torch
 from tests.torch_reference import torch, torchvision
 
@@ -226,50 +227,13 @@ def test_detections_equal_torchvision(kind, canvas):
         assert distance[linear_sum_assignment(distance)].max() <= 0.05
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_losses_and_every_gradient_equal_torchvision(kind):
-    """Losses of all batches, to 1e-4; gradients of the best of them, also to 1e-4.
-
-    In one batch of five some feature of a tower is 0 to the last digit of its
-    convolution: its ReLU then passes a gradient in one library only (or in float32 and
-    not in float64, within torch), and one of few positives gives up to 4e-2 of a
-    kernel's largest gradient. What is wrong is wrong in every batch.
-    """
-    theirs, ours, variables = models(kind)
-    theirs_of = partial(torch_gradients, theirs, ours)
-    ours_of = jax.jit(partial(our_loss_and_gradients, ours))
-    differences = []
-    for seed in range(3):
-        batch = batch_of((160, 224), seed)
-        terms, gradients = ours_of(variables, batch)
-        losses, wanted = theirs_of(batch)
-        assert terms.keys() == losses.keys()
-        for name, loss in losses.items():
-            np.testing.assert_allclose(terms[name], loss, rtol=1e-4)
-        assert jax.tree.structure(gradients) == jax.tree.structure(wanted)
-        shares = jax.tree.map(largest_difference, gradients, wanted)
-        differences.append(max(jax.tree.leaves(shares)))
-    assert min(differences) <= 1e-4
-
-
-def torch_gradients(model, ours, batch):
-    """Returns torchvision's losses and their gradients, both by our names."""
-    model.zero_grad()
-    losses = torch_run(model, batch, train=True)
-    sum(losses.values()).backward()
-    # Gradients are loaded like weights.
-    gradients = {name: p.grad.numpy() for name, p in model.named_parameters()}
-    tree = load_detector(numpy_state(model) | gradients, ours)["params"]
-    names = {"classification": "class", "bbox_regression": "box"}
-    names |= {"bbox_ctrness": "centerness"}
-    return {names[name]: loss.item() for name, loss in losses.items()}, tree
-
-
-@pytest.mark.parametrize("kind, rate", [("retinanet", 0.002), ("fcos", 0.001)])
+@pytest.mark.parametrize("kind, rate", [("retinanet", 0.0005), ("fcos", 0.001)])
 def test_twenty_steps_of_sgd_have_the_losses_of_torch(kind, rate):
     theirs, ours = condition(torch_model(kind), kind), our_model(kind)
     variables = load_detector(numpy_state(theirs), ours)
-    batches = [batch_of((160, 160), seed) for seed in range(3)]
+    batches = [digit_batch((2 * number, 2 * number + 1), 160) for number in range(3)]
+    for batch in batches:
+        batch["labels"] %= CLASSES
     batches[1]["valid"][1] = False  # an image without objects
 
     optimizer = optax.sgd(rate, momentum=0.9)
