@@ -131,11 +131,19 @@ def _pool(
     levels: Int[Array, " n"],
 ) -> Float[Array, "n size size c"]:
     """Returns the bins of each box from the map of that number, given row by row."""
-    num_steps = max(1, -(-len(boxes) // _POOLED_AT_A_TIME))
-    num = max(1, -(-len(boxes) // num_steps))  # steps of nearly equal size
-    steps = _split(boxes, num), _split(levels, num)
-    pooled = jax.lax.map(lambda regions: _read(plan, maps, *regions), steps)
-    return pooled.reshape(-1, *pooled.shape[2:])[: len(boxes)]
+    n, channels = len(boxes), maps[0].shape[-1]
+    num_steps = max(1, -(-n // _POOLED_AT_A_TIME))
+    num = max(1, -(-n // num_steps))  # steps of nearly equal size
+    regions = _filled_up((boxes, levels), num)
+
+    def read(step, pooled):
+        part = _read(plan, maps, *_part(regions, step, num))
+        return jax.lax.dynamic_update_slice_in_dim(pooled, part, step * num, axis=0)
+
+    # Written in place: `lax.map` puts the steps before the images of a batch, and takes
+    # a copy of all bins to put them behind.
+    pooled = jnp.zeros((num_steps * num, plan.size, plan.size, channels), maps[0].dtype)
+    return jax.lax.fori_loop(0, num_steps, read, pooled)[:n]
 
 
 def _read(
@@ -169,15 +177,17 @@ def _pool_backward(plan, regions, gradient):
     ends = list(accumulate(height * width for height, width in plan.grids))
     first = jnp.array([0, *ends[:-1]])
 
-    def add(total, regions):
-        boxes, levels, gradient = regions
+    num = _REGIONS_AT_A_TIME
+    regions = _filled_up((*regions, gradient), num)
+
+    def add(step, total):
+        boxes, levels, gradient = _part(regions, step, num)
         index, weight = _taps(plan, boxes, levels)
         index += first[levels][None, :, None, None]
-        return total.at[index].add(gradient[None] * weight[..., None]), None
+        return total.at[index].add(gradient[None] * weight[..., None])
 
     total = jnp.zeros((ends[-1], gradient.shape[-1]), jnp.float32)
-    split = partial(_split, num=_REGIONS_AT_A_TIME)
-    total, _ = jax.lax.scan(add, total, jax.tree.map(split, (*regions, gradient)))
+    total = jax.lax.fori_loop(0, len(regions[0]) // num, add, total)
     maps = jnp.split(total.astype(gradient.dtype), ends[:-1])
     return tuple(maps), None, None
 
@@ -185,10 +195,19 @@ def _pool_backward(plan, regions, gradient):
 _pool.defvjp(_pool_forward, _pool_backward)
 
 
-def _split(rows: Array, num: int) -> Array:
-    """Returns [n, …] as [n / num, num, …], filled up with zeros."""
-    padding = [(0, -len(rows) % num)] + [(0, 0)] * (rows.ndim - 1)
-    return jnp.pad(rows, padding).reshape(-1, num, *rows.shape[1:])
+def _filled_up(regions: tuple[Array, ...], num: int) -> tuple[Array, ...]:
+    """Returns the rows with zeros behind them, up to a multiple of `num`, not of 0."""
+    padding = max(-len(regions[0]) % num, num - len(regions[0]))
+    return tuple(
+        jnp.pad(rows, [(0, padding)] + [(0, 0)] * (rows.ndim - 1)) for rows in regions
+    )
+
+
+def _part(regions: tuple[Array, ...], step: Array, num: int) -> tuple[Array, ...]:
+    """Returns the `num` rows of a step."""
+    return tuple(
+        jax.lax.dynamic_slice_in_dim(rows, step * num, num) for rows in regions
+    )
 
 
 def _taps(
