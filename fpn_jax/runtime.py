@@ -1,9 +1,14 @@
 """What must be set before JAX starts its back end: flags, cache, other processes."""
 
+import ctypes
 import os
 import warnings
 from importlib.metadata import version
 from pathlib import Path
+
+# Of glibc's mallopt: how many heaps the threads share. With one for each thread, what
+# compilation has freed is not used again: 190 MB of a Faster R-CNN's training.
+_M_ARENA_MAX, _ARENAS = -8, 1
 
 # jaxlib 0.10 sends float32 convolutions on CPU to YNNPACK, where Eigen is 2-3 times
 # faster for 1x1 convolutions and 3-5 times for weight gradients.
@@ -11,12 +16,14 @@ _CPU_CONV_FLAG = "--xla_cpu_experimental_ynn_fusion_type=-individual_convolution
 
 
 def set_up() -> None:
-    """Prepares JAX for a command: CPU flags, compilation cache, jax.distributed.
+    """Prepares JAX for a command: CPU flags, memory, compilation cache, distribution.
 
     A run of several processes is announced by JAX_COORDINATOR_ADDRESS (host:port),
     JAX_NUM_PROCESSES and JAX_PROCESS_ID.
     """
     set_cpu_flags()
+    if hasattr(libc := ctypes.CDLL(None), "mallopt"):  # glibc; others have one heap
+        libc.mallopt(_M_ARENA_MAX, _ARENAS)
     import jax
 
     # A full disk is told by what needs it; without the cache a program is compiled.

@@ -47,7 +47,12 @@ def make_programs(config: Config) -> Programs:
         config=config,
     )
     return Programs(
-        init=jax.jit(_initial_state(config, optimizer), out_shardings=copied),
+        # Compiled for once: a jitted function would keep its program, 130 MB.
+        init=lambda: (
+            jax.jit(_initial_state(config, optimizer), out_shardings=copied)
+            .lower()
+            .compile()()
+        ),
         train=pmap_step(step) if by_pmap else jit_step(step, mesh),
         evaluate=evaluation_program(config),
     )
