@@ -41,7 +41,7 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    name: Literal["sgd", "adamw"] = "adamw"
+    name: Literal["sgd", "adamw", "muon"] = "adamw"
     learning_rate: float = 1e-3
     momentum: float = 0.9  # of SGD
     weight_decay: float = 1e-4

@@ -2,11 +2,15 @@
 
 import jax
 import optax
+from optax.contrib import MuonDimensionNumbers, muon
 
 from fpn_jax.training.config import OptimizerConfig
 
 # Detectron2's linear warm-up starts at a thousandth of the learning rate.
 _WARMUP_FACTOR = 1e-3
+# Of Muon's updates: the root mean square that AdamW's usually have, so that one
+# learning rate suits both (Liu et al. 2025, "Muon is scalable for LLM training", 2.2).
+_UPDATE_RMS = 0.2
 
 
 def learning_rate_schedule(config: OptimizerConfig, steps: int) -> optax.Schedule:
@@ -31,9 +35,12 @@ def learning_rate_schedule(config: OptimizerConfig, steps: int) -> optax.Schedul
 def make_optimizer(
     config: OptimizerConfig, steps: int, frozen=None
 ) -> optax.GradientTransformation:
-    """Returns clipping, weight decay, SGD or AdamW, and accumulation, in this order.
+    """Returns clipping, the optimizer with its weight decay, and accumulation.
 
-    SGD adds the decay to the gradient before the momentum, as torch does. `frozen` is a
+    SGD adds the decay to the gradient before the momentum, as torch does. Muon (Jordan
+    et al. 2024) orthogonalizes the momentum of kernels and matrices, which takes it far
+    fewer images from random weights, and some time of small steps; the rest goes by
+    AdamW with Nesterov's momentum. `frozen` is a
     tree of booleans like the parameters (or a function that gives one): those get no
     update at all. With accumulation, `steps` counts batches, not updates.
     """
@@ -41,6 +48,15 @@ def make_optimizer(
     decayed = None if config.decay_norms_and_biases else _kernels
     if config.name == "adamw":
         update = optax.adamw(rate, weight_decay=config.weight_decay, mask=decayed)
+    elif config.name == "muon":
+        update = muon(
+            rate,
+            weight_decay=config.weight_decay,
+            weight_decay_mask=decayed,
+            adam_weight_decay=config.weight_decay if decayed is None else 0.0,
+            muon_weight_dimension_numbers=_matrices,
+            consistent_rms=_UPDATE_RMS,
+        )
     else:
         update = optax.chain(
             optax.add_decayed_weights(config.weight_decay, mask=decayed),
@@ -58,3 +74,15 @@ def make_optimizer(
 def _kernels(params):
     """Marks what weight decay acts on: matrices and kernels, not norms and biases."""
     return jax.tree.map(lambda leaf: leaf.ndim > 1, params)
+
+
+def _matrices(params):
+    """Returns as which matrix Muon sees each kernel: its inputs by its outputs."""
+
+    def dimensions(leaf):
+        if leaf.ndim < 2:
+            return None
+        *inputs, output = range(leaf.ndim)
+        return MuonDimensionNumbers(tuple(inputs), (output,))
+
+    return jax.tree.map(dimensions, params)
