@@ -38,11 +38,11 @@ def make_optimizer(
     """Returns clipping, the optimizer with its weight decay, and accumulation.
 
     SGD adds the decay to the gradient before the momentum, as torch does. Muon (Jordan
-    et al. 2024) orthogonalizes the momentum of kernels and matrices, which takes it far
+    et al. 2024) orthogonalizes the momentum of kernels and matrices, which takes far
     fewer images from random weights, and some time of small steps; the rest goes by
-    AdamW with Nesterov's momentum. `frozen` is a
-    tree of booleans like the parameters (or a function that gives one): those get no
-    update at all. With accumulation, `steps` counts batches, not updates.
+    AdamW with Nesterov's momentum. `frozen` is a tree of booleans like the parameters
+    (or a function that gives one): those get no update at all. With accumulation,
+    `steps` counts batches, not updates.
     """
     rate = learning_rate_schedule(config, steps // config.accumulate)
     decayed = None if config.decay_norms_and_biases else _kernels
