@@ -22,7 +22,7 @@ _OUTPUTS = {
     "roi_heads.box_head.fc6": (1.0, 0.0),
     "roi_heads.box_head.fc7": (1.0, 0.0),
     "roi_heads.box_head.5": (1.0, 0.0),  # that of v2, behind its convolutions
-    "roi_heads.box_predictor.cls_score": (0.6, 0.0),
+    "roi_heads.box_predictor.cls_score": (1.0, 0.0),
     "roi_heads.box_predictor.bbox_pred": (0.3, 0.0),
     "roi_heads.mask_predictor.mask_fcn_logits": (2.0, 0.0),
     "roi_heads.keypoint_predictor.kps_score_lowres": (1.0, 0.0),
@@ -30,7 +30,10 @@ _OUTPUTS = {
     "head.regression_head.bbox_reg": (0.5, 0.5),
     "head.regression_head.bbox_ctrness": (1.0, 0.0),
 }
-_BACKGROUND = {91: 0.5, 2: 3.0}  # of an R-CNN's outputs: more in its logit
+_BACKGROUND = {91: 4.0, 2: 4.0}  # of an R-CNN's outputs: more in its logit
+# The same where random norms, in the box head of v2 and all over a MobileNet, double
+# the rounding from layer to layer: at 1.0 it would be seen in the scores.
+_UNSTEADY, _UNSTEADY_BACKGROUND = {"roi_heads.box_predictor.cls_score": (0.6, 0.0)}, 0.5
 # Ranges of a norm's vectors: nothing is at its default, and nothing explodes.
 _NORMS = {
     "weight": (0.4, 0.8),
@@ -54,9 +57,11 @@ def lively_detector(name: str, images: Sequence[np.ndarray], **options: Any) -> 
     layers = dict(model.named_modules())
     if "mobilenet" in name:
         _calibrate(model, images)
+    unsteady = "mobilenet" in name or name.endswith("v2")
+    scales = _OUTPUTS | (_UNSTEADY if unsteady else {})
     hooks = [
         layers[layer].register_forward_hook(_Scaled(*outputs))
-        for layer, outputs in _OUTPUTS.items()
+        for layer, outputs in scales.items()
         if layer in layers
     ]
     detect(model, images)
@@ -64,7 +69,7 @@ def lively_detector(name: str, images: Sequence[np.ndarray], **options: Any) -> 
         hook.remove()
     if "roi_heads" in layers:
         bias = model.roi_heads.box_predictor.cls_score.bias
-        bias.data[0] += _BACKGROUND[len(bias)]
+        bias.data[0] += _UNSTEADY_BACKGROUND if unsteady else _BACKGROUND[len(bias)]
     return model
 
 

@@ -87,7 +87,7 @@ def test_clipping_bounds_the_norm_of_the_whole_gradient():
     assert params["bias"] == pytest.approx(2 - 0.1 * 4 / 5)
 
 
-@pytest.mark.parametrize("name", ["sgd", "adamw"])
+@pytest.mark.parametrize("name", ["sgd", "adamw", "muon"])
 def test_frozen_parameters_do_not_move_even_by_decay(name):
     config = with_options(name=name, weight_decay=0.5)
     params = one_update(config, ONES, frozen={"kernel": True, "bias": False})
