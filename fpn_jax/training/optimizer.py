@@ -2,15 +2,12 @@
 
 import jax
 import optax
-from optax.contrib import MuonDimensionNumbers, muon
 
 from fpn_jax.training.config import OptimizerConfig
+from fpn_jax.training.muon import muon
 
 # Detectron2's linear warm-up starts at a thousandth of the learning rate.
 _WARMUP_FACTOR = 1e-3
-# Of Muon's updates: the root mean square that AdamW's usually have, so that one
-# learning rate suits both (Liu et al. 2025, "Muon is scalable for LLM training", 2.2).
-_UPDATE_RMS = 0.2
 
 
 def learning_rate_schedule(config: OptimizerConfig, steps: int) -> optax.Schedule:
@@ -49,13 +46,13 @@ def make_optimizer(
     if config.name == "adamw":
         update = optax.adamw(rate, weight_decay=config.weight_decay, mask=decayed)
     elif config.name == "muon":
-        update = muon(
-            rate,
-            weight_decay=config.weight_decay,
-            weight_decay_mask=decayed,
-            adam_weight_decay=config.weight_decay if decayed is None else 0.0,
-            muon_weight_dimension_numbers=_matrices,
-            consistent_rms=_UPDATE_RMS,
+        others = config.weight_decay if decayed is None else 0.0
+        update = optax.partition(
+            {
+                "muon": muon(rate, config.weight_decay),
+                "adamw": optax.nadamw(rate, weight_decay=others),
+            },
+            lambda params: jax.tree.map(_optimizer_of, params),
         )
     else:
         update = optax.chain(
@@ -76,13 +73,5 @@ def _kernels(params):
     return jax.tree.map(lambda leaf: leaf.ndim > 1, params)
 
 
-def _matrices(params):
-    """Returns as which matrix Muon sees each kernel: its inputs by its outputs."""
-
-    def dimensions(leaf):
-        if leaf.ndim < 2:
-            return None
-        *inputs, output = range(leaf.ndim)
-        return MuonDimensionNumbers(tuple(inputs), (output,))
-
-    return jax.tree.map(dimensions, params)
+def _optimizer_of(leaf) -> str:
+    return "muon" if leaf.ndim > 1 else "adamw"

@@ -4,9 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import optax.contrib
 import pytest
 
 from fpn_jax.training.config import OptimizerConfig
+from fpn_jax.training.muon import muon, orthogonalize
 from fpn_jax.training.optimizer import learning_rate_schedule, make_optimizer
 
 PLAIN = OptimizerConfig(
@@ -48,25 +50,57 @@ def one_update(config: OptimizerConfig, gradient: dict, **options) -> dict:
     return optax.apply_updates(params, updates)
 
 
-def test_muon_gives_a_kernel_equal_singular_values_and_a_bias_adams_step():
+@pytest.mark.parametrize("shape", [(3, 3, 4, 8), (5, 40), (16, 16), (1, 1, 8, 1)])
+def test_muon_updates_a_kernel_as_optax_does_and_a_bias_by_adam(shape):
     config = with_options(name="muon", learning_rate=0.1, weight_decay=0.5)
     random = np.random.default_rng(0)
-    params = {"kernel": jnp.ones((3, 3, 4, 8)), "bias": jnp.ones(8)}
+    params = {"kernel": jnp.ones(shape), "bias": jnp.ones(8)}
     gradient = jax.tree.map(
         lambda leaf: jnp.asarray(random.normal(size=leaf.shape), jnp.float32), params
     )
-    optimizer = make_optimizer(config, 10)
-    updates, _ = optimizer.update(gradient, optimizer.init(params), params)
-    kernel = np.asarray(updates["kernel"]) + 0.1 * 0.5  # without the decay of ones
-    # An orthogonal 36 x 8 matrix times sqrt(36) has a root mean square of 1; the five
-    # iterations end with singular values of 0.7 to 1.2.
-    values = np.linalg.svd(kernel.reshape(36, 8), compute_uv=False)
-    size = 0.1 * 0.2 * 6
-    assert 0.6 * size < values.min() < values.max() < 1.3 * size
-    assert (kernel * np.asarray(gradient["kernel"])).sum() < 0
+    theirs = optax.contrib.muon(
+        0.1,
+        weight_decay=0.5,
+        consistent_rms=0.2,
+        muon_weight_dimension_numbers=lambda params: jax.tree.map(as_matrix, params),
+    )
+    found, expected = (
+        optimizer.update(gradient, optimizer.init(params), params)[0]
+        for optimizer in (make_optimizer(config, 10), theirs)
+    )
+    scale = np.abs(expected["kernel"]).max()
+    np.testing.assert_allclose(
+        found["kernel"], expected["kernel"], rtol=0, atol=1e-5 * scale
+    )
     # Adam's first step is the sign; with Nesterov's momentum 0.09 / 0.19 more.
-    expected = -0.1 * (1 + 0.09 / 0.19) * np.sign(gradient["bias"])
-    np.testing.assert_allclose(updates["bias"], expected, rtol=1e-4)
+    signs = -0.1 * (1 + 0.09 / 0.19) * np.sign(gradient["bias"])
+    np.testing.assert_allclose(found["bias"], signs, rtol=1e-4)
+
+
+def as_matrix(leaf):
+    if leaf.ndim < 2:
+        return None
+    *inputs, output = range(leaf.ndim)
+    return optax.contrib.MuonDimensionNumbers(tuple(inputs), (output,))
+
+
+def test_muon_evens_out_the_singular_values_of_its_momentum():
+    """Momentum included: the second update, of twice another gradient."""
+    random = np.random.default_rng(0)
+    first, second = random.normal(size=(2, 36, 8)).astype(np.float32)
+    second[:, 0] *= 100
+    optimizer = muon(1.0)
+    state = optimizer.init(first)
+    _, state = optimizer.update(first, state, first)
+    update, _ = optimizer.update(second, state, first)
+    momentum = second + 0.95 * (second + 0.95 * first)
+    np.testing.assert_allclose(update, -0.2 * 6 * orthogonalize(momentum), atol=1e-5)
+    values = np.linalg.svd(-np.asarray(update), compute_uv=False) / (0.2 * 6)
+    assert 0.6 < values.min() < values.max() < 1.3
+
+
+def test_muon_leaves_a_kernel_without_gradient_where_it_is():
+    assert not np.any(orthogonalize(jnp.zeros((3, 3, 4, 8))))
 
 
 ONES = {"kernel": jnp.ones((1, 1)), "bias": jnp.ones((1,))}
