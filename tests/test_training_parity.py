@@ -17,8 +17,7 @@ import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
 
-from fpn_jax.benchmarks.lively import randomize_norms
-from fpn_jax.benchmarks.torchvision_detectors import freeze_norms
+from fpn_jax.benchmarks.lively import freeze_norms, randomize_norms
 from fpn_jax.detectors import zoo
 from fpn_jax.heads.rpn import RPNHead
 from fpn_jax.ops.images import normalize

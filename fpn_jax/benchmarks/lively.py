@@ -18,22 +18,20 @@ from fpn_jax.weights.live_torchvision import import_torchvision
 # differ in more than rounding: as it comes, it says nearly the same of all of them.
 _OUTPUTS = {
     "rpn.head.cls_logits": (0.7, 0.0),
-    "rpn.head.bbox_pred": (0.3, 0.0),
+    "rpn.head.bbox_pred": (0.15, 0.0),
     "roi_heads.box_head.fc6": (1.0, 0.0),
     "roi_heads.box_head.fc7": (1.0, 0.0),
     "roi_heads.box_head.5": (1.0, 0.0),  # that of v2, behind its convolutions
-    "roi_heads.box_predictor.cls_score": (1.0, 0.0),
+    "roi_heads.box_predictor.cls_score": (0.7, 0.0),
     "roi_heads.box_predictor.bbox_pred": (0.3, 0.0),
     "roi_heads.mask_predictor.mask_fcn_logits": (2.0, 0.0),
     "roi_heads.keypoint_predictor.kps_score_lowres": (1.0, 0.0),
-    "head.classification_head.cls_logits": (1.0, -7.0),
-    "head.regression_head.bbox_reg": (0.5, 0.5),
+    "head.classification_head.cls_logits": (0.5, -5.0),
+    "head.regression_head.bbox_reg": (0.15, 0.5),
     "head.regression_head.bbox_ctrness": (1.0, 0.0),
 }
-_BACKGROUND = {91: 4.0, 2: 4.0}  # of an R-CNN's outputs: more in its logit
-# The same where random norms, in the box head of v2 and all over a MobileNet, double
-# the rounding from layer to layer: at 1.0 it would be seen in the scores.
-_UNSTEADY, _UNSTEADY_BACKGROUND = {"roi_heads.box_predictor.cls_score": (0.6, 0.0)}, 0.5
+# Of an R-CNN, by the number of its outputs: more in the logit of the background.
+_BACKGROUND = {91: 3.0, 2: 4.0}
 # Ranges of a norm's vectors: nothing is at its default, and nothing explodes.
 _NORMS = {
     "weight": (0.4, 0.8),
@@ -55,21 +53,18 @@ def lively_detector(name: str, images: Sequence[np.ndarray], **options: Any) -> 
     model = build(weights=None, weights_backbone=None, **options)
     randomize_norms(model)
     layers = dict(model.named_modules())
-    if "mobilenet" in name:
-        _calibrate(model, images)
-    unsteady = "mobilenet" in name or name.endswith("v2")
-    scales = _OUTPUTS | (_UNSTEADY if unsteady else {})
+    _calibrate(model, images)
     hooks = [
         layers[layer].register_forward_hook(_Scaled(*outputs))
-        for layer, outputs in scales.items()
+        for layer, outputs in _OUTPUTS.items()
         if layer in layers
     ]
     detect(model, images)
     for hook in hooks:
         hook.remove()
-    if "roi_heads" in layers:
-        bias = model.roi_heads.box_predictor.cls_score.bias
-        bias.data[0] += _UNSTEADY_BACKGROUND if unsteady else _BACKGROUND[len(bias)]
+    if hasattr(model, "roi_heads"):
+        bias = model.roi_heads.box_predictor.cls_score.bias.data
+        bias[0] += _BACKGROUND[len(bias)]
     return model
 
 
@@ -83,6 +78,18 @@ def randomize_norms(model: Any, seed: int = 0) -> Any:
                 for name, (low, high) in _NORMS.items():
                     getattr(module, name).uniform_(low, high, generator=random)
     return model.eval()
+
+
+def freeze_norms(model: Any, epsilon: float) -> None:
+    """Puts torchvision's frozen batch norm in the place of those of the backbone."""
+    _, torchvision = import_torchvision()
+    body = model.backbone.body
+    for place, norm in list(body.named_modules()):
+        if "BatchNorm" in type(norm).__name__:
+            frozen = torchvision.ops.FrozenBatchNorm2d(norm.num_features, epsilon)
+            frozen.load_state_dict(norm.state_dict())
+            owner, _, field = place.rpartition(".")
+            setattr(body.get_submodule(owner), field, frozen)
 
 
 def detect(model: Any, images: Sequence[np.ndarray]) -> list[dict]:
@@ -99,21 +106,18 @@ def to_tensor(image: np.ndarray) -> Any:
 
 
 def _calibrate(model: Any, images: Sequence[np.ndarray]) -> None:
-    """Gives the norms of the backbone the statistics of the images, as training does.
+    """Gives the norms the statistics of the images, as training does.
 
-    With others the features of a MobileNet, whose blocks have no activation behind
-    their sum, fade from layer to layer until they are nearly equal everywhere: boxes
-    would tie, or be told apart by rounding.
+    With others the features fade from layer to layer until they are nearly equal
+    everywhere: boxes would tie, or be told apart by rounding.
     """
     torch, _ = import_torchvision()
-    norms = [x for x in model.backbone.modules() if type(x) is torch.nn.BatchNorm2d]
+    norms = [x for x in model.modules() if type(x) is torch.nn.BatchNorm2d]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # the first batch counts in full
         norm.train()
-    canvas, _ = model.transform([to_tensor(image) for image in images])
-    with torch.no_grad():
-        model.backbone(canvas.tensors)
+    detect(model, images)
     for norm in norms:
         norm.momentum = 0.1
         norm.eval()

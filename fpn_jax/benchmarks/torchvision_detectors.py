@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from fpn_jax.benchmarks.inputs import photograph
-from fpn_jax.benchmarks.lively import lively_detector, to_tensor
+from fpn_jax.benchmarks.lively import freeze_norms, lively_detector, to_tensor
 from fpn_jax.benchmarks.peer import import_torchvision
 from fpn_jax.detectors import zoo
 
@@ -29,18 +29,6 @@ def torchvision_detector(name: str, canvas: tuple[int, int]) -> Any:
     for stage in (model.backbone.body.conv1, model.backbone.body.layer1):
         stage.requires_grad_(False)
     return model
-
-
-def freeze_norms(model: Any, epsilon: float) -> None:
-    """Puts torchvision's frozen batch norm in the place of those of the backbone."""
-    _, torchvision = import_torchvision()
-    body = model.backbone.body
-    for place, norm in list(body.named_modules()):
-        if "BatchNorm" in type(norm).__name__:
-            frozen = torchvision.ops.FrozenBatchNorm2d(norm.num_features, epsilon)
-            frozen.load_state_dict(norm.state_dict())
-            owner, _, field = place.rpartition(".")
-            setattr(body.get_submodule(owner), field, frozen)
 
 
 def torchvision_inference(model: Any, image: np.ndarray) -> Callable[[], dict]:
