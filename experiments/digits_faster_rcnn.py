@@ -32,6 +32,6 @@ def get_config() -> Config:
             ),
         ),
         data=DataConfig(train="digits", canvas=(320, 320), batch_size=4),
-        optimizer=OptimizerConfig(name="adamw", learning_rate=3e-3, schedule="cosine"),
-        train=TrainConfig(steps=1500),
+        optimizer=OptimizerConfig(name="muon", learning_rate=4e-3, warmup_steps=50),
+        train=TrainConfig(steps=1000),
     )

@@ -55,7 +55,7 @@ class OptimizerConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    steps: int = 1500
+    steps: int = 1000
     seed: int = 0
     parallelism: Literal["jit", "pmap"] = "jit"  # over all devices
     ema_decay: float | None = None  # evaluate and use an average of the parameters
@@ -81,7 +81,9 @@ class Config:
     model: nn.Module = field(default_factory=digits_faster_rcnn)
     data: DataConfig = DataConfig()
     # From scratch, with norms in all but the heads; trained weights want less.
-    optimizer: OptimizerConfig = OptimizerConfig(learning_rate=3e-3)
+    optimizer: OptimizerConfig = OptimizerConfig(
+        name="muon", learning_rate=4e-3, warmup_steps=50
+    )
     train: TrainConfig = TrainConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
 
