@@ -55,7 +55,7 @@ def lively_detector(name: str, images: Sequence[np.ndarray], **options: Any) -> 
     layers = dict(model.named_modules())
     _calibrate(model, images)
     hooks = [
-        layers[layer].register_forward_hook(_Scaled(*outputs))
+        layers[layer].register_forward_hook(Scaled(*outputs))
         for layer, outputs in _OUTPUTS.items()
         if layer in layers
     ]
@@ -123,10 +123,14 @@ def _calibrate(model: Any, images: Sequence[np.ndarray]) -> None:
         norm.eval()
 
 
-class _Scaled:
-    """A hook that changes weight and bias at the first call of a layer."""
+class Scaled:
+    """A hook that changes weight and bias at the first call of a layer.
 
-    def __init__(self, std: float, mean: float):
+    Its outputs get the standard deviation, over all places and channels, and the mean,
+    one number or one for each channel.
+    """
+
+    def __init__(self, std: float, mean: Any):
         self.std, self.mean, self.called = std, mean, False
 
     def __call__(self, layer, inputs, output):
