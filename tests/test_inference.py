@@ -16,6 +16,7 @@ from fpn_jax.heads.mask import MaskHead
 from fpn_jax.heads.rpn import RPNHead
 from fpn_jax.inference import Detector
 from fpn_jax.necks.fpn import FPN
+from fpn_jax.runtime import call_once
 from fpn_jax.training.config import Config, DataConfig
 from fpn_jax.training.run import Run, load_run, save_run
 from tests.compilations import count_compilations
@@ -47,7 +48,7 @@ def detect(run):
 
 def directory_of(model, tmp_path_factory):
     images, sizes = jnp.zeros((1, *CANVAS, 3)), jnp.array([CANVAS])
-    variables = jax.jit(model.init)(jax.random.key(0), images, sizes)
+    variables = call_once(model.init, jax.random.key(0), images, sizes)
     place = tmp_path_factory.mktemp("runs") / "run"
     config = Config(model=model, data=DataConfig(canvas=CANVAS))
     save_run(place, Run(config, variables, 0, CATEGORIES, ((0, 2),)))
@@ -120,8 +121,8 @@ def test_a_proposal_network_takes_the_same_arguments():
         FPN(8),
         RPNHead(anchor_sizes=((16,), (32,), (64,)), pre_nms=60, post_nms=40),
     )
-    variables = jax.jit(model.init)(
-        jax.random.key(0), jnp.zeros((1, *CANVAS, 3)), jnp.array([CANVAS])
+    variables = call_once(
+        model.init, jax.random.key(0), jnp.zeros((1, *CANVAS, 3)), jnp.array([CANVAS])
     )
     few = fpn_jax.inference.with_final_fields(model, {"max_detections": 5})
     found = Detector(few, variables, CANVAS)(picture(96, 128))

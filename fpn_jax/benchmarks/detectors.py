@@ -23,6 +23,7 @@ from fpn_jax.benchmarks.torchvision_detectors import (
 )
 from fpn_jax.detectors import zoo
 from fpn_jax.inference import Detector
+from fpn_jax.runtime import call_once
 from fpn_jax.training.state import TrainState
 from fpn_jax.training.step import train_step
 from fpn_jax.types import Detections
@@ -128,9 +129,7 @@ def _variables(detector: Any, model: Any) -> dict:
         state_dict = {name: x.numpy() for name, x in model.state_dict().items()}
         return jax.tree.map(jnp.array, load_detector(state_dict, detector))
     images, sizes = jnp.zeros((1, 320, 320, 3)), jnp.full((1, 2), 320)
-    inputs = jax.random.key(0), images, sizes
-    # Compiled for once: a jitted function would keep its program, 130 MB.
-    initial = jax.jit(detector.init).lower(*inputs).compile()(*inputs)
+    initial = call_once(detector.init, jax.random.key(0), images, sizes)
     return {"batch_stats": {}} | initial
 
 

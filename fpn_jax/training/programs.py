@@ -11,6 +11,7 @@ import optax
 from fpn_jax.backbones.stages import frozen_mask
 from fpn_jax.detectors.fields import with_field
 from fpn_jax.evaluation.evaluate import evaluation_step
+from fpn_jax.runtime import call_once
 from fpn_jax.training.config import Config
 from fpn_jax.training.optimizer import learning_rate_schedule, make_optimizer
 from fpn_jax.training.state import TrainState, create_state
@@ -47,11 +48,8 @@ def make_programs(config: Config) -> Programs:
         config=config,
     )
     return Programs(
-        # Compiled for once: a jitted function would keep its program, 130 MB.
-        init=lambda: (
-            jax.jit(_initial_state(config, optimizer), out_shardings=copied)
-            .lower()
-            .compile()()
+        init=partial(
+            call_once, _initial_state(config, optimizer), out_shardings=copied
         ),
         train=pmap_step(step) if by_pmap else jit_step(step, mesh),
         evaluate=evaluation_program(config),

@@ -20,6 +20,7 @@ from fpn_jax.detectors.proposal_network import ProposalNetwork
 from fpn_jax.heads.rpn import RPNHead
 from fpn_jax.necks.fpn import FPN
 from fpn_jax.ops.images import normalize
+from fpn_jax.runtime import call_once
 from fpn_jax.training.config import OptimizerConfig
 from fpn_jax.training.optimizer import make_optimizer
 from fpn_jax.training.state import TrainState
@@ -293,7 +294,7 @@ def test_half_precision_ends_at_losses_and_boxes():
     )
     batch = batch_of((96, 128))
     inputs = on_device(batch["images"], batch["sizes"])
-    variables = jax.jit(exact.init)(jax.random.key(0), *inputs)
+    variables = call_once(exact.init, jax.random.key(0), *inputs)
     assert jax.eval_shape(half.apply, variables, *inputs).deltas[4].dtype == "bfloat16"
 
     losses, gradients = our_loss_and_gradients(half, variables, batch)

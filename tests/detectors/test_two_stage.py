@@ -20,6 +20,7 @@ from fpn_jax.heads.mask import MaskHead
 from fpn_jax.heads.rpn import RPNHead
 from fpn_jax.necks.fpn import FPN
 from fpn_jax.ops.images import normalize
+from fpn_jax.runtime import call_once
 from fpn_jax.types import targets_of
 from fpn_jax.weights.torchvision import load_detector
 from tests.compilations import count_compilations
@@ -194,7 +195,7 @@ def small():
     model = small_model()
     batch = batch_of((96, 128))
     inputs = on_device(batch["images"], batch["sizes"])
-    return model, jax.jit(model.init)(jax.random.key(0), *inputs), batch
+    return model, call_once(model.init, jax.random.key(0), *inputs), batch
 
 
 def test_an_image_without_objects_has_finite_losses_and_gradients(small):
@@ -299,7 +300,7 @@ def test_masks_and_keypoints_are_trained_on_positives_and_given_for_detections(s
         keypoint_head=KeypointHead(3, levels=(4,), num_convs=1, channels=8),
     )
     inputs = on_device(batch["images"], batch["sizes"])
-    variables = jax.jit(model.init)(jax.random.key(0), *inputs)
+    variables = call_once(model.init, jax.random.key(0), *inputs)
     assert {"mask_head", "keypoint_head"} < variables["params"].keys()
 
     found = jax.jit(partial(model.apply, method="detect"))(variables, *inputs)

@@ -12,6 +12,7 @@ from fpn_jax.data.example import Category
 from fpn_jax.detectors.one_stage import OneStage
 from fpn_jax.heads.retinanet import RetinaNetHead
 from fpn_jax.necks.fpn import FPN
+from fpn_jax.runtime import call_once
 from fpn_jax.training.config import (
     Config,
     DataConfig,
@@ -43,7 +44,7 @@ def converted(tmp_path_factory):
     """Returns a directory of weights for 3 classes, and the weights."""
     config = config_of(3)
     images, sizes = jnp.zeros((1, *CANVAS, 3)), jnp.array([CANVAS])
-    variables = jax.jit(config.model.init)(jax.random.key(7), images, sizes)
+    variables = call_once(config.model.init, jax.random.key(7), images, sizes)
     place = tmp_path_factory.mktemp("runs") / "converted"
     categories = tuple(Category(i, str(i)) for i in range(3))
     save_run(place, Run(config, variables, 0, categories))
