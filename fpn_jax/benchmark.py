@@ -25,6 +25,7 @@ from rich.table import Table
 
 from fpn_jax.benchmarks.detectors import GFLOP, inference_contest, training_contest
 from fpn_jax.benchmarks.matmul import matmul_peak
+from fpn_jax.benchmarks.muon import muon_contest
 from fpn_jax.benchmarks.network import forward_contest
 from fpn_jax.benchmarks.nms import nms_contest
 from fpn_jax.benchmarks.roi_align import roi_align_backward, roi_align_forward
@@ -52,6 +53,7 @@ ROWS: dict[str, Callable[[bool], Contest]] = {
     ),
     "roi_align.forward": partial(roi_align_forward, **_REGIONS),
     "roi_align.backward": partial(roi_align_backward, **_REGIONS),
+    "muon": muon_contest,
     **{
         f"infer.{name.partition('_')[0]}": partial(
             inference_contest, name=name, canvas=(800, 1333), flop=1e9 * gflop

@@ -55,9 +55,9 @@ def set_cpu_flags() -> None:
 def call_once(function: Callable, *arguments: Any, **options: Any) -> Any:
     """Returns what a function gives, compiled for this one call; `options` are jit's.
 
-    The program is dropped, 130 MB of a detector's initialization, and on CPU hardly
-    optimized: that takes 3 times as long as all else for the many generators of random
-    numbers (the default job: 13 s instead of 32 s), and saves tenths of a second.
+    For initializations. The program is dropped, which of a detector takes 130 MB. On
+    CPU it is optimized little: for the random numbers of each parameter, XLA's usual
+    level takes 2.4 times as long to compile, and saves tenths of a second.
     """
     import jax
 

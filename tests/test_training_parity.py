@@ -65,6 +65,8 @@ def keep_from_zero(model):
 
     They see few places: where one feature is 0 to the last digit of its convolution,
     its ReLU passes a gradient in one library only, which alone is 1e-3 of its kernel's.
+    Here half of the channels pass everywhere, half nowhere; the tests of the heads have
+    both at every channel.
     """
     for name, module in model.named_modules():
         if name.startswith("backbone"):

@@ -52,7 +52,7 @@ def make_optimizer(
                 "muon": muon(rate, config.weight_decay),
                 "adamw": optax.nadamw(rate, weight_decay=others),
             },
-            lambda params: jax.tree.map(_optimizer_of, params),
+            _names_of_optimizers,
         )
     else:
         update = optax.chain(
@@ -73,5 +73,6 @@ def _kernels(params):
     return jax.tree.map(lambda leaf: leaf.ndim > 1, params)
 
 
-def _optimizer_of(leaf) -> str:
-    return "muon" if leaf.ndim > 1 else "adamw"
+def _names_of_optimizers(params):
+    """Returns "muon" for kernels, for norms and biases "adamw"."""
+    return jax.tree.map(lambda x: "muon" if x else "adamw", _kernels(params))

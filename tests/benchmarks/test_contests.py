@@ -4,6 +4,7 @@ import pytest
 
 from fpn_jax.benchmarks import (
     detectors,
+    muon,
     network,
     nms,
     roi_align,
@@ -42,6 +43,13 @@ def test_clustered_boxes_are_suppressed_far_more():
     }
 
     assert kept["clustered"] < 300 < 700 < kept["random"]
+
+
+def test_both_muons_give_the_same_updates():
+    contest = muon.muon_contest(True)
+
+    assert set(contest.contestants) == {OURS, "optax"}
+    assert contest.difference < 1e-4
 
 
 def test_all_networks_give_the_same_outputs():

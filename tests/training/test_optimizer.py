@@ -85,7 +85,7 @@ def as_matrix(leaf):
 
 
 def test_muon_evens_out_the_singular_values_of_its_momentum():
-    """Momentum included: the second update, of twice another gradient."""
+    """Those of its second update, of two unlike gradients."""
     random = np.random.default_rng(0)
     first, second = random.normal(size=(2, 36, 8)).astype(np.float32)
     second[:, 0] *= 100
