@@ -4,9 +4,9 @@
     convert detectron2 MODEL FILE OUT
     convert export RUN FILE
 
-OUT is a directory like that of a training run: every command takes it, and
-`--train.pretrained OUT` starts a training from it. Exit status: 0 done, 1 not proven
-equal, 2 wrong input.
+OUT is a directory like that of a training run: every command takes it (but that of a
+mere backbone), and `--train.pretrained OUT` starts a training from it. Exit status: 0
+done, 1 not proven equal, 2 wrong input.
 """
 
 import sys
@@ -25,17 +25,18 @@ NOT_PROVEN = 1  # exit status
 
 @dataclass(frozen=True)
 class Torchvision:
-    """A detection checkpoint of torchvision to a run directory.
+    """A checkpoint of torchvision to a run directory.
 
     The number of classes is the file's. A fine-tuned model's classes are numbered:
-    write their names into OUT/categories.json.
+    write their names into OUT/categories.json. Of a classifier (resnet50, vgg16_bn,
+    mobilenet_v3_large …) OUT has the backbone.
     """
 
     model: tyro.conf.Positional[str]  # torchvision's builder: fasterrcnn_resnet50_fpn …
     file: tyro.conf.Positional[Path]  # .pth, .pt or .safetensors
     out: tyro.conf.Positional[Path]  # the run directory to make
-    # Of the backbone's frozen norms: the file does not tell. By default that of
-    # the COCO weights; 1e-5 for a model fine-tuned from ImageNet weights, or legacy.
+    # Of the backbone's frozen norms: the file does not tell. By default that of the
+    # published weights; 1e-5 for a detector fine-tuned from ImageNet's, or legacy.
     norm_epsilon: float | None = None
     # Run both libraries on these images, or on two random ones, and compare.
     prove: tuple[Path, ...] | None = None
@@ -87,13 +88,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def convert_torchvision(chosen: Torchvision) -> int:
     """Returns the exit status."""
+    from fpn_jax.detectors.zoo import CLASSIFIERS
     from fpn_jax.inference import Detector
     from fpn_jax.training.conversion import (
         run_from_torchvision,
         save_from_torchvision,
     )
     from fpn_jax.weights.convert import load_state_dict
-    from fpn_jax.weights.prove import prove, table, torchvision_detector
+    from fpn_jax.weights.prove import (
+        MAP_TOLERANCE,
+        maps_table,
+        proofs_table,
+        prove,
+        torchvision_detector,
+    )
+    from fpn_jax.weights.prove_backbone import (
+        backbone_differences,
+        torchvision_classifier,
+    )
 
     state_dict = load_state_dict(chosen.file)
     run = run_from_torchvision(
@@ -105,15 +117,28 @@ def convert_torchvision(chosen: Torchvision) -> int:
         return 0
     images = _images(chosen.prove)
     model, canvas = run.config.model, run.config.data.canvas
-    proofs = prove(
-        torchvision_detector(chosen.model, state_dict, model),
-        model,
-        run.variables,
-        Detector(model, run.variables, canvas, run.categories),
-        list(images.values()),
-    )
-    print(table(images, proofs))
-    return 0 if all(proof.holds for proof in proofs) else NOT_PROVEN
+    if chosen.model in CLASSIFIERS:
+        differences = backbone_differences(
+            torchvision_classifier(chosen.model, state_dict),
+            model,
+            run.variables,
+            list(images.values()),
+        )
+        report = maps_table(differences)
+        equal = max(differences.values()) <= MAP_TOLERANCE
+    else:
+        proofs = prove(
+            torchvision_detector(chosen.model, state_dict, model),
+            model,
+            run.variables,
+            Detector(model, run.variables, canvas, run.categories),
+            list(images.values()),
+        )
+        report = proofs_table(images, proofs)
+        equal = all(proof.holds for proof in proofs)
+    print(report)
+    print("proven equal" if equal else "NOT equal")
+    return 0 if equal else NOT_PROVEN
 
 
 def convert_detectron2(chosen: Detectron2) -> int:

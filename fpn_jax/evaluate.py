@@ -51,10 +51,11 @@ def evaluate_run(chosen: Arguments) -> dict[str, float]:
     from fpn_jax.detectors.fields import with_field
     from fpn_jax.training.programs import evaluation_program
     from fpn_jax.training.progress import class_table, metrics_table
-    from fpn_jax.training.run import load_run
+    from fpn_jax.training.run import check_detects, load_run
     from fpn_jax.training.validation import Validation
 
     run = load_run(chosen.run, chosen.checkpoint)
+    check_detects(run.config.model, chosen.run)
     data, evaluation = run.config.data, run.config.evaluation
     devices = jax.device_count()  # of this machine, not of that which trained
     batch_size = -(-evaluation.batch_size // devices) * devices

@@ -15,7 +15,7 @@ from fpn_jax.detectors.fields import with_field
 from fpn_jax.detectors.proposal_network import ProposalNetwork
 from fpn_jax.layers import Dtype
 from fpn_jax.training.categories import Skeleton
-from fpn_jax.training.run import load_run
+from fpn_jax.training.run import check_detects, load_run
 from fpn_jax.types import Detections
 
 
@@ -42,6 +42,7 @@ def load(
     """
     loaded = load_run(run, checkpoint)
     model = loaded.config.model
+    check_detects(model, run)
     if dtype is not None:
         model = with_field(model, "dtype", dtype)
     changes = {

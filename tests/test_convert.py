@@ -10,12 +10,20 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_sample_image
 
-from fpn_jax.benchmarks.lively import lively_detector
+from fpn_jax.backbones.resnet import ResNet
+from fpn_jax.benchmarks.lively import lively_detector, randomize_norms
 from fpn_jax.convert import main
 from fpn_jax.data.coco_names import COCO_IDS
 from fpn_jax.detectors.detectron2 import DETECTRON2
-from fpn_jax.inference import Detector
-from fpn_jax.training.conversion import run_from_torchvision
+from fpn_jax.detectors.one_stage import OneStage
+from fpn_jax.evaluate import Arguments, evaluate_run
+from fpn_jax.heads.fcos import FCOSHead
+from fpn_jax.inference import Detector, load
+from fpn_jax.necks.fpn import FPN
+from fpn_jax.training.config import Config, DataConfig, TrainConfig
+from fpn_jax.training.conversion import run_from_torchvision, run_to_torchvision
+from fpn_jax.training.pretrained import with_pretrained
+from fpn_jax.training.programs import make_programs
 from fpn_jax.training.run import load_run
 from fpn_jax.weights.convert import export_state_dict
 from fpn_jax.weights.detectron2 import detector_rules
@@ -156,10 +164,35 @@ def test_a_file_of_detectron2_makes_a_run(tmp_path):
     jax.tree.map(np.testing.assert_array_equal, loaded.variables, variables)
 
 
+def test_a_classifier_makes_a_backbone_to_train_from(tmp_path, capsys):
+    torch.manual_seed(0)
+    classifier = randomize_norms(torchvision.models.resnet18(weights=None))
+    file, out = tmp_path / "resnet18.pth", tmp_path / "backbone"
+    torch.save(classifier.state_dict(), file)
+    assert main(["torchvision", "resnet18", str(file), str(out), "--prove"]) == 0
+    *_, module, c2, _, _, _, verdict = capsys.readouterr().out.splitlines()
+    assert module.startswith("module") and c2.startswith("C2")
+    assert verdict == "proven equal"
+
+    backbone = load_run(out).variables["params"]["backbone"]
+    detector = OneStage(
+        ResNet(depth=18, levels=(4, 5)), FPN(32, extra="none"), FCOSHead(3, num_convs=1)
+    )
+    train = TrainConfig(pretrained=str(out))
+    config = Config(detector, DataConfig(canvas=(64, 64), batch_size=8), train=train)
+    params = with_pretrained(make_programs(config).init(), config).params["backbone"]
+    jax.tree.map(np.testing.assert_array_equal, params, backbone)
+
+    measure = lambda run: evaluate_run(Arguments(run))  # noqa: E731
+    for use in (load, measure, run_to_torchvision):
+        with pytest.raises(ValueError, match="holds a backbone.*--train.pretrained"):
+            use(out)
+
+
 WRONG = {
     "torchvisio x y z": "must be one of .*'torchvision'.*nearest: 'torchvision'",
     "torchvision fasterrcnn_resnet5_fpn FILE OUT": "nearest: 'fasterrcnn_resnet50_fpn'",
-    "torchvision resnet50 FILE OUT": "classifier and needs no conversion.*--train.pre",
+    "torchvision resnet50 FILE OUT": "265 missing, 330 unknown",
     "torchvision fcos_resnet50_fpn FILE OUT": "311 missing, 322 unknown, 2 of another",
     "torchvision fcos_resnet50_fpn none.pth OUT": "there is none",
     "torchvision fcos_resnet50_fpn FILE": "OUT|the run directory to make",

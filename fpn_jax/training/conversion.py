@@ -11,16 +11,18 @@ from fpn_jax.choices import check_choice
 from fpn_jax.data.coco_names import COCO, COCO_IDS, UNUSED
 from fpn_jax.data.example import Category
 from fpn_jax.detectors.detectron2 import DETECTRON2
-from fpn_jax.detectors.zoo import TORCHVISION
+from fpn_jax.detectors.feature_extractor import FeatureExtractor
+from fpn_jax.detectors.zoo import CLASSIFIERS, TORCHVISION
 from fpn_jax.training.categories import run_categories
 from fpn_jax.training.config import Config, DataConfig
-from fpn_jax.training.run import Run, load_run, save_run
+from fpn_jax.training.run import Run, check_detects, load_run, save_run
 from fpn_jax.weights.convert import StateDict
 from fpn_jax.weights.detectron2 import load_detectron2
 from fpn_jax.weights.torchvision import (
     batch_counters,
     export_detector,
     fitted,
+    load_backbone,
     load_detector,
 )
 
@@ -38,17 +40,15 @@ def run_from_torchvision(
     *,
     norm_epsilon: float | None = None,
 ) -> Run:
-    """Returns torchvision's detector `name` with its weights, ready to be saved.
+    """Returns torchvision's model `name` with its weights, ready to be saved.
 
-    `norm_epsilon` of the backbone is by default that of the COCO weights. Categories
-    are COCO's, or numbered ones where the file has another number of classes.
+    `norm_epsilon` of the backbone is by default that of the published weights.
+    Categories are COCO's, or numbered ones where the file has another number of
+    classes. Of a classifier it is the backbone, which has none.
     """
-    if name.startswith(("resnet", "vgg", "mobilenet")):
-        raise ValueError(
-            f"model: {name!r} is a classifier and needs no conversion: give its file "
-            "to --train.pretrained"
-        )
-    check_choice("model", name, TORCHVISION)
+    check_choice("model", name, (*TORCHVISION, *CLASSIFIERS))
+    if name in CLASSIFIERS:
+        return _classifier_run(CLASSIFIERS[name], state_dict, norm_epsilon)
     detector = fitted(TORCHVISION[name](), state_dict)
     if norm_epsilon is not None:
         backbone = detector.backbone.clone(norm_epsilon=norm_epsilon)
@@ -59,6 +59,22 @@ def run_from_torchvision(
         variables=load_detector(state_dict, detector),
         step=0,
         categories=_categories(detector),
+    )
+
+
+def _classifier_run(
+    backbone: nn.Module,
+    state_dict: Mapping[str, np.ndarray],
+    norm_epsilon: float | None,
+) -> Run:
+    if norm_epsilon is not None:
+        backbone = backbone.clone(norm_epsilon=norm_epsilon)
+    variables = load_backbone(state_dict, backbone)
+    return Run(
+        config=Config(model=FeatureExtractor(backbone)),
+        variables={kind: {"backbone": tree} for kind, tree in variables.items()},
+        step=0,
+        categories=(),
     )
 
 
@@ -91,6 +107,7 @@ def run_to_torchvision(run: str | Path, checkpoint: str = "best") -> StateDict:
     that loads them needs the anchors, thresholds and epsilon of the run.
     """
     loaded = load_run(run, checkpoint)
+    check_detects(loaded.config.model, run)
     kept = Path(run) / _COUNTERS
     counters = json.loads(kept.read_text()) if kept.exists() else {}
     return export_detector(

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
@@ -52,6 +53,15 @@ def load_run(run: str | Path, checkpoint: str = "best") -> Run:
     checkpoints.close()
     variables = loaded["ema"] if averaged else loaded
     return Run(config, variables, step, *load_categories(run))
+
+
+def check_detects(model: nn.Module, run: str | Path) -> None:
+    """Raises ValueError where a run's model is the backbone of a classifier alone."""
+    if not hasattr(model, "detect"):
+        raise ValueError(
+            f"run: {str(run)!r} holds a backbone, which detects nothing; train a "
+            f"detector from it by --train.pretrained {run}"
+        )
 
 
 def save_run(run: str | Path, loaded: Run) -> None:

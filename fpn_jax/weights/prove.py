@@ -93,7 +93,7 @@ def prove(
         seen = _run(theirs, image)
         maps = _our_maps(*forward(variables, seen.pixels))
         differences = {
-            name: _difference(ours, wanted)
+            name: largest_difference(ours, wanted)
             for (name, ours), wanted in zip(maps.items(), seen.maps, strict=True)
         }
         ours, wanted = detect(image), as_detections(seen.detections, detector)
@@ -110,18 +110,23 @@ def prove(
     return proofs
 
 
-def table(names: Iterable[str], proofs: Sequence[Proof]) -> str:
-    """Returns the proofs as text: the maps, the images, the verdict."""
-    lines = [f"{'module':<20} largest difference, of its scale"]
-    for module in proofs[0].differences:
-        worst = max(proof.differences[module] for proof in proofs)
-        lines.append(f"{module:<20} {worst:.1e}")
-    lines.append(f"{'image':<20} torchvision's  ours  equal  tied")
+def maps_table(differences: Mapping[str, float]) -> str:
+    """Returns a line of text for each map."""
+    lines = [f"{name:<20} {difference:.1e}" for name, difference in differences.items()]
+    return "\n".join([f"{'module':<20} largest difference, of its scale", *lines])
+
+
+def proofs_table(names: Iterable[str], proofs: Sequence[Proof]) -> str:
+    """Returns the proofs as text: the maps over all images, then the images."""
+    worst = {
+        module: max(proof.differences[module] for proof in proofs)
+        for module in proofs[0].differences
+    }
+    lines = [maps_table(worst), f"{'image':<20} torchvision's  ours  equal  tied"]
     for name, proof in zip(names, proofs, strict=True):
         counts = f"{proof.theirs:13}  {proof.ours:4}  {proof.matched:5}  {proof.tied:4}"
         lines.append(f"{name:<20} {counts}")
-    equal = all(proof.holds for proof in proofs)
-    return "\n".join([*lines, "proven equal" if equal else "NOT equal"])
+    return "\n".join(lines)
 
 
 def as_detections(found: Mapping[str, Any], detector: nn.Module) -> Detections:
@@ -245,9 +250,9 @@ def _run(model: Any, image: np.ndarray) -> _Seen:
         (found,) = model([tensor])
     for hook in hooks:
         hook.remove()
-    maps = [_nhwc(x) for name in ("features", "pyramid") for x in seen[name].values()]
+    maps = [nhwc(x) for name in ("features", "pyramid") for x in seen[name].values()]
     return _Seen(
-        pixels=_nhwc(seen["canvas"][0].tensors),
+        pixels=nhwc(seen["canvas"][0].tensors),
         maps=maps + _head_maps(seen["head"]),
         detections=found,
     )
@@ -257,14 +262,15 @@ def _head_maps(output: dict[str, Any] | tuple[list, list]) -> list[np.ndarray]:
     """Returns a vector for each output: of a dense head, or of an RPN's two lists."""
     if isinstance(output, dict):
         return [tensor.numpy().ravel() for tensor in output.values()]
-    return [np.concatenate([_nhwc(x).ravel() for x in levels]) for levels in output]
+    return [np.concatenate([nhwc(x).ravel() for x in levels]) for levels in output]
 
 
-def _nhwc(tensor: Any) -> np.ndarray:
+def nhwc(tensor: Any) -> np.ndarray:
+    """Returns torch's [N, C, H, W] as an array [N, H, W, C]."""
     return tensor.permute(0, 2, 3, 1).numpy()
 
 
-def _difference(ours: Any, theirs: np.ndarray) -> float:
+def largest_difference(ours: Any, theirs: np.ndarray) -> float:
     """Returns the largest difference as a share of the largest value."""
     return float(np.abs(ours - theirs).max() / np.abs(theirs).max())
 
