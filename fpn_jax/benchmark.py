@@ -92,7 +92,7 @@ class Result:
     median: float  # seconds
     minimum: float  # seconds
     runs: int
-    ratio: float  # median of the contestant / median of ours: above 1 we are faster
+    ratio: float  # of its time to ours, median of the turns: above 1 we are faster
     gflops: float | None  # at the median
     peak_share: float | None  # of the best matrix product of this process
     difference: float | None  # largest of ours from the peers, relative
@@ -155,7 +155,7 @@ def _measure(name: str, contest: Contest, peak: float | None) -> list[Result]:
                 median=timing.median,
                 minimum=timing.minimum,
                 runs=contest.runs,
-                ratio=timing.median / timings[OURS].median,
+                ratio=timing.ratio,
                 gflops=gflops,
                 peak_share=gflops and peak and gflops / peak,
                 difference=contest.difference,

@@ -50,7 +50,7 @@ def inference_contest(
     """
     image = photograph(canvas)
     if not peer:
-        return Contest({OURS: our_inference(name, image)}, runs=5, flop=flop)
+        return Contest({OURS: our_inference(name, image)}, runs=9, flop=flop)
     model = torchvision_detector(name, canvas)
     theirs = {
         label: torchvision_inference(module, image)
@@ -60,7 +60,7 @@ def inference_contest(
     found, wanted = ours(), as_detections(theirs["torchvision"](), ours.func.model)
     return Contest(
         {OURS: ours, **theirs},
-        runs=5,
+        runs=9,
         flop=flop,
         difference=1 - len(match_detections(found, wanted)) / len(wanted.scores),
     )

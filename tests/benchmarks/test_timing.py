@@ -32,7 +32,18 @@ def test_median_and_minimum_are_of_the_measured_runs():
     timing = take_turns(Contest({OURS: lambda: time.sleep(next(naps))}, runs=3))[OURS]
 
     # Sleeping takes a little longer than asked, more on a loaded machine.
-    assert timing == Timing(pytest.approx(0.2, abs=0.05), pytest.approx(0.1, abs=0.05))
+    near = pytest.approx
+    assert timing == Timing(near(0.2, abs=0.05), near(0.1, abs=0.05), ratio=1.0)
+
+
+def test_the_ratio_is_that_within_a_turn():
+    # The machine becomes three times slower on the way; the other takes twice our time.
+    ours, theirs = iter([0, 0, 0.02, 0.06, 0.06]), iter([0, 0, 0.04, 0.12, 0.12])
+    contest = Contest(
+        {OURS: lambda: time.sleep(next(ours)), "b": lambda: time.sleep(next(theirs))}, 3
+    )
+
+    assert take_turns(contest)["b"].ratio == pytest.approx(2, abs=0.3)
 
 
 def test_the_busy_share_is_a_share():
