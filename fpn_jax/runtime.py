@@ -68,6 +68,25 @@ def call_once(function: Callable, *arguments: Any, **options: Any) -> Any:
     return lowered.compile(compiler_options=options_of_xla)(*arguments)
 
 
+def compile_first(program: Any) -> Callable:
+    """Returns a jitted `program` for arguments of the shapes of its first call alone.
+
+    It is compiled before that call runs, and what compiling has used goes back to the
+    system in between: 90 MB of a Faster R-CNN's training, and 400 MB where no cache has
+    the program.
+    """
+    executables = []
+
+    def call(*arguments):
+        if not executables:
+            executables.append(program.lower(*arguments).compile())
+            if hasattr(libc := ctypes.CDLL(None), "malloc_trim"):  # glibc
+                libc.malloc_trim(0)
+        return executables[0](*arguments)
+
+    return call
+
+
 def _number(name: str) -> int:
     value = os.environ.get(name, "")
     if not value.isdecimal():

@@ -25,7 +25,7 @@ from fpn_jax.detectors import zoo
 from fpn_jax.inference import Detector
 from fpn_jax.runtime import call_once
 from fpn_jax.training.state import TrainState
-from fpn_jax.training.step import train_step
+from fpn_jax.training.step import data_mesh, jit_step, train_step
 from fpn_jax.types import Detections
 from fpn_jax.weights.prove import as_detections, match_detections
 from fpn_jax.weights.torchvision import load_detector
@@ -111,8 +111,8 @@ def our_training(name: str, batch: dict, model: Any = None) -> Callable[[], floa
         key=jax.random.key(0),
         ema=None,
     )
-    step = jax.jit(
-        partial(train_step, model=detector, optimizer=optimizer), donate_argnums=0
+    step = jit_step(
+        partial(train_step, model=detector, optimizer=optimizer), data_mesh()
     )
     states = [state]
 

@@ -10,6 +10,7 @@ import numpy as np
 import optax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from fpn_jax.runtime import compile_first
 from fpn_jax.training.state import TrainState
 from fpn_jax.types import targets_of
 
@@ -64,6 +65,12 @@ def train_step(
 
     gradients, (losses, batch_stats) = jax.grad(loss, has_aux=True)(state.params)
     gradients, losses = over_devices((gradients, losses))
+    gradient_norm = optax.global_norm(gradients)
+    # Every update waits for all gradients. Then no kernel is needed any more, and each
+    # is overwritten in place; else XLA copies those (120 MB of a ResNet-50 detector)
+    # that an update could reach before the gradient of an earlier layer has read them.
+    complete = jnp.isfinite(gradient_norm)
+    gradients = jax.tree.map(lambda x: jnp.where(complete, x, jnp.nan), gradients)
     updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
     new_state = state.replace(
@@ -78,7 +85,7 @@ def train_step(
     return new_state, {
         **terms,
         "loss": sum(losses.values()),
-        "gradient_norm": optax.global_norm(gradients),
+        "gradient_norm": gradient_norm,
     }
 
 
@@ -98,11 +105,13 @@ def shardings(mesh: Mesh) -> tuple[NamedSharding, NamedSharding]:
 def jit_step(step: Callable, mesh: Mesh) -> Callable:
     """Compiles `step(state, batch)` over a mesh; takes this process's part of it."""
     copied, split = shardings(mesh)
-    compiled = jax.jit(
-        step,
-        in_shardings=(copied, split),
-        out_shardings=(copied, copied),
-        donate_argnums=0,
+    compiled = compile_first(
+        jax.jit(
+            step,
+            in_shardings=(copied, split),
+            out_shardings=(copied, copied),
+            donate_argnums=0,
+        )
     )
     return lambda state, local: compiled(state, to_devices(_inputs(local), split))
 
