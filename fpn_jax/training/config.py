@@ -55,7 +55,7 @@ class OptimizerConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    steps: int = 1000
+    steps: int = 700
     seed: int = 0
     parallelism: Literal["jit", "pmap"] = "jit"  # over all devices
     ema_decay: float | None = None  # evaluate and use an average of the parameters
