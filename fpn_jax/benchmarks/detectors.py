@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import Mesh
 
 from fpn_jax.benchmarks.inputs import photograph, training_batch
 from fpn_jax.benchmarks.peer import import_torchvision
@@ -25,7 +26,7 @@ from fpn_jax.detectors import zoo
 from fpn_jax.inference import Detector
 from fpn_jax.runtime import call_once
 from fpn_jax.training.state import TrainState
-from fpn_jax.training.step import data_mesh, jit_step, train_step
+from fpn_jax.training.step import AXIS, jit_step, train_step
 from fpn_jax.types import Detections
 from fpn_jax.weights.prove import as_detections, match_detections
 from fpn_jax.weights.torchvision import load_detector
@@ -111,8 +112,9 @@ def our_training(name: str, batch: dict, model: Any = None) -> Callable[[], floa
         key=jax.random.key(0),
         ema=None,
     )
+    one_device = Mesh(jax.devices()[:1], (AXIS,))
     step = jit_step(
-        partial(train_step, model=detector, optimizer=optimizer), data_mesh()
+        partial(train_step, model=detector, optimizer=optimizer), one_device
     )
     states = [state]
 
