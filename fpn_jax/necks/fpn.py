@@ -2,16 +2,14 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import flax.linen as nn
-import jax
 
 from fpn_jax.choices import check_choice
 from fpn_jax.layers import AxisName, Conv, Dtype, Norm, upsample_to
+from fpn_jax.necks.extra_levels import NUM_EXTRA, ExtraLevels, extra_levels
 from fpn_jax.types import Pyramid
-
-EXTRA_LEVELS = {"none": 0, "pool": 1, "conv_p5": 2, "conv_c5": 2}
 
 
 class FPN(nn.Module):
@@ -23,9 +21,8 @@ class FPN(nn.Module):
     There are no non-linearities. Without laterals, the top level alone keeps its 1x1
     (table 1 (e) of the paper).
 
-    `extra` adds levels above the top one, which is written here as 5. `pool`: P6 is
-    every second pixel of P5 (the paper's, for the RPN). `conv_p5` and `conv_c5`: P6 is
-    a 3x3 convolution of stride 2 of P5 or C5, and P7 is one of relu(P6) (RetinaNet).
+    `extra` adds levels above the top one (`extra_levels.py`): "pool" one for an RPN,
+    "conv_p5" and "conv_c5" two for a dense head.
 
     A `norm` follows each lateral and each output convolution, which then have no bias
     (torchvision's v2 detectors); P6 and P7 have a bias and no norm.
@@ -35,7 +32,7 @@ class FPN(nn.Module):
     levels: tuple[int, ...] | None = None  # the levels to return; None: all
     lateral: bool = True
     top_down: bool = True
-    extra: Literal["none", "pool", "conv_p5", "conv_c5"] = "pool"
+    extra: ExtraLevels = "pool"
     norm: Norm = None
     norm_epsilon: float = 1e-5
     axis_name: AxisName = None  # the pmap axis of norm="batch"
@@ -60,18 +57,20 @@ class FPN(nn.Module):
             if level in levels or (level == top and max(levels) > top):
                 outputs[level] = conv(3, name=f"output{level}")(x)
         if max(levels) > top:
-            outputs |= self._extra_levels(top, pyramid[top], outputs[top])
+            outputs |= extra_levels(
+                self.extra, self._conv, top=top, c_top=pyramid[top], p_top=outputs[top]
+            )
         return {level: outputs[level] for level in levels}
 
     def _returned_levels(self, pyramid: Pyramid) -> tuple[int, ...]:
-        check_choice("extra", self.extra, EXTRA_LEVELS)
+        check_choice("extra", self.extra, NUM_EXTRA)
         if not (self.lateral or self.top_down) and len(pyramid) > 1:
             raise ValueError(
                 "lateral and top_down are both False: nothing would reach the levels "
                 f"below {max(pyramid)}"
             )
         top = max(pyramid)
-        extra = range(top + 1, top + 1 + EXTRA_LEVELS[self.extra])
+        extra = range(top + 1, top + 1 + NUM_EXTRA[self.extra])
         available = (*sorted(pyramid), *extra)
         if self.levels is None:
             return available
@@ -95,14 +94,6 @@ class FPN(nn.Module):
                 x = x + upsample_to(above, *pyramid[level].shape[1:3])
             merged[level] = above = x
         return merged
-
-    def _extra_levels(self, top: int, c_top: jax.Array, p_top: jax.Array) -> Pyramid:
-        if self.extra == "pool":
-            return {top + 1: p_top[:, ::2, ::2]}
-        source = p_top if self.extra == "conv_p5" else c_top
-        p6 = self._conv(3, stride=2, name=f"p{top + 1}")(source)
-        p7 = self._conv(3, stride=2, name=f"p{top + 2}")(nn.relu(p6))
-        return {top + 1: p6, top + 2: p7}
 
     def _conv(self, kernel_size: int, **fields: Any) -> Conv:
         # Kaiming-uniform with a = 1, as torchvision initialises its pyramids.
