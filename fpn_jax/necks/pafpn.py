@@ -1,0 +1,79 @@
+"""The path aggregation neck (PANet: Liu et al. 2018, section 3.1 and figure 1 b)."""
+
+from functools import partial
+from typing import Any
+
+import flax.linen as nn
+
+from fpn_jax.layers import AxisName, Conv, Dtype, Norm
+from fpn_jax.necks.extra_levels import ExtraLevels, extra_levels
+from fpn_jax.necks.fpn import FPN
+from fpn_jax.types import Pyramid
+
+
+class PAFPN(nn.Module):
+    """FPN, and then a path from the bottom up: details reach the top in few steps.
+
+    N of the finest level is P. Each next one is a 3x3 convolution (`output`) of P plus
+    a 3x3 convolution of stride 2 (`down`) of the N below. A ReLU follows each
+    convolution of this path. With `repeats`, what comes out goes through both paths
+    again, which have weights of their own.
+
+    `extra` adds levels above the top one, as in `FPN`, made of N (or of C). A `norm`
+    follows every convolution but theirs.
+    """
+
+    channels: int = 256
+    repeats: int = 1
+    extra: ExtraLevels = "pool"
+    norm: Norm = None
+    norm_epsilon: float = 1e-5
+    axis_name: AxisName = None  # the pmap axis of norm="batch"
+    dtype: Dtype = None
+
+    @nn.compact
+    def __call__(self, pyramid: Pyramid, *, train: bool = False) -> Pyramid:
+        """Returns {level: [B, H / 2**level, W / 2**level, channels]}, finest first."""
+        if self.repeats < 1:
+            raise ValueError(f"repeats must be 1 or more, got {self.repeats}")
+        top = max(pyramid)
+        outputs = pyramid
+        for i in range(self.repeats):
+            fpn = FPN(
+                self.channels,
+                extra="none",
+                norm=self.norm,
+                norm_epsilon=self.norm_epsilon,
+                axis_name=self.axis_name,
+                dtype=self.dtype,
+                name=f"top_down{i}",
+            )
+            outputs = self._bottom_up(i, fpn(outputs, train=train), train)
+        return outputs | extra_levels(
+            self.extra, self._conv, top=top, c_top=pyramid[top], p_top=outputs[top]
+        )
+
+    def _bottom_up(self, i: int, pyramid: Pyramid, train: bool) -> Pyramid:
+        """Returns N of every level of P, after the path number `i`."""
+        conv = partial(
+            self._conv,
+            kernel_size=3,
+            use_bias=self.norm is None,
+            norm=self.norm,
+            norm_epsilon=self.norm_epsilon,
+            train=train,
+            axis_name=self.axis_name,
+        )
+        outputs = {}
+        below = None
+        for level in sorted(pyramid):
+            x = pyramid[level]
+            if below is not None:
+                down = nn.relu(conv(stride=2, name=f"down{i}_{level}")(below))
+                x = nn.relu(conv(name=f"output{i}_{level}")(x + down))
+            outputs[level] = below = x
+        return outputs
+
+    def _conv(self, **fields: Any) -> Conv:
+        init = nn.initializers.lecun_uniform()  # as FPN's
+        return Conv(self.channels, kernel_init=init, dtype=self.dtype, **fields)

@@ -1,0 +1,78 @@
+"""What the tests of necks share: a PyTorch twin's weights as ours, and the contest."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from tests.torch_models import to_nhwc, to_torch
+from tests.torch_reference import torch
+
+CHANNELS = {2: 8, 3: 16, 4: 24, 5: 32}
+Read = Callable[["torch.Tensor"], np.ndarray]
+
+
+def pyramid(*levels: int, height: int = 96, width: int = 160) -> dict:
+    """Returns random features, of sizes that round up as strided convolutions do."""
+    random = np.random.default_rng(0)
+    return {
+        level: random.normal(
+            size=(2, -(-height // 2**level), -(-width // 2**level), CHANNELS[level])
+        ).astype(np.float32)
+        for level in levels
+    }
+
+
+def conv(module: "torch.nn.Conv2d", read: Read) -> dict:
+    """Returns a convolution's leaves."""
+    leaves = {"kernel": read(module.weight).transpose(2, 3, 1, 0)}
+    return leaves | ({} if module.bias is None else {"bias": read(module.bias)})
+
+
+def norm(module: "torch.nn.BatchNorm2d", read: Read) -> dict:
+    """Returns a batch norm's leaves."""
+    return {"norm": {"scale": read(module.weight), "bias": read(module.bias)}}
+
+
+def assert_equals_twin(neck, twin, features: dict, leaves_of: Callable) -> None:
+    """Compares outputs, and the gradients of features and of all parameters.
+
+    `leaves_of(twin, read)` gives our tree of parameters, read from the twin's.
+    """
+    values = leaves_of(twin, lambda tensor: tensor.detach().numpy().copy())
+    shapes = jax.eval_shape(neck.init, jax.random.key(0), features)
+    assert jax.tree.map(jnp.shape, values) == jax.tree.map(
+        lambda x: x.shape, shapes["params"]
+    )
+    statistics = jax.tree.map(lambda x: jnp.zeros(x.shape), dict(shapes))
+
+    @jax.jit
+    def run(params, features):
+        def loss(params, features):
+            outputs, _ = neck.apply(
+                statistics | {"params": params},
+                features,
+                train=True,
+                mutable="batch_stats",
+            )
+            return sum(jnp.sin(x).sum() for x in outputs.values()), outputs
+
+        grads, outputs = jax.grad(loss, argnums=(0, 1), has_aux=True)(params, features)
+        return outputs, *grads
+
+    outputs, by_params, by_features = run(values, features)
+    inputs = [to_torch(x).requires_grad_() for x in features.values()]
+    theirs = twin.train()(inputs)
+    sum(torch.sin(x).sum() for x in theirs).backward()
+    for x, expected in zip(outputs.values(), theirs, strict=True):
+        _close(x, to_nhwc(expected))
+    for x, tensor in zip(by_features.values(), inputs, strict=True):
+        _close(x, to_nhwc(tensor.grad))
+    wanted = leaves_of(twin, lambda tensor: tensor.grad.numpy())
+    jax.tree.map(_close, by_params, wanted)
+
+
+def _close(ours, theirs) -> None:
+    assert ours.shape == theirs.shape
+    assert np.abs(ours - theirs).max() <= 1e-4 * np.abs(theirs).max()
