@@ -1,0 +1,98 @@
+"""The weighted bi-directional pyramid (EfficientDet: Tan et al. 2020, section 3)."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import flax.linen as nn
+import jax
+
+from fpn_jax.layers import AxisName, Conv, Dtype, Norm, max_pool, upsample_to
+from fpn_jax.types import Pyramid
+
+_EPSILON = 1e-4  # of the fast normalised fusion (section 3.3)
+
+
+class BiFPN(nn.Module):
+    """Layers that each go down and up the pyramid and weigh what they add.
+
+    A 1x1 convolution (`lateral`) brings each level to the same channels. The
+    `num_extra` levels above the top one are max-pooled (3x3, stride 2) from it.
+    """
+
+    channels: int = 256
+    repeats: int = 3
+    num_extra: int = 1  # 1 for an RPN, 2 for a dense head
+    norm: Norm = "batch"
+    norm_epsilon: float = 1e-5
+    axis_name: AxisName = None  # the pmap axis of norm="batch"
+    dtype: Dtype = None
+
+    @nn.compact
+    def __call__(self, pyramid: Pyramid, *, train: bool = False) -> Pyramid:
+        """Returns {level: [B, H / 2**level, W / 2**level, channels]}, finest first."""
+        levels = sorted(pyramid)
+        if levels != list(range(levels[0], levels[-1] + 1)):
+            raise ValueError(f"levels of a BiFPN must follow each other, got {levels}")
+        conv = partial(
+            Conv,
+            self.channels,
+            use_bias=self.norm is None,
+            norm=self.norm,
+            norm_epsilon=self.norm_epsilon,
+            train=train,
+            axis_name=self.axis_name,
+            dtype=self.dtype,
+        )
+        outputs = {
+            level: conv(kernel_size=1, name=f"lateral{level}")(pyramid[level])
+            for level in levels
+        }
+        for level in range(levels[-1] + 1, levels[-1] + 1 + self.num_extra):
+            outputs[level] = max_pool(outputs[level - 1], window=3, padding=1)
+        for i in range(self.repeats):
+            outputs = Layer(conv, name=f"layer{i}")(outputs)
+        return outputs
+
+
+class Layer(nn.Module):
+    """One top-down and one bottom-up path (figure 2 d)."""
+
+    conv: Callable[..., Conv]
+
+    @nn.compact
+    def __call__(self, pyramid: Pyramid) -> Pyramid:
+        """Returns the pyramid after both paths, finest level first."""
+        bottom, *_, top = sorted(pyramid)
+        middle = {top: pyramid[top]}
+        for level in range(top - 1, bottom - 1, -1):
+            x = pyramid[level]
+            above = upsample_to(middle[level + 1], *x.shape[1:3])
+            middle[level] = Fusion(self.conv, name=f"down{level}")([x, above])
+        outputs = {bottom: middle[bottom]}
+        for level in range(bottom + 1, top + 1):
+            below = max_pool(outputs[level - 1], window=3, padding=1)
+            # The node of the top has no other input than the pyramid's own.
+            own = [pyramid[level], middle[level]] if level < top else [pyramid[level]]
+            outputs[level] = Fusion(self.conv, name=f"up{level}")([*own, below])
+        return outputs
+
+
+class Fusion(nn.Module):
+    """A weighted mean of maps, then a depthwise-separable convolution and a swish.
+
+    The weights are kept positive by a ReLU and divided by their sum (section 3.3).
+    """
+
+    conv: Callable[..., Conv]
+
+    @nn.compact
+    def __call__(self, inputs: Sequence[jax.Array]) -> jax.Array:
+        """Returns a map [B, H, W, C] of inputs of the same shape."""
+        weights = self.param("weights", nn.initializers.ones, (len(inputs),))
+        weights = nn.relu(weights)
+        weights = (weights / (weights.sum() + _EPSILON)).astype(inputs[0].dtype)
+        x = sum(weight * x for weight, x in zip(weights, inputs, strict=True))
+        depthwise = self.conv(
+            kernel_size=3, depthwise=True, use_bias=False, norm=None, name="depthwise"
+        )
+        return nn.swish(self.conv(kernel_size=1, name="pointwise")(depthwise(x)))
