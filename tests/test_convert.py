@@ -166,7 +166,7 @@ def test_a_file_of_detectron2_makes_a_run(tmp_path):
 
 def test_a_classifier_makes_a_backbone_to_train_from(tmp_path, capsys):
     torch.manual_seed(0)
-    classifier = randomize_norms(torchvision.models.resnet18(weights=None))
+    classifier = randomize_norms(torchvision.models.resnet18(num_classes=7))
     file, out = tmp_path / "resnet18.pth", tmp_path / "backbone"
     torch.save(classifier.state_dict(), file)
     assert main(["torchvision", "resnet18", str(file), str(out), "--prove"]) == 0

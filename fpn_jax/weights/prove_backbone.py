@@ -14,12 +14,19 @@ from fpn_jax.weights.prove import largest_difference, nhwc
 def torchvision_classifier(name: str, state_dict: Mapping[str, np.ndarray]) -> Any:
     """Returns the model of torchvision's builder `name` with these weights.
 
-    It is in evaluation mode, where batch norm is what frozen batch norm is.
+    It ends before its classes, of which a fine-tuned one has its own number. It is in
+    evaluation mode, where batch norm is what frozen batch norm is.
     """
     torch, torchvision = import_torchvision()
     with torch.device("meta"):  # no random values for what is replaced
         model = getattr(torchvision.models, name)(weights=None)
-    tensors = {n: torch.tensor(array) for n, array in state_dict.items()}
+    head = "fc" if hasattr(model, "fc") else "classifier"
+    setattr(model, head, torch.nn.Identity())
+    tensors = {
+        n: torch.tensor(array)
+        for n, array in state_dict.items()
+        if not n.startswith(f"{head}.")
+    }
     model.load_state_dict(tensors, assign=True)
     return model.eval()
 

@@ -12,22 +12,11 @@ from fpn_jax.benchmarks.lively import randomize_norms
 from fpn_jax.necks.fpn import FPN
 from fpn_jax.weights.convert import convert
 from fpn_jax.weights.torchvision_heads import fpn_rules
+from tests.necks.twins import CHANNELS, pyramid
 from tests.torch_models import numpy_state, to_nhwc, to_torch
 from tests.torch_reference import torch, torchvision
 
-CHANNELS = {2: 8, 3: 16, 4: 24, 5: 32}
 fpn_module = torchvision.ops.feature_pyramid_network
-
-
-def pyramid(*levels: int, height: int = 64, width: int = 96) -> dict:
-    """Returns random features, of sizes that round up as strided convolutions do."""
-    random = np.random.default_rng(0)
-    return {
-        level: random.normal(
-            size=(2, -(-height // 2**level), -(-width // 2**level), CHANNELS[level])
-        ).astype(np.float32)
-        for level in levels
-    }
 
 
 def torch_fpn(levels, extra_blocks=None) -> torch.nn.Module:

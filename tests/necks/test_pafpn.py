@@ -54,13 +54,13 @@ def test_levels_and_gradients_equal_the_twins(repeats, height):
     inputs = [channels] + [[WIDTH] * len(LEVELS)] * (repeats - 1)
     twin = torch.nn.Sequential(*map(Path, inputs))
     neck = PAFPN(WIDTH, repeats=repeats, extra="none")
-    assert_equals_twin(neck, twin, pyramid(*LEVELS, height=height), leaves)
+    assert_equals_twin(neck, twin, pyramid(*LEVELS, height=height, width=160), leaves)
 
 
 def test_extra_levels_stand_on_the_second_path():
     features = pyramid(3, 4, 5)
     neck = PAFPN(WIDTH, extra="pool")
-    outputs, variables = neck.init_with_output(jax.random.key(0), features)
+    outputs, _ = neck.init_with_output(jax.random.key(0), features)
     assert sorted(outputs) == [3, 4, 5, 6]
     assert (outputs[6] == outputs[5][:, ::2, ::2]).all()
     neck = PAFPN(WIDTH, extra="conv_c5", norm="batch")

@@ -13,7 +13,7 @@ CHANNELS = {2: 8, 3: 16, 4: 24, 5: 32}
 Read = Callable[["torch.Tensor"], np.ndarray]
 
 
-def pyramid(*levels: int, height: int = 96, width: int = 160) -> dict:
+def pyramid(*levels: int, height: int = 64, width: int = 96) -> dict:
     """Returns random features, of sizes that round up as strided convolutions do."""
     random = np.random.default_rng(0)
     return {
