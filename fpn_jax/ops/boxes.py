@@ -38,6 +38,15 @@ def pairwise_iou(
     return intersection / jnp.where(union > 0, union, 1)
 
 
+def iou(a: Real[Array, "*#b 4"], b: Real[Array, "*#b 4"]) -> Float[Array, "*#b"]:
+    """Returns the intersection over union of each box of `a` with its own of `b`.
+
+    Finite, and so is its gradient, for boxes without width or height.
+    """
+    intersection, union = _intersection_and_union(a, b)
+    return intersection / jnp.where(union > 0, union, 1)
+
+
 def giou(a: Real[Array, "*#b 4"], b: Real[Array, "*#b 4"]) -> Float[Array, "*#b"]:
     """Returns the generalised IoU of each box of `a` with its own of `b`, in -1 … 1.
 
@@ -47,11 +56,7 @@ def giou(a: Real[Array, "*#b 4"], b: Real[Array, "*#b 4"]) -> Float[Array, "*#b"
     """
     ax1, ay1, ax2, ay2 = _corners(a)
     bx1, by1, bx2, by2 = _corners(b)
-    width = jnp.minimum(ax2, bx2) - jnp.maximum(ax1, bx1)
-    height = jnp.minimum(ay2, by2) - jnp.maximum(ay1, by1)
-    # Not a maximum with 0, whose gradient at 0 is a half.
-    intersection = jnp.where((width > 0) & (height > 0), width * height, 0)
-    union = (ax2 - ax1) * (ay2 - ay1) + (bx2 - bx1) * (by2 - by1) - intersection
+    intersection, union = _intersection_and_union(a, b)
     hull = (jnp.maximum(ax2, bx2) - jnp.minimum(ax1, bx1)) * (
         jnp.maximum(ay2, by2) - jnp.minimum(ay1, by1)
     )
@@ -130,6 +135,17 @@ def decode_ltrb(
     left, top, right, bottom = _corners(distances)
     x, y = jnp.moveaxis(points.astype(jnp.float32), -1, 0)
     return jnp.stack([x - left, y - top, x + right, y + bottom], axis=-1)
+
+
+def _intersection_and_union(a: Real[Array, "*#b 4"], b: Real[Array, "*#b 4"]):
+    ax1, ay1, ax2, ay2 = _corners(a)
+    bx1, by1, bx2, by2 = _corners(b)
+    width = jnp.minimum(ax2, bx2) - jnp.maximum(ax1, bx1)
+    height = jnp.minimum(ay2, by2) - jnp.maximum(ay1, by1)
+    # Not a maximum with 0, whose gradient at 0 is a half.
+    intersection = jnp.where((width > 0) & (height > 0), width * height, 0)
+    union = (ax2 - ax1) * (ay2 - ay1) + (bx2 - bx1) * (by2 - by1) - intersection
+    return intersection, union
 
 
 def _corners(boxes: Real[Array, "*b 4"]):

@@ -109,6 +109,37 @@ def match_by_center(
     return Assignment(index, positive, ~positive)
 
 
+def match_by_cost(
+    cost: Float[Array, "n g"],
+    iou: Float[Array, "n g"],
+    candidate: Bool[Array, "n g"],
+    *,
+    num_candidates: int,
+) -> Assignment:
+    """Returns the assignment of each prediction to the box that it costs least.
+
+    Each box takes the k candidates of least cost; k is the sum of its `num_candidates`
+    largest IoUs with candidates, rounded down, at least 1 (YOLOX, section 2.1: SimOTA).
+    A prediction that several boxes take goes to the one of them of least cost (the
+    authors' code: of all boxes, also of those that did not take it). At equal costs the
+    first row, or the first box, wins. A box without candidates, as padding, takes none.
+    All that is not taken is negative.
+
+    Example: a box with IoUs (0.9, 0.8, 0.4) and costs (3, 1, 2) takes k = 2: the rows
+    1 and 2.
+    """
+    num = min(num_candidates, len(cost))
+    ious, _ = jax.lax.top_k(jnp.where(candidate, iou, 0).T, num)
+    k = jnp.maximum(ious.sum(axis=1).astype(jnp.int32), 1)
+    least, rows = jax.lax.top_k(-jnp.where(candidate, cost, jnp.inf).T, num)
+    taken = (jnp.arange(num)[None] < k[:, None]) & (least > -jnp.inf)
+    columns = jnp.broadcast_to(jnp.arange(len(k))[:, None], rows.shape)
+    wanted = jnp.zeros(cost.shape, bool).at[rows, columns].max(taken)
+    index = jnp.where(wanted, cost, jnp.inf).argmin(axis=1).astype(jnp.int32)
+    positive = wanted.any(axis=1)
+    return Assignment(index, positive, ~positive)
+
+
 def _blocks(boxes: Float[Array, "g 4"], valid: Bool[Array, " g"]):
     """Returns the boxes and their flags 8 at a time, and the first row of each 8.
 

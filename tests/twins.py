@@ -1,4 +1,4 @@
-"""What the tests of necks share: a PyTorch twin's weights as ours, and the contest."""
+"""What tests against a PyTorch twin share: its weights as ours, and the contest."""
 
 from collections.abc import Callable
 
@@ -35,13 +35,25 @@ def norm(module: "torch.nn.BatchNorm2d", read: Read) -> dict:
     return {"norm": {"scale": read(module.weight), "bias": read(module.bias)}}
 
 
-def assert_equals_twin(neck, twin, features: dict, leaves_of: Callable) -> None:
-    """Compares outputs, and the gradients of features and of all parameters.
+def assert_equals_twin(
+    module,
+    twin,
+    features: dict,
+    leaves_of: Callable,
+    *,
+    our_loss: Callable | None = None,
+    their_loss: Callable | None = None,
+) -> None:
+    """Compares outputs, loss, and the gradients of features and of all parameters.
 
-    `leaves_of(twin, read)` gives our tree of parameters, read from the twin's.
+    `leaves_of(twin, read)` gives our tree of parameters, read from the twin's. The twin
+    gives a list of maps [B, C, H, W]: our outputs in the order of their leaves. The
+    losses take what the modules give; by default they add the sines.
     """
+    our_loss = our_loss or (lambda outputs: sum(map(_sines, jax.tree.leaves(outputs))))
+    their_loss = their_loss or (lambda maps: sum(torch.sin(x).sum() for x in maps))
     values = leaves_of(twin, lambda tensor: tensor.detach().numpy().copy())
-    shapes = jax.eval_shape(neck.init, jax.random.key(0), features)
+    shapes = jax.eval_shape(module.init, jax.random.key(0), features)
     assert jax.tree.map(jnp.shape, values) == jax.tree.map(
         lambda x: x.shape, shapes["params"]
     )
@@ -50,27 +62,35 @@ def assert_equals_twin(neck, twin, features: dict, leaves_of: Callable) -> None:
     @jax.jit
     def run(params, features):
         def loss(params, features):
-            outputs, _ = neck.apply(
+            outputs, _ = module.apply(
                 statistics | {"params": params},
                 features,
                 train=True,
                 mutable="batch_stats",
             )
-            return sum(jnp.sin(x).sum() for x in outputs.values()), outputs
+            return our_loss(outputs), outputs
 
-        grads, outputs = jax.grad(loss, argnums=(0, 1), has_aux=True)(params, features)
-        return outputs, *grads
+        (value, outputs), grads = jax.value_and_grad(
+            loss, argnums=(0, 1), has_aux=True
+        )(params, features)
+        return value, outputs, *grads
 
-    outputs, by_params, by_features = run(values, features)
+    value, outputs, by_params, by_features = run(values, features)
     inputs = [to_torch(x).requires_grad_() for x in features.values()]
     theirs = twin.train()(inputs)
-    sum(torch.sin(x).sum() for x in theirs).backward()
-    for x, expected in zip(outputs.values(), theirs, strict=True):
+    expected_value = their_loss(theirs)
+    expected_value.backward()
+    np.testing.assert_allclose(value, expected_value.detach(), rtol=1e-4)
+    for x, expected in zip(jax.tree.leaves(outputs), theirs, strict=True):
         _close(x, to_nhwc(expected))
     for x, tensor in zip(by_features.values(), inputs, strict=True):
         _close(x, to_nhwc(tensor.grad))
     wanted = leaves_of(twin, lambda tensor: tensor.grad.numpy())
     jax.tree.map(_close, by_params, wanted)
+
+
+def _sines(x: jax.Array) -> jax.Array:
+    return jnp.sin(x).sum()
 
 
 def _close(ours, theirs) -> None:

@@ -1,0 +1,237 @@
+"""The head of YOLOX (Ge et al. 2021, section 2): anchor-free, decoupled, SimOTA.
+
+Two towers of convolutions, each level's own, give every cell one logit per class, one
+of objectness, and a box. Cells are ordered by level, finest first, then by row and
+column. Boxes are xyxy pixels of the canvas.
+"""
+
+import math
+from functools import partial
+
+import flax.linen as nn
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+
+from fpn_jax.layers import AxisName, Conv, Dtype, Norm
+from fpn_jax.ops.anchors import pyramid_anchors
+from fpn_jax.ops.boxes import clip, decode_deltas, iou, pairwise_iou
+from fpn_jax.ops.matching import match_by_cost
+from fpn_jax.ops.nms import select_detections
+from fpn_jax.types import Detections, LossTerm, Pyramid, Targets
+
+# What a candidate costs more that is not both in the box and near its centre.
+_FAR = 1e5
+
+
+@flax.struct.dataclass
+class YOLOXOutputs:
+    """What the network says of every cell, level by level."""
+
+    logits: Pyramid  # {level: [B, H, W, K]}
+    deltas: (
+        Pyramid  # {level: [B, H, W, 4]} of a square of the cell's size on its corner
+    )
+    objectness: Pyramid  # {level: [B, H, W, 1]} logits
+
+
+class YOLOXHead(nn.Module):
+    """Raw outputs of a pyramid; loss and detections made from them."""
+
+    num_classes: int
+    # Network.
+    num_convs: int = 2  # of each tower
+    prior: float = 0.01  # of every class and of an object, before training
+    norm: Norm = "batch"
+    norm_epsilon: float = 1e-3  # of the authors' code
+    # Targets.
+    center_radius: float = 2.5  # strides
+    num_candidates: int = 10  # whose IoUs say how many cells a box takes
+    iou_cost_weight: float = 3.0
+    # Loss.
+    box_loss_weight: float = 5.0
+    # Detections.
+    score_threshold: float = 0.01
+    nms_threshold: float = 0.65
+    max_detections: int = 100
+    axis_name: AxisName = None  # the pmap axis of norm="batch"
+    dtype: Dtype = None
+
+    @nn.compact
+    def __call__(self, pyramid: Pyramid, *, train: bool = False) -> YOLOXOutputs:
+        """Returns logits, deltas and objectness for every level of `pyramid`."""
+        hidden = partial(
+            Conv,
+            next(iter(pyramid.values())).shape[-1],
+            use_bias=self.norm is None,
+            norm=self.norm,
+            norm_epsilon=self.norm_epsilon,
+            train=train,
+            axis_name=self.axis_name,
+            dtype=self.dtype,
+        )
+        rare = nn.initializers.constant(-math.log(1 / self.prior - 1))
+        # Uniform, of a third of the variance that keeps a map's: torch's default.
+        init = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
+        last = partial(Conv, kernel_size=1, kernel_init=init, dtype=self.dtype)
+        outputs = YOLOXOutputs(logits={}, deltas={}, objectness={})
+        for level in sorted(pyramid):
+            x = nn.silu(hidden(kernel_size=1, name=f"stem{level}")(pyramid[level]))
+            of_class = of_box = x
+            for i in range(self.num_convs):
+                of_class = nn.silu(hidden(name=f"class{level}_conv{i}")(of_class))
+                of_box = nn.silu(hidden(name=f"box{level}_conv{i}")(of_box))
+            logits = last(self.num_classes, bias_init=rare, name=f"class_logits{level}")
+            outputs.logits[level] = logits(of_class)
+            outputs.deltas[level] = last(4, name=f"box_deltas{level}")(of_box)
+            objectness = last(1, bias_init=rare, name=f"objectness{level}")
+            outputs.objectness[level] = objectness(of_box)
+        return outputs
+
+    def loss(
+        self,
+        outputs: YOLOXOutputs,
+        sizes: jax.Array,
+        targets: Targets,
+        *,
+        canvas: tuple[int, int],
+    ) -> dict[str, LossTerm]:
+        """Returns `class`, `box` and `objectness`, all over the positives of the batch.
+
+        Of the positives, the binary cross-entropy of the classes, the true one wanted
+        at the IoU of the box, and `box_loss_weight` times 1 - IoU**2; of all cells, the
+        binary cross-entropy of the objectness. Crowd regions take no cells. An image of
+        size 0 (`sizes [B, 2]`) is padding of the batch and does not count.
+
+        The L1 loss that the authors add for the last epochs is left out.
+        """
+        sums = jax.vmap(partial(self._image_loss, canvas=canvas))(
+            outputs, targets.boxes, targets.labels, targets.valid & ~targets.crowd
+        )
+        real = (sizes > 0).all(axis=-1)
+        class_loss, box_loss, objectness_loss, count = (
+            jnp.sum(x, where=real) for x in sums
+        )
+        return {
+            "class": LossTerm(class_loss, count),
+            "box": LossTerm(self.box_loss_weight * box_loss, count),
+            "objectness": LossTerm(objectness_loss, count),
+        }
+
+    def detections(
+        self, outputs: YOLOXOutputs, sizes: jax.Array, *, canvas: tuple[int, int]
+    ) -> Detections:
+        """Returns at most `max_detections` boxes of each image, by falling score.
+
+        Every cell has one box, of its best class; its score is the probability of the
+        class times that of an object. Boxes are clipped to the image (`sizes [B, 2]`:
+        height, width); those with a score above the threshold are suppressed class by
+        class, all levels together.
+        """
+        return jax.vmap(partial(self._image_detections, canvas=canvas))(outputs, sizes)
+
+    def squares(self, outputs: YOLOXOutputs, canvas: tuple[int, int]) -> jax.Array:
+        """Returns the square [N, 4] of every cell: of its size, centred on its corner.
+
+        Deltas of it are the paper's: the offset from the corner and the logarithms of
+        the sides, all in strides.
+        """
+        grids = {level: x.shape[-3:-1] for level, x in sorted(outputs.deltas.items())}
+        strides = {level: (2**level,) for level in grids}
+        squares = pyramid_anchors(canvas, grids, strides, (1,), stride_rule="level")
+        return jnp.concatenate(list(squares.values()))
+
+    def assign(self, boxes, logits, objectness, squares, targets, labels, valid):
+        """Returns the assignment of each cell of one image to a target, and its IoU.
+
+        SimOTA (section 2.1): a target's candidates are the cells whose middle is in its
+        box or within `center_radius` strides of its centre, in x and in y; those that
+        are not in both come last. The cost is the cross-entropy of the class, whose
+        probability is the root of class times object, plus `iou_cost_weight` times
+        -log IoU.
+
+        `boxes [N, 4]`, `logits [N, K]` and `objectness [N]` are the predictions,
+        `targets [G, 4]`, `labels [G]` and `valid [G]` the ground truth.
+        """
+        overlap = pairwise_iou(boxes, targets)
+        near, inside = self._geometry(squares, targets)
+        cost = (
+            _class_cost(logits, objectness, labels)
+            - self.iou_cost_weight * jnp.log(overlap + 1e-8)
+            + jnp.where(near & inside, 0, _FAR)
+        )
+        match = match_by_cost(
+            cost,
+            overlap,
+            (near | inside) & valid[None],
+            num_candidates=self.num_candidates,
+        )
+        return match, jnp.take_along_axis(overlap, match.index[:, None], axis=1)[:, 0]
+
+    def _geometry(self, squares, targets):
+        """Returns which cells [N, G] are near a target's centre, and which in it."""
+        # A square is centred on its cell's corner: its own last corner is the middle.
+        middle = squares[:, None, 2:]
+        stride = squares[:, None, 2] - squares[:, None, 0]
+        low, high = targets[None, :, :2], targets[None, :, 2:]
+        offset = jnp.abs(middle - (low + high) / 2).max(axis=-1)
+        inside = ((low < middle) & (middle < high)).all(axis=-1)
+        return offset < self.center_radius * stride, inside
+
+    def _image_loss(self, outputs, boxes, labels, valid, *, canvas):
+        """Returns the sums of the three losses of one image, and its positives."""
+        squares, logits, found, objectness = self._flat(outputs, canvas)
+        match, overlap = self.assign(
+            *map(jax.lax.stop_gradient, (found, logits, objectness)),
+            squares,
+            boxes,
+            labels,
+            valid,
+        )
+        of_class = labels[match.index][:, None] == jnp.arange(self.num_classes)[None]
+        class_loss = optax.sigmoid_binary_cross_entropy(
+            logits, of_class * overlap[:, None]
+        )
+        box_loss = 1 - iou(found, boxes[match.index]) ** 2
+        objectness_loss = optax.sigmoid_binary_cross_entropy(
+            objectness, match.positive.astype(jnp.float32)
+        )
+        return (
+            jnp.sum(class_loss, where=match.positive[:, None]),
+            jnp.sum(box_loss, where=match.positive),
+            jnp.sum(objectness_loss),
+            jnp.sum(match.positive, dtype=jnp.float32),
+        )
+
+    def _image_detections(self, outputs, size, *, canvas):
+        _, logits, boxes, objectness = self._flat(outputs, canvas)
+        scores = jax.nn.sigmoid(logits.max(axis=-1)) * jax.nn.sigmoid(objectness)
+        return select_detections(
+            clip(boxes, size),
+            scores,
+            logits.argmax(axis=-1),
+            scores > self.score_threshold,
+            iou_threshold=self.nms_threshold,
+            max_detections=self.max_detections,
+        )
+
+    def _flat(self, outputs, canvas):
+        """Returns squares, logits, boxes and objectness of the cells of one image."""
+        logits, deltas, objectness = (
+            jnp.concatenate(
+                [x[level].reshape(-1, x[level].shape[-1]) for level in sorted(x)]
+            ).astype(jnp.float32)
+            for x in (outputs.logits, outputs.deltas, outputs.objectness)
+        )
+        squares = self.squares(outputs, canvas)
+        return squares, logits, decode_deltas(deltas, squares), objectness[:, 0]
+
+
+def _class_cost(logits, objectness, labels):
+    """Returns [N, G]: the cross-entropy of each cell's classes with each label."""
+    probability = jnp.sqrt(jax.nn.sigmoid(logits) * jax.nn.sigmoid(objectness)[:, None])
+    # torch's binary cross-entropy ends at 100.
+    yes = jnp.maximum(jnp.log(probability), -100)
+    no = jnp.maximum(jnp.log1p(-probability), -100)
+    return no[:, labels] - yes[:, labels] - no.sum(axis=1, keepdims=True)

@@ -1,0 +1,304 @@
+"""YOLOX against a PyTorch twin with a plain-loop SimOTA; its decoding by hand."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from fpn_jax.heads.yolox import YOLOXHead, YOLOXOutputs
+from fpn_jax.types import Targets
+from tests.torch_reference import torch
+from tests.twins import assert_equals_twin, conv, norm
+
+CANVAS = (64, 96)
+LEVELS = (3, 4, 5)
+GRIDS = {level: (CANVAS[0] >> level, CANVAS[1] >> level) for level in LEVELS}
+NUM_CELLS = sum(height * width for height, width in GRIDS.values())
+WIDTH, CLASSES = 8, 3
+HEAD = YOLOXHead(CLASSES)
+# A small box, a wide one, one whose middle is the first one's, one beside the canvas'
+# cells, and padding.
+BOXES = [[10, 8, 22, 24], [4, 4, 90, 60], [8, 6, 24, 26], [60, 30, 70, 31], [0] * 4]
+
+
+def targets(batch: int = 2) -> Targets:
+    rows = jnp.array([BOXES, BOXES[1:] + BOXES[:1]], jnp.float32)[:batch]
+    return Targets(
+        boxes=rows,
+        labels=jnp.array([[0, 1, 2, 1, 0]] * batch),
+        valid=(rows[..., 2] > 0),
+        crowd=jnp.zeros(rows.shape[:2], bool).at[0, 3].set(True),
+    )
+
+
+def cells() -> list[tuple[float, float, int]]:
+    """Column, row and stride of every cell."""
+    return [
+        (x, y, 2**level)
+        for level, (height, width) in GRIDS.items()
+        for y in range(height)
+        for x in range(width)
+    ]
+
+
+def overlap(a, b) -> float:
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    shared = max(width, 0) * max(height, 0)
+    area = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (a, b)) - shared
+    return shared / area
+
+
+def simota(boxes, logits, objectness, wanted, labels) -> dict[int, tuple[int, float]]:
+    """{cell: (target, IoU)}: section 2.1 read line by line, in float64."""
+    chosen = {}
+    for g, (x1, y1, x2, y2) in enumerate(wanted):
+        costs, overlaps = {}, []
+        for n, (x, y, stride) in enumerate(cells()):
+            x, y = (x + 0.5) * stride, (y + 0.5) * stride
+            inside = x1 < x < x2 and y1 < y < y2
+            offset = max(abs(x - (x1 + x2) / 2), abs(y - (y1 + y2) / 2))
+            near = offset < 2.5 * stride
+            if not (inside or near):
+                continue
+            iou = overlap(boxes[n], wanted[g])
+            cost = -3 * np.log(iou + 1e-8) + 1e5 * (not (inside and near))
+            for k in range(CLASSES):
+                p = np.sqrt(sigmoid(logits[n][k]) * sigmoid(objectness[n]))
+                cost -= np.log(p if k == labels[g] else 1 - p)
+            costs[n] = cost
+            overlaps.append(iou)
+        k = max(1, int(sum(sorted(overlaps)[-10:])))
+        for n in sorted(costs, key=costs.get)[:k]:
+            if n not in chosen or costs[n] < chosen[n][2]:
+                chosen[n] = g, overlap(boxes[n], wanted[g]), costs[n]
+    return {n: (g, iou) for n, (g, iou, _) in chosen.items()}
+
+
+def sigmoid(x: float) -> float:
+    return 1 / (1 + np.exp(-x))
+
+
+def test_the_assignment_is_that_of_a_plain_loop_in_100_random_cases():
+    random = np.random.default_rng(0)
+    empty = outputs_of(np.zeros((1, NUM_CELLS, 5 + CLASSES)))
+    squares = HEAD.squares(jax.tree.map(lambda x: x[0], empty), CANVAS)
+    assign = jax.jit(HEAD.assign)
+    taken = 0
+    for _ in range(100):
+        count = random.integers(0, 6)
+        corner = random.uniform(0, 60, (6, 2))
+        wanted = np.hstack([corner, corner + random.uniform(1, 40, (6, 2))])
+        labels = random.integers(0, CLASSES, 6)
+        boxes = np.asarray(squares) + random.normal(size=(NUM_CELLS, 4)) * 6
+        boxes = np.hstack([boxes[:, :2], np.maximum(boxes[:, 2:], boxes[:, :2] + 1)])
+        near = random.integers(0, NUM_CELLS, 20)
+        boxes[near] = wanted[random.integers(0, 6, 20)] + random.normal(size=(20, 4))
+        logits = random.normal(size=(NUM_CELLS, CLASSES))
+        objectness = random.normal(size=NUM_CELLS)
+        expected = simota(boxes, logits, objectness, wanted[:count], labels)
+        match, iou = assign(
+            *map(jnp.float32, (boxes, logits, objectness)),
+            squares,
+            jnp.float32(wanted),
+            labels,
+            np.arange(6) < count,
+        )
+        rows = np.flatnonzero(match.positive)
+        assert rows.tolist() == sorted(expected)
+        assert [match.index[n] for n in rows] == [expected[n][0] for n in rows]
+        np.testing.assert_allclose(
+            iou[rows], [expected[n][1] for n in rows], rtol=1e-4, atol=1e-6
+        )
+        np.testing.assert_array_equal(match.negative, ~match.positive)
+        taken += len(rows)
+    assert taken > 300
+
+
+class Twin(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+
+        def block(kernel):
+            return torch.nn.Sequential(
+                torch.nn.Conv2d(WIDTH, WIDTH, kernel, padding=kernel // 2, bias=False),
+                torch.nn.BatchNorm2d(WIDTH, eps=1e-3),
+                torch.nn.SiLU(),
+            )
+
+        def last(outputs):
+            return torch.nn.Conv2d(WIDTH, outputs, 1)
+
+        def each(make):
+            return torch.nn.ModuleList(make() for _ in LEVELS)
+
+        self.stem = each(lambda: block(1))
+        self.class_tower = each(lambda: torch.nn.Sequential(block(3), block(3)))
+        self.box_tower = each(lambda: torch.nn.Sequential(block(3), block(3)))
+        self.logits = each(lambda: last(CLASSES))
+        self.deltas = each(lambda: last(4))
+        self.objectness = each(lambda: last(1))
+
+    def forward(self, maps):
+        x = [stem(x) for stem, x in zip(self.stem, maps, strict=True)]
+        classes = [f(x) for f, x in zip(self.class_tower, x, strict=True)]
+        boxes = [f(x) for f, x in zip(self.box_tower, x, strict=True)]
+        return [
+            *(f(x) for f, x in zip(self.logits, classes, strict=True)),
+            *(f(x) for f, x in zip(self.deltas, boxes, strict=True)),
+            *(f(x) for f, x in zip(self.objectness, boxes, strict=True)),
+        ]
+
+
+def leaves(twin: Twin, read) -> dict:
+    tree = {}
+    for i, level in enumerate(LEVELS):
+        blocks = {
+            f"stem{level}": twin.stem[i],
+            **{f"class{level}_conv{j}": twin.class_tower[i][j] for j in range(2)},
+            **{f"box{level}_conv{j}": twin.box_tower[i][j] for j in range(2)},
+        }
+        for name, block in blocks.items():
+            tree[name] = conv(block[0], read) | norm(block[1], read)
+        tree[f"class_logits{level}"] = conv(twin.logits[i], read)
+        tree[f"box_deltas{level}"] = conv(twin.deltas[i], read)
+        tree[f"objectness{level}"] = conv(twin.objectness[i], read)
+    return tree
+
+
+def twin_loss(maps, truth: Targets):
+    """The sum of the three losses, by loops over images and cells."""
+    rows = [x.permute(0, 2, 3, 1).flatten(1, 2) for x in maps]
+    logits, deltas, objectness = (
+        torch.cat(rows[i : i + 3], dim=1) for i in range(0, 9, 3)
+    )
+    total, count = 0, 0
+    bce = partial(torch.nn.functional.binary_cross_entropy_with_logits, reduction="sum")
+    for i in range(len(logits)):
+        place = torch.tensor(cells(), dtype=torch.float32)
+        center = (place[:, :2] + deltas[i, :, :2]) * place[:, 2:]
+        sides = torch.exp(deltas[i, :, 2:]) * place[:, 2:]
+        boxes = torch.cat([center - sides / 2, center + sides / 2], dim=1)
+        real = np.asarray(truth.valid[i] & ~truth.crowd[i])
+        wanted = np.asarray(truth.boxes[i])[real]
+        labels = np.asarray(truth.labels[i])[real]
+        found = simota(
+            boxes.double().tolist(),
+            logits[i].double().tolist(),
+            objectness[i, :, 0].double().tolist(),
+            wanted.tolist(),
+            labels.tolist(),
+        )
+        of_object = torch.zeros(NUM_CELLS)
+        for n, (g, iou) in found.items():
+            of_class = torch.zeros(CLASSES)
+            of_class[labels[g]] = iou
+            total = total + bce(logits[i, n], of_class)
+            total = total + 5 * (1 - overlap(boxes[n], wanted[g].tolist()) ** 2)
+            of_object[n] = 1
+        total = total + bce(objectness[i, :, 0], of_object)
+        count += len(found)
+    return total / count
+
+
+def test_outputs_loss_and_gradients_equal_the_twins():
+    torch.manual_seed(0)
+    random = np.random.default_rng(0)
+    features = {
+        level: random.normal(size=(2, *grid, WIDTH)).astype(np.float32)
+        for level, grid in GRIDS.items()
+    }
+    sizes = jnp.array([CANVAS] * 2)
+
+    def loss(outputs):
+        terms = HEAD.loss(outputs, sizes, targets(), canvas=CANVAS).values()
+        return sum(term.total / term.count for term in terms)
+
+    assert_equals_twin(
+        HEAD,
+        Twin(),
+        features,
+        leaves,
+        our_loss=loss,
+        their_loss=partial(twin_loss, truth=targets()),
+    )
+
+
+def outputs_of(rows: np.ndarray) -> YOLOXOutputs:
+    """The outputs with these values [B, N, 4 + 1 + K]: deltas, objectness, logits."""
+    ends = np.cumsum([height * width for height, width in GRIDS.values()])[:-1]
+    levels = {
+        level: jnp.float32(x.reshape(len(x), *GRIDS[level], -1))
+        for level, x in zip(LEVELS, np.split(rows, ends, axis=1), strict=True)
+    }
+    return YOLOXOutputs(
+        logits={level: x[..., 5:] for level, x in levels.items()},
+        deltas={level: x[..., :4] for level, x in levels.items()},
+        objectness={level: x[..., 4:5] for level, x in levels.items()},
+    )
+
+
+def rows_of(**cells) -> np.ndarray:
+    """Values of one image: -9 everywhere, deltas 0, but those given by cell number."""
+    rows = np.concatenate(
+        [np.zeros((NUM_CELLS, 4)), np.full((NUM_CELLS, 1 + CLASSES), -9.0)], axis=1
+    )
+    for name, values in cells.items():
+        rows[int(name.removeprefix("cell"))] = values
+    return rows[None]
+
+
+def test_detections_by_hand():
+    # Cell 13 is row 1, column 1 of the 12 of P3; cell 96 the first of P4.
+    rows = rows_of(
+        cell13=[0.5, 0.5, np.log(2), 0, 2.0, -9, 1.0, -9],
+        cell96=[1, 1, 0, 0, 1.0, 0.0, 0.5, -9],
+    )
+    detect = jax.jit(partial(HEAD.detections, canvas=CANVAS))
+    found = detect(outputs_of(rows), jnp.array([[60, 18]]))
+    assert np.flatnonzero(found.valid[0]).tolist() == [0, 1]
+    assert found.labels[0, :2].tolist() == [1, 1]
+    # 16 x 8 px around (12, 12) and 16 x 16 around (16, 16), cut off at 18 px.
+    expected = [[4, 8, 18, 16], [8, 8, 18, 24]]
+    np.testing.assert_allclose(found.boxes[0, :2], expected, atol=1e-5)
+    scores = [sigmoid(2.0) * sigmoid(1.0), sigmoid(1.0) * sigmoid(0.5)]
+    np.testing.assert_allclose(found.scores[0, :2], scores, rtol=1e-5)
+
+
+def test_padding_of_targets_and_of_the_batch_changes_nothing():
+    random = np.random.default_rng(1)
+    outputs = outputs_of(random.normal(size=(2, NUM_CELLS, 5 + CLASSES)))
+    loss = jax.jit(partial(HEAD.loss, canvas=CANVAS))
+    one = loss(
+        jax.tree.map(lambda x: x[:1], outputs), jnp.array([CANVAS]), targets(batch=1)
+    )
+    padded = targets()
+    padded = padded.replace(boxes=padded.boxes.at[0, 4].set(jnp.float32([1, 1, 9, 9])))
+    two = loss(outputs, jnp.array([CANVAS, (0, 0)]), padded)
+    for name, term in one.items():
+        np.testing.assert_allclose(two[name].total, term.total, rtol=1e-6)
+        assert two[name].count == term.count > 0
+
+
+def test_without_objects_only_the_objectness_has_a_gradient():
+    nothing = targets().replace(valid=jnp.zeros((2, 5), bool))
+    outputs = outputs_of(np.zeros((2, NUM_CELLS, 5 + CLASSES)))
+
+    def total(outputs):
+        terms = HEAD.loss(outputs, jnp.array([CANVAS] * 2), nothing, canvas=CANVAS)
+        return sum(term.total for term in terms.values())
+
+    grads = jax.jit(jax.grad(total))(outputs)
+    for level in LEVELS:
+        assert (grads.logits[level] == 0).all() and (grads.deltas[level] == 0).all()
+        np.testing.assert_allclose(grads.objectness[level], 0.5)
+
+
+@pytest.mark.parametrize("norm", [None, "batch"])
+def test_objects_are_rare_before_training(norm):
+    features = {3: jnp.ones((1, 4, 4, WIDTH))}
+    head = HEAD.clone(norm=norm)
+    outputs, _ = head.init_with_output(jax.random.key(0), features)
+    assert jax.nn.sigmoid(outputs.objectness[3]).mean() < 0.05
