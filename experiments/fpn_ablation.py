@@ -1,0 +1,271 @@
+"""Tables 1 and 3 of the FPN paper: what the pyramid is for, as deltas of one model.
+
+    python -m experiments.fpn_ablation                          # table 1 on digits
+    python -m experiments.fpn_ablation --table 3
+    python -m experiments.fpn_ablation --rows a c --seeds 0     # a part of it
+    python -m experiments.fpn_ablation --data coco/train coco/val   # ResNet-50, on COCO
+
+Table 1 measures the proposals of an RPN, table 3 the boxes of a Faster R-CNN. Each row
+is trained with every seed into a run directory of its own under --out; runs that are
+there are continued or, when done, read. The table of all that is done is printed and
+written beside them, with a plot.
+
+Every row has the paper's anchors of all sizes, on five levels or on one, and lets as
+many of them enter suppression. A row of one level keeps the 1x1 and the 3x3 convolution
+of the neck, so that rows differ in the pyramid only. On digits: a half-width ResNet-18,
+64 channels, anchors of 8 to 128 px. On other data: ResNet-50, 256 channels, the
+paper's schedule of 8 devices (section 5); give `--pretrained` ImageNet weights there.
+"""
+
+import dataclasses
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+import flax.linen as nn
+import jax
+import numpy as np
+from matplotlib.figure import Figure
+
+from fpn_jax.command_line import parse, user_errors
+from fpn_jax.detectors.zoo import (
+    digits_faster_rcnn,
+    digits_proposal_network,
+    fasterrcnn_resnet50_fpn,
+    rpn_resnet50_fpn,
+)
+from fpn_jax.runtime import set_up
+from fpn_jax.training.config import (
+    Config,
+    DataConfig,
+    EvaluationConfig,
+    OptimizerConfig,
+    TrainConfig,
+)
+from fpn_jax.training.loop import train
+from fpn_jax.training.metrics import read_metrics
+
+ROWS = {
+    "a": "on C4",
+    "b": "on C5",
+    "c": "FPN",
+    "d": "bottom-up pyramid, no top-down path",
+    "e": "top-down path, no laterals",
+    "f": "only the finest level, P2",
+}
+# What a table shows of its metrics.
+FIGURES = {
+    1: ("AR@100", "AR@1000", "ARs@1000", "ARm@1000", "ARl@1000"),
+    3: ("AP", "AP50", "APs", "APm", "APl", "AR@100"),
+}
+_PAPERS_CANVAS = (800, 1000)  # that its numbers of anchors are counted at
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments:
+    table: Literal[1, 3] = 1
+    rows: tuple[Literal["a", "b", "c", "d", "e", "f"], ...] = tuple(ROWS)
+    seeds: tuple[int, ...] = (0, 1, 2)
+    steps: int | None = None  # of each run; None: 300 on digits, the paper's elsewhere
+    data: tuple[str, str] | None = None  # of training and validation; None: digits
+    pretrained: str | None = None  # backbone weights to start from
+    out: Path = Path("runs/ablation")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Trains what is not done yet; returns the exit status."""
+    with user_errors("fpn_ablation"):
+        chosen = parse(
+            Arguments,
+            sys.argv[1:] if arguments is None else arguments,
+            command="fpn_ablation",
+            description=__doc__,
+        )
+        set_up()
+        base = base_config(chosen)
+        for seed in chosen.seeds:
+            for letter in chosen.rows:
+                config = with_row(base, letter, seed)
+                run = run_directory(chosen.out, chosen.table, letter, seed)
+                if not finished(run, config):
+                    train(config, run)
+                    jax.clear_caches()  # the programs of a run take 1 GB
+        results = read_results(chosen.out, chosen.table)
+        text = table_text(base.model, results, chosen.table)
+        (chosen.out / f"table{chosen.table}.md").write_text(text)
+        figure = plot_table(results, FIGURES[chosen.table])
+        figure.savefig(chosen.out / f"table{chosen.table}.png", dpi=120)
+        print(text)
+    return 0
+
+
+def base_config(chosen: Arguments) -> Config:
+    """Returns the configuration of row c, without a seed."""
+    proposals = chosen.table == 1
+    if chosen.data is None:
+        model = digits_proposal_network() if proposals else digits_faster_rcnn()
+        data = DataConfig(canvas=(320, 320), batch_size=4, flip=proposals)
+        optimizer = OptimizerConfig("muon", learning_rate=4e-3, warmup_steps=50)
+        steps = 300
+    else:
+        model = rpn_resnet50_fpn() if proposals else fasterrcnn_resnet50_fpn(80)
+        data = DataConfig(*chosen.data, (800, 1344), batch_size=16, max_boxes=100)
+        optimizer = OptimizerConfig(
+            "sgd",
+            learning_rate=0.02,
+            schedule="step",
+            milestones=(0.75,),
+            warmup_steps=500,
+        )
+        steps = 40_000 if proposals else 80_000
+    steps = chosen.steps or steps
+    return Config(
+        model=model,
+        data=data,
+        optimizer=optimizer,
+        train=TrainConfig(
+            steps=steps,
+            evaluate_every=steps,
+            save_every=min(steps, 5000),
+            pretrained=chosen.pretrained,
+        ),
+        evaluation=EvaluationConfig(best="AR@1000" if proposals else "AP"),
+    )
+
+
+def with_row(config: Config, letter: str, seed: int) -> Config:
+    """Returns the configuration of a row with a seed."""
+    return dataclasses.replace(
+        config,
+        model=model_of_row(config.model, letter),
+        train=dataclasses.replace(config.train, seed=seed),
+    )
+
+
+def model_of_row(model: nn.Module, letter: str) -> nn.Module:
+    """Returns the detector of a row; `model` is that of row c."""
+    neck = model.neck
+    if letter in "ab":
+        level = {"a": 4, "b": 5}[letter]
+        backbone = model.backbone.clone(levels=(level,))
+        neck = neck.clone(top_down=False, extra="none")
+        return _on_one_level(model.clone(backbone=backbone, neck=neck), level)
+    if letter == "d":
+        return model.clone(neck=neck.clone(top_down=False))
+    if letter == "e":
+        return model.clone(neck=neck.clone(lateral=False))
+    if letter == "f":
+        neck = neck.clone(levels=(2,), extra="none")
+        return _on_one_level(model.clone(neck=neck), 2)
+    return model
+
+
+def _on_one_level(model: nn.Module, level: int) -> nn.Module:
+    """Returns the detector with all anchors, and all RoIs, on one level."""
+    name = "head" if hasattr(model, "head") else "rpn"
+    head = getattr(model, name)
+    num_levels = len(head.anchor_sizes)
+    head = head.clone(
+        anchor_sizes=(sum(head.anchor_sizes, ()),),
+        pre_nms=num_levels * head.pre_nms,
+        training_pre_nms=num_levels * head.training_pre_nms,
+    )
+    changes = {name: head}
+    if hasattr(model, "box_head"):
+        changes["box_head"] = model.box_head.clone(levels=(level,))
+    return model.clone(**changes)
+
+
+def num_anchors(model: nn.Module, canvas: tuple[int, int] = _PAPERS_CANVAS) -> int:
+    """Returns how many anchors a detector has on a canvas of any size."""
+    head = getattr(model, "head", None) or model.rpn
+    images, sizes = np.zeros((1, 64, 64, 3), np.uint8), np.full((1, 2), 64)
+    outputs, _ = jax.eval_shape(
+        model.init_with_output, jax.random.key(0), images, sizes
+    )
+    outputs = getattr(outputs, "rpn", outputs)
+    return sum(
+        -(-canvas[0] // 2**level) * -(-canvas[1] // 2**level) * len(sizes)
+        for level, sizes in zip(
+            sorted(outputs.objectness), head.anchor_sizes, strict=True
+        )
+    ) * len(head.anchor_ratios)
+
+
+def run_directory(out: Path, table: int, letter: str, seed: int) -> Path:
+    return out / f"table{table}-{letter}-seed{seed}"
+
+
+def finished(run: Path, config: Config) -> bool:
+    """Returns whether a run has its last validation."""
+    rows = read_metrics(run)
+    return bool(rows) and "AP" in rows[-1] and rows[-1]["step"] == config.train.steps
+
+
+def read_results(out: Path, table: int) -> dict[str, list[dict[str, float]]]:
+    """Returns the last validations of all runs that have one, by row."""
+    results = {}
+    for run in sorted(out.glob(f"table{table}-*-seed*")):
+        rows = [row for row in read_metrics(run) if "AP" in row]
+        if rows:
+            letter = run.name.split("-")[1]
+            results.setdefault(letter, []).append(rows[-1])
+    return results
+
+
+def table_text(model: nn.Module, results: Mapping, table: int) -> str:
+    """Returns the table in Markdown: mean ± deviation of the seeds of each row."""
+    names = FIGURES[table]
+    lines = [
+        f"| row | | anchors | runs | {' | '.join(names)} |",
+        "|---|---|--:|--:|" + "--:|" * len(names),
+    ]
+    for letter, metrics in sorted(results.items()):
+        cells = [
+            f"{mean:.3f} ± {deviation:.3f}"
+            for mean, deviation in (_statistics(metrics, name) for name in names)
+        ]
+        count = num_anchors(model_of_row(model, letter))
+        lines.append(
+            f"| ({letter}) | {ROWS[letter]} | {count / 1000:.0f}k | {len(metrics)} | "
+            f"{' | '.join(cells)} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def plot_table(results: Mapping, names: Sequence[str]) -> Figure:
+    """Returns bars: a group for each figure, in it one with its deviation per row."""
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    axes = figure.subplots()
+    width = 0.8 / len(results)
+    for number, (letter, metrics) in enumerate(sorted(results.items())):
+        values = np.array([_statistics(metrics, name) for name in names])
+        axes.bar(
+            np.arange(len(names)) + (number - (len(results) - 1) / 2) * width,
+            values[:, 0],
+            width,
+            yerr=values[:, 1],
+            error_kw={"linewidth": 1},
+            label=f"({letter}) {ROWS[letter]}",
+        )
+    axes.set_xticks(range(len(names)), names)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(
+        frameon=False,
+        fontsize="small",
+        ncols=2,
+        loc="lower center",
+        bbox_to_anchor=(0.5, 1.0),
+    )
+    return figure
+
+
+def _statistics(metrics: Sequence[Mapping], name: str) -> tuple[float, float]:
+    """Returns mean and standard deviation of the runs (0 for a single one)."""
+    values = [float("nan") if row[name] is None else row[name] for row in metrics]
+    return float(np.mean(values)), float(np.std(values, ddof=len(values) > 1))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
