@@ -147,7 +147,8 @@ class YOLOXHead(nn.Module):
 
         SimOTA (section 2.1): a target's candidates are the cells whose middle is in its
         box or within `center_radius` strides of its centre, in x and in y; those that
-        are not in both come last. The cost is the cross-entropy of the class, whose
+        are not in both come last. (In the authors' code the candidates of all targets
+        are each one's.) The cost is the cross-entropy of the class, whose
         probability is the root of class times object, plus `iou_cost_weight` times
         -log IoU.
 

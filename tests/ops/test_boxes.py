@@ -11,6 +11,7 @@ from fpn_jax.ops.boxes import (
     encode_deltas,
     encode_ltrb,
     giou,
+    iou,
     pairwise_iou,
 )
 from tests.torch_reference import torch, torchvision
@@ -117,6 +118,16 @@ def test_arithmetic_is_float32_for_bfloat16_boxes(operator):
     boxes = jnp.array([[0, 0, 257, 255]], jnp.bfloat16)
     assert operator(boxes).dtype == jnp.float32
     np.testing.assert_array_equal(operator(boxes), operator(boxes.astype(jnp.float32)))
+
+
+def test_iou_by_hand_and_its_gradient():
+    a = jnp.float32([[0, 0, 10, 10], [0, 0, 10, 10], [0, 0, 0, 0]])
+    b = jnp.float32([[5, 0, 15, 10], [20, 0, 30, 10], [0, 0, 0, 0]])
+    np.testing.assert_allclose(iou(a, b), [1 / 3, 0, 0], rtol=1e-6)
+    gradient = jax.grad(lambda a: iou(a, b).sum())(a)
+    # At x2 = 10: intersection 50 and union 150 grow by 10 and 0 for each pixel.
+    np.testing.assert_allclose(gradient[0, 2], 10 / 150, rtol=1e-5)
+    assert (gradient[1:] == 0).all()
 
 
 def test_giou_by_hand():

@@ -1,9 +1,11 @@
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fpn_jax.ops.matching import match_by_center, match_by_iou
+from fpn_jax.ops.matching import match_by_center, match_by_cost, match_by_iou
 from tests.torch_reference import torch, torchvision
 
 RPN = {"positive_iou": 0.7, "negative_iou": 0.3, "low_quality": True}
@@ -156,3 +158,44 @@ def test_padding_boxes_want_no_points():
     match = match_points([[20, 20]], boxes, [True, False])
     np.testing.assert_array_equal(match.index, [0])
     assert not match_points([[20, 20]], boxes, [False, False]).positive.any()
+
+
+def match_cost(cost, iou, candidate=None, num_candidates=10):
+    cost, iou = jnp.float32(cost), jnp.float32(iou)
+    candidate = jnp.ones(cost.shape, bool) if candidate is None else candidate
+    matched = jax.jit(partial(match_by_cost, num_candidates=num_candidates))
+    return matched(cost, iou, jnp.asarray(candidate))
+
+
+def test_a_box_takes_as_many_predictions_as_its_ious_add_up_to():
+    # 0.9 + 0.8 + 0.4 = 2.1: the two of least cost, whatever their IoU.
+    found = match_cost([[3], [1], [2]], [[0.9], [0.8], [0.4]])
+    assert found.positive.tolist() == [False, True, True]
+    assert found.negative.tolist() == [True, False, False]
+
+
+def test_a_box_of_small_ious_takes_one():
+    found = match_cost([[3], [1], [2]], [[0.1], [0.0], [0.2]])
+    assert found.positive.tolist() == [False, True, False]
+
+
+def test_only_the_largest_ious_count():
+    iou = [[0.9], [0.9], [0.9]]
+    assert match_cost([[3], [1], [2]], iou, num_candidates=2).positive.sum() == 1
+    assert match_cost([[3], [1], [2]], iou, num_candidates=3).positive.sum() == 2
+
+
+def test_a_prediction_goes_to_the_box_of_least_cost_that_took_it():
+    # Both boxes take row 0. The third one would have it for less but took row 1.
+    found = match_cost(
+        [[2, 3, 1.5], [9, 9, 1], [9, 9, 9]], [[0.6, 0.6, 0.6], [0, 0, 0], [0, 0, 0]]
+    )
+    assert found.positive.tolist() == [True, True, False]
+    assert found.index[:2].tolist() == [0, 2]
+
+
+def test_boxes_without_candidates_take_nothing():
+    candidate = [[True, False], [False, False]]
+    found = match_cost([[1, 0], [0, 0]], [[0.9, 0.9], [0.9, 0.9]], candidate)
+    assert found.positive.tolist() == [True, False]
+    assert found.index[0] == 0
