@@ -35,6 +35,8 @@ def training_batches(
     mask_size: int | None = None,
     keypoints: bool = False,
     transforms: Sequence[Transform] = (),
+    last_transforms: Sequence[Transform] | None = None,
+    last_from: int = sys.maxsize,
     seed: int,
     process_index: int = 0,
     process_count: int = 1,
@@ -53,6 +55,7 @@ def training_batches(
         mask_size: side of the masks, which the source must have; by default none.
         keypoints: whether to give keypoints, which the source must have.
         transforms: applied in this order.
+        last_transforms: in their place from batch number `last_from` on.
         process_index: which of `process_count` shares of each global batch to read.
         workers: processes that read; 0 reads in threads of this one.
         max_errors: this many different unreadable images are skipped; one more is a
@@ -69,8 +72,13 @@ def training_batches(
         process_count=process_count,
         max_errors=max_errors,
     )
+    last = transforms if last_transforms is None else last_transforms
     read = functools.partial(
-        _read_training, plan=plan, transforms=tuple(transforms), seed=seed
+        _read_training,
+        plan=plan,
+        transforms=(tuple(transforms), tuple(last)),
+        last_from=last_from,
+        seed=seed,
     )
     return TrainingBatches(read, workers, max_errors)
 
@@ -242,14 +250,19 @@ _ReadBatch = Callable[[int], _Reading]
 
 
 def _read_training(
-    number: int, *, plan: _Plan, transforms: tuple[Transform, ...], seed: int
+    number: int,
+    *,
+    plan: _Plan,
+    transforms: tuple[tuple[Transform, ...], tuple[Transform, ...]],
+    last_from: int,
+    seed: int,
 ) -> _Reading:
     rows, unreadable, crowded = [], [], []
     for position in plan.positions(number):
         index = _shuffled(position, len(plan.source), seed)
         example = _first_readable(plan, index, unreadable)
         rng = np.random.default_rng((seed, 1, position))
-        for transform in transforms:
+        for transform in transforms[number >= last_from]:
             example = transform(example, rng)
         if len(example.labels) > plan.max_boxes:
             crowded.append(example.name)

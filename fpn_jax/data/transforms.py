@@ -58,11 +58,11 @@ class ScaleJitter:
     min_visible: float = 0.25  # share of a box's area
 
     def __call__(self, example: Example, rng: np.random.Generator) -> Example:
-        scale = fit_scale(example.image.shape, self.canvas)
-        example = _scale(example, scale * rng.uniform(self.min_scale, self.max_scale))
+        fitting = fit_scale(example.image.shape, self.canvas)
+        example = scale(example, fitting * rng.uniform(self.min_scale, self.max_scale))
         spare = np.maximum(np.subtract(example.image.shape[:2], self.canvas), 0)
         top, left = rng.integers(0, spare + 1)
-        return _crop(example, top, left, self.canvas, self.min_visible)
+        return crop(example, top, left, self.canvas, self.min_visible)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +73,7 @@ class FitCanvas:
 
     def __call__(self, example: Example, rng: np.random.Generator) -> Example:
         del rng
-        return _scale(example, fit_scale_either_way(example.image.shape, self.canvas))
+        return scale(example, fit_scale_either_way(example.image.shape, self.canvas))
 
 
 def fit_scale(shape: tuple[int, ...], canvas: tuple[int, int]) -> float:
@@ -109,29 +109,9 @@ def resize(image: np.ndarray, scale: float) -> np.ndarray:
     return _between(image[above], image[below], y[:, None, None])
 
 
-def box_areas(boxes: np.ndarray) -> np.ndarray:
-    """Returns [N], in square pixels; not the areas that annotations carry."""
-    return (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
-
-
-def _neighbours(size: int, new_size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Returns between which two pixels each new one lies, and the weight of the second.
-
-    Half-pixel centres; a fused multiply-add in float32, as torch computes them.
-    """
-    step = np.float64(np.float32(size / new_size))
-    place = np.maximum(step * (np.arange(new_size) + 0.5) - 0.5, 0).astype(np.float32)
-    first = place.astype(np.int32)
-    return first, np.minimum(first + 1, size - 1), place - first
-
-
-def _between(a: np.ndarray, b: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    return a + (b - a) * weight
-
-
-def _scale(example: Example, scale: float) -> Example:
-    """The example resized; the true ratios of its sides may differ from `scale`."""
-    image = resize(example.image, scale)
+def scale(example: Example, factor: float) -> Example:
+    """Returns the example resized; the ratios of its sides may differ from `factor`."""
+    image = resize(example.image, factor)
     (height, width), (new_height, new_width) = example.image.shape[:2], image.shape[:2]
     if (new_height, new_width) == (height, width):
         return example
@@ -154,10 +134,13 @@ def _scale(example: Example, scale: float) -> Example:
     )
 
 
-def _crop(
+def crop(
     example: Example, top: int, left: int, size: tuple[int, int], min_visible: float
 ) -> Example:
-    """At most `size` from (top, left) on, with the objects that are still visible."""
+    """Returns at most `size` from (top, left) on, with the objects still visible there.
+
+    Those are dropped of whose box less than the share `min_visible` is left.
+    """
     image = example.image[top : top + size[0], left : left + size[1]]
     shift = np.array([left, top, left, top], np.float32)
     height, width = image.shape[:2]
@@ -178,6 +161,26 @@ def _crop(
         keypoints=_cropped_keypoints(example.keypoints, shift[:2], bounds[:2]),
     )
     return cropped.select(visible >= min_visible)
+
+
+def box_areas(boxes: np.ndarray) -> np.ndarray:
+    """Returns [N], in square pixels; not the areas that annotations carry."""
+    return (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+
+
+def _neighbours(size: int, new_size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns between which two pixels each new one lies, and the weight of the second.
+
+    Half-pixel centres; a fused multiply-add in float32, as torch computes them.
+    """
+    step = np.float64(np.float32(size / new_size))
+    place = np.maximum(step * (np.arange(new_size) + 0.5) - 0.5, 0).astype(np.float32)
+    first = place.astype(np.int32)
+    return first, np.minimum(first + 1, size - 1), place - first
+
+
+def _between(a: np.ndarray, b: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    return a + (b - a) * weight
 
 
 def _cropped_keypoints(

@@ -35,6 +35,11 @@ class DataConfig:
     # the mirror image is no digit.
     flip: bool | None = None
     scale_jitter: tuple[float, float] = (1.0, 1.0)  # random size of the training images
+    # Probabilities of four images in one, and of the mean of two; and how many steps at
+    # the end of the run go without.
+    mosaic: float = 0.0
+    mixup: float = 0.0
+    unmixed_steps: int = 0
     workers: int = 0  # loader processes; 0 reads in a thread of this one
     max_errors: int = 10  # unreadable images before the run gives up
 
@@ -113,6 +118,13 @@ def check_config(config: Config) -> None:
     ):
         if _value(config, name) < 1:
             raise ValueError(f"{name} must be 1 or more, got {_value(config, name)}")
+    for name in ("data.mosaic", "data.mixup"):
+        if not 0 <= _value(config, name) <= 1:
+            raise ValueError(f"{name} must be 0 … 1, got {_value(config, name)}")
+    if config.data.unmixed_steps < 0:
+        raise ValueError(
+            f"data.unmixed_steps must be 0 or more, got {config.data.unmixed_steps}"
+        )
     if any(side < 32 or side % 32 for side in config.data.canvas):
         raise ValueError(
             f"data.canvas must have sides that are multiples of 32, got "

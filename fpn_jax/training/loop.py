@@ -9,6 +9,7 @@ import numpy as np
 
 from fpn_jax.data.example import Source
 from fpn_jax.data.loader import TrainingBatches, training_batches
+from fpn_jax.data.mixing import MixUp, Mosaic
 from fpn_jax.data.sources import open_source
 from fpn_jax.data.transforms import HorizontalFlip, ScaleJitter, Transform
 from fpn_jax.evaluation.coco import KEYPOINTS, MASKS
@@ -154,11 +155,21 @@ def validation_row(metrics: dict[str, float]) -> dict[str, float]:
     }
 
 
-def training_transforms(data: DataConfig) -> list[Transform]:
-    """Returns the random changes of training images, in their order."""
+def training_transforms(
+    data: DataConfig, source: Source, *, mixed: bool
+) -> list[Transform]:
+    """Returns the random changes of training images, in their order.
+
+    Only those that are `mixed` have mosaics and mix-ups.
+    """
     flips = data.train != "digits" if data.flip is None else data.flip
     jitter = ScaleJitter(data.canvas, *data.scale_jitter)
-    return [HorizontalFlip(), jitter] if flips else [jitter]
+    transforms = [HorizontalFlip(), jitter] if flips else [jitter]
+    if not mixed:
+        return transforms
+    before = [Mosaic(source, data.canvas, data.mosaic)] if data.mosaic else []
+    after = [MixUp(source, tuple(transforms), data.mixup)] if data.mixup else []
+    return before + transforms + after
 
 
 def _training_batches(config: Config, source: Source) -> TrainingBatches:
@@ -168,7 +179,9 @@ def _training_batches(config: Config, source: Source) -> TrainingBatches:
         batch_size=data.batch_size // jax.process_count(),
         canvas=data.canvas,
         max_boxes=data.max_boxes,
-        transforms=training_transforms(data),
+        transforms=training_transforms(data, source, mixed=True),
+        last_transforms=training_transforms(data, source, mixed=False),
+        last_from=config.train.steps - data.unmixed_steps,
         mask_size=data.mask_size if MASKS in measures else None,
         keypoints=KEYPOINTS in measures,
         seed=config.train.seed,

@@ -9,6 +9,7 @@ import pytest
 from fpn_jax.data.coco import CocoSource
 from fpn_jax.data.example import Category, Example, UnreadableImage
 from fpn_jax.data.loader import evaluation_batches, training_batches
+from fpn_jax.data.mixing import Mosaic
 from fpn_jax.data.tfds import TfdsSource
 from fpn_jax.data.transforms import HorizontalFlip, ScaleJitter
 
@@ -117,6 +118,19 @@ def test_an_example_is_transformed_anew_in_every_epoch():
 def test_the_examples_of_a_batch_are_transformed_independently():
     (batch,) = _take(_training(batch_size=NUM, transforms=JITTER), 1)
     assert len({tuple(size) for size in batch["sizes"]}) > 4
+
+
+def test_the_last_transforms_replace_the_others_from_their_batch_on():
+    mosaic = Mosaic(TEN, (16, 20))
+    batches = _training(
+        transforms=(mosaic, *JITTER), last_transforms=JITTER, last_from=3
+    )
+    mixed, last = _take(batches, 3), _take(batches, 3)
+    _assert_same(_take(_training(transforms=(mosaic, *JITTER)), 3), mixed)
+    plain = _take(_training(transforms=JITTER), 6)
+    _assert_same(plain[3:], last)
+    for ours, other in zip(mixed, plain, strict=False):
+        assert (ours["images"] != other["images"]).any()
 
 
 def test_workers_change_nothing():

@@ -13,6 +13,7 @@ from fpn_jax.training.config import DataConfig
 from fpn_jax.training.loop import NonFiniteLoss, train, training_transforms
 from fpn_jax.training.metrics import read_metrics
 from tests.compilations import count_compilations
+from tests.grey_source import GreySource
 from tests.miniature import get_config
 from tests.torch_models import numpy_state
 from tests.torch_reference import torch, torchvision
@@ -38,8 +39,17 @@ def config(tmp_path_factory):
     ],
 )
 def test_all_images_but_digits_are_flipped_unless_told(data, flips):
-    kinds = [type(transform) for transform in training_transforms(data)]
+    transforms = training_transforms(data, GreySource(1), mixed=True)
+    kinds = [type(transform) for transform in transforms]
     assert kinds == [HorizontalFlip] * flips + [ScaleJitter]
+
+
+def test_images_are_mixed_where_asked_and_while_it_lasts():
+    data = DataConfig(mosaic=0.5, mixup=0.2, flip=True, scale_jitter=(0.5, 2))
+    mosaic, *others, mixup = training_transforms(data, GreySource(1), mixed=True)
+    assert (mosaic.probability, mixup.probability) == (0.5, 0.2)
+    assert list(mixup.transforms) == others
+    assert training_transforms(data, GreySource(1), mixed=False) == others
 
 
 def with_training(config, **changes):

@@ -1,0 +1,126 @@
+"""Transforms that take further examples of the source into the one they are given.
+
+They hold the source, and draw from it with the `rng` of the call. Files that cannot be
+decoded are passed over: the loader names them when their turn comes.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from fpn_jax.data.example import Example, Source, UnreadableImage
+from fpn_jax.data.transforms import Transform, crop, fit_scale, scale
+
+_GREY = 114  # where there is no image, as in the code of YOLOv3 and its successors
+_TRIES = 20  # unreadable images in a row before a draw gives up
+
+
+@dataclasses.dataclass(frozen=True)
+class Mosaic:
+    """Four examples around a random point of a canvas of twice the size.
+
+    The one given and three others, each as large as the canvas holds, meet in a point
+    of the middle half; what lies beyond the border is cut off (YOLOv4: Bochkovskiy et
+    al. 2020, section 3.3). Objects of which less than `min_visible` is left are
+    dropped. A `ScaleJitter` behind it brings the result to the canvas.
+    """
+
+    source: Source
+    canvas: tuple[int, int]  # height, width
+    probability: float = 1.0
+    min_visible: float = 0.25  # share of a box's area
+
+    def __call__(self, example: Example, rng: np.random.Generator) -> Example:
+        if rng.random() >= self.probability:
+            return example
+        size = 2 * self.canvas[0], 2 * self.canvas[1]
+        y, x = (int(rng.uniform(side / 4, 3 * side / 4)) for side in size)
+        parts = []
+        for number in range(4):
+            other = draw(self.source, rng) if number else example
+            other = scale(other, fit_scale(other.image.shape, self.canvas))
+            height, width = other.image.shape[:2]
+            # Upper left, upper right, lower left, lower right of the point.
+            top = y if number >= 2 else y - height
+            left = x if number % 2 else x - width
+            cut, shift = (-min(top, 0), -min(left, 0)), (max(top, 0), max(left, 0))
+            room = size[0] - shift[0], size[1] - shift[1]
+            parts.append((crop(other, *cut, room, self.min_visible), shift))
+        return _pasted(example, parts, size)
+
+
+@dataclasses.dataclass(frozen=True)
+class MixUp:
+    """The mean of the example and another one, with the objects of both.
+
+    The other goes through `transforms` before (mixup: Zhang et al. 2018; for detectors
+    Zhang et al. 2019, section 3.1). Where only one of them has pixels the other is
+    grey.
+    """
+
+    source: Source
+    transforms: tuple[Transform, ...] = ()
+    probability: float = 1.0
+
+    def __call__(self, example: Example, rng: np.random.Generator) -> Example:
+        if rng.random() >= self.probability:
+            return example
+        other = draw(self.source, rng)
+        for transform in self.transforms:
+            other = transform(other, rng)
+        shapes = example.image.shape[:2], other.image.shape[:2]
+        size = tuple(map(max, *shapes))
+        layers = [_pasted(each, [(each, (0, 0))], size) for each in (example, other)]
+        both = _pasted(example, [(each, (0, 0)) for each in layers], size)
+        images = [layer.image.astype(np.uint16) for layer in layers]
+        mean = ((images[0] + images[1]) // 2).astype(np.uint8)
+        return dataclasses.replace(both, image=mean)
+
+
+def draw(source: Source, rng: np.random.Generator) -> Example:
+    """Returns a random example of the source that can be decoded."""
+    for _ in range(_TRIES - 1):
+        try:
+            return source[int(rng.integers(len(source)))]
+        except UnreadableImage:
+            pass
+    return source[int(rng.integers(len(source)))]
+
+
+def _pasted(
+    example: Example,
+    parts: list[tuple[Example, tuple[int, int]]],
+    size: tuple[int, int],
+) -> Example:
+    """The parts, each moved (down, right), on one grey image; named as `example`."""
+    image = np.full((*size, 3), _GREY, np.uint8)
+    masks = []
+    for part, (top, left) in parts:
+        height, width = part.image.shape[:2]
+        place = slice(top, top + height), slice(left, left + width)
+        image[place] = part.image
+        if part.masks is not None:
+            moved = np.zeros((len(part.masks), *size), np.bool_)
+            moved[:, *place] = part.masks
+            masks.append(moved)
+    keypoints = [_moved(part.keypoints, shift) for part, shift in parts]
+    return dataclasses.replace(
+        example,
+        image=image,
+        boxes=np.concatenate(
+            [part.boxes + np.float32((*shift[::-1],) * 2) for part, shift in parts]
+        ),
+        labels=np.concatenate([part.labels for part, _ in parts]),
+        crowd=np.concatenate([part.crowd for part, _ in parts]),
+        areas=np.concatenate([part.areas for part, _ in parts]),
+        masks=np.concatenate(masks) if masks else None,
+        keypoints=None if keypoints[0] is None else np.concatenate(keypoints),
+    )
+
+
+def _moved(keypoints: np.ndarray | None, shift: tuple[int, int]) -> np.ndarray | None:
+    """Keypoints moved (down, right); those that are not there stay 0, 0, 0."""
+    if keypoints is None:
+        return None
+    down, right = shift
+    return keypoints + np.float32([right, down, 0]) * (keypoints[..., 2:] > 0)
