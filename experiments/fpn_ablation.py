@@ -1,20 +1,23 @@
-"""Tables 1 and 3 of the FPN paper: what the pyramid is for, as deltas of one model.
+"""Tables 1 to 3 of the FPN paper: what the pyramid is for, as deltas of one model.
 
     python -m experiments.fpn_ablation                          # table 1 on digits
-    python -m experiments.fpn_ablation --table 3
+    python -m experiments.fpn_ablation --table 2                # or 3
     python -m experiments.fpn_ablation --rows a c --seeds 0     # a part of it
     python -m experiments.fpn_ablation --data coco/train coco/val   # ResNet-50, on COCO
 
-Table 1 measures the proposals of an RPN, table 3 the boxes of a Faster R-CNN. Each row
-is trained with every seed into a run directory of its own under --out; runs that are
-there are continued or, when done, read. The table of all that is done is printed and
-written beside them, with a plot.
+Table 1 measures the proposals of an RPN; table 2 the boxes of a Fast R-CNN on fixed
+proposals: those of row c of table 1 with the same seed, which is trained first where it
+is not there; table 3 the boxes of a Faster R-CNN. Each row is trained with every seed
+into a run directory of its own under --out; runs that are there are continued or, when
+done, read. The table of all that is done is printed and written beside them, with a
+plot.
 
 Every row has the paper's anchors of all sizes, on five levels or on one, and lets as
 many of them enter suppression. A row of one level keeps the 1x1 and the 3x3 convolution
 of the neck, so that rows differ in the pyramid only. On digits: a half-width ResNet-18,
-64 channels, anchors of 8 to 128 px. On other data: ResNet-50, 256 channels, the
-paper's schedule of 8 devices (section 5); give `--pretrained` ImageNet weights there.
+64 channels, anchors of 8 to 128 px. On other data: ResNet-50, 256 channels, the paper's
+schedule of 8 devices (section 5); give tables 1 and 3 ImageNet weights there by
+--pretrained.
 """
 
 import dataclasses
@@ -28,7 +31,10 @@ import jax
 import numpy as np
 from matplotlib.figure import Figure
 
+from experiments.runs import last_validation, train_once
 from fpn_jax.command_line import parse, user_errors
+from fpn_jax.detectors.fast_rcnn import FastRCNN
+from fpn_jax.detectors.proposal_network import ProposalNetwork
 from fpn_jax.detectors.zoo import (
     digits_faster_rcnn,
     digits_proposal_network,
@@ -43,8 +49,6 @@ from fpn_jax.training.config import (
     OptimizerConfig,
     TrainConfig,
 )
-from fpn_jax.training.loop import train
-from fpn_jax.training.metrics import read_metrics
 
 ROWS = {
     "a": "on C4",
@@ -57,14 +61,15 @@ ROWS = {
 # What a table shows of its metrics.
 FIGURES = {
     1: ("AR@100", "AR@1000", "ARs@1000", "ARm@1000", "ARl@1000"),
-    3: ("AP", "AP50", "APs", "APm", "APl", "AR@100"),
+    2: ("AP", "AP50", "APs", "APm", "APl"),
+    3: ("AP", "AP50", "APs", "APm", "APl"),
 }
 _PAPERS_CANVAS = (800, 1000)  # that its numbers of anchors are counted at
 
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
-    table: Literal[1, 3] = 1
+    table: Literal[1, 2, 3] = 1
     rows: tuple[Literal["a", "b", "c", "d", "e", "f"], ...] = tuple(ROWS)
     seeds: tuple[int, ...] = (0, 1, 2)
     steps: int | None = None  # of each run; None: 300 on digits, the paper's elsewhere
@@ -82,15 +87,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             command="fpn_ablation",
             description=__doc__,
         )
+        if chosen.table == 2 and chosen.pretrained:
+            raise ValueError("pretrained: table 2 starts from its proposals")
         set_up()
         base = base_config(chosen)
         for seed in chosen.seeds:
+            if chosen.table == 2:
+                proposals = dataclasses.replace(chosen, table=1)
+                run = train_row(base_config(proposals), proposals, "c", seed)
+                base = with_pretrained(base, str(run))
             for letter in chosen.rows:
-                config = with_row(base, letter, seed)
-                run = run_directory(chosen.out, chosen.table, letter, seed)
-                if not finished(run, config):
-                    train(config, run)
-                    jax.clear_caches()  # the programs of a run take 1 GB
+                train_row(base, chosen, letter, seed)
         results = read_results(chosen.out, chosen.table)
         text = table_text(base.model, results, chosen.table)
         (chosen.out / f"table{chosen.table}.md").write_text(text)
@@ -100,11 +107,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def train_row(base: Config, chosen: Arguments, letter: str, seed: int) -> Path:
+    """Returns the run directory of a row, in which it has trained what was not done."""
+    config = with_row(base, letter, seed)
+    run = run_directory(chosen.out, chosen.table, letter, seed)
+    train_once(config, run)
+    return run
+
+
 def base_config(chosen: Arguments) -> Config:
     """Returns the configuration of row c, without a seed."""
     proposals = chosen.table == 1
     if chosen.data is None:
-        model = digits_proposal_network() if proposals else digits_faster_rcnn()
+        model = digits_proposals() if proposals else digits_faster_rcnn()
         data = DataConfig(canvas=(320, 320), batch_size=4, flip=proposals)
         optimizer = OptimizerConfig("muon", learning_rate=4e-3, warmup_steps=50)
         steps = 300
@@ -119,6 +134,8 @@ def base_config(chosen: Arguments) -> Config:
             warmup_steps=500,
         )
         steps = 40_000 if proposals else 80_000
+    if chosen.table == 2:
+        model = fast_rcnn(model, digits=chosen.data is None)
     steps = chosen.steps or steps
     return Config(
         model=model,
@@ -132,6 +149,26 @@ def base_config(chosen: Arguments) -> Config:
         ),
         evaluation=EvaluationConfig(best="AR@1000" if proposals else "AP"),
     )
+
+
+def digits_proposals() -> ProposalNetwork:
+    """Returns an RPN that gives a second stage as many proposals as Faster R-CNN's."""
+    return digits_proposal_network().clone(head=digits_faster_rcnn().rpn)
+
+
+def fast_rcnn(model: nn.Module, *, digits: bool) -> FastRCNN:
+    """Returns the box head of a Faster R-CNN on proposals that are fixed."""
+    return FastRCNN(
+        proposals=digits_proposals() if digits else rpn_resnet50_fpn(),
+        backbone=model.backbone,
+        neck=model.neck,
+        box_head=model.box_head,
+    )
+
+
+def with_pretrained(config: Config, run: str) -> Config:
+    train = dataclasses.replace(config.train, pretrained=run)
+    return dataclasses.replace(config, train=train)
 
 
 def with_row(config: Config, letter: str, seed: int) -> Config:
@@ -163,22 +200,24 @@ def model_of_row(model: nn.Module, letter: str) -> nn.Module:
 
 def _on_one_level(model: nn.Module, level: int) -> nn.Module:
     """Returns the detector with all anchors, and all RoIs, on one level."""
-    name = "head" if hasattr(model, "head") else "rpn"
-    head = getattr(model, name)
-    num_levels = len(head.anchor_sizes)
-    head = head.clone(
-        anchor_sizes=(sum(head.anchor_sizes, ()),),
-        pre_nms=num_levels * head.pre_nms,
-        training_pre_nms=num_levels * head.training_pre_nms,
-    )
-    changes = {name: head}
+    changes = {}
     if hasattr(model, "box_head"):
         changes["box_head"] = model.box_head.clone(levels=(level,))
+    for name in ("head", "rpn"):
+        if (head := getattr(model, name, None)) is not None:
+            num_levels = len(head.anchor_sizes)
+            changes[name] = head.clone(
+                anchor_sizes=(sum(head.anchor_sizes, ()),),
+                pre_nms=num_levels * head.pre_nms,
+                training_pre_nms=num_levels * head.training_pre_nms,
+            )
     return model.clone(**changes)
 
 
 def num_anchors(model: nn.Module, canvas: tuple[int, int] = _PAPERS_CANVAS) -> int:
     """Returns how many anchors a detector has on a canvas of any size."""
+    if isinstance(model, FastRCNN):
+        model = model.proposals
     head = getattr(model, "head", None) or model.rpn
     images, sizes = np.zeros((1, 64, 64, 3), np.uint8), np.full((1, 2), 64)
     outputs, _ = jax.eval_shape(
@@ -197,20 +236,13 @@ def run_directory(out: Path, table: int, letter: str, seed: int) -> Path:
     return out / f"table{table}-{letter}-seed{seed}"
 
 
-def finished(run: Path, config: Config) -> bool:
-    """Returns whether a run has its last validation."""
-    rows = read_metrics(run)
-    return bool(rows) and "AP" in rows[-1] and rows[-1]["step"] == config.train.steps
-
-
 def read_results(out: Path, table: int) -> dict[str, list[dict[str, float]]]:
     """Returns the last validations of all runs that have one, by row."""
     results = {}
     for run in sorted(out.glob(f"table{table}-*-seed*")):
-        rows = [row for row in read_metrics(run) if "AP" in row]
-        if rows:
+        if (last := last_validation(run)) is not None:
             letter = run.name.split("-")[1]
-            results.setdefault(letter, []).append(rows[-1])
+            results.setdefault(letter, []).append(last)
     return results
 
 

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 
 from fpn_jax.heads.rpn import RPNHead, RPNOutputs
 from fpn_jax.ops.images import normalize
-from fpn_jax.types import Detections, LossTerm, Targets
+from fpn_jax.types import Detections, LossTerm, Proposals, Targets
 
 
 class ProposalNetwork(nn.Module):
@@ -48,10 +48,18 @@ class ProposalNetwork(nn.Module):
             outputs, sizes, targets, canvas=images.shape[1:3], keys=keys
         )
 
+    def propose(
+        self, images: jax.Array, sizes: jax.Array, *, train: bool = False
+    ) -> Proposals:
+        """Returns the proposals of each image; with `train` as many as a second stage
+        is trained on. Norms use their running statistics."""
+        outputs = self(images, sizes)
+        canvas = images.shape[1:3]
+        return self.head.proposals(outputs, sizes, canvas=canvas, train=train)
+
     def detect(self, images: jax.Array, sizes: jax.Array) -> Detections:
         """Returns the proposals of each image, all of class 0, by falling score."""
-        outputs = self(images, sizes)
-        proposals = self.head.proposals(outputs, sizes, canvas=images.shape[1:3])
+        proposals = self.propose(images, sizes)
         return Detections(
             boxes=proposals.boxes,
             scores=proposals.scores,

@@ -122,7 +122,11 @@ def _optimizer(config: Config) -> optax.GradientTransformation:
 
 
 def _frozen(model: nn.Module, params: dict) -> dict:
-    """Returns a bool for each parameter of a detector: True in frozen stages."""
-    frozen_stages = getattr(model.backbone, "frozen_stages", 0)
-    nothing = jax.tree.map(lambda _: False, params)
-    return nothing | {"backbone": frozen_mask(params["backbone"], frozen_stages)}
+    """Returns a bool for each parameter of a detector: True in what is frozen."""
+    names = getattr(model, "frozen", ())
+    frozen = {
+        name: jax.tree.map(lambda _, value=name in names: value, leaves)
+        for name, leaves in params.items()
+    }
+    stages = getattr(model.backbone, "frozen_stages", 0)
+    return frozen | {"backbone": frozen_mask(params["backbone"], stages)}

@@ -1,0 +1,81 @@
+"""Fast R-CNN: a box head on proposals that are given (FPN, section 4.2 and table 2)."""
+
+import flax.linen as nn
+import flax.struct
+import jax
+
+from fpn_jax.detectors.proposal_network import ProposalNetwork
+from fpn_jax.heads.box import BoxHead, BoxOutputs
+from fpn_jax.ops.images import normalize
+from fpn_jax.types import Detections, LossTerm, Proposals, Pyramid, Targets
+
+
+@flax.struct.dataclass
+class FastRCNNOutputs:
+    """What the box head says, and the boxes that it is asked about."""
+
+    proposals: Proposals
+    box: BoxOutputs  # of the proposals
+
+
+class FastRCNN(nn.Module):
+    """Raw outputs of a batch of images; their loss; final detections.
+
+    The proposals are those of a network that is not trained, whose run is where
+    training starts (`train.pretrained`); it shares nothing with the rest, so that
+    backbones and necks are compared on the same boxes. Images and sizes are those of
+    `TwoStage`.
+    """
+
+    # Submodules.
+    proposals: ProposalNetwork
+    backbone: nn.Module
+    neck: nn.Module
+    box_head: BoxHead
+    # Parameters: ImageNet statistics, of pixels in 0 … 1.
+    image_mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    image_std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    frozen: tuple[str, ...] = ("proposals",)  # submodules that are not trained
+
+    def __call__(
+        self, images: jax.Array, sizes: jax.Array, *, train: bool = False
+    ) -> FastRCNNOutputs:
+        """Returns the proposals and what the box head says of them."""
+        proposals = self.proposals.propose(images, sizes)
+        pyramid = self._pyramid(images, sizes, train=train)
+        box = self.box_head(
+            pyramid, proposals.boxes, canvas=images.shape[1:3], train=train
+        )
+        return FastRCNNOutputs(proposals, box)
+
+    def loss(
+        self,
+        images: jax.Array,
+        sizes: jax.Array,
+        targets: Targets,
+        *,
+        keys: jax.Array,
+        train: bool = False,
+    ) -> dict[str, LossTerm]:
+        """Returns the terms of the box head; `keys [B]` draw each image's samples."""
+        proposals = self.proposals.propose(images, sizes, train=True)
+        samples = self.box_head.sample(
+            jax.lax.stop_gradient(proposals), targets, sizes, keys=keys
+        )
+        box = self.box_head(
+            self._pyramid(images, sizes, train=train),
+            samples.boxes,
+            samples.valid,
+            canvas=images.shape[1:3],
+            train=train,
+        )
+        return self.box_head.loss(box, samples, targets)
+
+    def detect(self, images: jax.Array, sizes: jax.Array) -> Detections:
+        """Returns the final boxes of each image, by falling score."""
+        outputs = self(images, sizes)
+        return self.box_head.detections(outputs.box, outputs.proposals, sizes)
+
+    def _pyramid(self, images: jax.Array, sizes: jax.Array, *, train: bool) -> Pyramid:
+        pixels = normalize(images, sizes, mean=self.image_mean, std=self.image_std)
+        return self.neck(self.backbone(pixels, train=train), train=train)
