@@ -199,3 +199,13 @@ def digits_faster_rcnn(num_classes: int = 10) -> TwoStage:
             num_classes, hidden_features=256, num_samples=64, positive_fraction=0.5
         ),
     )
+
+
+def digits_one_stage(head: nn.Module) -> OneStage:
+    """Returns a dense head on P2 … P5 of the same backbone, 64 channels."""
+    proposals = digits_proposal_network()
+    return OneStage(
+        backbone=proposals.backbone,
+        neck=proposals.neck.clone(norm="batch", extra="none"),
+        head=head,
+    )

@@ -1,0 +1,27 @@
+"""RetinaNet on digits: the data, backbone and optimizer of the default job.
+
+python -m fpn_jax.train experiments/digits_retinanet.py
+"""
+
+from fpn_jax.detectors.zoo import digits_one_stage
+from fpn_jax.heads.retinanet import RetinaNetHead
+from fpn_jax.training.config import Config, DataConfig, OptimizerConfig, TrainConfig
+
+
+def get_config() -> Config:
+    return Config(
+        model=digits_one_stage(
+            RetinaNetHead(
+                num_classes=10,
+                anchor_sizes=((8, 10, 13), (16, 20, 25), (32, 40, 51), (64, 81, 102)),
+                num_convs=2,
+                norm="group",
+                box_loss="giou",
+                score_threshold=0.05,
+                max_detections=100,
+            )
+        ),
+        data=DataConfig(train="digits", canvas=(320, 320), batch_size=4),
+        optimizer=OptimizerConfig(name="muon", learning_rate=4e-3, warmup_steps=50),
+        train=TrainConfig(steps=700),
+    )

@@ -1,0 +1,28 @@
+"""YOLOv3 on digits: the data, backbone and optimizer of the default job.
+
+python -m fpn_jax.train experiments/digits_yolov3.py
+"""
+
+from fpn_jax.detectors.zoo import digits_one_stage
+from fpn_jax.heads.yolov3 import YOLOv3Head
+from fpn_jax.training.config import Config, DataConfig, OptimizerConfig, TrainConfig
+
+
+def get_config() -> Config:
+    return Config(
+        model=digits_one_stage(
+            YOLOv3Head(
+                num_classes=10,
+                # Clusters of the training boxes by IoU, as the paper's: mean IoU 0.84.
+                anchor_shapes=(
+                    ((6, 10), (10, 15), (15, 22)),
+                    ((21, 32), (29, 43), (37, 58)),
+                    ((47, 70), (59, 91), (70, 111)),
+                    ((80, 114), (87, 137), (104, 152)),
+                ),
+            )
+        ),
+        data=DataConfig(train="digits", canvas=(320, 320), batch_size=4),
+        optimizer=OptimizerConfig(name="muon", learning_rate=4e-3, warmup_steps=50),
+        train=TrainConfig(steps=700),
+    )

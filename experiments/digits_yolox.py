@@ -1,0 +1,21 @@
+"""YOLOX on digits: the data, backbone and optimizer of the default job.
+
+python -m fpn_jax.train experiments/digits_yolox.py
+"""
+
+from fpn_jax.detectors.zoo import digits_one_stage
+from fpn_jax.heads.yolox import YOLOXHead
+from fpn_jax.training.config import Config, DataConfig, OptimizerConfig, TrainConfig
+
+
+def get_config() -> Config:
+    return Config(
+        model=digits_one_stage(
+            YOLOXHead(
+                num_classes=10,
+            )
+        ),
+        data=DataConfig(train="digits", canvas=(320, 320), batch_size=4),
+        optimizer=OptimizerConfig(name="muon", learning_rate=4e-3, warmup_steps=50),
+        train=TrainConfig(steps=700),
+    )

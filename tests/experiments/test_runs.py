@@ -1,0 +1,64 @@
+"""A run of an experiment is trained once; its table shows what is done."""
+
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from experiments import runs
+from experiments.necks_and_heads import HEADS, NECKS, config_of, table_text
+from fpn_jax.training.config import Config
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """The runs that would have been trained."""
+    made = []
+    monkeypatch.setattr(runs, "train", lambda config, run: made.append(run.name))
+    return made
+
+
+def write_rows(run, *rows):
+    run.mkdir(parents=True)
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    (run / "metrics.jsonl").write_text(text)
+
+
+def test_only_a_run_without_its_last_validation_is_trained(tmp_path, trained):
+    config = Config(train=dataclasses.replace(Config().train, steps=300))
+    write_rows(tmp_path / "done", {"step": 20, "loss": 1}, {"step": 300, "AP": 0.1})
+    write_rows(tmp_path / "shorter", {"step": 200, "AP": 0.1})
+    write_rows(tmp_path / "stopped", {"step": 300, "loss": 1})
+    for name in ("done", "shorter", "stopped", "new"):
+        runs.train_once(config, tmp_path / name)
+    assert trained == ["shorter", "stopped", "new"]
+    assert runs.last_validation(tmp_path / "done") == {"step": 300, "AP": 0.1}
+    assert runs.last_validation(tmp_path / "stopped") is None
+
+
+@pytest.mark.parametrize("neck", NECKS)
+def test_every_pair_gives_its_head_the_levels_it_expects(neck):
+    images, sizes = np.zeros((1, 128, 128, 3), np.uint8), np.full((1, 2), 128)
+    for head in HEADS:
+        config = config_of(neck, head, 300)
+        model = config.model
+        outputs, _ = jax.eval_shape(
+            model.init_with_output, jax.random.key(0), images, sizes
+        )
+        levels = [2, 3, 4, 5] + [6] * (head == "rpn")
+        assert sorted(outputs.deltas) == levels
+        assert type(model.neck).__name__.lower() == neck
+        assert config.train.steps == config.train.evaluate_every == 300
+
+
+def test_the_table_of_pairs(tmp_path):
+    losses = [{"step": 20, "loss": 4.0}, {"step": 300, "loss": 0.5}]
+    write_rows(tmp_path / "bifpn-fcos", *losses, {"step": 300, "AP": 0.25})
+    last = {"step": 300, "AP": 0.25, "AR@100": 0.5}
+    write_rows(tmp_path / "fpn-rpn", *losses, last)
+    assert table_text(tmp_path).splitlines()[2:] == [
+        "| fpn | rpn | 4.00 | 0.50 | AR@100 0.500 |",
+        "| bifpn | fcos | 4.00 | 0.50 | 0.250 |",
+    ]
