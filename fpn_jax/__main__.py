@@ -6,7 +6,7 @@ import sys
 from fpn_jax.choices import check_choice
 from fpn_jax.command_line import user_errors
 
-COMMANDS = ("train", "evaluate", "predict", "convert", "benchmark")
+COMMANDS = ("train", "evaluate", "predict", "convert", "doctor", "benchmark")
 
 
 def main() -> int:

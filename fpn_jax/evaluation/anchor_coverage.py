@@ -1,0 +1,130 @@
+"""Which anchors of a detector cover which boxes of a data set, and which would."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fpn_jax.ops.boxes import pairwise_iou
+
+_AT_ONCE = 64  # boxes whose overlaps with all anchors are in memory
+# The search for anchors: it looks at so many boxes, and changes a size or a ratio by
+# these factors. An overlap above 0.7 makes an anchor positive: more is worth nothing.
+_SEARCHED = 256
+_FACTORS = (2**0.5, 2**0.25, 2**0.125)
+_ENOUGH = 0.7
+_GAIN = 1e-3  # of the mean overlap; less is not worth a change
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """The anchor that overlaps each box most."""
+
+    levels: tuple[int, ...]  # finest first
+    num_anchors: tuple[int, ...]  # of each level
+    level: np.ndarray  # [N] int, of the best anchor
+    iou: np.ndarray  # [N] float32, with it
+
+
+def anchor_head(model: nn.Module) -> nn.Module | None:
+    """Returns the head of a detector that has anchors of given sizes and ratios."""
+    heads = (getattr(model, name, None) for name in ("rpn", "head"))
+    return next((head for head in heads if hasattr(head, "anchor_sizes")), None)
+
+
+def head_outputs(model: nn.Module, canvas: tuple[int, int]) -> Any:
+    """Returns the shapes of what the head with the anchors gives on a canvas."""
+    images, sizes = jnp.zeros((1, *canvas, 3), jnp.uint8), jnp.array([canvas])
+    outputs, _ = jax.eval_shape(
+        model.init_with_output, jax.random.key(0), images, sizes
+    )
+    return getattr(outputs, "rpn", outputs)
+
+
+def coverage(boxes: np.ndarray, anchors: Mapping[int, np.ndarray]) -> Coverage:
+    """Returns which anchor overlaps each of `boxes [N, 4]` most, and how much.
+
+    Boxes are in pixels of the canvas of the anchors. Of anchors that tie, the first of
+    the finest level counts.
+    """
+    levels = tuple(anchors)
+    every = jnp.concatenate([anchors[level] for level in levels])
+    padded = np.pad(boxes, ((0, -len(boxes) % _AT_ONCE), (0, 0)))
+    found = [_best(block, every) for block in padded.reshape(-1, _AT_ONCE, 4)]
+    iou = np.concatenate([np.zeros(0, np.float32), *(iou for iou, _ in found)])
+    index = np.concatenate([np.zeros(0, int), *(index for _, index in found)])
+    counts = tuple(len(anchors[level]) for level in levels)
+    number = np.searchsorted(np.cumsum(counts), index, side="right")
+    return Coverage(
+        levels, counts, np.array(levels)[number[: len(boxes)]], iou[: len(boxes)]
+    )
+
+
+def with_better_anchors(
+    head: nn.Module, outputs: Any, canvas: tuple[int, int], boxes: np.ndarray
+) -> nn.Module:
+    """Returns the head with as many anchors, so that no small change covers more.
+
+    Sizes and ratios are changed one by one, and a change is kept where the mean over
+    the boxes of their IoU with the best anchor, cut at 0.7, grows. `outputs` are those
+    of `head_outputs`. Of many boxes 256 are looked at.
+    """
+    rows = np.linspace(0, len(boxes) - 1, min(len(boxes), _SEARCHED)).astype(int)
+    some = boxes[rows]
+
+    def merit(head: nn.Module) -> float:
+        found = coverage(some, head.anchors(outputs, canvas))
+        return float(np.minimum(found.iou, _ENOUGH).mean())
+
+    best = merit(head)
+    for factor in _FACTORS:
+        improved = True
+        while improved:
+            improved = False
+            for move in _moves(head):
+                for change in (factor, 1 / factor):
+                    other = move(head, change)
+                    if (value := merit(other)) > best + _GAIN:
+                        head, best, improved = other, value, True
+    return head
+
+
+def _moves(head: nn.Module) -> list[Callable[[nn.Module, float], nn.Module]]:
+    """Returns what multiplies all sizes, or one size, or one ratio of a head."""
+
+    def all_sizes(head, factor):
+        sizes = tuple(
+            tuple(size * factor for size in level) for level in head.anchor_sizes
+        )
+        return head.clone(anchor_sizes=sizes)
+
+    def one_size(head, factor, *, level, k):
+        sizes = [list(row) for row in head.anchor_sizes]
+        sizes[level][k] *= factor
+        return head.clone(anchor_sizes=tuple(map(tuple, sizes)))
+
+    def one_ratio(head, factor, *, k):
+        ratios = list(head.anchor_ratios)
+        ratios[k] *= factor
+        return head.clone(anchor_ratios=tuple(ratios))
+
+    return [
+        all_sizes,
+        *(partial(one_ratio, k=k) for k in range(len(head.anchor_ratios))),
+        *(
+            partial(one_size, level=level, k=k)
+            for level, sizes in enumerate(head.anchor_sizes)
+            for k in range(len(sizes))
+        ),
+    ]
+
+
+@jax.jit
+def _best(boxes: jax.Array, anchors: jax.Array) -> tuple[jax.Array, jax.Array]:
+    iou = pairwise_iou(boxes, anchors)
+    return iou.max(axis=1), iou.argmax(axis=1)
