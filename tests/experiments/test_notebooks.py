@@ -1,0 +1,69 @@
+"""Both notebooks run from top to bottom; what they print is what is stored in them."""
+
+import os
+from pathlib import Path
+
+import nbclient
+import nbformat
+import pytest
+
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+_SECONDS = 600  # of one cell
+
+
+def run(name: str, folder: Path, steps: int | None = None):
+    """Returns the notebook with the outputs of this execution in an empty folder."""
+    notebook = nbformat.read(EXPERIMENTS / name, as_version=4)
+    nbformat.validate(notebook)
+    if steps is not None:
+        (cell,) = (
+            c for c in notebook.cells if "parameters" in c.metadata.get("tags", ())
+        )
+        assert cell.source.startswith("STEPS = ")
+        cell.source = f"STEPS = {steps}"
+    path = os.pathsep.join([str(EXPERIMENTS.parent), os.environ.get("PYTHONPATH", "")])
+    nbclient.NotebookClient(
+        notebook, timeout=_SECONDS, resources={"metadata": {"path": str(folder)}}
+    ).execute(env=os.environ | {"PYTHONPATH": path, "JAX_NUM_CPU_DEVICES": "2"})
+    return notebook
+
+
+def printed(cell) -> str:
+    """What a cell printed."""
+    streams = (output for output in cell.outputs if output.output_type == "stream")
+    return "".join(stream.text for stream in streams if stream.name == "stdout")
+
+
+def test_the_walkthrough_prints_what_is_stored(tmp_path):
+    stored = nbformat.read(EXPERIMENTS / "walkthrough.ipynb", as_version=4)
+    again = run("walkthrough.ipynb", tmp_path)
+    assert len(again.cells) == len(stored.cells)
+    for new, old in zip(again.cells, stored.cells, strict=True):
+        if new.cell_type != "code" or "varies" in new.metadata.get("tags", ()):
+            continue
+        assert printed(new) == printed(old)
+    pictures = [output for cell in stored.cells for output in cell.get("outputs", ())]
+    assert sum("image/png" in output.get("data", ()) for output in pictures) >= 5
+
+
+def test_the_colab_notebook_trains_by_jit_and_by_pmap_and_predicts(tmp_path):
+    notebook = run("colab_tpu.ipynb", tmp_path, steps=2)
+    (text,) = (printed(c) for c in notebook.cells if "make_programs" in c.source)
+    by_jit, by_pmap = (line.split()[1:] for line in text.splitlines())
+    assert by_jit == by_pmap
+    assert (tmp_path / "digits_run" / "predictions.json").exists()
+    assert "2 cpu device(s)" in printed(notebook.cells[2])
+
+
+@pytest.mark.parametrize("name", ["walkthrough.ipynb", "colab_tpu.ipynb"])
+def test_stored_outputs_are_small_and_of_one_execution(name):
+    path = EXPERIMENTS / name
+    assert path.stat().st_size < 1_000_000
+    cells = nbformat.read(path, as_version=4).cells
+    counts = [cell.execution_count for cell in cells if cell.cell_type == "code"]
+    assert counts == list(range(1, len(counts) + 1))
+    assert not any(
+        output.output_type == "error"
+        for cell in cells
+        for output in cell.get("outputs", ())
+    )
