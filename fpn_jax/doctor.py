@@ -29,6 +29,7 @@ from fpn_jax.evaluation.anchor_coverage import (
     head_outputs,
     with_better_anchors,
 )
+from fpn_jax.heads.box import BoxHead
 from fpn_jax.ops.roi_align import assign_levels
 from fpn_jax.runtime import set_up
 from fpn_jax.training.config import Config, load_config
@@ -81,7 +82,7 @@ def examine(chosen: Arguments) -> None:
         console.print(anchor_table(boxes, found))
     box_head = getattr(model, "box_head", None)
     if box_head is not None:
-        console.print(pooling_table(boxes, box_head.levels))
+        console.print(pooling_table(boxes, box_head))
 
 
 def boxes_on_canvas(source: Source, canvas: tuple[int, int]) -> np.ndarray:
@@ -121,12 +122,14 @@ def anchor_table(boxes: np.ndarray, found: Coverage) -> Table:
     return table
 
 
-def pooling_table(boxes: np.ndarray, levels: tuple[int, ...]) -> Table:
+def pooling_table(boxes: np.ndarray, head: BoxHead) -> Table:
     """Returns how many boxes each level gives features for (FPN, eq. 1)."""
-    level = np.asarray(assign_levels(jnp.asarray(boxes), levels))
+    level = assign_levels(
+        jnp.asarray(boxes), head.levels, canonical_size=head.canonical_size
+    )
     table = _table("pooled from", "boxes", "share", "sides, px")
-    for name in levels:
-        table.add_row(f"P{name}", *_counts(boxes, level == name))
+    for name in head.levels:
+        table.add_row(f"P{name}", *_counts(boxes, np.asarray(level) == name))
     return table
 
 

@@ -50,6 +50,7 @@ class BoxHead(nn.Module):
     num_classes: int = 90  # without the background; 90: ids of COCO, ten of them unused
     # Network.
     levels: tuple[int, ...] = (2, 3, 4, 5)  # from which features are cut out
+    canonical_size: float = 224.0  # pixels of a box of level 4 (FPN, eq. 1)
     size: int = 7  # cells along a side of the cut-out
     sampling_ratio: int = 2  # samples along a side of a cell
     aligned: bool = False  # True: pixel centres are at halves, as in Detectron2
@@ -96,6 +97,7 @@ class BoxHead(nn.Module):
             size=self.size,
             sampling_ratio=self.sampling_ratio,
             aligned=self.aligned,
+            canonical_size=self.canonical_size,
         )
         x = x.reshape(-1, *x.shape[2:])
         rows = None if valid is None else valid.reshape(-1)

@@ -27,6 +27,7 @@ class KeypointHead(nn.Module):
     num_keypoints: int = 17  # COCO's, of a person
     # Network.
     levels: tuple[int, ...] = (2, 3, 4, 5)  # from which features are cut out
+    canonical_size: float = 224.0  # pixels of a box of level 4 (FPN, eq. 1)
     size: int = 14  # cells along a side of the cut-out; a heat map has four times
     sampling_ratio: int = 2  # samples along a side of a cell
     aligned: bool = False  # True: pixel centres are at halves, as in Detectron2
@@ -54,6 +55,7 @@ class KeypointHead(nn.Module):
             size=self.size,
             sampling_ratio=self.sampling_ratio,
             aligned=self.aligned,
+            canonical_size=self.canonical_size,
         )
         x = x.reshape(-1, *x.shape[2:])
         for i in range(self.num_convs):

@@ -32,17 +32,21 @@ _POOLED_AT_A_TIME = 128
 
 
 def assign_levels(
-    boxes: Float[Array, "*b n 4"], levels: tuple[int, ...]
+    boxes: Float[Array, "*b n 4"],
+    levels: tuple[int, ...],
+    *,
+    canonical_size: int | float = 224,
 ) -> Int[Array, "*b n"]:
     """Returns the pyramid level that each box is pooled from: int32, one of `levels`.
 
-    k = floor(4 + log2(sqrt(area) / 224)), clamped to the lowest and highest of the
-    levels (FPN, eq. 1): a box of 224 x 224 px belongs to level 4. 1e-6 is added before
-    the floor, as in torchvision, so that sides of 112, 224 and 448 px surely reach
-    their level. A box of no area takes the lowest.
+    k = floor(4 + log2(sqrt(area) / canonical_size)), clamped to the lowest and highest
+    of the levels (FPN, eq. 1): a box of 224 x 224 px belongs to level 4, on images of
+    800 px, that is; smaller canvases want a smaller size. 1e-6 is added before the
+    floor, as in torchvision, so that sides of 112, 224 and 448 px surely reach their
+    level. A box of no area takes the lowest.
     """
     side = jnp.sqrt(area(boxes))
-    level = jnp.floor(4 + jnp.log2(side / 224) + 1e-6)
+    level = jnp.floor(4 + jnp.log2(side / canonical_size) + 1e-6)
     return jnp.clip(level, min(levels), max(levels)).astype(jnp.int32)
 
 
@@ -84,6 +88,7 @@ def pyramid_roi_align(
     size: int,
     sampling_ratio: int = 2,
     aligned: bool = False,
+    canonical_size: int | float = 224,
 ) -> Float[Array, "b r {size} {size} c"]:
     """Returns roi_align of each box on the level that assign_levels gives it.
 
@@ -103,7 +108,7 @@ def pyramid_roi_align(
     plan = _Plan(grids, scales, size, sampling_ratio, aligned)
     _check(plan)
     rows = tuple(x.reshape(len(x), -1, x.shape[-1]) for x in maps)
-    order = assign_levels(boxes, levels) - levels[0]
+    order = assign_levels(boxes, levels, canonical_size=canonical_size) - levels[0]
     return jax.vmap(partial(_pool, plan))(rows, boxes, order)
 
 

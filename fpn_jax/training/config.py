@@ -35,11 +35,9 @@ class DataConfig:
     # the mirror image is no digit.
     flip: bool | None = None
     scale_jitter: tuple[float, float] = (1.0, 1.0)  # random size of the training images
-    # Probabilities of four images in one, and of the mean of two; and how many steps at
-    # the end of the run go without.
-    mosaic: float = 0.0
-    mixup: float = 0.0
-    unmixed_steps: int = 0
+    mosaic: float = 0.0  # probability of four training images in one
+    mixup: float = 0.0  # probability of the mean of two
+    unmixed_steps: int = 0  # at the end of the run, without either
     workers: int = 0  # loader processes; 0 reads in a thread of this one
     max_errors: int = 10  # unreadable images before the run gives up
 

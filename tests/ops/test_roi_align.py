@@ -106,6 +106,14 @@ def test_levels_are_torchvisions():
     np.testing.assert_array_equal(assign_levels(jnp.array(boxes), (2, 3, 4, 5)), theirs)
 
 
+def test_another_canonical_size_moves_all_levels():
+    boxes = jnp.array([[0, 0, side, side] for side in (13, 14, 28, 56, 112)], float)
+    levels = assign_levels(boxes, (2, 3, 4, 5), canonical_size=56)
+    assert levels.tolist() == [2, 2, 3, 4, 5]
+    everywhere = assign_levels(boxes, (2, 3, 4, 5))
+    assert everywhere.tolist() == [2, 2, 2, 2, 3]
+
+
 def test_one_sample_of_one_bin_reads_the_middle_of_the_box():
     # The middle is (y, x) = (3, 2) px.
     assert pool_ramp((1, 1, 3, 5), sampling_ratio=1) == 32
