@@ -178,7 +178,7 @@ def test_a_classifier_makes_a_backbone_to_train_from(tmp_path, capsys):
     detector = OneStage(
         ResNet(depth=18, levels=(4, 5)), FPN(32, extra="none"), FCOSHead(3, num_convs=1)
     )
-    train = TrainConfig(pretrained=str(out))
+    train = TrainConfig(pretrained=(str(out),))
     config = Config(detector, DataConfig(canvas=(64, 64), batch_size=8), train=train)
     params = with_pretrained(make_programs(config).init(), config).params["backbone"]
     jax.tree.map(np.testing.assert_array_equal, params, backbone)

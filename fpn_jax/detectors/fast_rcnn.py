@@ -21,11 +21,13 @@ class FastRCNNOutputs:
 class FastRCNN(nn.Module):
     """Raw outputs of a batch of images; their loss; final detections.
 
-    The proposals are those of a network that is not trained, whose run is where
-    training starts (`train.pretrained`); it shares nothing with the rest, so that
-    backbones and necks are compared on the same boxes. Images and sizes are those of
+    The proposals are those of a network that is not trained, whose run training starts
+    from (`train.pretrained`); it shares nothing with the rest, so that backbones and
+    necks are compared on the same boxes. Images and sizes are those of
     `TwoStage`.
     """
+
+    frozen = ("proposals",)  # submodules that no step changes; not a field
 
     # Submodules.
     proposals: ProposalNetwork
@@ -35,7 +37,6 @@ class FastRCNN(nn.Module):
     # Parameters: ImageNet statistics, of pixels in 0 … 1.
     image_mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     image_std: tuple[float, float, float] = (0.229, 0.224, 0.225)
-    frozen: tuple[str, ...] = ("proposals",)  # submodules that are not trained
 
     def __call__(
         self, images: jax.Array, sizes: jax.Array, *, train: bool = False

@@ -1,10 +1,9 @@
 """Weights that a run starts from: those of another run, or of a backbone's file."""
 
-import dataclasses
 import logging
 from pathlib import Path
 
-import flax.linen as nn
+import jax
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from fpn_jax.training.config import Config
@@ -17,33 +16,47 @@ _log = logging.getLogger(__name__)
 
 
 def with_pretrained(state: TrainState, config: Config) -> TrainState:
-    """Returns the state with the weights that `train.pretrained` names, if it does.
+    """Returns the state with the weights that `train.pretrained` names, in its order.
 
     Of a run all variables are taken whose names and shapes the new model shares; the
     others (the class layers, for other classes) stay random and are logged. A run of
-    what is a submodule of the new model, such as its proposals, gives that its weights.
+    what is a frozen submodule here, such as the proposals of `FastRCNN`, gives that its
+    weights.
 
-    Raises ValueError where the path is neither, or a run shares nothing.
+    Raises ValueError where a path is neither, a run shares nothing, or a frozen
+    submodule would stay random.
     """
-    path = config.train.pretrained
-    if path is None:
-        return state
+    given = set()
+    for path in config.train.pretrained:
+        found = _weights(path, state, config)
+        given |= {name.split("/")[1] for name in found}
+        state = with_variables(state, unflatten_dict(found, sep="/"))
+    for name in getattr(config.model, "frozen", ()):
+        if name not in given:
+            raise ValueError(
+                f"train.pretrained: {name} of this model is never trained, and must be "
+                f"given a run of its own; got {list(config.train.pretrained)}"
+            )
+    return state
+
+
+def _weights(path: str, state: TrainState, config: Config) -> dict[str, jax.Array]:
+    """Returns the variables that a path gives the model, by their names there."""
     if not Path(path).is_dir():
         backbone = load_backbone(load_state_dict(path), config.model.backbone)
-        return with_variables(
-            state, {name: {"backbone": tree} for name, tree in backbone.items()}
-        )
-    run = load_run(path)
-    found = run.variables
-    if name := _submodule(config.model, run.config.model):
-        found = {collection: {name: tree} for collection, tree in found.items()}
-    found = flatten_dict(found, sep="/")
+        backbone = {name: {"backbone": tree} for name, tree in backbone.items()}
+        return flatten_dict(backbone, sep="/")
     wanted = flatten_dict(
         {"params": state.params, "batch_stats": state.batch_stats}, sep="/"
     )
+    found = load_run(path).variables
+    for name in getattr(config.model, "frozen", ()):
+        if _shapes(found["params"]) == _shapes(state.params[name]):
+            found = {collection: {name: tree} for collection, tree in found.items()}
+            return flatten_dict(found, sep="/")
     shared = {
         name: leaf
-        for name, leaf in found.items()
+        for name, leaf in flatten_dict(found, sep="/").items()
         if name in wanted and wanted[name].shape == leaf.shape
     }
     if not shared:
@@ -53,15 +66,8 @@ def with_pretrained(state: TrainState, config: Config) -> TrainState:
             "%s has no weights for %d of %d variables, such as %s; they stay random",
             *(path, len(fresh), len(wanted), fresh[0]),
         )
-    return with_variables(state, unflatten_dict(shared, sep="/"))
+    return shared
 
 
-def _submodule(model: nn.Module, other: nn.Module) -> str | None:
-    """Returns the name of the submodule that equals `other`, if one does."""
-    names = (field.name for field in dataclasses.fields(model) if field.init)
-    found = (
-        name
-        for name in names
-        if name != "parent" and getattr(model, name, None) == other
-    )
-    return next(found, None)
+def _shapes(params: dict) -> dict[str, tuple[int, ...]]:
+    return {name: leaf.shape for name, leaf in flatten_dict(params, sep="/").items()}

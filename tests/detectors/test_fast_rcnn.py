@@ -26,7 +26,9 @@ PROPOSALS = ProposalNetwork(
     FPN(8, extra="none", norm="batch"),
     RPNHead(
         anchor_sizes=((8,), (16,)),
-        **{"pre_nms": 40, "post_nms": 40, "training_pre_nms": 60},
+        pre_nms=40,
+        post_nms=40,
+        training_pre_nms=60,
         training_post_nms=60,
     ),
 )
@@ -52,7 +54,7 @@ def trained(tmp_path_factory):
         model=MODEL,
         data=data,
         optimizer=OptimizerConfig("adamw", weight_decay=0.1, warmup_steps=0),
-        train=TrainConfig(steps=10, pretrained=str(run)),
+        train=TrainConfig(steps=10, pretrained=(str(run),)),
     )
     programs = make_programs(config)
     start = with_pretrained(programs.init(), config)

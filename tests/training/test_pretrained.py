@@ -9,8 +9,12 @@ import pytest
 
 from fpn_jax.backbones.dummy import Dummy
 from fpn_jax.data.example import Category
+from fpn_jax.detectors.fast_rcnn import FastRCNN
 from fpn_jax.detectors.one_stage import OneStage
+from fpn_jax.detectors.proposal_network import ProposalNetwork
+from fpn_jax.heads.box import BoxHead
 from fpn_jax.heads.retinanet import RetinaNetHead
+from fpn_jax.heads.rpn import RPNHead
 from fpn_jax.necks.fpn import FPN
 from fpn_jax.runtime import call_once
 from fpn_jax.training.config import (
@@ -57,7 +61,7 @@ def equal(a, b) -> bool:
 
 def test_a_run_gives_all_its_weights_to_the_same_model(converted):
     place, variables = converted
-    config = config_of(3, pretrained=str(place), ema_decay=0.9)
+    config = config_of(3, pretrained=(str(place),), ema_decay=0.9)
     state = with_pretrained(make_programs(config).init(), config)
     for params in (state.params, state.ema["params"]):
         assert all(jax.tree.leaves(jax.tree.map(equal, params, variables["params"])))
@@ -65,7 +69,7 @@ def test_a_run_gives_all_its_weights_to_the_same_model(converted):
 
 def test_other_classes_start_their_layers_anew_and_are_told(converted, caplog):
     place, variables = converted
-    config = config_of(5, pretrained=str(place))
+    config = config_of(5, pretrained=(str(place),))
     before = make_programs(config).init()
     state = with_pretrained(make_programs(config).init(), config)
     head, old = state.params["head"], variables["params"]["head"]
@@ -77,7 +81,7 @@ def test_other_classes_start_their_layers_anew_and_are_told(converted, caplog):
 
 def test_a_run_of_another_architecture_is_refused(converted):
     place, _ = converted
-    config = config_of(3, channels=16, pretrained=str(place))
+    config = config_of(3, channels=16, pretrained=(str(place),))
     # The backbone fits; of an unlike one nothing does.
     assert with_pretrained(make_programs(config).init(), config)
     narrow = config.model.clone(
@@ -89,6 +93,22 @@ def test_a_run_of_another_architecture_is_refused(converted):
     narrow = dataclasses.replace(config, model=narrow)
     with pytest.raises(ValueError, match="no weights of this model"):
         with_pretrained(make_programs(narrow).init(), narrow)
+
+
+def test_what_is_never_trained_must_be_given(converted):
+    place, _ = converted
+    proposals = ProposalNetwork(
+        Dummy(levels=(3,)), FPN(8, extra="none"), RPNHead(anchor_sizes=((8,),))
+    )
+    model = FastRCNN(
+        proposals=proposals,
+        backbone=Dummy(levels=(4, 5)),
+        neck=FPN(8, extra="none"),
+        box_head=BoxHead(3, levels=(4,), hidden_features=8),
+    )
+    config = dataclasses.replace(config_of(3, pretrained=(str(place),)), model=model)
+    with pytest.raises(ValueError, match="proposals of this model is never trained"):
+        with_pretrained(make_programs(config).init(), config)
 
 
 def test_converted_weights_are_no_training_to_continue(converted):
