@@ -22,7 +22,8 @@ class Mosaic:
     The one given and three others, each as large as the canvas holds, meet in a point
     of the middle half; what lies beyond the border is cut off (YOLOv4: Bochkovskiy et
     al. 2020, section 3.3). Objects of which less than `min_visible` is left are
-    dropped. A `ScaleJitter` behind it brings the result to the canvas.
+    dropped. A `ScaleJitter` behind it brings the result to the canvas: at scales of 1
+    … 2 images have half their size to all of it. Masks are bitmaps of the whole.
     """
 
     source: Source

@@ -29,13 +29,15 @@ class DataConfig:
     validation: str = "digits"
     canvas: tuple[int, int] = (320, 320)  # height, width that the network sees
     batch_size: int = 4  # images of a step, over all devices
-    max_boxes: int = 16  # ground truth is padded to this
+    max_boxes: int = 16  # of an image; ground truth is padded to this
     mask_size: int = 112  # pixels of a ground truth mask's sides, in its box
     # Half of the training images left to right. None: of all data but digits, of which
     # the mirror image is no digit.
     flip: bool | None = None
     scale_jitter: tuple[float, float] = (1.0, 1.0)  # random size of the training images
-    mosaic: float = 0.0  # probability of four training images in one
+    # Probability of four training images in one, each of half the size: a scale jitter
+    # of 1 … 2 goes well with it.
+    mosaic: float = 0.0
     mixup: float = 0.0  # probability of the mean of two
     unmixed_steps: int = 0  # at the end of the run, without either
     workers: int = 0  # loader processes; 0 reads in a thread of this one
@@ -62,8 +64,8 @@ class TrainConfig:
     seed: int = 0
     parallelism: Literal["jit", "pmap"] = "jit"  # over all devices
     ema_decay: float | None = None  # evaluate and use an average of the parameters
-    # To start from: a run, or torchvision's backbone weights, .pth or .safetensors.
-    pretrained: str | None = None
+    # To start from: runs, or torchvision's backbone weights, .pth or .safetensors.
+    pretrained: tuple[str, ...] = ()
     log_every: int = 20  # steps
     evaluate_every: int = 500
     save_every: int = 200
@@ -123,15 +125,26 @@ def check_config(config: Config) -> None:
         raise ValueError(
             f"data.unmixed_steps must be 0 or more, got {config.data.unmixed_steps}"
         )
-    if any(side < 32 or side % 32 for side in config.data.canvas):
+    if (config.data.mosaic or config.data.mixup) and (
+        config.data.unmixed_steps >= config.train.steps
+    ):
         raise ValueError(
-            f"data.canvas must have sides that are multiples of 32, got "
-            f"{config.data.canvas}"
+            f"data.unmixed_steps is {config.data.unmixed_steps}, all of the "
+            f"{config.train.steps} of train.steps: no image would be mixed"
         )
+    check_canvas("data.canvas", config.data.canvas)
     if config.optimizer.accumulate > config.train.steps:
         raise ValueError(
             f"optimizer.accumulate is {config.optimizer.accumulate}, more than the "
             f"{config.train.steps} of train.steps: no update would be made"
+        )
+
+
+def check_canvas(name: str, canvas: tuple[int, int]) -> None:
+    """Raises ValueError for sides that the levels of a pyramid do not divide."""
+    if any(side < 32 or side % 32 for side in canvas):
+        raise ValueError(
+            f"{name} must have sides that are multiples of 32, got {canvas}"
         )
 
 

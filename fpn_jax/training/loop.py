@@ -63,6 +63,10 @@ def train(config: Config, run: str | Path) -> dict[str, float]:
         run, best=config.evaluation.best, keep=period.keep, writes=True
     )
     first = checkpoints.latest_step or 0
+    if first > period.steps:
+        raise ValueError(
+            f"train.steps: {str(run)!r} has done {first} steps, got {period.steps}"
+        )
     if first:
         state, position = checkpoints.restore(abstract_state(config), first)
         batches.set_state(position)
@@ -174,11 +178,12 @@ def training_transforms(
 
 def _training_batches(config: Config, source: Source) -> TrainingBatches:
     data, measures = config.data, measures_of(config.model)
+    images = (4 if data.mosaic else 1) * (2 if data.mixup else 1)
     return training_batches(
         source,
         batch_size=data.batch_size // jax.process_count(),
         canvas=data.canvas,
-        max_boxes=data.max_boxes,
+        max_boxes=images * data.max_boxes,
         transforms=training_transforms(data, source, mixed=True),
         last_transforms=training_transforms(data, source, mixed=False),
         last_from=config.train.steps - data.unmixed_steps,

@@ -2,13 +2,20 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import pytest
 
 from fpn_jax.backbones.vgg import VGG
-from fpn_jax.detectors.zoo import rpn_resnet50_fpn
+from fpn_jax.detectors.fast_rcnn import FastRCNN
+from fpn_jax.detectors.zoo import (
+    digits_faster_rcnn,
+    digits_proposal_network,
+    rpn_resnet50_fpn,
+)
 from fpn_jax.training.config import (
     Config,
+    DataConfig,
     TrainConfig,
     check_config,
     check_resumable,
@@ -17,11 +24,33 @@ from fpn_jax.training.config import (
     to_json,
     write_config,
 )
+from fpn_jax.training.experiment import load_experiment
+
+EXPERIMENTS = sorted((Path(__file__).parents[2] / "experiments").glob("digits_*.py"))
 
 
 def test_a_config_survives_json():
     model = rpn_resnet50_fpn().clone(backbone=VGG(depth=11, dtype="bfloat16"))
     config = Config(model=model, train=TrainConfig(steps=7, ema_decay=0.9))
+    assert from_json(to_json(config)) == config
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+def test_every_experiment_survives_json(path):
+    config = load_experiment(path)
+    check_config(config)
+    assert from_json(to_json(config)) == config
+
+
+def test_a_model_inside_a_model_survives_json():
+    detector = digits_faster_rcnn()
+    model = FastRCNN(
+        proposals=digits_proposal_network(),
+        backbone=detector.backbone,
+        neck=detector.neck,
+        box_head=detector.box_head,
+    )
+    config = Config(model=model, train=TrainConfig(pretrained=("a", "b.pth")))
     assert from_json(to_json(config)) == config
 
 
@@ -73,3 +102,19 @@ def test_every_count_is_checked():
         config = Config(train=TrainConfig(**{name: 0}))
         with pytest.raises(ValueError, match=f"train.{name} must be 1 or more, got 0"):
             check_config(config)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"mosaic": 1.5}, "data.mosaic must be 0 … 1, got 1.5"),
+        ({"mixup": -1}, "data.mixup must be 0 … 1, got -1"),
+        ({"unmixed_steps": -1}, "data.unmixed_steps must be 0 or more, got -1"),
+        ({"mixup": 0.5, "unmixed_steps": 9}, "data.unmixed_steps is 9, all of the 9"),
+        ({"canvas": (320, 100)}, "data.canvas must have sides that are multiples"),
+    ],
+)
+def test_what_cannot_be_done_to_images_is_refused(settings, message):
+    config = Config(data=DataConfig(**settings), train=TrainConfig(steps=9))
+    with pytest.raises(ValueError, match=message):
+        check_config(config)

@@ -9,6 +9,7 @@ import pytest
 from fpn_jax.benchmarks.lively import randomize_norms
 from fpn_jax.data.digits import write_digits
 from fpn_jax.data.transforms import HorizontalFlip, ScaleJitter
+from fpn_jax.training import loop
 from fpn_jax.training.config import DataConfig
 from fpn_jax.training.loop import NonFiniteLoss, train, training_transforms
 from fpn_jax.training.metrics import read_metrics
@@ -50,6 +51,25 @@ def test_images_are_mixed_where_asked_and_while_it_lasts():
     assert (mosaic.probability, mixup.probability) == (0.5, 0.2)
     assert list(mixup.transforms) == others
     assert training_transforms(data, GreySource(1), mixed=False) == others
+
+
+def test_the_last_steps_of_a_run_are_not_mixed(config, tmp_path, monkeypatch):
+    class Asked(Exception):
+        pass
+
+    def ask(source, **settings):
+        asked.update(settings)
+        raise Asked
+
+    asked = {}
+    monkeypatch.setattr(loop, "training_batches", ask)
+    data = dataclasses.replace(config.data, mosaic=0.5, mixup=0.2, unmixed_steps=3)
+    with pytest.raises(Asked):
+        train(dataclasses.replace(config, data=data), tmp_path)
+    assert asked["last_from"] == config.train.steps - 3
+    assert len(asked["transforms"]) == len(asked["last_transforms"]) + 2
+    # Four images, and the other one of a mix-up.
+    assert asked["max_boxes"] == 8 * config.data.max_boxes
 
 
 def with_training(config, **changes):
@@ -117,7 +137,7 @@ def test_imagenet_weights_start_the_backbone(config, tmp_path):
     # No step moves anything: what is saved is what was loaded.
     still = dataclasses.replace(config.optimizer, learning_rate=0.0)
     config = dataclasses.replace(config, optimizer=still)
-    config = with_training(config, steps=1, pretrained=str(path))
+    config = with_training(config, steps=1, pretrained=(str(path),))
     train(config, tmp_path / "run")
 
     from fpn_jax.inference import load_run
