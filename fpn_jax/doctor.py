@@ -7,7 +7,7 @@ are fitted into its canvas. Exit status: 0 done, 2 wrong input.
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from rich.table import Table
 from fpn_jax.command_line import parse, user_errors
 from fpn_jax.data.example import Source
 from fpn_jax.data.sources import open_source, readable
-from fpn_jax.data.transforms import FitCanvas
+from fpn_jax.data.transforms import fit_scale
 from fpn_jax.evaluation.anchor_coverage import (
     Coverage,
     anchor_head,
@@ -32,7 +32,7 @@ from fpn_jax.evaluation.anchor_coverage import (
 from fpn_jax.heads.box import BoxHead
 from fpn_jax.ops.roi_align import assign_levels
 from fpn_jax.runtime import set_up
-from fpn_jax.training.config import Config, load_config
+from fpn_jax.training.config import Config, check_canvas, load_config
 
 _IOUS = (0.5, 0.7)  # COCO's lowest threshold, and an RPN's for a positive
 
@@ -59,17 +59,27 @@ def examine(chosen: Arguments) -> None:
     """Prints what it finds."""
     config = load_config(chosen.run) if chosen.run else Config()
     canvas, model = chosen.canvas or config.data.canvas, config.model
+    check_canvas("canvas", canvas)
     source = open_source(chosen.data, chosen.split)
-    boxes = boxes_on_canvas(source, canvas)
     console = Console()
+    of_images = list(boxes_on_canvas(source, canvas))
+    boxes = np.concatenate([np.zeros((0, 4), np.float32), *of_images])
     console.print(
-        f"{source.name}: {len(boxes)} boxes in {len(source)} images, on a canvas of "
+        f"{source.name}: {len(boxes)} boxes in {len(of_images)} images, on a canvas of "
         f"{canvas[0]} x {canvas[1]} px"
     )
-    if not (boxes[:, 2:] > boxes[:, :2]).all(axis=1).any():
+    if unreadable := len(source) - len(of_images):
+        console.print(f"{unreadable} images cannot be read")
+    solid = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+    if not solid.all():
+        console.print(f"{(~solid).sum()} boxes without an area are left out below")
+        boxes = boxes[solid]
+    if not len(boxes):
         return
     head = anchor_head(model)
-    if head is not None:
+    if head is None:
+        console.print("the detector has no anchors of given sizes and ratios")
+    else:
         outputs = head_outputs(model, canvas)
         found = coverage(boxes, head.anchors(outputs, canvas))
         console.print(anchor_table(boxes, found))
@@ -85,15 +95,14 @@ def examine(chosen: Arguments) -> None:
         console.print(pooling_table(boxes, box_head))
 
 
-def boxes_on_canvas(source: Source, canvas: tuple[int, int]) -> np.ndarray:
-    """Returns the boxes [N, 4] of all objects where evaluation puts them.
+def boxes_on_canvas(source: Source, canvas: tuple[int, int]) -> Iterator[np.ndarray]:
+    """Yields the boxes [N, 4] of each image's objects where training puts them.
 
-    Crowd regions are not objects. Images that cannot be decoded are left out.
+    Crowd regions are not objects. Images that cannot be decoded are passed over.
     """
-    fit, rng = FitCanvas(canvas), np.random.default_rng(0)  # which draws nothing
-    examples = (fit(example, rng) for example in readable(source))
-    boxes = [example.boxes[~example.crowd] for example in examples]
-    return np.concatenate([np.zeros((0, 4), np.float32), *boxes])
+    for example in readable(source):
+        scale = fit_scale(example.image.shape, canvas)
+        yield scale * example.boxes[~example.crowd]
 
 
 def anchor_table(boxes: np.ndarray, found: Coverage) -> Table:

@@ -1,5 +1,6 @@
 """What the doctor says of a folder of planted boxes."""
 
+import json
 import re
 
 import numpy as np
@@ -7,6 +8,9 @@ import pytest
 
 from fpn_jax import doctor
 from fpn_jax.data.example import Category
+from fpn_jax.detectors.zoo import digits_one_stage
+from fpn_jax.heads.fcos import FCOSHead
+from fpn_jax.training.config import Config, write_config
 from tests.coco_folder import write_coco_folder
 from tests.painted_example import painted_example
 
@@ -49,7 +53,8 @@ def test_levels_and_misses_of_planted_boxes(folder, capsys):
         "1 (25.0%)",
         "1 (25.0%)",
     ]
-    assert after[:4] == ["all", "25575", "4", "100.0%"]
+    assert after == ["all", "25575", "4", "100.0%", "23 … 128", "0 (0.0%)", "0 (0.0%)"]
+    assert "anchors that suit these boxes: sizes (8" in text
     assert better[1] == "19200"
     pooled = rows_of(text, start="P3  ")[-1]
     assert "pooled from" in text and pooled[:3] == ["P3", "2", "50.0%"]
@@ -67,3 +72,42 @@ def test_what_is_no_data_set_is_one_line(tmp_path, capsys):
         doctor.main([str(tmp_path)])
     assert stop.value.code == 2
     assert "annotations.json" in capsys.readouterr().err
+
+
+def test_upright_images_are_fitted_into_a_lying_canvas(tmp_path, capsys):
+    # 640 px become 320: the box is an anchor of 128 px around (64, 256), on the canvas.
+    boxes = [[0, 384, 256, 640]]
+    example = painted_example(boxes, 640, 320, labels=np.zeros(1, np.int32), masks=None)
+    write_coco_folder(tmp_path, [example], [Category(1, "thing")])
+    assert doctor.main([str(tmp_path), "--canvas", "320", "512"]) == 0
+    row = rows_of(capsys.readouterr().out, start="all")[0]
+    assert row[4:] == ["128 … 128", "0 (0.0%)", "0 (0.0%)"]
+
+
+def test_what_is_left_out_is_counted(folder, capsys):
+    file = folder / "annotations.json"
+    content = json.loads(file.read_text())
+    content["annotations"][3]["bbox"][3] = 0
+    content["images"].append(content["images"][0] | {"id": 9, "file_name": "no.png"})
+    file.write_text(json.dumps(content))
+    (folder / "no.png").write_bytes(b"no picture")
+    assert doctor.main([str(folder)]) == 0
+    text = capsys.readouterr().out
+    assert "4 boxes in 1 images" in text and "1 images cannot be read" in text
+    assert "1 boxes without an area are left out below" in text
+    assert rows_of(text, start="all")[0][2] == "3"
+
+
+def test_a_detector_without_anchors_is_said_to_have_none(folder, tmp_path, capsys):
+    model = digits_one_stage(FCOSHead(10))
+    write_config(Config(model=model), tmp_path / "run")
+    assert doctor.main([str(folder), "--run", str(tmp_path / "run")]) == 0
+    text = capsys.readouterr().out
+    assert "the detector has no anchors" in text and "pooled" not in text
+
+
+def test_a_canvas_that_no_pyramid_divides_is_one_line(folder, capsys):
+    with pytest.raises(SystemExit) as stop:
+        doctor.main([str(folder), "--canvas", "100", "320"])
+    assert stop.value.code == 2
+    assert "canvas must have sides that are multiples of 32" in capsys.readouterr().err

@@ -33,12 +33,14 @@ class Coverage:
 
 def anchor_head(model: nn.Module) -> nn.Module | None:
     """Returns the head of a detector that has anchors of given sizes and ratios."""
+    model = getattr(model, "proposals", model)  # of a Fast R-CNN
     heads = (getattr(model, name, None) for name in ("rpn", "head"))
     return next((head for head in heads if hasattr(head, "anchor_sizes")), None)
 
 
 def head_outputs(model: nn.Module, canvas: tuple[int, int]) -> Any:
     """Returns the shapes of what the head with the anchors gives on a canvas."""
+    model = getattr(model, "proposals", model)
     images, sizes = jnp.zeros((1, *canvas, 3), jnp.uint8), jnp.array([canvas])
     outputs, _ = jax.eval_shape(
         model.init_with_output, jax.random.key(0), images, sizes
