@@ -1,4 +1,4 @@
-"""Backbone + neck + dense head: RetinaNet, FCOS."""
+"""Backbone + neck + dense head: RetinaNet, FCOS, YOLOX, YOLOv3."""
 
 import flax.linen as nn
 import jax

@@ -202,7 +202,7 @@ def digits_faster_rcnn(num_classes: int = 10) -> TwoStage:
 
 
 def digits_one_stage(head: nn.Module) -> OneStage:
-    """Returns a dense head on P2 … P5 of the same backbone, 64 channels."""
+    """Returns a dense head on P2 … P5 of the backbone of `digits_faster_rcnn`."""
     proposals = digits_proposal_network()
     return OneStage(
         backbone=proposals.backbone,

@@ -40,6 +40,7 @@ class Anchors(NamedTuple):
     corner: jax.Array  # [N, 2] x, y of its cell
     stride: jax.Array  # [N, 1] side of its cell, pixels
     sides: jax.Array  # [N, 2] width, height, pixels
+    number: jax.Array  # [N] int32, of the shape among those of all levels
 
 
 class YOLOv3Head(nn.Module):
@@ -109,9 +110,11 @@ class YOLOv3Head(nn.Module):
         """Returns `class`, `box` and `objectness`, all over the positives of the batch.
 
         Of the positives, the binary cross-entropy of each class, that of t_x and t_y
-        with the place in the cell (whose gradient is the paper's: truth less
-        prediction), and half the squared error of t_w and t_h; the binary cross-entropy
-        of the objectness of all anchors that are not ignored. Crowd regions have no
+        with the place in the cell, and half the squared error of t_w and t_h; the
+        binary cross-entropy of the objectness of all anchors that are not ignored. The
+        paper squares the error of t_x and t_y too; the gradient of the cross-entropy,
+        place less sigmoid, is that of its code, which also weighs boxes by 2 - their
+        share of the image: left out here. Crowd regions have no
         anchor. An image of size 0 (`sizes [B, 2]`) is padding and does not count.
         """
         del canvas  # strides are 2**level
@@ -144,16 +147,17 @@ class YOLOv3Head(nn.Module):
     def anchors(self, grids: dict[int, tuple[int, int]]) -> Anchors:
         """Returns the anchors of grids {level: (rows, columns)}, finest level first."""
         levels = []
-        for (level, grid), shapes in zip(
-            grids.items(), self.anchor_shapes, strict=True
-        ):
+        num = len(self.anchor_shapes[0])
+        for order, (level, grid) in enumerate(grids.items()):
             corner = level_points(grid, (2**level, 2**level))
-            num = len(shapes)
+            shapes = jnp.array(self.anchor_shapes[order], jnp.float32)
+            numbers = order * num + jnp.arange(num)
             levels.append(
                 Anchors(
                     corner=jnp.repeat(corner, num, axis=0),
                     stride=jnp.full((len(corner) * num, 1), 2.0**level),
-                    sides=jnp.tile(jnp.array(shapes, jnp.float32), (len(corner), 1)),
+                    sides=jnp.tile(shapes, (len(corner), 1)),
+                    number=jnp.tile(numbers, len(corner)),
                 )
             )
         return Anchors(*map(jnp.concatenate, zip(*levels, strict=True)))
@@ -163,22 +167,23 @@ class YOLOv3Head(nn.Module):
     ) -> Assignment:
         """Returns the assignment of every anchor of an image to a box.
 
-        A box has one anchor: that whose shape, of all levels, overlaps its own most, in
-        the cell of its centre. Of boxes with the same anchor the first row has it. An
-        anchor that overlaps a box by `ignored_iou` or more, in the middle of its cell,
-        is ignored where it is not the box's own.
+        A box has one anchor: that whose shape, of all levels, overlaps its own most
+        (the first, where two do), in the cell of its centre. Of boxes with the same
+        anchor the first row has it. An anchor that overlaps a box by `ignored_iou` or
+        more, in the middle of its cell, is ignored where it is not the box's own
+        (section 2.1; the code asks the predicted box instead).
 
         `boxes [G, 4]` and `valid [G]` are the ground truth.
         """
         sides = np.array(self.anchor_shapes, np.float32).reshape(-1, 2)
         center, box_sides = _center(boxes), _sides(boxes)
         overlap = pairwise_iou(_boxes(0, box_sides), _boxes(0, sides))
-        best = jnp.array(sides)[overlap.argmax(axis=1)]
+        best = overlap.argmax(axis=1)
         offset = (center[None] - anchors.corner[:, None]) / anchors.stride[:, None]
         wanted = (
             valid[None]
             & ((offset >= 0) & (offset < 1)).all(axis=-1)
-            & (anchors.sides[:, None] == best[None]).all(axis=-1)
+            & (anchors.number[:, None] == best[None])
         )
         positive = wanted.any(axis=1)
         near = match_by_iou(

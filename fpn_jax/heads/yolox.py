@@ -17,7 +17,7 @@ import optax
 from fpn_jax.layers import AxisName, Conv, Dtype, Norm
 from fpn_jax.ops.anchors import pyramid_anchors
 from fpn_jax.ops.boxes import clip, decode_deltas, iou, pairwise_iou
-from fpn_jax.ops.matching import match_by_cost
+from fpn_jax.ops.matching import Assignment, match_by_cost
 from fpn_jax.ops.nms import select_detections
 from fpn_jax.types import Detections, LossTerm, Pyramid, Targets
 
@@ -135,14 +135,24 @@ class YOLOXHead(nn.Module):
         """Returns the square [N, 4] of every cell: of its size, centred on its corner.
 
         Deltas of it are the paper's: the offset from the corner and the logarithms of
-        the sides, all in strides.
+        the sides, all in strides. `decode_deltas` cuts a side at 62.5 strides, which
+        the authors do not: a box of 500 px on P3.
         """
         grids = {level: x.shape[-3:-1] for level, x in sorted(outputs.deltas.items())}
         strides = {level: (2**level,) for level in grids}
         squares = pyramid_anchors(canvas, grids, strides, (1,), stride_rule="level")
         return jnp.concatenate(list(squares.values()))
 
-    def assign(self, boxes, logits, objectness, squares, targets, labels, valid):
+    def assign(
+        self,
+        boxes: jax.Array,
+        logits: jax.Array,
+        objectness: jax.Array,
+        squares: jax.Array,
+        targets: jax.Array,
+        labels: jax.Array,
+        valid: jax.Array,
+    ) -> tuple[Assignment, jax.Array]:
         """Returns the assignment of each cell of one image to a target, and its IoU.
 
         SimOTA (section 2.1): a target's candidates are the cells whose middle is in its

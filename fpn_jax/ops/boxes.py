@@ -60,8 +60,8 @@ def giou(a: Real[Array, "*#b 4"], b: Real[Array, "*#b 4"]) -> Float[Array, "*#b"
     hull = (jnp.maximum(ax2, bx2) - jnp.minimum(ax1, bx1)) * (
         jnp.maximum(ay2, by2) - jnp.minimum(ay1, by1)
     )
-    iou = intersection / jnp.where(union > 0, union, 1)
-    return iou - (hull - union) / jnp.where(hull > 0, hull, 1)
+    covered = intersection / jnp.where(union > 0, union, 1)
+    return covered - (hull - union) / jnp.where(hull > 0, hull, 1)
 
 
 def clip(

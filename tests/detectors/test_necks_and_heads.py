@@ -1,6 +1,6 @@
-"""Every neck under every head: a few steps on digits lower the loss, boxes are found.
+"""Every neck under every head: a few steps on digits lower the loss.
 
-The necks do not know what stands on them: detections are looked at on one of them.
+The necks do not know what stands on them: detections are made on one of them.
 """
 
 from functools import partial
@@ -47,7 +47,7 @@ HEADS = {
 
 @pytest.mark.parametrize("head", HEADS)
 @pytest.mark.parametrize("neck", NECKS)
-def test_a_few_steps_lower_the_loss_and_boxes_are_found(neck, head):
+def test_a_few_steps_lower_the_loss(neck, head):
     kind = ProposalNetwork if head == "rpn" else OneStage
     model = kind(Dummy(levels=(3, 4)), NECKS[neck], HEADS[head])
     optimizer = optax.adam(3e-3)
