@@ -13,7 +13,7 @@ def get_config() -> Config:
         model=digits_one_stage(
             YOLOv3Head(
                 num_classes=10,
-                # Clusters of the training boxes by IoU, as the paper's: mean IoU 0.84.
+                # Clusters of the training boxes by IoU, as the paper's of COCO's.
                 anchor_shapes=(
                     ((6, 10), (10, 15), (15, 22)),
                     ((21, 32), (29, 43), (37, 58)),

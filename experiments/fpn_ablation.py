@@ -12,12 +12,15 @@ into a run directory of its own under --out; runs that are there are continued o
 done, read. The table of all that is done is printed and written beside them, with a
 plot.
 
-Every row has the paper's anchors of all sizes, on five levels or on one, and lets as
-many of them enter suppression. A row of one level keeps the 1x1 and the 3x3 convolution
-of the neck, so that rows differ in the pyramid only. On digits: a half-width ResNet-18,
-64 channels, anchors of 8 to 128 px. On other data: ResNet-50, 256 channels, the paper's
-schedule of 8 devices (section 5); give tables 1 and 3 ImageNet weights there by
---pretrained.
+Every row has the same sizes of anchors, on five levels or on one, and lets as many of
+them enter suppression. A row of one level keeps the 1x1 and the 3x3 convolution of the
+neck, so that rows differ in the pyramid only. Tables 2 and 3 have the two-layer box
+head in all rows (the paper's (a) is a ResNet-50 with conv5 as its head), and table 3
+has rows (d), (e) and (f) too.
+
+On digits: a half-width ResNet-18, 64 channels, anchors of 8 to 128 px, boxes of 56 px
+pooled from level 4. On other data: ResNet-50, 256 channels, the paper's schedule of 8
+devices (section 5) and anchors; give it ImageNet weights by --pretrained.
 """
 
 import dataclasses
@@ -27,20 +30,21 @@ from pathlib import Path
 from typing import Literal
 
 import flax.linen as nn
-import jax
 import numpy as np
 from matplotlib.figure import Figure
 
-from experiments.runs import last_validation, train_once
-from fpn_jax.command_line import parse, user_errors
+from experiments.runs import last_validation, one_line_errors, train_once
+from fpn_jax.command_line import parse
 from fpn_jax.detectors.fast_rcnn import FastRCNN
 from fpn_jax.detectors.proposal_network import ProposalNetwork
+from fpn_jax.detectors.two_stage import TwoStage
 from fpn_jax.detectors.zoo import (
     digits_faster_rcnn,
     digits_proposal_network,
     fasterrcnn_resnet50_fpn,
     rpn_resnet50_fpn,
 )
+from fpn_jax.evaluation.anchor_coverage import anchor_head, head_outputs
 from fpn_jax.runtime import set_up
 from fpn_jax.training.config import (
     Config,
@@ -80,46 +84,52 @@ class Arguments:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Trains what is not done yet; returns the exit status."""
-    with user_errors("fpn_ablation"):
+    with one_line_errors("fpn_ablation"):
         chosen = parse(
             Arguments,
             sys.argv[1:] if arguments is None else arguments,
             command="fpn_ablation",
             description=__doc__,
         )
-        if chosen.table == 2 and chosen.pretrained:
-            raise ValueError("pretrained: table 2 starts from its proposals")
         set_up()
-        base = base_config(chosen)
         for seed in chosen.seeds:
+            base = base_config(chosen)
             if chosen.table == 2:
                 proposals = dataclasses.replace(chosen, table=1)
                 run = train_row(base_config(proposals), proposals, "c", seed)
-                base = with_pretrained(base, str(run))
+                base = starting_from(base, str(run))
             for letter in chosen.rows:
                 train_row(base, chosen, letter, seed)
-        results = read_results(chosen.out, chosen.table)
-        text = table_text(base.model, results, chosen.table)
-        (chosen.out / f"table{chosen.table}.md").write_text(text)
-        figure = plot_table(results, FIGURES[chosen.table])
-        figure.savefig(chosen.out / f"table{chosen.table}.png", dpi=120)
-        print(text)
+        write_table(chosen)
     return 0
 
 
 def train_row(base: Config, chosen: Arguments, letter: str, seed: int) -> Path:
     """Returns the run directory of a row, in which it has trained what was not done."""
     config = with_row(base, letter, seed)
-    run = run_directory(chosen.out, chosen.table, letter, seed)
+    run = run_directory(chosen.out, chosen.table, letter, seed, config.train.steps)
     train_once(config, run)
     return run
+
+
+def write_table(chosen: Arguments) -> None:
+    """Prints and writes the table, and a plot, of the runs that are done."""
+    config = base_config(chosen)
+    results = read_results(chosen.out, chosen.table, config.train.steps)
+    text = table_text(config.model, results, chosen.table)
+    chosen.out.mkdir(parents=True, exist_ok=True)
+    (chosen.out / f"table{chosen.table}.md").write_text(text)
+    if results:
+        figure = plot_table(results, FIGURES[chosen.table])
+        figure.savefig(chosen.out / f"table{chosen.table}.png", dpi=120)
+    print(text)
 
 
 def base_config(chosen: Arguments) -> Config:
     """Returns the configuration of row c, without a seed."""
     proposals = chosen.table == 1
     if chosen.data is None:
-        model = digits_proposals() if proposals else digits_faster_rcnn()
+        model = digits_proposals() if proposals else digits_detector()
         data = DataConfig(canvas=(320, 320), batch_size=4, flip=proposals)
         optimizer = OptimizerConfig("muon", learning_rate=4e-3, warmup_steps=50)
         steps = 300
@@ -144,11 +154,21 @@ def base_config(chosen: Arguments) -> Config:
         train=TrainConfig(
             steps=steps,
             evaluate_every=steps,
-            save_every=min(steps, 5000),
-            pretrained=chosen.pretrained,
+            save_every=100 if chosen.data is None else 5000,
+            pretrained=() if chosen.pretrained is None else (chosen.pretrained,),
         ),
         evaluation=EvaluationConfig(best="AR@1000" if proposals else "AP"),
     )
+
+
+def digits_detector() -> TwoStage:
+    """Returns the default job's detector, whose RoIs come from all levels.
+
+    At the paper's 224 px, meant for images of 800, 95 of 100 digits would be pooled
+    from P2: rows (c) and (f) would be one.
+    """
+    model = digits_faster_rcnn()
+    return model.clone(box_head=model.box_head.clone(canonical_size=56.0))
 
 
 def digits_proposals() -> ProposalNetwork:
@@ -166,8 +186,10 @@ def fast_rcnn(model: nn.Module, *, digits: bool) -> FastRCNN:
     )
 
 
-def with_pretrained(config: Config, run: str) -> Config:
-    train = dataclasses.replace(config.train, pretrained=run)
+def starting_from(config: Config, *runs: str) -> Config:
+    """Returns the configuration with these weights to start from, besides its own."""
+    pretrained = (*config.train.pretrained, *runs)
+    train = dataclasses.replace(config.train, pretrained=pretrained)
     return dataclasses.replace(config, train=train)
 
 
@@ -216,30 +238,26 @@ def _on_one_level(model: nn.Module, level: int) -> nn.Module:
 
 def num_anchors(model: nn.Module, canvas: tuple[int, int] = _PAPERS_CANVAS) -> int:
     """Returns how many anchors a detector has on a canvas of any size."""
-    if isinstance(model, FastRCNN):
-        model = model.proposals
-    head = getattr(model, "head", None) or model.rpn
-    images, sizes = np.zeros((1, 64, 64, 3), np.uint8), np.full((1, 2), 64)
-    outputs, _ = jax.eval_shape(
-        model.init_with_output, jax.random.key(0), images, sizes
-    )
-    outputs = getattr(outputs, "rpn", outputs)
-    return sum(
+    head, outputs = anchor_head(model), head_outputs(model, (64, 64))
+    cells = sum(
         -(-canvas[0] // 2**level) * -(-canvas[1] // 2**level) * len(sizes)
         for level, sizes in zip(
             sorted(outputs.objectness), head.anchor_sizes, strict=True
         )
-    ) * len(head.anchor_ratios)
+    )
+    return cells * len(head.anchor_ratios)
 
 
-def run_directory(out: Path, table: int, letter: str, seed: int) -> Path:
-    return out / f"table{table}-{letter}-seed{seed}"
+def run_directory(out: Path, table: int, letter: str, seed: int, steps: int) -> Path:
+    return out / f"table{table}-{letter}-seed{seed}-steps{steps}"
 
 
-def read_results(out: Path, table: int) -> dict[str, list[dict[str, float]]]:
-    """Returns the last validations of all runs that have one, by row."""
+def read_results(
+    out: Path, table: int, steps: int
+) -> dict[str, list[dict[str, float]]]:
+    """Returns the last validations of all runs that have done the steps, by row."""
     results = {}
-    for run in sorted(out.glob(f"table{table}-*-seed*")):
+    for run in sorted(out.glob(f"table{table}-*-seed*-steps{steps}")):
         if (last := last_validation(run)) is not None:
             letter = run.name.split("-")[1]
             results.setdefault(letter, []).append(last)
@@ -296,7 +314,8 @@ def plot_table(results: Mapping, names: Sequence[str]) -> Figure:
 def _statistics(metrics: Sequence[Mapping], name: str) -> tuple[float, float]:
     """Returns mean and standard deviation of the runs (0 for a single one)."""
     values = [float("nan") if row[name] is None else row[name] for row in metrics]
-    return float(np.mean(values)), float(np.std(values, ddof=len(values) > 1))
+    single = len(values) == 1
+    return float(np.mean(values)), 0.0 if single else float(np.std(values, ddof=1))
 
 
 if __name__ == "__main__":

@@ -12,13 +12,13 @@ import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import flax.linen as nn
 
 from experiments import digits_fcos, digits_retinanet, digits_yolov3, digits_yolox
-from experiments.runs import last_validation, train_once
-from fpn_jax.command_line import parse, user_errors
+from experiments.runs import last_validation, one_line_errors, train_once
+from fpn_jax.command_line import parse
 from fpn_jax.detectors.proposal_network import ProposalNetwork
 from fpn_jax.detectors.zoo import digits_proposal_network
 from fpn_jax.necks.bifpn import BiFPN
@@ -28,21 +28,28 @@ from fpn_jax.runtime import set_up
 from fpn_jax.training.config import Config
 from fpn_jax.training.metrics import read_metrics
 
-NECKS = ("fpn", "pafpn", "bifpn")
-HEADS = ("rpn", "retinanet", "fcos", "yolox", "yolov3")
+Neck = Literal["fpn", "pafpn", "bifpn"]
+Head = Literal["rpn", "retinanet", "fcos", "yolox", "yolov3"]
+NECKS, HEADS = get_args(Neck), get_args(Head)
+_DENSE = {
+    "retinanet": digits_retinanet,
+    "fcos": digits_fcos,
+    "yolox": digits_yolox,
+    "yolov3": digits_yolov3,
+}
 
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
-    necks: tuple[Literal["fpn", "pafpn", "bifpn"], ...] = NECKS
-    heads: tuple[Literal["rpn", "retinanet", "fcos", "yolox", "yolov3"], ...] = HEADS
+    necks: tuple[Neck, ...] = NECKS
+    heads: tuple[Head, ...] = HEADS
     steps: int = 300
     out: Path = Path("runs/necks_and_heads")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Trains what is not done yet; returns the exit status."""
-    with user_errors("necks_and_heads"):
+    with one_line_errors("necks_and_heads"):
         chosen = parse(
             Arguments,
             sys.argv[1:] if arguments is None else arguments,
@@ -53,8 +60,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for neck in chosen.necks:
             for head in chosen.heads:
                 config = config_of(neck, head, chosen.steps)
-                train_once(config, chosen.out / f"{neck}-{head}")
-        text = table_text(chosen.out)
+                train_once(config, chosen.out / f"{neck}-{head}-steps{chosen.steps}")
+        text = table_text(chosen.out, chosen.steps)
+        chosen.out.mkdir(parents=True, exist_ok=True)
         (chosen.out / "table.md").write_text(text)
         print(text)
     return 0
@@ -68,9 +76,10 @@ def config_of(neck: str, head: str, steps: int) -> Config:
         evaluation = dataclasses.replace(config.evaluation, best="AR@100")
         config = dataclasses.replace(config, model=model, evaluation=evaluation)
     else:
-        files = (digits_retinanet, digits_fcos, digits_yolox, digits_yolov3)
-        config = dict(zip(HEADS[1:], files, strict=True))[head].get_config()
-    train = dataclasses.replace(config.train, steps=steps, evaluate_every=steps)
+        config = _DENSE[head].get_config()
+    train = dataclasses.replace(
+        config.train, steps=steps, evaluate_every=steps, save_every=100
+    )
     model = config.model.clone(neck=neck_of(neck, config.model))
     return dataclasses.replace(config, model=model, train=train)
 
@@ -84,18 +93,18 @@ def neck_of(name: str, model: nn.Module) -> nn.Module:
     return neck(64, norm="batch", extra="pool" if extra else "none")
 
 
-def table_text(out: Path) -> str:
-    """Returns the table in Markdown of all runs that are done."""
+def table_text(out: Path, steps: int) -> str:
+    """Returns the table in Markdown of all runs that have done the steps."""
     lines = [
         "| neck | head | loss of the first 20 steps | of the last 20 | AP |",
         "|---|---|--:|--:|--:|",
     ]
     for neck in NECKS:
         for head in HEADS:
-            last = last_validation(out / f"{neck}-{head}")
-            if last is None:
+            run = out / f"{neck}-{head}-steps{steps}"
+            if (last := last_validation(run)) is None:
                 continue
-            rows = read_metrics(out / f"{neck}-{head}")
+            rows = read_metrics(run)
             losses = [row["loss"] for row in rows if "loss" in row]
             figure = f"{last['AP']:.3f}"
             if head == "rpn":

@@ -1,11 +1,16 @@
 """What experiments of many runs share: each is trained once, and read when done."""
 
+import contextlib
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
 
+from fpn_jax.command_line import user_errors
+from fpn_jax.train import NOT_FINITE
 from fpn_jax.training.config import Config
-from fpn_jax.training.loop import train
+from fpn_jax.training.loop import NonFiniteLoss, Stopped, train
 from fpn_jax.training.metrics import read_metrics
 
 
@@ -18,6 +23,24 @@ def train_once(config: Config, run: Path) -> None:
 
 
 def last_validation(run: Path) -> dict[str, float] | None:
-    """Returns the last row of metrics of a run that is a validation's."""
-    rows = [row for row in read_metrics(run) if "AP" in row]
+    """Returns the last row of metrics that is a validation of a saved step."""
+    rows = [
+        row
+        for row in read_metrics(run)
+        if "AP" in row and (run / "checkpoints" / str(row["step"])).is_dir()
+    ]
     return rows[-1] if rows else None
+
+
+@contextlib.contextmanager
+def one_line_errors(name: str) -> Iterator[None]:
+    """Ends the process as `python -m fpn_jax.train` does, where a run ends early."""
+    try:
+        with user_errors(name):
+            yield
+    except NonFiniteLoss as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        raise SystemExit(NOT_FINITE) from None
+    except Stopped as stop:
+        print(f"{stop}; the same command goes on from there", file=sys.stderr)
+        raise SystemExit(128 + stop.signal) from None

@@ -1,13 +1,15 @@
 """The paper's rows: their anchors and parameters; the table of runs that are done."""
 
 import json
+import signal
 
 import jax
 import numpy as np
 import pytest
 
-from experiments import fpn_ablation
+from experiments import fpn_ablation, runs
 from experiments.fpn_ablation import ROWS, Arguments, base_config, model_of_row
+from fpn_jax.training.loop import Stopped
 
 # Table 1 of the paper, at 800 x 1000 px.
 ANCHORS = {"a": 47, "b": 12, "c": 200, "d": 200, "e": 200, "f": 750}  # thousands
@@ -32,6 +34,7 @@ def test_fixed_proposals_are_the_same_in_every_row(letter):
     assert row.proposals == model.proposals == base(1)
     levels = {"a": (4,), "b": (5,), "f": (2,)}.get(letter, (2, 3, 4, 5))
     assert row.box_head.levels == levels
+    assert row.box_head.canonical_size == 56
 
 
 @pytest.mark.parametrize("letter", ROWS)
@@ -71,21 +74,82 @@ def _outputs(*levels):
     return [f"output{level}" for level in levels]
 
 
+def write_run(run, recall, steps=300):
+    """What is left of a run that is done."""
+    names = {name for names in fpn_ablation.FIGURES.values() for name in names}
+    rows = [{"step": 20, "loss": 1.0}, {"step": steps, **dict.fromkeys(names, recall)}]
+    (run / "checkpoints" / str(steps)).mkdir(parents=True)
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    (run / "metrics.jsonl").write_text(text)
+
+
 def test_the_table_has_means_and_deviations_of_the_runs_that_are_done(tmp_path):
-    values = {"c": (0.5, 0.6), "a": (0.3,)}
-    for letter, recalls in values.items():
+    for letter, recalls in {"c": (0.5, 0.6), "a": (0.3,)}.items():
         for seed, recall in enumerate(recalls):
-            run = fpn_ablation.run_directory(tmp_path, 1, letter, seed)
-            run.mkdir()
-            names = (*fpn_ablation.FIGURES[1], "AP")
-            last = {"step": 300, **dict.fromkeys(names, recall)}
-            rows = [{"step": 20, "loss": 1.0}, last]
-            text = "".join(json.dumps(row) + "\n" for row in rows)
-            (run / "metrics.jsonl").write_text(text)
-    results = fpn_ablation.read_results(tmp_path, 1)
+            name = fpn_ablation.run_directory(tmp_path, 1, letter, seed, 300)
+            write_run(name, recall)
+    write_run(fpn_ablation.run_directory(tmp_path, 1, "a", 0, 20), 0.9, steps=20)
+    results = fpn_ablation.read_results(tmp_path, 1, 300)
     table = fpn_ablation.table_text(base(1), results, 1).splitlines()
     assert table[2].startswith("| (a) | on C4 | 47k | 1 | 0.300 ± 0.000 |")
     assert table[3].startswith("| (c) | FPN | 200k | 2 | 0.550 ± 0.071 |")
     (axes,) = fpn_ablation.plot_table(results, fpn_ablation.FIGURES[1]).axes
     heights = sorted(bar.get_height() for bar in axes.patches)
     np.testing.assert_allclose(heights, [0.3] * 5 + [0.55] * 5)
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """The configurations that the command has trained, without training them."""
+    made = {}
+
+    def train(config, run):
+        made[run.name] = config
+        write_run(run, 0.5, config.train.steps)
+
+    monkeypatch.setattr(runs, "train", train)
+    return made
+
+
+def run_command(out, *words):
+    assert fpn_ablation.main([*words, "--out", str(out)]) == 0
+
+
+def test_the_command_trains_in_parts_and_writes_table_and_plot(tmp_path, trained):
+    run_command(tmp_path, "--rows", "a", "c", "--seeds", "3")
+    assert list(trained) == ["table1-a-seed3-steps300", "table1-c-seed3-steps300"]
+    assert {config.train.seed for config in trained.values()} == {3}
+    run_command(tmp_path, "--rows", "a", "b", "--seeds", "3")
+    assert list(trained)[2:] == ["table1-b-seed3-steps300"]
+    assert (tmp_path / "table1.md").read_text().count("| 1 | 0.500 ± 0.000 |") == 3
+    assert (tmp_path / "table1.png").stat().st_size > 1000
+
+
+def test_table_2_starts_from_the_proposals_of_the_same_seed(tmp_path, trained):
+    words = ("--table", "2", "--rows", "b", "c", "--pretrained", "resnet.pth")
+    run_command(tmp_path, *words, "--seeds", "0", "1")
+    proposals, *others = trained
+    assert proposals == "table1-c-seed0-steps300"
+    assert others[:2] == ["table2-b-seed0-steps300", "table2-c-seed0-steps300"]
+    for seed in (0, 1):
+        given = str(tmp_path / f"table1-c-seed{seed}-steps300")
+        config = trained[f"table2-b-seed{seed}-steps300"]
+        assert config.train.pretrained == ("resnet.pth", given)
+
+
+def test_nothing_to_do_gives_an_empty_table(tmp_path, trained, capsys):
+    run_command(tmp_path / "new", "--seeds")
+    assert not trained and "| row |" in capsys.readouterr().out
+
+
+def test_a_run_that_ends_early_is_one_line(tmp_path, monkeypatch, capsys):
+    def stop(config, run):
+        raise Stopped(7, signal.SIGINT)
+
+    monkeypatch.setattr(runs, "train", stop)
+    with pytest.raises(SystemExit) as status:
+        fpn_ablation.main(["--out", str(tmp_path)])
+    assert status.value.code == 130
+    assert capsys.readouterr().err == (
+        "stopped by SIGINT at step 7, saved; the same command goes on from there\n"
+    )

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from experiments import runs
-from experiments.necks_and_heads import HEADS, NECKS, config_of, table_text
+from experiments.necks_and_heads import HEADS, NECKS, config_of, main, table_text
 from fpn_jax.training.config import Config
 
 
@@ -24,6 +24,7 @@ def write_rows(run, *rows):
     run.mkdir(parents=True)
     text = "".join(json.dumps(row) + "\n" for row in rows)
     (run / "metrics.jsonl").write_text(text)
+    (run / "checkpoints" / "300").mkdir(parents=True)
 
 
 def test_only_a_run_without_its_last_validation_is_trained(tmp_path, trained):
@@ -31,9 +32,11 @@ def test_only_a_run_without_its_last_validation_is_trained(tmp_path, trained):
     write_rows(tmp_path / "done", {"step": 20, "loss": 1}, {"step": 300, "AP": 0.1})
     write_rows(tmp_path / "shorter", {"step": 200, "AP": 0.1})
     write_rows(tmp_path / "stopped", {"step": 300, "loss": 1})
-    for name in ("done", "shorter", "stopped", "new"):
+    write_rows(tmp_path / "unsaved", {"step": 300, "AP": 0.1})
+    (tmp_path / "unsaved" / "checkpoints" / "300").rmdir()
+    for name in ("done", "shorter", "stopped", "unsaved", "new"):
         runs.train_once(config, tmp_path / name)
-    assert trained == ["shorter", "stopped", "new"]
+    assert trained == ["shorter", "stopped", "unsaved", "new"]
     assert runs.last_validation(tmp_path / "done") == {"step": 300, "AP": 0.1}
     assert runs.last_validation(tmp_path / "stopped") is None
 
@@ -53,12 +56,21 @@ def test_every_pair_gives_its_head_the_levels_it_expects(neck):
         assert config.train.steps == config.train.evaluate_every == 300
 
 
+def test_the_command_trains_the_pairs_that_are_named(tmp_path, monkeypatch, capsys):
+    made = []
+    monkeypatch.setattr(runs, "train", lambda config, run: made.append(run.name))
+    words = ["--necks", "bifpn", "--heads", "yolox", "rpn", "--steps", "40"]
+    assert main([*words, "--out", str(tmp_path)]) == 0
+    assert made == ["bifpn-yolox-steps40", "bifpn-rpn-steps40"]
+    assert (tmp_path / "table.md").read_text() == capsys.readouterr().out[:-1]
+
+
 def test_the_table_of_pairs(tmp_path):
     losses = [{"step": 20, "loss": 4.0}, {"step": 300, "loss": 0.5}]
-    write_rows(tmp_path / "bifpn-fcos", *losses, {"step": 300, "AP": 0.25})
+    write_rows(tmp_path / "bifpn-fcos-steps300", *losses, {"step": 300, "AP": 0.25})
     last = {"step": 300, "AP": 0.25, "AR@100": 0.5}
-    write_rows(tmp_path / "fpn-rpn", *losses, last)
-    assert table_text(tmp_path).splitlines()[2:] == [
+    write_rows(tmp_path / "fpn-rpn-steps300", *losses, last)
+    assert table_text(tmp_path, 300).splitlines()[2:] == [
         "| fpn | rpn | 4.00 | 0.50 | AR@100 0.500 |",
         "| bifpn | fcos | 4.00 | 0.50 | 0.250 |",
     ]
