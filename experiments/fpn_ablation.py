@@ -40,7 +40,6 @@ from fpn_jax.detectors.proposal_network import ProposalNetwork
 from fpn_jax.detectors.two_stage import TwoStage
 from fpn_jax.detectors.zoo import (
     digits_faster_rcnn,
-    digits_proposal_network,
     fasterrcnn_resnet50_fpn,
     rpn_resnet50_fpn,
 )
@@ -172,8 +171,13 @@ def digits_detector() -> TwoStage:
 
 
 def digits_proposals() -> ProposalNetwork:
-    """Returns an RPN that gives a second stage as many proposals as Faster R-CNN's."""
-    return digits_proposal_network().clone(head=digits_faster_rcnn().rpn)
+    """Returns the default job's backbone, neck and RPN.
+
+    Its neck has norms: from random weights, row (c) reached AR@1000 0.55 with them and
+    0.43 without in 300 steps, less than the 0.50 of row (a) without.
+    """
+    model = digits_faster_rcnn()
+    return ProposalNetwork(backbone=model.backbone, neck=model.neck, head=model.rpn)
 
 
 def fast_rcnn(model: nn.Module, *, digits: bool) -> FastRCNN:
