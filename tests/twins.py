@@ -96,3 +96,16 @@ def _sines(x: jax.Array) -> jax.Array:
 def _close(ours, theirs) -> None:
     assert ours.shape == theirs.shape
     assert np.abs(ours - theirs).max() <= 1e-4 * np.abs(theirs).max()
+
+
+def overlap(a, b) -> float:
+    """IoU of two boxes of numbers, or of tensors of torch."""
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    shared = max(width, 0) * max(height, 0)
+    area = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (a, b)) - shared
+    return shared / area
+
+
+def sigmoid(x: float) -> float:
+    return 1 / (1 + np.exp(-x))

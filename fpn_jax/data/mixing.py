@@ -6,6 +6,7 @@ decoded are passed over: the loader names them when their turn comes.
 
 import dataclasses
 
+import cv2
 import numpy as np
 
 from fpn_jax.data.example import Example, Source, UnreadableImage
@@ -71,11 +72,11 @@ class MixUp:
             other = transform(other, rng)
         shapes = example.image.shape[:2], other.image.shape[:2]
         size = tuple(map(max, *shapes))
-        layers = [_pasted(each, [(each, (0, 0))], size) for each in (example, other)]
-        both = _pasted(example, [(each, (0, 0)) for each in layers], size)
-        images = [layer.image.astype(np.uint16) for layer in layers]
-        mean = ((images[0] + images[1]) // 2).astype(np.uint8)
-        return dataclasses.replace(both, image=mean)
+        both = _pasted(example, [(example, (0, 0)), (other, (0, 0))], size)
+        first, second = (_filled_up(each.image, size) for each in (example, other))
+        return dataclasses.replace(
+            both, image=cv2.addWeighted(first, 0.5, second, 0.5, 0)
+        )
 
 
 def draw(source: Source, rng: np.random.Generator) -> Example:
@@ -116,6 +117,14 @@ def _pasted(
         areas=np.concatenate([part.areas for part, _ in parts]),
         masks=np.concatenate(masks) if masks else None,
         keypoints=None if keypoints[0] is None else np.concatenate(keypoints),
+    )
+
+
+def _filled_up(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The image with grey on its right and below it."""
+    down, right = np.subtract(size, image.shape[:2]).tolist()
+    return cv2.copyMakeBorder(
+        image, 0, down, 0, right, cv2.BORDER_CONSTANT, value=(_GREY,) * 3
     )
 
 

@@ -23,8 +23,7 @@ class FastRCNN(nn.Module):
 
     The proposals are those of a network that is not trained, whose run training starts
     from (`train.pretrained`); it shares nothing with the rest, so that backbones and
-    necks are compared on the same boxes. Images and sizes are those of
-    `TwoStage`.
+    necks are compared on the same boxes. Images and sizes are those of `TwoStage`.
     """
 
     frozen = ("proposals",)  # submodules that no step changes; not a field

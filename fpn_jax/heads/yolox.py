@@ -30,9 +30,7 @@ class YOLOXOutputs:
     """What the network says of every cell, level by level."""
 
     logits: Pyramid  # {level: [B, H, W, K]}
-    deltas: (
-        Pyramid  # {level: [B, H, W, 4]} of a square of the cell's size on its corner
-    )
+    deltas: Pyramid  # {level: [B, H, W, 4]}, of the squares of `YOLOXHead.squares`
     objectness: Pyramid  # {level: [B, H, W, 1]} logits
 
 
@@ -158,9 +156,8 @@ class YOLOXHead(nn.Module):
         SimOTA (section 2.1): a target's candidates are the cells whose middle is in its
         box or within `center_radius` strides of its centre, in x and in y; those that
         are not in both come last. (In the authors' code the candidates of all targets
-        are each one's.) The cost is the cross-entropy of the class, whose
-        probability is the root of class times object, plus `iou_cost_weight` times
-        -log IoU.
+        are each one's.) The cost is the cross-entropy of the class, whose probability
+        is the root of class times object, plus `iou_cost_weight` times -log IoU.
 
         `boxes [N, 4]`, `logits [N, K]` and `objectness [N]` are the predictions,
         `targets [G, 4]`, `labels [G]` and `valid [G]` the ground truth.

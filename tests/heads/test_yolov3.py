@@ -11,7 +11,7 @@ import pytest
 from fpn_jax.heads.yolov3 import YOLOv3Head, YOLOv3Outputs
 from fpn_jax.types import Targets
 from tests.torch_reference import torch
-from tests.twins import assert_equals_twin, conv, norm
+from tests.twins import assert_equals_twin, conv, norm, overlap, sigmoid
 
 CANVAS = (64, 96)
 GRIDS = {3: (8, 12), 4: (4, 6)}
@@ -42,14 +42,6 @@ def anchors() -> list[tuple[int, int, int, tuple[int, int]]]:
         for x in range(width)
         for shape in shapes
     ]
-
-
-def overlap(a, b) -> float:
-    width = min(a[2], b[2]) - max(a[0], b[0])
-    height = min(a[3], b[3]) - max(a[1], b[1])
-    shared = max(width, 0) * max(height, 0)
-    area = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (a, b)) - shared
-    return shared / area
 
 
 def assignment(boxes) -> tuple[dict[int, int], set[int]]:
@@ -207,10 +199,6 @@ def outputs_of(batch: int = 1) -> YOLOv3Outputs:
         }
 
     return YOLOv3Outputs(fill(-9.0, CLASSES), fill(0.0, 4), fill(-9.0, 1))
-
-
-def sigmoid(x: float) -> float:
-    return 1 / (1 + np.exp(-x))
 
 
 def test_detections_by_hand():

@@ -10,7 +10,7 @@ import pytest
 from fpn_jax.heads.yolox import YOLOXHead, YOLOXOutputs
 from fpn_jax.types import Targets
 from tests.torch_reference import torch
-from tests.twins import assert_equals_twin, conv, norm
+from tests.twins import assert_equals_twin, conv, norm, overlap, sigmoid
 
 CANVAS = (64, 96)
 LEVELS = (3, 4, 5)
@@ -43,14 +43,6 @@ def cells() -> list[tuple[float, float, int]]:
     ]
 
 
-def overlap(a, b) -> float:
-    width = min(a[2], b[2]) - max(a[0], b[0])
-    height = min(a[3], b[3]) - max(a[1], b[1])
-    shared = max(width, 0) * max(height, 0)
-    area = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (a, b)) - shared
-    return shared / area
-
-
 def simota(boxes, logits, objectness, wanted, labels) -> dict[int, tuple[int, float]]:
     """{cell: (target, IoU)}: section 2.1 read line by line, in float64."""
     chosen = {}
@@ -75,10 +67,6 @@ def simota(boxes, logits, objectness, wanted, labels) -> dict[int, tuple[int, fl
             if n not in chosen or costs[n] < chosen[n][2]:
                 chosen[n] = g, overlap(boxes[n], wanted[g]), costs[n]
     return {n: (g, iou) for n, (g, iou, _) in chosen.items()}
-
-
-def sigmoid(x: float) -> float:
-    return 1 / (1 + np.exp(-x))
 
 
 def test_the_assignment_is_that_of_a_plain_loop_in_100_random_cases():
