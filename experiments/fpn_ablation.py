@@ -78,7 +78,8 @@ class Arguments:
     seeds: tuple[int, ...] = (0, 1, 2)
     steps: int | None = None  # of each run; None: 300 on digits, the paper's elsewhere
     data: tuple[str, str] | None = None  # of training and validation; None: digits
-    pretrained: str | None = None  # backbone weights to start from
+    pretrained: str | None = None  # backbone weights, or a run, to start from
+    frozen_stages: int | None = None  # of the backbone, 5 is all; None: the detector's
     out: Path = Path("runs/ablation")
 
 
@@ -144,6 +145,9 @@ def base_config(chosen: Arguments) -> Config:
             warmup_steps=500,
         )
         steps = 40_000 if proposals else 80_000
+    if chosen.frozen_stages is not None:
+        backbone = model.backbone.clone(frozen_stages=chosen.frozen_stages)
+        model = model.clone(backbone=backbone)
     if chosen.table == 2:
         model = fast_rcnn(model, digits=chosen.data is None)
     steps = chosen.steps or steps

@@ -137,6 +137,14 @@ def test_table_2_starts_from_the_proposals_of_the_same_seed(tmp_path, trained):
         assert config.train.pretrained == ("resnet.pth", given)
 
 
+@pytest.mark.parametrize("table", [1, 2, 3])
+def test_every_row_starts_from_a_frozen_backbone_where_asked(tmp_path, trained, table):
+    words = ("--table", str(table), "--pretrained", "other", "--frozen-stages", "5")
+    run_command(tmp_path, *words, "--rows", "c", "d", "--seeds", "0")
+    assert {config.model.backbone.frozen_stages for config in trained.values()} == {5}
+    assert {config.train.pretrained[0] for config in trained.values()} == {"other"}
+
+
 def test_nothing_to_do_gives_an_empty_table(tmp_path, trained, capsys):
     run_command(tmp_path / "new", "--seeds")
     assert not trained and "| row |" in capsys.readouterr().out
