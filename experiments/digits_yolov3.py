@@ -22,7 +22,7 @@ def get_config() -> Config:
                 ),
             )
         ),
-        data=DataConfig(train="digits", canvas=(320, 320), batch_size=4),
+        data=DataConfig(canvas=(320, 320), batch_size=4),
         optimizer=OptimizerConfig(name="muon", learning_rate=4e-3, warmup_steps=50),
         train=TrainConfig(steps=700),
     )

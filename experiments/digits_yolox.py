@@ -11,7 +11,7 @@ from fpn_jax.training.config import Config, DataConfig, OptimizerConfig, TrainCo
 def get_config() -> Config:
     return Config(
         model=digits_one_stage(YOLOXHead(num_classes=10)),
-        data=DataConfig(train="digits", canvas=(320, 320), batch_size=4),
+        data=DataConfig(canvas=(320, 320), batch_size=4),
         optimizer=OptimizerConfig(name="muon", learning_rate=4e-3, warmup_steps=50),
         train=TrainConfig(steps=700),
     )

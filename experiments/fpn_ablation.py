@@ -3,7 +3,7 @@
     python -m experiments.fpn_ablation                          # table 1 on digits
     python -m experiments.fpn_ablation --table 2                # or 3
     python -m experiments.fpn_ablation --rows a c --seeds 0     # a part of it
-    python -m experiments.fpn_ablation --data coco/train coco/val   # ResNet-50, on COCO
+    python -m experiments.fpn_ablation --data coco                  # ResNet-50, on COCO
 
 Table 1 measures the proposals of an RPN; table 2 the boxes of a Fast R-CNN on fixed
 proposals: those of row c of table 1 with the same seed, which is trained first where it
@@ -77,7 +77,7 @@ class Arguments:
     rows: tuple[Literal["a", "b", "c", "d", "e", "f"], ...] = tuple(ROWS)
     seeds: tuple[int, ...] = (0, 1, 2)
     steps: int | None = None  # of each run; None: 300 on digits, the paper's elsewhere
-    data: tuple[str, str] | None = None  # of training and validation; None: digits
+    data: str | None = None  # what `data.source` of a run is; None: digits
     pretrained: str | None = None  # backbone weights, or a run, to start from
     frozen_stages: int | None = None  # of the backbone, 5 is all; None: the detector's
     out: Path = Path("runs/ablation")
@@ -136,7 +136,7 @@ def base_config(chosen: Arguments) -> Config:
         steps = 300
     else:
         model = rpn_resnet50_fpn() if proposals else fasterrcnn_resnet50_fpn(80)
-        data = DataConfig(*chosen.data, (800, 1344), batch_size=16, max_boxes=100)
+        data = DataConfig(chosen.data, canvas=(800, 1344), batch_size=16, max_boxes=100)
         optimizer = OptimizerConfig(
             "sgd",
             learning_rate=0.02,

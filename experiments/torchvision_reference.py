@@ -213,7 +213,7 @@ def run(arguments: Arguments) -> dict:
     torch.set_num_threads(num_cores())
     torch.manual_seed(arguments.seed)
     batches = training_batches(
-        open_source(_DATA.train, "train"),
+        open_source(_DATA.source, _DATA.train),
         batch_size=arguments.batch_size,
         canvas=_DATA.canvas,
         max_boxes=_DATA.max_boxes,
@@ -322,7 +322,7 @@ def evaluate(
     model: torch.nn.Module, memory_format: str, detector: str
 ) -> dict[str, float]:
     """COCO's figures of the validation images' boxes."""
-    source = open_source(_DATA.validation, "validation")
+    source = open_source(_DATA.source, _DATA.validation)
     classes = source.categories if detector == "faster_rcnn" else (Category(1, "any"),)
     results = []
     model.eval()

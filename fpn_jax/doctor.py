@@ -39,8 +39,8 @@ _IOUS = (0.5, 0.7)  # COCO's lowest threshold, and an RPN's for a positive
 
 @dataclass(frozen=True)
 class Arguments:
-    data: tyro.conf.Positional[str]  # "digits", a COCO folder, or a TFDS directory
-    split: str = "train"  # of "digits" and of a TFDS directory
+    data: tyro.conf.Positional[str]  # "digits", or a path: see `data.source` of train
+    split: str = "train"
     run: Path | None = None  # whose detector and canvas; by default the default job's
     canvas: tuple[int, int] | None = None  # height, width; by default the run's
 

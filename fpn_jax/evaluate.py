@@ -23,8 +23,8 @@ from fpn_jax.runtime import set_up
 @dataclass(frozen=True)
 class Arguments:
     run: tyro.conf.Positional[Path]  # directory written by training
-    data: str | None = None  # "digits", or a directory; by default that of the run
-    split: str = "validation"  # of "digits" and of a TFDS directory
+    data: str | None = None  # another source than that of the run
+    split: str | None = None  # of it; by default what the run validates on
     checkpoint: str = "best"  # or "latest", or the number of a step
     # Of the network's computation; by default that of the run.
     dtype: Literal["float32", "bfloat16", "float16"] | None = None
@@ -65,12 +65,14 @@ def evaluate_run(chosen: Arguments) -> dict[str, float]:
     config = dataclasses.replace(
         run.config,
         model=model,
-        data=dataclasses.replace(data, validation=chosen.data or data.validation),
+        data=dataclasses.replace(
+            data,
+            source=chosen.data or data.source,
+            validation=chosen.split or data.validation,
+        ),
         evaluation=dataclasses.replace(evaluation, batch_size=batch_size),
     )
-    validation = Validation(
-        config, evaluation_program(config), run.categories, chosen.split
-    )
+    validation = Validation(config, evaluation_program(config), run.categories)
     metrics = validation(run.variables)
     source = validation.source
     title = f"{source.name}, {len(source)} images, checkpoint of step {run.step}"

@@ -1,5 +1,6 @@
 """A COCO folder of examples: `annotations.json` and the images."""
 
+import dataclasses
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -14,20 +15,35 @@ from fpn_jax.data.masks import encode_rle
 def write_coco_folder(
     folder: Path, examples: Iterable[Example], categories: Sequence[Category]
 ) -> Path:
-    """Returns the folder; `CocoSource` reads the same examples from it, pixel by pixel.
+    """Returns the folder, from which `coco_source` reads the same, pixel by pixel.
 
-    File names are those of the examples, as PNG. Of three masks one becomes polygons,
-    one a compressed and one an uncompressed run-length encoding. Masks and keypoints
-    are written where the examples have them.
+    File names are those of the examples, as PNG.
+    """
+    examples = [
+        dataclasses.replace(example, name=str(Path(example.name).with_suffix(".png")))
+        for example in examples
+    ]
+    for example in examples:
+        cv2.imwrite(str(folder / example.name), example.image[..., ::-1])
+    content = coco_content(examples, categories)
+    (folder / "annotations.json").write_text(json.dumps(content))
+    return folder
+
+
+def coco_content(
+    examples: Iterable[Example], categories: Sequence[Category]
+) -> dict[str, list[dict]]:
+    """Returns what an annotation file says of the examples.
+
+    Of three masks one becomes polygons, one a compressed and one an uncompressed
+    run-length encoding. Masks and keypoints are written where the examples have them.
     """
     images, annotations, spec = [], [], None
     for example in examples:
         height, width = example.image.shape[:2]
-        name = str(Path(example.name).with_suffix(".png"))
-        cv2.imwrite(str(folder / name), example.image[..., ::-1])
         images.append(
             {
-                **{"id": example.image_id, "file_name": name},
+                **{"id": example.image_id, "file_name": example.name},
                 **{"height": height, "width": width},
             }
         )
@@ -41,9 +57,7 @@ def write_coco_folder(
     if spec is not None:
         skeleton = [[start + 1, end + 1] for start, end in spec.skeleton]
         rows = [row | {"keypoints": spec.names, "skeleton": skeleton} for row in rows]
-    content = {"images": images, "categories": rows, "annotations": annotations}
-    (folder / "annotations.json").write_text(json.dumps(content))
-    return folder
+    return {"images": images, "categories": rows, "annotations": annotations}
 
 
 def _annotation(

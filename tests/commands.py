@@ -38,5 +38,5 @@ def run(*arguments: object, cache: Path, **options) -> subprocess.CompletedProce
 
 def training(data: Path, workdir: Path, *overrides: object) -> list[object]:
     """Returns the arguments that train the miniature."""
-    sources = ["--data.train", data, "--data.validation", data]
-    return ["train", MINIATURE, "--workdir", workdir, *sources, *overrides]
+    source = ["--data.source", data]
+    return ["train", MINIATURE, "--workdir", workdir, *source, *overrides]

@@ -67,22 +67,21 @@ CASES = {
         "train miniature.py --data.batch-size 7 DIGITS",
         "data.batch_size must be a multiple of the 8 devices, got 7",
     ),
-    "no data set": ("train miniature.py --data.train nowhere", "'nowhere' is neither"),
+    "no data set": ("train miniature.py --data.source nowhere", "'nowhere' is neither"),
     "broken annotations": (
-        "train miniature.py --data.train broken",
+        "train miniature.py --data.source broken",
         "annotations.json",
     ),
     "swapped box": (
-        "train miniature.py --data.train swapped",
+        "train miniature.py --data.source swapped",
         "annotations.json.*bbox.*-5",
     ),
     "unknown category": (
-        "train miniature.py --data.train strange",
+        "train miniature.py --data.source strange",
         "annotations.json.*category.*77",
     ),
     "too many corrupt images": (
-        "train miniature.py --data.train corrupt --data.max-errors 1 "
-        "--data.validation digits",
+        "train miniature.py --data.source corrupt --data.max-errors 1",
         "corrupt.*jpg",
     ),
     "file for a directory": (
@@ -189,9 +188,7 @@ def test_wrong_input_gets_one_line_and_status_2(place, case, monkeypatch, capfd)
     monkeypatch.chdir(place)
     monkeypatch.setenv("XDG_CACHE_HOME", str(place / "cache"))
     words, message = CASES[case]
-    given = words.replace("DIGITS", "--data.train digits").split()
-    if given[0] == "train" and "--data.validation" not in given:
-        given += ["--data.validation", str(place / "digits")]
+    given = words.replace("DIGITS", "--data.source digits").split()
     given = [str(place / "digits") if word == "digits" else word for word in given]
     if given[0] == "train" and "--workdir" not in given:
         given += ["--workdir", f"run of {case}"]

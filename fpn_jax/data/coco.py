@@ -1,90 +1,97 @@
-"""A folder of images with COCO annotations, as a source."""
+"""Images with a COCO annotation file, as a source."""
 
-from pathlib import Path
+import json
+import re
 
-import numpy as np
+from etils import epath
 
-from fpn_jax.data.coco_annotations import Objects, read_annotations
-from fpn_jax.data.example import Example, UnreadableImage
-from fpn_jax.data.image import decode_image
-from fpn_jax.data.masks import decode_segmentations
+from fpn_jax.data.annotated_images import AnnotatedImages
+from fpn_jax.data.folder import Archive, Folder, open_folder
+from fpn_jax.data.splits import find_split
+
+# Of an annotation file in the folder of its images; the second is Roboflow's.
+_FILE_NAMES = ("annotations.json", "_annotations.coco.json")
 
 
-class CocoSource:
-    """Examples of a COCO annotation file, in the order of its images.
+def is_coco(path: epath.PathLike) -> bool:
+    """Returns whether a path is that of an annotation file or of a folder with one."""
+    path = epath.Path(path)
+    if path.suffix == ".json":
+        return path.is_file()
+    return any((path / name).is_file() for name in _FILE_NAMES)
 
-    Labels follow the order of the category ids: COCO's 1 … 90 become 0 … 79. Boxes
-    become xyxy; what lies outside of the image is cut off, and counted in a warning.
-    Areas are those of the file, where it has them. Images without objects are kept.
-    Examples have keypoints where categories of the file name some, which must be the
-    same in all that do; points whose names differ in `left` and `right` are a pair.
+
+def coco_source(
+    path: epath.PathLike, images: epath.PathLike | None = None, *, masks: bool = False
+) -> AnnotatedImages:
+    """Returns the examples of a COCO annotation file; `AnnotatedImages` says of what.
 
     Args:
         path: the annotation file, or a folder that holds `annotations.json`.
-        images: the folder of the images; by default that of the annotation file.
-        masks: whether examples have masks, which all annotations must then have; to
-            decode them takes time.
+        images: the folder of the images, or a zip archive of them; by default that of
+            the annotation file.
+        masks: whether examples have masks.
 
     Raises:
-        ValueError: if a file is missing or is no COCO file, or annotations are wrong:
-            unknown or repeated ids, boxes not finite, of negative size or outside of
-            the image, segmentations or keypoints of another form. One line counts the
-            problems and names the first.
+        ValueError: if a file is missing or is no COCO file, or annotations are wrong.
     """
+    path = epath.Path(path).expanduser()
+    if path.is_dir():
+        names = [name for name in _FILE_NAMES if (path / name).is_file()]
+        path = path / (names or _FILE_NAMES)[0]
+    folder = open_folder(images or path.parent)
+    if folder is None:
+        raise ValueError(f"images: {images or path.parent} is not a folder")
+    content = _load(Folder(path.parent), path.name)
+    return AnnotatedImages(str(path), content, folder, masks=masks)
 
-    def __init__(
-        self,
-        path: str | Path,
-        images: str | Path | None = None,
-        *,
-        masks: bool = False,
-    ):
-        path = Path(path).expanduser()
-        path = path / "annotations.json" if path.is_dir() else path
-        annotations = read_annotations(path, masks=masks)
-        self.name = str(path)
-        self.categories = annotations.categories
-        self.keypoint_spec = annotations.keypoint_spec
-        self._images = annotations.images
-        self._objects = annotations.objects
-        self._masks = masks
-        self._folder = Path(images).expanduser() if images else path.parent
-        if not self._folder.is_dir():
-            raise ValueError(f"images: {self._folder} is not a folder")
 
-    def __len__(self) -> int:
-        return len(self._images)
+def official_source(
+    root: epath.PathLike, split: str, *, masks: bool = False, keypoints: bool = False
+) -> AnnotatedImages:
+    """Returns a split of COCO as it is published, unpacked or as the zip archives.
 
-    def __getitem__(self, index: int) -> Example:
-        row = self._images[index]
-        path = self._folder / row["file_name"]
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise UnreadableImage(f"{path}: {error.strerror}") from error
-        image = decode_image(data, str(path))
-        if image.shape[:2] != (row["height"], row["width"]):
-            raise ValueError(
-                f"{path}: the file is {image.shape[1]} x {image.shape[0]} pixels, "
-                f"{self.name} says {row['width']} x {row['height']}"
-            )
-        objects = self._objects[row["id"]]
-        return Example(
-            image_id=row["id"],
-            name=row["file_name"],
-            image=image,
-            boxes=objects.table[:, :4].astype(np.float32),
-            labels=objects.table[:, 4].astype(np.int32),
-            crowd=objects.table[:, 5].astype(np.bool_),
-            areas=objects.table[:, 6].astype(np.float32),
-            masks=self._bitmaps(row, objects) if self._masks else None,
-            keypoints=objects.keypoints,
-            keypoint_spec=self.keypoint_spec,
-        )
+    Args:
+        root: the folder with `annotations` and the images of each split, `train2017`,
+            or with `annotations_trainval2017.zip`, `train2017.zip` and so on.
+        split: `train` or `val`; of several years the last, or as in `train2014`.
+        masks: whether examples have masks.
+        keypoints: whether to read the annotations of persons with keypoints.
 
-    def _bitmaps(self, image: dict, objects: Objects) -> np.ndarray:
-        height, width = image["height"], image["width"]
-        try:
-            return decode_segmentations(objects.segmentations, height, width)
-        except ValueError as error:
-            raise ValueError(f"{self.name}: {image['file_name']}: {error}") from error
+    Raises:
+        ValueError: if there is no such split, or annotations are wrong.
+    """
+    kind = "person_keypoints" if keypoints else "instances"
+    pattern = re.compile(rf"{kind}_(\w+\d{{4}})\.json")
+    found = {  # by split and year
+        match[1]: (folder, match[0])
+        for folder in annotation_folders(root)
+        for name in folder.names()
+        if (match := pattern.fullmatch(name))
+    }
+    by_name = {name.rstrip("0123456789"): name for name in found} | dict(
+        zip(found, found, strict=True)
+    )
+    year = by_name[find_split(split, by_name)]
+    folder, name = found[year]
+    images = open_folder(epath.Path(root).expanduser() / year)
+    if images is None:
+        raise ValueError(f"images: {root} has no {year} and no {year}.zip")
+    return AnnotatedImages(f"{folder}/{name}", _load(folder, name), images, masks=masks)
+
+
+def annotation_folders(root: epath.PathLike) -> list[Folder | Archive]:
+    """Returns what a folder has of `annotations` and `annotations_*.zip`."""
+    root = epath.Path(root).expanduser()
+    paths = [root / "annotations", *sorted(root.glob("annotations_*.zip"))]
+    return [folder for path in paths if (folder := open_folder(path)) is not None]
+
+
+def _load(folder: Folder | Archive, name: str) -> object:
+    try:
+        with folder.open(name) as file:
+            return json.load(file)
+    except OSError as error:
+        raise ValueError(f"{folder}/{name}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise ValueError(f"{folder}/{name}: not JSON ({error})") from error

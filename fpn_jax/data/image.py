@@ -1,7 +1,10 @@
 """From the bytes of an image file to an RGB array."""
 
+from typing import BinaryIO
+
 import cv2
 import numpy as np
+from PIL import Image
 
 from fpn_jax.data.example import UnreadableImage
 
@@ -26,6 +29,15 @@ def decode_image(data: bytes, name: str) -> np.ndarray:
     if image is None:
         raise UnreadableImage(f"{name}: not a readable image ({len(data)} bytes)")
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
+
+
+def image_size(file: BinaryIO) -> tuple[int, int] | None:
+    """Returns height and width as stored, from the header alone; None if unreadable."""
+    try:
+        with Image.open(file) as image:
+            return image.height, image.width
+    except (OSError, ValueError, Image.DecompressionBombError):
+        return None
 
 
 def _is_truncated_jpeg(data: bytes) -> bool:

@@ -1,34 +1,69 @@
-"""A source by one word: the embedded digits, or the directory of a data set."""
+"""A source by one word: the embedded digits, or where a data set lies."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
-from fpn_jax.data.coco import CocoSource
+from etils import epath
+
+from fpn_jax.data.coco import (
+    annotation_folders,
+    coco_source,
+    is_coco,
+    official_source,
+)
+from fpn_jax.data.csv_table import csv_source
 from fpn_jax.data.digits import prepare_digits
 from fpn_jax.data.example import Example, Source, UnreadableImage
-from fpn_jax.data.tfds import TfdsSource
+from fpn_jax.data.splits import names_of
+from fpn_jax.data.tfds import TfdsSource, is_tfds
+from fpn_jax.data.voc import is_voc, voc_source
+from fpn_jax.data.yolo import yolo_source
 
 
-def open_source(name: str, split: str, *, masks: bool = False) -> Source:
-    """Returns the source called `name`.
+def open_source(
+    name: str, split: str, *, masks: bool = False, keypoints: bool = False
+) -> Source:
+    """Returns a split of the source called `name`, which is one of
+
+    - "digits";
+    - a prepared TFDS directory (`dataset_info.json`) of coco, voc or the like;
+    - a folder of COCO as it is published, with `annotations` or its zip archives;
+    - a COCO folder (`annotations.json` and the images), which is one split, or a COCO
+      annotation file;
+    - a YOLO data set: its YAML file, or the folder that holds it as `data.yaml`;
+    - a folder of Pascal VOC (`Annotations`, `ImageSets`, `JPEGImages`), or of XML files
+      and images in a folder for each split;
+    - a folder of tables, `SPLIT.csv`;
+    - a folder in which `split` is a COCO folder or a TFDS directory.
+
+    It may lie where epath reads, as in `gs://bucket/coco`.
 
     Args:
-        name: "digits"; a COCO folder (`annotations.json` and the images); or a prepared
-            TFDS directory with the feature spec of `coco/2017`.
-        split: of "digits" and of a TFDS directory; a COCO folder is one split.
-        masks: whether examples have masks, which takes time. Keypoints are always read
-            where the data has them.
+        split: as the data set calls it; validation may be `val` or `valid` there.
+        masks: whether examples have masks, which takes time.
+        keypoints: whether COCO's annotations of persons are wanted; others always have
+            the keypoints that they have.
     """
     if name == "digits":
         return TfdsSource(prepare_digits(), split, masks=masks)
-    directory = Path(name).expanduser()
-    if (directory / "dataset_info.json").is_file():
-        return TfdsSource(directory, split, masks=masks)
-    if (directory / "annotations.json").is_file():
-        return CocoSource(directory, masks=masks)
+    root = epath.Path(name).expanduser()
+    for folder, one in ((root, split), *((root / one, one) for one in names_of(split))):
+        if is_tfds(folder):
+            return TfdsSource(folder, one, masks=masks)
+        if is_coco(folder):
+            return coco_source(folder, masks=masks)
+    for file in (root, root / "data.yaml"):
+        if file.suffix in (".yaml", ".yml") and file.is_file():
+            return yolo_source(file, split, masks=masks)
+    if annotation_folders(root):
+        return official_source(root, split, masks=masks, keypoints=keypoints)
+    if is_voc(root) or any(root.glob("*.csv")):
+        if masks:
+            raise ValueError(f"masks: {name} has boxes only")
+        return (voc_source if is_voc(root) else csv_source)(root, split)
     raise ValueError(
         f"data source {name!r} is neither 'digits' nor a directory with "
-        "annotations.json (COCO) or dataset_info.json (TFDS)"
+        "dataset_info.json (TFDS), annotations or annotations.json (COCO), data.yaml "
+        f"(YOLO), Annotations (Pascal VOC) or {split}.csv"
     )
 
 

@@ -1,28 +1,41 @@
-"""Any prepared TFDS directory with the feature spec of `coco/2017`, as a source.
+"""Any prepared TFDS directory with the features of `coco/2017` or `voc`, as a source.
 
-Objects may have two more features: `segmentation`, the counts of COCO's compressed
-run-length encoding as text; and `keypoints`, [P, 3], of which `metadata.json` says the
-rest under the same name: the fields of a `KeypointSpec`.
+Objects may have two more: `segmentation`, the counts of COCO's compressed run-length
+encoding as text; and `keypoints`, [P, 3], of which `metadata.json` says the rest under
+the same name: the fields of a `KeypointSpec`. There `category_ids` are those of the
+labels, where they are not the labels themselves.
+
+Of `voc` an image's id is the number in its file name, and what is difficult is crowd,
+as `voc.py` has it.
 """
 
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import PurePath
 
 import numpy as np
 import tensorflow_datasets as tfds
+from etils import epath
 
 from fpn_jax.choices import check_choice
 from fpn_jax.data.example import Category, Example, KeypointSpec
 from fpn_jax.data.image import decode_image
+from fpn_jax.data.image_rows import number_of
 from fpn_jax.data.masks import decode_segmentations
+from fpn_jax.data.transforms import box_areas
+
+
+def is_tfds(directory: epath.PathLike) -> bool:
+    """Returns whether a directory is a prepared TFDS data set."""
+    return (epath.Path(directory) / "dataset_info.json").is_file()
 
 
 class TfdsSource:
     """Examples of one split of a prepared TFDS directory, without TensorFlow.
 
     The directory is the one that holds `dataset_info.json` and array_record files.
-    TFDS stores contiguous labels, so the id of a category is its label; published
-    COCO numbers need the ids and areas of the official annotations: see `CocoSource`.
+    The published `coco/2017` has neither the ids of the categories nor exact areas:
+    COCO's numbers need the official annotations (`coco.py`), or a directory that
+    `python -m fpn_jax.prepare` made of them.
 
     Args:
         directory: path of the prepared data set.
@@ -33,8 +46,8 @@ class TfdsSource:
         ValueError: if there is no such data set or split, or it has no masks.
     """
 
-    def __init__(self, directory: str | Path, split: str, *, masks: bool = False):
-        if not (Path(directory) / "dataset_info.json").is_file():
+    def __init__(self, directory: epath.PathLike, split: str, *, masks: bool = False):
+        if not is_tfds(directory):
             raise ValueError(
                 f"directory: {directory} is no prepared TFDS data set, which has a "
                 "dataset_info.json"
@@ -49,8 +62,10 @@ class TfdsSource:
             raise ValueError(f"masks: {directory} has no segmentations")
         names = features["label"].names
         self.name = f"{builder.info.name}/{split}"
-        self.categories = tuple(Category(i, name) for i, name in enumerate(names))
-        self.keypoint_spec = _keypoint_spec(builder.info.metadata)
+        metadata = builder.info.metadata or {}
+        ids = metadata.get("category_ids", range(len(names)))
+        self.categories = tuple(map(Category, ids, names))
+        self.keypoint_spec = _keypoint_spec(metadata)
         self._masks = masks
 
     def __len__(self) -> int:
@@ -75,14 +90,18 @@ class TfdsSource:
         if self.keypoint_spec is not None:
             keypoints = np.asarray(objects["keypoints"], np.float32)
             keypoints = keypoints.reshape(-1, len(self.keypoint_spec.names), 3)
+        boxes = _pixel_boxes(objects["bbox"], height, width)
+        image_id = record.get("image/id", number_of(PurePath(name).stem))
+        crowd = objects["is_crowd" if "is_crowd" in objects else "is_difficult"]
+        areas = objects["area"] if "area" in objects else box_areas(boxes)
         return Example(
-            image_id=int(record["image/id"]),
+            image_id=index if image_id is None else int(image_id),
             name=name,
             image=image,
-            boxes=_pixel_boxes(objects["bbox"], height, width),
+            boxes=boxes,
             labels=np.asarray(objects["label"], np.int32),
-            crowd=np.asarray(objects["is_crowd"], np.bool_),
-            areas=np.asarray(objects["area"], np.float32),
+            crowd=np.asarray(crowd, np.bool_),
+            areas=np.asarray(areas, np.float32),
             masks=masks,
             keypoints=keypoints,
             keypoint_spec=self.keypoint_spec,

@@ -23,10 +23,11 @@ _PACKAGE = __name__.partition(".")[0]
 
 @dataclass(frozen=True)
 class DataConfig:
-    """What to read: "digits", a COCO folder (annotations.json + images), or TFDS."""
+    """What to read, and how."""
 
-    train: str = "digits"  # "digits", or a directory
-    validation: str = "digits"
+    source: str = "digits"  # or a path: COCO, Pascal VOC, YOLO, CSV, TFDS
+    train: str = "train"  # the splits of the source
+    validation: str = "validation"
     canvas: tuple[int, int] = (320, 320)  # height, width that the network sees
     batch_size: int = 4  # images of a step, over all devices
     max_boxes: int = 16  # of an image; ground truth is padded to this
@@ -164,7 +165,7 @@ def check_resumable(config: Config, run: str | Path) -> None:
         )
     if before.model != config.model:
         raise ValueError(f"workdir: {str(run)!r} holds a run of another model")
-    for name in ("data.train", "data.batch_size", "train.seed"):
+    for name in ("data.source", "data.train", "data.batch_size", "train.seed"):
         old, new = _value(before, name), _value(config, name)
         if old != new:
             raise ValueError(

@@ -54,8 +54,13 @@ def train(config: Config, run: str | Path) -> dict[str, float]:
     check_config(config)
     check_resumable(config, run)
     programs = make_programs(config)
-    masks = MASKS in measures_of(config.model)
-    source = open_source(config.data.train, "train", masks=masks)
+    measures = measures_of(config.model)
+    source = open_source(
+        config.data.source,
+        config.data.train,
+        masks=MASKS in measures,
+        keypoints=KEYPOINTS in measures,
+    )
     categories = run_categories(config.model, source.categories)
     batches = _training_batches(config, source)
     validation = Validation(config, programs.evaluate, categories)
@@ -166,7 +171,7 @@ def training_transforms(
 
     Only those that are `mixed` have mosaics and mix-ups.
     """
-    flips = data.train != "digits" if data.flip is None else data.flip
+    flips = data.source != "digits" if data.flip is None else data.flip
     jitter = ScaleJitter(data.canvas, *data.scale_jitter)
     transforms = [HorizontalFlip(), jitter] if flips else [jitter]
     if not mixed:

@@ -26,7 +26,6 @@ class Validation:
         config: Config,
         step: Callable[[Mapping, Batch], Evaluated],
         categories: Sequence[Category] | None = None,
-        split: str = "validation",
     ):
         """Opens the data.
 
@@ -34,11 +33,15 @@ class Validation:
             config: of the run.
             step: `evaluation_step`, compiled.
             categories: by label, of the model; by default those of the data.
-            split: of "digits" and of a TFDS directory.
         """
         data, model = config.data, config.model
         self.measures = measures_of(model)
-        source = open_source(data.validation, split, masks=MASKS in self.measures)
+        source = open_source(
+            data.source,
+            data.validation,
+            masks=MASKS in self.measures,
+            keypoints=KEYPOINTS in self.measures,
+        )
         self.categories = categories or run_categories(model, source.categories)
         if not isinstance(model, ProposalNetwork):
             source = Relabelled(source, self.categories)

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from fpn_jax.data.coco import CocoSource
+from fpn_jax.data.coco import coco_source
 from fpn_jax.data.example import Category, Example, UnreadableImage
 from fpn_jax.data.loader import evaluation_batches, training_batches
 from fpn_jax.data.mixing import Mosaic
@@ -285,7 +285,7 @@ def test_a_corrupt_jpeg_of_a_coco_folder_is_skipped(tmp_path, caplog):
     for i in range(3):
         Path(tmp_path / f"{i}.jpg").write_bytes(data[: len(data) // 2] if i else data)
     with caplog.at_level(logging.WARNING):
-        ids = _ids(_take(_training(CocoSource(tmp_path)), 3))
+        ids = _ids(_take(_training(coco_source(tmp_path)), 3))
     assert set(ids) == {0}
     assert len(caplog.records) == 2 and "1.jpg: not a readable" in caplog.text
 

@@ -21,7 +21,7 @@ def base(table: int, data=None):
 
 @pytest.mark.parametrize("letter", ROWS)
 @pytest.mark.parametrize("table", [1, 3])
-@pytest.mark.parametrize("data", [None, ("coco/train", "coco/val")])
+@pytest.mark.parametrize("data", [None, "coco"])
 def test_the_numbers_of_anchors_are_the_papers(letter, table, data):
     count = fpn_ablation.num_anchors(model_of_row(base(table, data), letter))
     assert round(count / 1000) == ANCHORS[letter]

@@ -24,9 +24,7 @@ from tests.torch_reference import torch, torchvision
 def config(tmp_path_factory):
     directory = tmp_path_factory.mktemp("digits") / "1.0.0"
     write_digits(directory, {"train": 16, "validation": 8})
-    data = dataclasses.replace(
-        get_config().data, train=str(directory), validation=str(directory)
-    )
+    data = dataclasses.replace(get_config().data, source=str(directory))
     return dataclasses.replace(get_config(), data=data)
 
 
@@ -35,8 +33,8 @@ def config(tmp_path_factory):
     [
         (DataConfig(), False),
         (DataConfig(flip=True), True),
-        (DataConfig(train="coco/train"), True),
-        (DataConfig(train="coco/train", flip=False), False),
+        (DataConfig(source="coco"), True),
+        (DataConfig(source="coco", flip=False), False),
     ],
 )
 def test_all_images_but_digits_are_flipped_unless_told(data, flips):

@@ -64,7 +64,7 @@ def test_the_truth_found_again_has_full_precision_in_the_data_s_numbers(folder):
     """Labels of the model are in another order than those of the data."""
     config = Config(
         model=Heads(mask_head=Digits(), keypoint_head=Digits()),
-        data=DataConfig(validation=str(folder), canvas=(320, 320), max_boxes=12),
+        data=DataConfig(source=str(folder), canvas=(320, 320), max_boxes=12),
         evaluation=EvaluationConfig(batch_size=2),
     )
     backwards = [Category(n, str(9 - n)) for n in range(10)]
@@ -85,7 +85,7 @@ def test_the_truth_found_again_has_full_precision_in_the_data_s_numbers(folder):
 def test_proposals_are_of_one_category_whatever_the_data_s(folder):
     config = Config(
         model=digits_proposal_network(),
-        data=DataConfig(validation=str(folder)),
+        data=DataConfig(source=str(folder)),
         evaluation=EvaluationConfig(batch_size=jax.device_count()),
     )
 

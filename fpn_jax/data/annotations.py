@@ -1,11 +1,13 @@
-"""The content of a COCO annotation file, checked before any image is read."""
+"""What is annotated of a data set, checked before any image is read.
+
+The form is the dictionary of a COCO annotation file, into which other kinds of files
+are brought first. The id of an annotation may be a text that says where it stands.
+"""
 
 import collections
-import json
 import logging
 import math
 import re
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -25,35 +27,29 @@ class Objects(NamedTuple):
 
 
 class Annotations(NamedTuple):
-    """What a file says."""
+    """All of a data set."""
 
     categories: tuple[Category, ...]  # by rising id
     keypoint_spec: KeypointSpec | None
-    images: list[dict]  # id, file_name, height, width; in the order of the file
+    images: list[dict]  # id, file_name, height, width; in their order
     objects: dict[int, Objects]  # of every image, by its id
 
 
-def read_annotations(path: Path, *, masks: bool) -> Annotations:
-    """Returns the annotations, boxes cut to their images; see `CocoSource`.
+def check_annotations(name: str, content: object, *, masks: bool) -> Annotations:
+    """Returns the annotations, boxes cut to their images; see `AnnotatedImages`.
 
     Segmentations are checked and kept only if `masks`; nothing is decoded.
     """
-    content = _load(path)
+    _check_fields(name, content)
     rows = sorted(content["categories"], key=lambda row: row["id"])
     categories = tuple(Category(row["id"], row["name"]) for row in rows)
-    keypoint_spec = _keypoint_spec(path, rows)
-    objects = _objects_by_image(path, content, categories, keypoint_spec, masks)
+    keypoint_spec = _keypoint_spec(name, rows)
+    objects = _objects_by_image(name, content, categories, keypoint_spec, masks)
     return Annotations(categories, keypoint_spec, content["images"], objects)
 
 
-def _load(path: Path) -> dict[str, list[dict]]:
-    """The three lists of an annotation file, with the fields that are read present."""
-    try:
-        content = json.loads(path.read_bytes())
-    except OSError as error:
-        raise ValueError(f"{path}: {error.strerror}") from error
-    except ValueError as error:
-        raise ValueError(f"{path}: not JSON ({error})") from error
+def _check_fields(name: str, content: object) -> None:
+    """Raises where one of the three lists, or a field that is read, is not there."""
     required = {
         "images": ("id", "file_name", "height", "width"),
         "categories": ("id", "name"),
@@ -63,18 +59,17 @@ def _load(path: Path) -> dict[str, list[dict]]:
     for part, fields in required.items():
         rows = content.get(part) if isinstance(content, dict) else None
         if not isinstance(rows, list):
-            raise ValueError(f"{path}: not a COCO annotation file, no list {part!r}")
+            raise ValueError(f"{name}: not a COCO annotation file, no list {part!r}")
         for number, row in enumerate(rows):
             missing = [field for field in fields if field not in row]
             if missing:
                 problems.append(f"{part}[{number}] has no {missing[0]!r}")
         counts = collections.Counter(row.get("id") for row in rows)
         problems += [f"id {i} repeated in {part}" for i, n in counts.items() if n > 1]
-    _stop_if_any(path, problems)
-    return content
+    _stop_if_any(name, problems)
 
 
-def _keypoint_spec(path: Path, categories: list[dict]) -> KeypointSpec | None:
+def _keypoint_spec(name: str, categories: list[dict]) -> KeypointSpec | None:
     """The keypoints that the categories name, or None if there are none."""
     having = [row for row in categories if row.get("keypoints")]
     if not having:
@@ -82,7 +77,7 @@ def _keypoint_spec(path: Path, categories: list[dict]) -> KeypointSpec | None:
     for row in having[1:]:
         if row["keypoints"] != having[0]["keypoints"]:
             raise ValueError(
-                f"{path}: categories {having[0]['name']!r} and {row['name']!r} have "
+                f"{name}: categories {having[0]['name']!r} and {row['name']!r} have "
                 "different keypoints, must be the same"
             )
     names = tuple(having[0]["keypoints"])
@@ -90,7 +85,7 @@ def _keypoint_spec(path: Path, categories: list[dict]) -> KeypointSpec | None:
     points = set(range(1, len(names) + 1))  # COCO counts them from 1
     if not all(len(pair) == 2 and set(pair) <= points for pair in skeleton):
         raise ValueError(
-            f"{path}: skeleton {skeleton!r:.60} must be pairs of 1 … {len(names)}"
+            f"{name}: skeleton {skeleton!r:.60} must be pairs of 1 … {len(names)}"
         )
     return KeypointSpec(
         names=names,
@@ -110,7 +105,7 @@ def _flip(names: tuple[str, ...]) -> tuple[int, ...]:
 
 
 def _objects_by_image(
-    path: Path,
+    name: str,
     content: dict[str, list[dict]],
     categories: tuple[Category, ...],
     keypoint_spec: KeypointSpec | None,
@@ -135,12 +130,12 @@ def _objects_by_image(
         annotations[row["image_id"]].append(row)
         if _corners(row, image) != _corners(row):
             cut.append(row["id"])
-    _stop_if_any(path, problems)
+    _stop_if_any(name, problems)
     if cut:
         _log.warning(
             "%s: %d boxes reach out of their image and were cut; the first: "
             "annotation %s",
-            *(path, len(cut), cut[0]),
+            *(name, len(cut), cut[0]),
         )
     return {
         image_id: _objects(rows, images[image_id], labels, num_points, masks)
@@ -232,7 +227,7 @@ def _is_finite(value: object) -> bool:
     return isinstance(value, int | float) and math.isfinite(value)
 
 
-def _stop_if_any(path: Path, problems: list[str]) -> None:
+def _stop_if_any(name: str, problems: list[str]) -> None:
     if problems:
         shown = "; ".join(problems[:3]) + ("; …" if len(problems) > 3 else "")
-        raise ValueError(f"{path}: {len(problems)} problems: {shown}")
+        raise ValueError(f"{name}: {len(problems)} problems: {shown}")

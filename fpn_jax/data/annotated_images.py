@@ -1,0 +1,91 @@
+"""Images in a folder with annotations in COCO's form, as a source."""
+
+import zipfile
+import zlib
+
+import numpy as np
+
+from fpn_jax.data.annotations import Objects, check_annotations
+from fpn_jax.data.example import Example, UnreadableImage
+from fpn_jax.data.folder import Archive, Folder
+from fpn_jax.data.image import decode_image
+from fpn_jax.data.masks import decode_segmentations
+
+
+class AnnotatedImages:
+    """Examples in the order of the images of `content`.
+
+    Labels follow the order of the category ids: COCO's 1 … 90 become 0 … 79. Boxes
+    become xyxy; what lies outside of the image is cut off, and counted in a warning.
+    Areas are those of the annotations, where these have them. Images without objects
+    are kept. Examples have keypoints where categories name some, which must be the same
+    in all that do; points whose names differ in `left` and `right` are a pair.
+
+    Args:
+        name: of the data set, for messages: the path of the annotations.
+        content: the dictionary of a COCO annotation file.
+        folder: of the images.
+        masks: whether examples have masks, which all annotations must then have; to
+            decode them takes time.
+
+    Raises:
+        ValueError: if annotations are wrong: unknown or repeated ids, boxes not finite,
+            of negative size or outside of the image, segmentations or keypoints of
+            another form. One line counts the problems and names the first.
+    """
+
+    def __init__(
+        self, name: str, content: object, folder: Folder | Archive, *, masks: bool
+    ):
+        annotations = check_annotations(name, content, masks=masks)
+        self.name = name
+        self.categories = annotations.categories
+        self.keypoint_spec = annotations.keypoint_spec
+        self._images = annotations.images
+        self._objects = annotations.objects
+        self._masks = masks
+        self._folder = folder
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __getitem__(self, index: int) -> Example:
+        row = self._images[index]
+        where = f"{self._folder}/{row['file_name']}"
+        image = decode_image(self.encoded(index), where)
+        if image.shape[:2] != (row["height"], row["width"]):
+            raise ValueError(
+                f"{where}: the file is {image.shape[1]} x {image.shape[0]} pixels, "
+                f"{self.name} says {row['width']} x {row['height']}"
+            )
+        objects = self._objects[row["id"]]
+        return Example(
+            image_id=row["id"],
+            name=row["file_name"],
+            image=image,
+            boxes=objects.table[:, :4].astype(np.float32),
+            labels=objects.table[:, 4].astype(np.int32),
+            crowd=objects.table[:, 5].astype(np.bool_),
+            areas=objects.table[:, 6].astype(np.float32),
+            masks=self._bitmaps(row, objects) if self._masks else None,
+            keypoints=objects.keypoints,
+            keypoint_spec=self.keypoint_spec,
+        )
+
+    def encoded(self, index: int) -> bytes:
+        """Returns the image file of an example as it is."""
+        name = self._images[index]["file_name"]
+        try:
+            with self._folder.open(name) as file:
+                return file.read()
+        # Of an archive: what zlib or a check sum says of broken bytes.
+        except (OSError, zipfile.BadZipFile, zlib.error) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise UnreadableImage(f"{self._folder}/{name}: {reason}") from error
+
+    def _bitmaps(self, image: dict, objects: Objects) -> np.ndarray:
+        height, width = image["height"], image["width"]
+        try:
+            return decode_segmentations(objects.segmentations, height, width)
+        except ValueError as error:
+            raise ValueError(f"{self.name}: {image['file_name']}: {error}") from error

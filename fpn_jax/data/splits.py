@@ -1,0 +1,22 @@
+"""The names that parts of data sets have."""
+
+from collections.abc import Collection
+
+from fpn_jax.choices import check_choice
+
+_SAME = ("validation", "val", "valid")
+
+
+def names_of(split: str) -> tuple[str, ...]:
+    """Returns the split and what else it may be called, as validation is `val`."""
+    return (split, *_SAME) if split in _SAME else (split,)
+
+
+def find_split(split: str, there: Collection[str]) -> str:
+    """Returns what a split is called in a data set that has those of `there`.
+
+    Raises ValueError where it has none of its names.
+    """
+    found = next((name for name in names_of(split) if name in there), split)
+    check_choice("split", found, there)
+    return found

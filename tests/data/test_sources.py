@@ -1,0 +1,140 @@
+"""The same records from every form of a data set, and how a source is found."""
+
+import pickle
+import re
+
+import numpy as np
+import pytest
+
+from fpn_jax.data.example import UnreadableImage
+from fpn_jax.data.sources import open_source, readable
+from tests.data import formats
+
+NUM_IMAGES = 200
+EXACT = ("image_id", "image", "labels", "boxes")
+# What a form cannot say: areas are then those of boxes, nothing is crowd.
+FORMS = {
+    "coco": (formats.write_coco, {"areas", "crowd", "masks"}),
+    "official": (formats.write_official, {"areas", "crowd", "masks"}),
+    "archives": (formats.write_archives, {"areas", "crowd", "masks"}),
+    "voc": (formats.write_voc, {"crowd"}),
+    "yolo": (formats.write_yolo, set()),
+    "csv": (formats.write_csv, set()),
+}
+
+
+@pytest.fixture(scope="module")
+def pairs():
+    return formats.miniature(NUM_IMAGES)
+
+
+@pytest.fixture(scope="module")
+def written(pairs, tmp_path_factory):
+    """Returns the root of the miniature in every form."""
+    root = tmp_path_factory.mktemp("forms")
+    for form, (write, _) in FORMS.items():
+        if form == "coco":
+            write(root / form, pairs)
+        else:
+            (root / form).mkdir()
+            write(root / form, pairs, "val")
+    return root
+
+
+def open_form(root, form, **options):
+    return open_source(str(root / form), "val", **options)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_gives_the_same_records(pairs, written, form):
+    fields = FORMS[form][1]
+    source = open_form(written, form, masks="masks" in fields)
+    assert len(source) == NUM_IMAGES
+    assert [category.name for category in source.categories] == list("0123456789")
+    for read, (example, _) in zip(source, pairs, strict=True):
+        assert read.name.endswith(example.name)
+        for field in {*EXACT, *fields}:
+            ours, theirs = getattr(read, field), getattr(example, field)
+            if field == "boxes" and form == "yolo":  # shares of the image
+                np.testing.assert_allclose(ours, theirs, atol=1e-4)
+            else:
+                np.testing.assert_array_equal(ours, theirs, err_msg=field)
+        if "areas" not in fields:
+            sides = example.boxes[:, 2:] - example.boxes[:, :2]
+            np.testing.assert_allclose(read.areas, sides.prod(axis=1), rtol=1e-4)
+        if "crowd" not in fields:
+            assert not read.crowd.any()
+
+
+def test_the_miniature_has_what_real_data_has(pairs):
+    examples = [example for example, _ in pairs]
+    assert len({example.image.shape for example in examples}) > 100
+    assert any(not len(example.labels) for example in examples)
+    assert any(example.crowd.any() for example in examples)
+    sides = np.concatenate([e.boxes[:, 2:] - e.boxes[:, :2] for e in examples])
+    assert (sides == 1).all(axis=1).any()
+    starts = {data[:2] for _, data in pairs}
+    assert starts == {b"\xff\xd8", b"\x89P"}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_other_processes_read_the_same(written, form):
+    source = open_form(written, form)
+    copy = pickle.loads(pickle.dumps(source))
+    np.testing.assert_array_equal(copy[3].image, source[3].image)
+    np.testing.assert_array_equal(copy[3].boxes, source[3].boxes)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_an_image_that_is_gone_is_unreadable_and_named(pairs, tmp_path, form):
+    write = FORMS[form][0]
+    few = pairs[:4]
+    few[2] = (few[2][0], b"\xff\xd8 no image")
+    if form == "coco":
+        write(tmp_path / form, few)
+    else:
+        (tmp_path / form).mkdir()
+        write(tmp_path / form, few, "val")
+    source = open_form(tmp_path, form)
+    assert len(list(readable(source))) == 3
+    with pytest.raises(UnreadableImage, match=few[2][0].name):
+        source[2]
+    if form != "archives":
+        (path,) = tmp_path.rglob(few[1][0].name)
+        path.unlink()
+        with pytest.raises(UnreadableImage, match=rf"{few[1][0].name}: No such file"):
+            source[1]
+
+
+@pytest.mark.parametrize("form", ["official", "voc", "yolo", "csv"])
+def test_a_split_that_is_not_there_is_named_with_those_that_are(written, form):
+    with pytest.raises(
+        ValueError, match="split must be one of .*'val.*got 'vla'.*'val"
+    ):
+        open_source(str(written / form), "vla")
+
+
+def test_a_validation_split_has_three_names(pairs, tmp_path):
+    for form, name in {"voc": "val", "csv": "valid", "yolo": "val"}.items():
+        (tmp_path / form).mkdir()
+        FORMS[form][0](tmp_path / form, pairs[:2], name)
+        assert len(open_source(str(tmp_path / form), "validation")) == 2
+    formats.write_coco(tmp_path / "folders" / "valid", pairs[:2])
+    assert len(open_source(str(tmp_path / "folders"), "validation")) == 2
+
+
+@pytest.mark.parametrize("split", ["val2017", "validation"])
+def test_a_year_may_be_left_out(written, split):
+    assert len(open_source(str(written / "archives"), split)) == NUM_IMAGES
+
+
+def test_what_is_no_data_set_is_told(tmp_path):
+    message = f"data source '{tmp_path}' is neither 'digits' nor .*train.csv"
+    with pytest.raises(ValueError, match=message):
+        open_source(str(tmp_path), "train")
+
+
+@pytest.mark.parametrize("form", ["voc", "csv"])
+def test_forms_without_masks_say_so(written, form):
+    with pytest.raises(ValueError, match=re.escape(f"{form} has boxes only")):
+        open_form(written, form, masks=True)
