@@ -64,7 +64,10 @@ ROWS = {
 }
 # What a table shows of its metrics.
 FIGURES = {
-    1: ("AR@100", "AR@1000", "ARs@1000", "ARm@1000", "ARl@1000"),
+    1: (
+        *("AR@100", "AR@1000", "ARs@1000", "ARm@1000", "ARl@1000"),
+        *("AR50@1000", "AR75@1000"),
+    ),
     2: ("AP", "AP50", "APs", "APm", "APl"),
     3: ("AP", "AP50", "APs", "APm", "APl"),
 }

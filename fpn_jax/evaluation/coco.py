@@ -35,7 +35,13 @@ class Measure:
     by_class: bool = True
 
 
-PROPOSALS = Measure("", "bbox", (100, 1000), by_class=False)  # FPN, Table 1
+PROPOSALS = Measure(  # FPN, Table 1; at one threshold: found at all, and well placed
+    "",
+    "bbox",
+    limits=(100, 1000),
+    recall_thresholds=("", "50", "75"),
+    by_class=False,
+)
 BOXES = Measure("", "bbox", (1, 10, 100))
 MASKS = Measure("mask/", "segm", (1, 10, 100))
 KEYPOINTS = Measure(
@@ -70,8 +76,9 @@ def evaluate_results(
     thresholds 0.50 … 0.95 and classes; AP, AP50, AP75 are 101-point interpolated
     precision. ARs@100 and APs are of small objects, with m of medium, with l of large
     ones. AP/NAME is of one class, if there are objects of it. Boxes and masks get
-    COCO's 12 figures, keypoints its 10, proposals AR@100, AR@1000 and AP. Names begin
-    with mask/ and keypoint/ for masks and keypoints.
+    COCO's 12 figures, keypoints its 10, proposals AR@100 and AR@1000, both also at one
+    threshold (AR50@100), and AP. Names begin with mask/ and keypoint/ for masks and
+    keypoints.
 
     Values are 0 … 1; NaN where the ground truth has no object of that size (COCO's own
     tool says -1, which would spoil a mean silently). Without any result they are 0.

@@ -70,7 +70,8 @@ def test_exact_boxes_score_one_everywhere():
     assert (
         list(metrics)
         == (
-            "AR@100 ARs@100 ARm@100 ARl@100 AR@1000 ARs@1000 ARm@1000 ARl@1000 "
+            "AR@100 AR50@100 AR75@100 ARs@100 ARm@100 ARl@100 "
+            "AR@1000 AR50@1000 AR75@1000 ARs@1000 ARm@1000 ARl@1000 "
             "AP AP50 AP75 APs APm APl"
         ).split()
     )
@@ -87,6 +88,7 @@ def test_recall_counts_the_thresholds_an_overlap_reaches():
     assert metrics["AR@100"] == metrics["ARs@1000"] == pytest.approx(0.4)
     assert metrics["AP"] == pytest.approx(0.4)
     assert (metrics["AP50"], metrics["AP75"]) == (1, 0)
+    assert (metrics["AR50@100"], metrics["AR75@1000"]) == (1, 0)
 
 
 def test_only_the_best_boxes_of_an_image_count():
@@ -369,6 +371,9 @@ def by_pycocotools(
             "AP50": precision[0, ..., 0, column],
             "AP75": precision[5, ..., 0, column],
         }
+        for m, limit in enumerate(measure.limits):
+            expected[f"AR50@{limit}"] = recall[0, ..., 0, m]
+            expected[f"AR75@{limit}"] = recall[5, ..., 0, m]
         return {name: mean(values) for name, values in expected.items()}
     expected = dict(zip(REPORTED[measure.overlap], oracle.stats, strict=True))
     for k, category in enumerate((3, 5)):

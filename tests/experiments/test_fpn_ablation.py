@@ -95,7 +95,7 @@ def test_the_table_has_means_and_deviations_of_the_runs_that_are_done(tmp_path):
     assert table[3].startswith("| (c) | FPN | 200k | 2 | 0.550 ± 0.071 |")
     (axes,) = fpn_ablation.plot_table(results, fpn_ablation.FIGURES[1]).axes
     heights = sorted(bar.get_height() for bar in axes.patches)
-    np.testing.assert_allclose(heights, [0.3] * 5 + [0.55] * 5)
+    np.testing.assert_allclose(heights, [0.3] * 7 + [0.55] * 7)
 
 
 @pytest.fixture
