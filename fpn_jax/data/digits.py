@@ -11,29 +11,26 @@ which makes it small, medium or large, is that of the box, also for masks: ink f
 about half of a box, and all figures are to speak of the same digits.
 """
 
-import os
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
-import tensorflow_datasets as tfds
 
-from fpn_jax.data.masks import encode_rle
+from fpn_jax.data.example import Category, Example
 from fpn_jax.data.scenes import (
     KEYPOINTS,
-    MAX_OBJECTS,
-    SCENE_SIZE,
     SPLITS,
     Scene,
     draw_scene,
     load_material,
 )
+from fpn_jax.data.tfds_writer import write_tfds
+from fpn_jax.data.transforms import box_areas
 from fpn_jax.runtime import cache_directory
 
-_VERSION = "1.1.0"  # raise it when anything that is written changes
+_VERSION = "1.2.0"  # raise it when anything that is written changes
 _JPEG_QUALITY = 95
 
 
@@ -43,103 +40,49 @@ def prepare_digits(directory: str | Path | None = None) -> Path:
     Args:
         directory: where data sets are kept; by default `$XDG_CACHE_HOME/fpn_jax`, or
             `~/.cache/fpn_jax`.
-
-    A half-prepared data set is never seen: it is written beside its place and renamed.
-    Of two processes that prepare at once, the first to finish wins.
     """
     place = Path(directory or cache_directory()).expanduser() / "digits" / _VERSION
     if place.exists():
         return place
     print(f"preparing the digits in {place}, once: half a minute", file=sys.stderr)
     place.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".", dir=place.parent) as workshop:
-        write_digits(Path(workshop) / _VERSION, SPLITS)
-        try:
-            os.rename(Path(workshop) / _VERSION, place)
-        except OSError:
-            if not place.exists():  # where it does, another process was faster
-                raise
-    return place
+    return write_digits(place, SPLITS)
 
 
-def write_digits(directory: Path, splits: dict[str, int]) -> None:
-    """Writes the first scenes of each split as a TFDS data set of array_record files.
-
-    TFDS's sequential writer instead of a builder class, because it keeps the order of
-    the numbers and needs neither TensorFlow nor the network.
-    """
-    directory.mkdir()
-    info = tfds.core.DatasetInfo(
-        builder=tfds.core.dataset_info.DatasetIdentity(
-            name="digits",
-            version=tfds.core.Version(_VERSION),
-            data_dir=str(directory),
-            module_name=__name__,
-        ),
+def write_digits(directory: Path, splits: dict[str, int]) -> Path:
+    """Writes the first scenes of each split as a prepared TFDS data set."""
+    return write_tfds(
+        directory,
+        {split: _examples(split, size) for split, size in splits.items()},
+        name="digits",
+        version=_VERSION,
         description=__doc__,
-        features=_features(),
-        metadata=tfds.core.MetadataDict(keypoints=KEYPOINTS._asdict()),
-    )
-    writer = tfds.core.SequentialWriter(
-        info, max_examples_per_shard=1000, file_format="array_record"
-    )
-    writer.initialize_splits(list(splits))
-    for split, size in splits.items():
-        # One call: the writer rewrites its metadata at the end of each.
-        writer.add_examples({split: _records(split, size)})
-    writer.close_all()
-
-
-def _features() -> tfds.features.FeaturesDict:
-    """The feature spec of TFDS `coco/2017`, with masks and keypoints."""
-    objects = {
-        "area": np.int64,
-        "bbox": tfds.features.BBoxFeature(),
-        "id": np.int64,
-        "is_crowd": np.bool_,
-        "keypoints": tfds.features.Tensor(
-            shape=(len(KEYPOINTS.names), 3), dtype=np.float32
-        ),
-        "label": tfds.features.ClassLabel(names=[str(digit) for digit in range(10)]),
-        # The counts of COCO's compressed run-length encoding, of the image's size.
-        "segmentation": tfds.features.Text(),
-    }
-    return tfds.features.FeaturesDict(
-        {
-            "image": tfds.features.Image(encoding_format="jpeg"),
-            "image/filename": tfds.features.Text(),
-            "image/id": np.int64,
-            "objects": tfds.features.Sequence(objects),
-        }
+        categories=[Category(digit, str(digit)) for digit in range(10)],
+        keypoint_spec=KEYPOINTS,
+        masks=True,
     )
 
 
-def _records(split: str, size: int) -> Iterator[dict]:
+def _examples(split: str, size: int) -> Iterator[tuple[Example, bytes]]:
     material = load_material(split)
     for number in range(size):
-        yield _record(draw_scene(material, split, number), split, number)
+        yield _example(draw_scene(material, split, number), split, number)
 
 
-def _record(scene: Scene, split: str, number: int) -> dict:
-    """A scene in the form of the feature spec."""
+def _example(scene: Scene, split: str, number: int) -> tuple[Example, bytes]:
     bgr = cv2.cvtColor(scene.image, cv2.COLOR_RGB2BGR)
     quality = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
-    yxyx = scene.boxes[:, [1, 0, 3, 2]] / SCENE_SIZE
-    sides = scene.boxes[:, 2:] - scene.boxes[:, :2]
-    return {
-        "image": cv2.imencode(".jpg", bgr, quality)[1].tobytes(),
-        "image/filename": f"{split}-{number:06d}.jpg",
-        "image/id": number,
-        "objects": [
-            {
-                "area": int(sides[place].prod()),
-                "bbox": yxyx[place],
-                "id": (MAX_OBJECTS * number) + place + 1,
-                "is_crowd": False,
-                "keypoints": scene.keypoints[place],
-                "label": int(scene.labels[place]),
-                "segmentation": encode_rle(scene.masks[place])["counts"],
-            }
-            for place in range(len(sides))
-        ],
-    }
+    boxes = scene.boxes.astype(np.float32)
+    example = Example(
+        image_id=number,
+        name=f"{split}-{number:06d}.jpg",
+        image=scene.image,
+        boxes=boxes,
+        labels=scene.labels.astype(np.int32),
+        crowd=np.zeros(len(boxes), np.bool_),
+        areas=box_areas(boxes),
+        masks=scene.masks,
+        keypoints=scene.keypoints,
+        keypoint_spec=KEYPOINTS,
+    )
+    return example, cv2.imencode(".jpg", bgr, quality)[1].tobytes()

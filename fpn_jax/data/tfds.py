@@ -1,9 +1,10 @@
 """Any prepared TFDS directory with the features of `coco/2017` or `voc`, as a source.
 
-Objects may have two more: `segmentation`, the counts of COCO's compressed run-length
-encoding as text; and `keypoints`, [P, 3], of which `metadata.json` says the rest under
-the same name: the fields of a `KeypointSpec`. There `category_ids` are those of the
-labels, where they are not the labels themselves.
+Objects may have three more, which `tfds_writer.py` writes: `xyxy`, the box in pixels;
+`segmentation`, the counts of COCO's compressed run-length encoding as text; and
+`keypoints`, [P, 3], of which `metadata.json` says the rest under the same name: the
+fields of a `KeypointSpec`. There `category_ids` are those of the labels, where they are
+not the labels themselves.
 
 Of `voc` an image's id is the number in its file name, and what is difficult is crowd,
 as `voc.py` has it.
@@ -90,7 +91,10 @@ class TfdsSource:
         if self.keypoint_spec is not None:
             keypoints = np.asarray(objects["keypoints"], np.float32)
             keypoints = keypoints.reshape(-1, len(self.keypoint_spec.names), 3)
-        boxes = _pixel_boxes(objects["bbox"], height, width)
+        if "xyxy" in objects:
+            boxes = np.asarray(objects["xyxy"], np.float32).reshape(-1, 4)
+        else:
+            boxes = _pixel_boxes(objects["bbox"], height, width)
         image_id = record.get("image/id", number_of(PurePath(name).stem))
         crowd = objects["is_crowd" if "is_crowd" in objects else "is_difficult"]
         areas = objects["area"] if "area" in objects else box_areas(boxes)

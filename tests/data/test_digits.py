@@ -1,5 +1,3 @@
-import pytest
-
 from fpn_jax.data import digits
 from fpn_jax.data.digits import prepare_digits
 
@@ -7,6 +5,7 @@ from fpn_jax.data.digits import prepare_digits
 def _write_little(directory, splits):
     directory.mkdir()
     (directory / "content").write_text(str(splits))
+    return directory
 
 
 def test_prepare_writes_once(tmp_path, monkeypatch):
@@ -35,29 +34,3 @@ def test_the_default_directory_is_the_users_cache(tmp_path, monkeypatch):
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     assert prepare_digits().is_relative_to(tmp_path / "home" / ".cache" / "fpn_jax")
-
-
-def test_a_preparation_that_fails_leaves_nothing_behind(tmp_path, monkeypatch):
-    def fail(directory, splits):
-        _write_little(directory, splits)
-        raise OSError("disk full")
-
-    monkeypatch.setattr(digits, "write_digits", fail)
-    with pytest.raises(OSError, match="disk full"):
-        prepare_digits(tmp_path)
-    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
-    monkeypatch.setattr(digits, "write_digits", _write_little)
-    assert (prepare_digits(tmp_path) / "content").exists()
-
-
-def test_of_two_preparations_at_once_the_first_to_finish_wins(tmp_path, monkeypatch):
-    def while_another_finishes(directory, splits):
-        monkeypatch.setattr(digits, "write_digits", _write_little)
-        prepare_digits(tmp_path)
-        directory.mkdir()
-        (directory / "late").touch()
-
-    monkeypatch.setattr(digits, "write_digits", while_another_finishes)
-    place = prepare_digits(tmp_path)
-    assert [path.name for path in place.iterdir()] == ["content"]
-    assert list(place.parent.iterdir()) == [place]

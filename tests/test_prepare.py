@@ -1,0 +1,66 @@
+"""From a folder to a directory of TFDS by the command, and what it refuses."""
+
+import re
+
+import numpy as np
+import pytest
+
+from fpn_jax import prepare
+from fpn_jax.data.sources import open_source
+from tests.data import formats
+
+
+@pytest.fixture
+def coco(tmp_path):
+    pairs = formats.miniature(8)
+    formats.write_official(tmp_path / "coco", pairs[:6], "train")
+    formats.write_official(tmp_path / "coco", pairs[6:], "val")
+    return tmp_path / "coco"
+
+
+def test_the_prepared_directory_takes_the_place_of_the_folder(coco, tmp_path, capsys):
+    assert prepare.main([str(coco), str(tmp_path / "out"), "--masks"]) == 0
+    assert capsys.readouterr().out == f"8 images are in {tmp_path / 'out'}\n"
+    for split, size in {"train": 6, "validation": 2}.items():
+        ours, theirs = (
+            open_source(str(place), split, masks=True)
+            for place in (tmp_path / "out", coco)
+        )
+        assert len(ours) == len(theirs) == size
+        assert ours.categories == theirs.categories
+        for one, other in zip(ours, theirs, strict=True):
+            for field in ("image", "boxes", "labels", "masks"):
+                np.testing.assert_array_equal(
+                    getattr(one, field), getattr(other, field)
+                )
+
+
+def test_an_unreadable_image_is_named_and_left_out(coco, tmp_path, capsys):
+    broken = next(path for path in (coco / "val2017").iterdir())
+    broken.write_bytes(b"broken")
+    assert prepare.main([str(coco), str(tmp_path / "out")]) == 0
+    said = capsys.readouterr()
+    assert broken.name in said.err and said.err.count("left out") == 1
+    assert said.out == f"7 images are in {tmp_path / 'out'}\n"
+    assert len(open_source(str(tmp_path / "out"), "validation")) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("coco coco", "out: 'coco' exists already"),
+        ("coco none/out", "out: no directory 'none'"),
+        ("nowhere out", "data source 'nowhere' is neither"),
+        ("coco out --splits test", "split must be one of .*'train2017'"),
+    ],
+)
+def test_wrong_input_is_one_line_and_leaves_nothing(
+    coco, monkeypatch, capsys, words, message
+):
+    monkeypatch.chdir(coco.parent)
+    with pytest.raises(SystemExit) as stop:
+        prepare.main(words.split())
+    assert stop.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.search(message, line)
+    assert [path.name for path in coco.parent.iterdir()] == ["coco"]
