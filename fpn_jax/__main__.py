@@ -6,7 +6,10 @@ import sys
 from fpn_jax.choices import check_choice
 from fpn_jax.command_line import user_errors
 
-COMMANDS = ("train", "evaluate", "predict", "convert", "doctor", "benchmark")
+COMMANDS = (
+    *("train", "evaluate", "predict", "convert"),
+    *("prepare", "doctor", "benchmark"),
+)
 
 
 def main() -> int:
