@@ -137,3 +137,47 @@ def test_a_broken_record_is_unreadable_and_named(digits_directory, monkeypatch):
     monkeypatch.setattr(source, "_records", [broken])
     with pytest.raises(UnreadableImage, match="train-000003.jpg"):
         source[0]
+
+
+def test_the_features_of_voc_are_read_by_hand(tmp_path):
+    """As `voc/2007` has them: no ids, no areas, difficult objects."""
+    objects = {
+        "bbox": tfds.features.BBoxFeature(),
+        "label": tfds.features.ClassLabel(names=["cat", "dog"]),
+        "is_truncated": np.bool_,
+        "is_difficult": np.bool_,
+    }
+    features = {
+        "image": tfds.features.Image(encoding_format="jpeg"),
+        "image/filename": tfds.features.Text(),
+        "objects": tfds.features.Sequence(objects),
+    }
+    identity = tfds.core.dataset_info.DatasetIdentity(
+        name="voc",
+        version=tfds.core.Version("5.0.0"),
+        data_dir=str(tmp_path),
+        module_name=__name__,
+    )
+    info = tfds.core.DatasetInfo(
+        builder=identity, features=tfds.features.FeaturesDict(features)
+    )
+    writer = tfds.core.SequentialWriter(info, 10, file_format="array_record")
+    writer.initialize_splits(["test"])
+    box = tfds.features.BBox(ymin=0.25, xmin=0.5, ymax=0.75, xmax=1.0)
+    found = [
+        {"bbox": box, "label": 1, "is_truncated": False, "is_difficult": hard}
+        for hard in (False, True)
+    ]
+    image = cv2.imencode(".jpg", np.zeros((40, 60, 3), np.uint8))[1].tobytes()
+    rows = [
+        {"image": image, "image/filename": name, "objects": things}
+        for name, things in (("2007_000027.jpg", found), ("000005.jpg", []))
+    ]
+    writer.add_examples({"test": rows})
+    writer.close_all()
+    first, empty = TfdsSource(tmp_path, "test")
+    assert (first.image_id, empty.image_id) == (2007000027, 5)
+    assert first.boxes.tolist() == [[30, 10, 60, 30]] * 2
+    assert first.areas.tolist() == [600, 600]
+    assert first.crowd.tolist() == [False, True] and first.labels.tolist() == [1, 1]
+    assert empty.boxes.shape == (0, 4)
