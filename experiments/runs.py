@@ -9,13 +9,19 @@ import jax
 
 from fpn_jax.command_line import user_errors
 from fpn_jax.train import NOT_FINITE
-from fpn_jax.training.config import Config
+from fpn_jax.training.config import Config, load_config
 from fpn_jax.training.loop import NonFiniteLoss, Stopped, train
 from fpn_jax.training.metrics import read_metrics
 
 
 def train_once(config: Config, run: Path) -> None:
-    """Trains a run, or goes on with it, unless it has its last validation."""
+    """Trains a run, or goes on with it, unless it has its last validation.
+
+    Raises ValueError where the directory holds a run with other settings, whose figures
+    would be taken for those of this one.
+    """
+    if (run / "config.json").exists() and load_config(run) != config:
+        raise ValueError(f"out: {run} holds a run with other settings")
     last = last_validation(run)
     if last is None or last["step"] != config.train.steps:
         train(config, run)

@@ -78,7 +78,7 @@ def _examples(
     """Yields what can be read, and counts it."""
     for index in range(len(source)):
         try:
-            yield source[index], source.encoded(index)
+            yield source.with_file(index)
             written[source.name] += 1
         except UnreadableImage as error:
             print(f"left out: {error}", file=sys.stderr)

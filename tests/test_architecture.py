@@ -30,8 +30,10 @@ ROWS = [
     {"command_line"},
     {"benchmarks"},
     # The commands.
-    {"train", "evaluate", "predict", "convert", "prepare", "doctor", "export"},
-    {"benchmark"},
+    {
+        *("train", "evaluate", "predict", "convert"),
+        *("prepare", "doctor", "export", "benchmark"),
+    },
     {"__main__"},
 ]
 ROW_OF_ROOM = {room: row for row, rooms in enumerate(ROWS) for room in rooms}

@@ -1,8 +1,5 @@
 """Images in a folder with annotations in COCO's form, as a source."""
 
-import zipfile
-import zlib
-
 import numpy as np
 
 from fpn_jax.data.annotations import Objects, check_annotations
@@ -50,16 +47,25 @@ class AnnotatedImages:
         return len(self._images)
 
     def __getitem__(self, index: int) -> Example:
+        return self.with_file(index)[0]
+
+    def with_file(self, index: int) -> tuple[Example, bytes]:
+        """Returns an example, and the file of its image as it is."""
         row = self._images[index]
         where = f"{self._folder}/{row['file_name']}"
-        image = decode_image(self.encoded(index), where)
+        try:
+            data = self._folder.read(row["file_name"])
+        except OSError as error:
+            reason = error.strerror or error
+            raise UnreadableImage(f"{where}: {reason}") from error
+        image = decode_image(data, where)
         if image.shape[:2] != (row["height"], row["width"]):
             raise ValueError(
                 f"{where}: the file is {image.shape[1]} x {image.shape[0]} pixels, "
                 f"{self.name} says {row['width']} x {row['height']}"
             )
         objects = self._objects[row["id"]]
-        return Example(
+        example = Example(
             image_id=row["id"],
             name=row["file_name"],
             image=image,
@@ -71,17 +77,7 @@ class AnnotatedImages:
             keypoints=objects.keypoints,
             keypoint_spec=self.keypoint_spec,
         )
-
-    def encoded(self, index: int) -> bytes:
-        """Returns the image file of an example as it is."""
-        name = self._images[index]["file_name"]
-        try:
-            with self._folder.open(name) as file:
-                return file.read()
-        # Of an archive: what zlib or a check sum says of broken bytes.
-        except (OSError, zipfile.BadZipFile, zlib.error) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise UnreadableImage(f"{self._folder}/{name}: {reason}") from error
+        return example, data
 
     def _bitmaps(self, image: dict, objects: Objects) -> np.ndarray:
         height, width = image["height"], image["width"]

@@ -62,21 +62,22 @@ def official_source(
         ValueError: if there is no such split, or annotations are wrong.
     """
     kind = "person_keypoints" if keypoints else "instances"
-    pattern = re.compile(rf"{kind}_(\w+\d{{4}})\.json")
-    found = {  # by split and year
+    pattern = re.compile(rf"{kind}_(\w+)\.json")
+    found = {  # by split, and year where there is one
         match[1]: (folder, match[0])
         for folder in annotation_folders(root)
         for name in folder.names()
         if (match := pattern.fullmatch(name))
     }
-    by_name = {name.rstrip("0123456789"): name for name in found} | dict(
-        zip(found, found, strict=True)
-    )
-    year = by_name[find_split(split, by_name)]
-    folder, name = found[year]
-    images = open_folder(epath.Path(root).expanduser() / year)
+    if not found:
+        raise ValueError(f"{root}: no {kind}_*.json among the annotations")
+    by_name = {name.rstrip("0123456789"): name for name in sorted(found)}
+    by_name |= {name: name for name in found}
+    chosen = by_name[find_split(split, by_name)]
+    folder, name = found[chosen]
+    images = open_folder(epath.Path(root).expanduser() / chosen)
     if images is None:
-        raise ValueError(f"images: {root} has no {year} and no {year}.zip")
+        raise ValueError(f"images: {root} has no {chosen} and no {chosen}.zip")
     return AnnotatedImages(f"{folder}/{name}", _load(folder, name), images, masks=masks)
 
 
@@ -89,8 +90,7 @@ def annotation_folders(root: epath.PathLike) -> list[Folder | Archive]:
 
 def _load(folder: Folder | Archive, name: str) -> object:
     try:
-        with folder.open(name) as file:
-            return json.load(file)
+        return json.loads(folder.read(name))
     except OSError as error:
         raise ValueError(f"{folder}/{name}: {error.strerror or error}") from error
     except ValueError as error:

@@ -23,6 +23,11 @@ _NAMES = {
 _COLUMN = {other: name for name, others in _NAMES.items() for other in (name, *others)}
 
 
+def is_csv(root: epath.PathLike) -> bool:
+    """Returns whether a folder is one for `csv_source`."""
+    return any(epath.Path(root).expanduser().glob("*.csv"))
+
+
 def csv_source(root: epath.PathLike, split: str) -> AnnotatedImages:
     """Returns the examples of `root/SPLIT.csv`.
 
@@ -45,8 +50,11 @@ def csv_source(root: epath.PathLike, split: str) -> AnnotatedImages:
 
 def _rows(folder: Folder, table: str) -> list[dict[str, str]]:
     """Returns the rows of a table by our names of its columns, and where they stand."""
-    with folder.open(table) as file:
-        lines = list(csv.reader(io.TextIOWrapper(file, "utf-8-sig", newline="")))
+    try:
+        text = folder.read(table).decode("utf-8-sig")
+        lines = list(csv.reader(io.StringIO(text, newline=""), strict=True))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{folder}/{table}: {error}") from error
     header = [_COLUMN.get(cell.strip().lower(), cell) for cell in next(iter(lines), ())]
     given = "file" in header
     columns = header if given else list(_NAMES)

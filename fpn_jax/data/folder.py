@@ -4,6 +4,7 @@ import errno
 import os
 import posixpath
 import zipfile
+import zlib
 from collections.abc import Iterator
 from typing import BinaryIO
 
@@ -19,16 +20,17 @@ class Folder:
     def __str__(self) -> str:
         return os.fspath(self._path)
 
-    def __contains__(self, name: str) -> bool:
-        return (self._path / name).is_file()
-
     def names(self) -> Iterator[str]:
         """Yields the names of its own files, sorted."""
         yield from sorted(path.name for path in self._path.iterdir() if path.is_file())
 
     def open(self, name: str) -> BinaryIO:
-        """Returns a file to read; raises OSError."""
+        """Returns a file, of which to read a part; raises OSError."""
         return (self._path / name).open("rb")
+
+    def read(self, name: str) -> bytes:
+        """Returns the content of a file; raises OSError."""
+        return (self._path / name).read_bytes()
 
 
 class Archive:
@@ -61,18 +63,18 @@ class Archive:
     def __str__(self) -> str:
         return os.fspath(self._path)
 
-    def __contains__(self, name: str) -> bool:
-        return name in self._names
-
     def names(self) -> Iterator[str]:
         """Yields the names of its own files, sorted."""
         yield from sorted(name for name in self._names if "/" not in name)
 
-    def open(self, name: str) -> BinaryIO:
-        """Returns a file to read; raises OSError."""
+    def read(self, name: str) -> bytes:
+        """Returns the content of a file; raises OSError."""
         if name not in self._names:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
-        return self._zip.open(self._names[name])
+        try:
+            return self._zip.read(self._names[name])
+        except (zipfile.BadZipFile, zlib.error) as error:
+            raise OSError(errno.EIO, f"broken in the archive: {error}", name) from error
 
 
 def open_folder(path: epath.PathLike) -> Folder | Archive | None:

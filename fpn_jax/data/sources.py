@@ -10,7 +10,7 @@ from fpn_jax.data.coco import (
     is_coco,
     official_source,
 )
-from fpn_jax.data.csv_table import csv_source
+from fpn_jax.data.csv_table import csv_source, is_csv
 from fpn_jax.data.digits import prepare_digits
 from fpn_jax.data.example import Example, Source, UnreadableImage
 from fpn_jax.data.splits import names_of
@@ -33,7 +33,7 @@ def open_source(
     - a folder of Pascal VOC (`Annotations`, `ImageSets`, `JPEGImages`), or of XML files
       and images in a folder for each split;
     - a folder of tables, `SPLIT.csv`;
-    - a folder in which `split` is a COCO folder or a TFDS directory.
+    - a folder in which `split` is a COCO folder.
 
     It may lie where epath reads, as in `gs://bucket/coco`.
 
@@ -46,9 +46,9 @@ def open_source(
     if name == "digits":
         return TfdsSource(prepare_digits(), split, masks=masks)
     root = epath.Path(name).expanduser()
-    for folder, one in ((root, split), *((root / one, one) for one in names_of(split))):
-        if is_tfds(folder):
-            return TfdsSource(folder, one, masks=masks)
+    if is_tfds(root):
+        return TfdsSource(root, split, masks=masks)
+    for folder in (root, *(root / one for one in names_of(split))):
         if is_coco(folder):
             return coco_source(folder, masks=masks)
     for file in (root, root / "data.yaml"):
@@ -56,10 +56,11 @@ def open_source(
             return yolo_source(file, split, masks=masks)
     if annotation_folders(root):
         return official_source(root, split, masks=masks, keypoints=keypoints)
-    if is_voc(root) or any(root.glob("*.csv")):
-        if masks:
-            raise ValueError(f"masks: {name} has boxes only")
-        return (voc_source if is_voc(root) else csv_source)(root, split)
+    for is_one, source in ((is_voc, voc_source), (is_csv, csv_source)):
+        if is_one(root):
+            if masks:
+                raise ValueError(f"masks: {name} has boxes only")
+            return source(root, split)
     raise ValueError(
         f"data source {name!r} is neither 'digits' nor a directory with "
         "dataset_info.json (TFDS), annotations or annotations.json (COCO), data.yaml "

@@ -17,6 +17,8 @@ def find_split(split: str, there: Collection[str]) -> str:
 
     Raises ValueError where it has none of its names.
     """
+    if not there:
+        raise ValueError(f"split: {split!r} asked for, where there are none")
     found = next((name for name in names_of(split) if name in there), split)
     check_choice("split", found, there)
     return found

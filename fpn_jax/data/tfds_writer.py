@@ -83,7 +83,7 @@ def _features(
         "id": np.int64,
         "is_crowd": np.bool_,
         "label": tfds.features.ClassLabel(names=list(names)),
-        # Of `bbox`, shares of the image, pixels come back with a rounding.
+        # In pixels: those of `bbox`, which has shares of the image, are rounded.
         "xyxy": tfds.features.Tensor(shape=(4,), dtype=np.float32),
     }
     if num_points:

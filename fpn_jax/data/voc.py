@@ -73,13 +73,13 @@ def _files(folder: Folder) -> Iterator[_File]:
     for name in folder.names():
         if name.endswith(".xml"):
             try:
-                with folder.open(name) as file:
-                    yield _parsed(name.removesuffix(".xml"), ElementTree.parse(file))
+                tree = ElementTree.fromstring(folder.read(name))
+                yield _parsed(name.removesuffix(".xml"), tree)
             except (ElementTree.ParseError, ValueError) as error:
                 raise ValueError(f"{folder}/{name}: {error}") from None
 
 
-def _parsed(stem: str, tree: ElementTree.ElementTree) -> _File:
+def _parsed(stem: str, tree: ElementTree.Element) -> _File:
     objects = [
         _Object(
             name=_text(found, "name"),
@@ -95,7 +95,7 @@ def _parsed(stem: str, tree: ElementTree.ElementTree) -> _File:
     return _File(stem, tree.findtext("filename") or f"{stem}.jpg", *size, objects)
 
 
-def _text(tree: ElementTree.Element | ElementTree.ElementTree, path: str) -> str:
+def _text(tree: ElementTree.Element, path: str) -> str:
     text = tree.findtext(path)
     if not text:
         raise ValueError(f"no <{path.replace('/', '><')}>")

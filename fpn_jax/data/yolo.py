@@ -44,21 +44,21 @@ def yolo_source(
     names = dict(enumerate(names)) if isinstance(names, list) else names
     splits = [name for name in ("train", "val", "test") if settings.get(name)]
     split = find_split(split, splits)
-    root = path.parent / settings.get("path", "")
+    root = path.parent / (settings.get("path") or "")
     root = root if root.is_dir() else path.parent
     folder = Folder(root)
-    points = settings.get("kpt_shape", (0, 0))
+    keypoints = _point_names(path, settings)
+    points = settings.get("kpt_shape") or (0, 0)
     files = list(_image_files(root, settings[split]))
     ids = image_ids([PurePosixPath(name).stem for name in files])
     rows = [image_row(folder, name, i) for i, name in zip(ids, files, strict=True)]
     objects = [thing for row in rows for thing in _objects(folder, row, points)]
-    keypoints = _point_names(points[0], settings.get("flip_idx"))
     return AnnotatedImages(
         f"{path}, {split}",
         {
             "images": rows,
             "categories": [
-                {"id": i, "name": name, "keypoints": keypoints}
+                {"id": i, "name": str(name), "keypoints": keypoints}
                 for i, name in names.items()
             ],
             "annotations": objects,
@@ -99,10 +99,12 @@ def _objects(folder: Folder, image: dict, points: tuple[int, int]) -> Iterator[d
     if "images" in parts:  # the last of them is that of the labels
         parts[len(parts) - 1 - parts[::-1].index("images")] = "labels"
     name = str(PurePosixPath(*parts))
-    if image["height"] is None or name not in folder:
+    try:
+        lines = folder.read(name).decode(errors="replace").splitlines()
+    except FileNotFoundError:
         return
-    with folder.open(name) as file:
-        lines = file.read().decode().splitlines()
+    if image["height"] is None:
+        return
     for number, line in enumerate(lines, start=1):
         if line.strip():
             where = f"line {number} of {name}"
@@ -144,9 +146,18 @@ def _keypoints(
     return keypoints
 
 
-def _point_names(count: int, flip: list[int] | None) -> list[str]:
+def _point_names(path: epath.Path, settings: dict) -> list[str]:
     """Returns names that tell left from right where a point changes with another."""
-    flip = flip or range(count)
+    shape, flip = settings.get("kpt_shape"), settings.get("flip_idx")
+    if shape is None:
+        return []
+    if not (isinstance(shape, list) and len(shape) == 2 and shape[1] in (2, 3)):
+        raise ValueError(f"{path}: kpt_shape {shape} must be [points, 2 or 3]")
+    if flip is None or sorted(flip) != list(range(shape[0])):
+        raise ValueError(
+            f"{path}: flip_idx {flip} must say for each of {shape[0]} points which one "
+            "it is in the mirror"
+        )
     return [
         f"point {i}" if i == j else f"{'left' if i < j else 'right'} {min(i, j)}"
         for i, j in enumerate(flip)

@@ -103,7 +103,7 @@ def write_images(folder: Path, pairs: Pairs) -> Path:
 def write_coco(folder: Path, pairs: Pairs) -> None:
     """A folder of images with `annotations.json`."""
     write_images(folder, pairs)
-    (folder / "annotations.json").write_text(_json(pairs))
+    (folder / "annotations.json").write_text(coco_json(pairs))
 
 
 def write_official(root: Path, pairs: Pairs, split: str) -> None:
@@ -111,7 +111,7 @@ def write_official(root: Path, pairs: Pairs, split: str) -> None:
     split = f"{split}2017"
     write_images(root / split, pairs)
     (root / "annotations").mkdir(exist_ok=True)
-    (root / "annotations" / f"instances_{split}.json").write_text(_json(pairs))
+    (root / "annotations" / f"instances_{split}.json").write_text(coco_json(pairs))
 
 
 def write_archives(root: Path, pairs: Pairs, split: str) -> None:
@@ -122,11 +122,11 @@ def write_archives(root: Path, pairs: Pairs, split: str) -> None:
         for example, data in pairs:
             archive.writestr(f"{split}/{example.name}", data)
     with zipfile.ZipFile(root / "annotations_trainval2017.zip", "w") as archive:
-        archive.writestr(f"annotations/instances_{split}.json", _json(pairs))
+        archive.writestr(f"annotations/instances_{split}.json", coco_json(pairs))
         archive.writestr(f"annotations/captions_{split}.json", "{}")
 
 
-def _json(pairs: Pairs) -> str:
+def coco_json(pairs: Pairs) -> str:
     return json.dumps(coco_content([example for example, _ in pairs], CATEGORIES))
 
 

@@ -50,3 +50,12 @@ def test_an_image_without_objects_is_a_row(write, line):
 def test_a_wrong_row_is_named(write, lines, message):
     with pytest.raises(ValueError, match=rf"^[^\n]*{message}[^\n]*$"):
         csv_source(write(*lines), "train")
+
+
+def test_a_file_that_is_no_table_is_named(write):
+    folder = write("a.png")
+    (folder / "train.csv").write_bytes(b"\xff\xfe")
+    with pytest.raises(
+        ValueError, match=r"^[^\n]*train.csv: [^\n]*can't decode[^\n]*$"
+    ):
+        csv_source(folder, "train")

@@ -23,18 +23,12 @@ def folder(request, tmp_path):
     return open_folder(tmp_path / ("data" if request.param == "bare" else "data.zip"))
 
 
-def read(folder, name):
-    with folder.open(name) as file:
-        return file.read()
-
-
 def test_every_kind_of_folder_reads_the_same(folder):
     for one in (folder, pickle.loads(pickle.dumps(folder))):
         assert list(one.names()) == ["a.txt"]
-        assert read(one, "a.txt") == b"A" and read(one, "deep/b.txt") == b"B"
-        assert "deep/b.txt" in one and "b.txt" not in one
+        assert one.read("a.txt") == b"A" and one.read("deep/b.txt") == b"B"
         with pytest.raises(FileNotFoundError):
-            one.open("b.txt")
+            one.read("b.txt")
 
 
 def test_what_is_neither_is_none_and_a_broken_archive_is_named(tmp_path):
@@ -42,3 +36,12 @@ def test_what_is_neither_is_none_and_a_broken_archive_is_named(tmp_path):
     (tmp_path / "data.zip").write_bytes(b"PK broken")
     with pytest.raises(ValueError, match="data.zip: File is not a zip file"):
         open_folder(tmp_path / "data")
+
+
+def test_a_file_that_is_broken_in_its_archive_is_an_error_of_reading(tmp_path):
+    with zipfile.ZipFile(tmp_path / "data.zip", "w") as archive:
+        archive.writestr("a.txt", b"what is stored")
+    data = (tmp_path / "data.zip").read_bytes()
+    (tmp_path / "data.zip").write_bytes(data.replace(b"what is", b"was not"))
+    with pytest.raises(OSError, match="broken in the archive: Bad CRC-32"):
+        open_folder(tmp_path / "data").read("a.txt")

@@ -128,6 +128,28 @@ def test_a_year_may_be_left_out(written, split):
     assert len(open_source(str(written / "archives"), split)) == NUM_IMAGES
 
 
+def test_of_several_years_the_last_is_taken(pairs, tmp_path):
+    formats.write_archives(tmp_path, pairs[:2], "val")
+    # Unpacked, hence found before the archives.
+    formats.write_images(tmp_path / "val2014", pairs[:1])
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "annotations" / "instances_val2014.json").write_text(
+        formats.coco_json(pairs[:1])
+    )
+    sizes = [len(open_source(str(tmp_path), name)) for name in ("val", "val2014")]
+    assert sizes == [2, 1]
+
+
+def test_keypoints_are_those_of_persons(pairs, tmp_path):
+    formats.write_official(tmp_path, pairs[:2], "val")
+    with pytest.raises(ValueError, match=r"no person_keypoints_\*.json among"):
+        open_source(str(tmp_path), "val", keypoints=True)
+    folder = tmp_path / "annotations"
+    (folder / "person_keypoints_val2017.json").write_text(formats.coco_json(pairs[:1]))
+    assert len(open_source(str(tmp_path), "val", keypoints=True)) == 1
+    assert len(open_source(str(tmp_path), "val")) == 2
+
+
 def test_what_is_no_data_set_is_told(tmp_path):
     message = f"data source '{tmp_path}' is neither 'digits' nor .*train.csv"
     with pytest.raises(ValueError, match=message):

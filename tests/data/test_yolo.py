@@ -79,6 +79,12 @@ def test_a_wrong_line_is_named(write, lines, message):
 def test_wrong_settings_are_named(write, tmp_path):
     with pytest.raises(ValueError, match=r"data.yaml: no YOLO data set"):
         yolo_source(write(names=None), "train")
+    with pytest.raises(ValueError, match=r"data.yaml: kpt_shape 3 must be \[points"):
+        yolo_source(write(kpt_shape=3), "train")
+    with pytest.raises(ValueError, match=r"data.yaml: flip_idx None must say for each"):
+        yolo_source(write(kpt_shape=[3, 3]), "train")
+    with pytest.raises(ValueError, match="split: 'train' asked for, where there are"):
+        yolo_source(write(train=None), "train")
     with pytest.raises(ValueError, match=r"nowhere: neither a folder of images nor"):
         yolo_source(write(train="nowhere"), "train")
     (tmp_path / "data.yaml").write_text("names: [")

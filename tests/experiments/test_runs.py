@@ -9,7 +9,7 @@ import pytest
 
 from experiments import runs
 from experiments.necks_and_heads import HEADS, NECKS, config_of, main, table_text
-from fpn_jax.training.config import Config
+from fpn_jax.training.config import Config, write_config
 
 
 @pytest.fixture
@@ -39,6 +39,20 @@ def test_only_a_run_without_its_last_validation_is_trained(tmp_path, trained):
     assert trained == ["shorter", "stopped", "unsaved", "new"]
     assert runs.last_validation(tmp_path / "done") == {"step": 300, "AP": 0.1}
     assert runs.last_validation(tmp_path / "stopped") is None
+
+
+@pytest.mark.parametrize("neck", NECKS)
+@pytest.mark.parametrize("head", HEADS)
+def test_a_run_is_taken_for_that_of_its_own_settings_only(
+    tmp_path, trained, neck, head
+):
+    config = config_of(neck, head, 300)
+    write_config(config, tmp_path / "run")
+    runs.train_once(config, tmp_path / "run")
+    assert trained == ["run"]
+    data = dataclasses.replace(config.data, flip=True)
+    with pytest.raises(ValueError, match="^out: .*run holds a run with other settings"):
+        runs.train_once(dataclasses.replace(config, data=data), tmp_path / "run")
 
 
 @pytest.mark.parametrize("neck", NECKS)
