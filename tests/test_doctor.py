@@ -2,6 +2,9 @@
 
 import json
 import re
+import shutil
+from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -11,7 +14,9 @@ from fpn_jax.data.example import Category
 from fpn_jax.detectors.zoo import digits_one_stage
 from fpn_jax.heads.fcos import FCOSHead
 from fpn_jax.training.config import Config, write_config
+from fpn_jax.visualize.data_tables import defect_list
 from tests.coco_folder import write_coco_folder
+from tests.data.defective import plant_defects, write_clean
 from tests.painted_example import painted_example
 
 
@@ -20,7 +25,7 @@ def folder(tmp_path):
     # In 320 x 320 px: an anchor of 8 px, two of 128 px, a wide box that none covers at
     # half, and a crowd region, which is no object.
     boxes = [[12, 12, 20, 20], [64, 64, 192, 192], [128, 64, 256, 192]]
-    boxes += [[0, 300, 320, 310], [0, 0, 320, 320]]
+    boxes += [[0, 300, 320, 310], [0, 0, 320, 319]]
     crowd = np.array([False] * 4 + [True])
     example = painted_example(
         boxes, 320, 320, crowd=crowd, labels=np.zeros(5, np.int32), masks=None
@@ -63,7 +68,7 @@ def test_levels_and_misses_of_planted_boxes(folder, capsys):
 def test_a_folder_without_boxes_is_said_to_have_none(tmp_path, capsys):
     empty = painted_example([], 320, 320, masks=None)
     write_coco_folder(tmp_path, [empty], [Category(1, "thing")])
-    assert doctor.main([str(tmp_path)]) == 0
+    assert doctor.main([str(tmp_path)]) == 1  # a class without objects
     assert "0 boxes in 1 images" in capsys.readouterr().out
 
 
@@ -91,9 +96,9 @@ def test_what_is_left_out_is_counted(folder, capsys):
     content["images"].append(content["images"][0] | {"id": 9, "file_name": "no.png"})
     file.write_text(json.dumps(content))
     (folder / "no.png").write_bytes(b"no picture")
-    assert doctor.main([str(folder)]) == 0
+    assert doctor.main([str(folder)]) == 1
     text = capsys.readouterr().out
-    assert "4 boxes in 1 images" in text and "1 images cannot be read" in text
+    assert "4 boxes in 1 images" in text and "image unreadable" in text
     assert "1 boxes without an area are left out below" in text
     assert rows_of(text, start="all")[0][2] == "3"
 
@@ -111,3 +116,61 @@ def test_a_canvas_that_no_pyramid_divides_is_one_line(folder, capsys):
         doctor.main([str(folder), "--canvas", "100", "320"])
     assert stop.value.code == 2
     assert "canvas must have sides that are multiples of 32" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def clean(tmp_path_factory):
+    root = tmp_path_factory.mktemp("clean")
+    write_clean(root)
+    return root
+
+
+def test_nothing_is_wrong_with_a_clean_data_set(clean, tmp_path, capsys):
+    page = tmp_path / "page.html"
+    assert doctor.main([str(clean), "--masks", "--html", str(page)]) == 0
+    text = capsys.readouterr().out
+    assert "no defects found" in text and "validation" in text
+    assert "no defects found" in page.read_text()
+
+
+def test_every_planted_defect_is_found_and_nothing_else(clean, tmp_path, capsys):
+    root = shutil.copytree(clean, tmp_path / "data")
+    planted = plant_defects(root)
+    assert len(planted) >= 30
+    page = tmp_path / "page.html"
+    with mock.patch.object(doctor, "defect_list", wraps=defect_list) as table:
+        status = doctor.main([str(root), "--masks", "--html", str(page)])
+    (defects,) = table.call_args.args
+    found = {(split, one.kind, _where(one)) for split, one in defects}
+    assert found == planted and len(defects) == len(planted)
+    assert status == 1
+    text = capsys.readouterr().out
+    assert f"{len(planted)} defects" in text
+    for _, kind, _ in planted:
+        assert kind in text
+    assert page.read_text().count("<figure>") >= 15
+
+
+def _where(defect):
+    """The file of a defect, or its place where it has none."""
+    if defect.kind in ("image unreadable", "image unlike its rows"):
+        return Path(defect.reason.split(":")[0]).name
+    return defect.image or defect.place
+
+
+def test_a_canvas_that_lying_images_fill_more_is_named(tmp_path, capsys):
+    example = painted_example(
+        [[9, 9, 99, 99]], 480, 640, labels=np.zeros(1, np.int32), masks=None
+    )
+    write_coco_folder(tmp_path, [example], [Category(1, "thing")])
+    assert doctor.main([str(tmp_path)]) == 0
+    # 480 x 640 becomes 240 x 320 there, and 264 x 352 here.
+    text = capsys.readouterr().out
+    assert "images fill 75% of the canvas; 288 x 352 px: 92%" in text
+
+
+def test_a_split_that_is_asked_for_must_be_there(clean, capsys):
+    with pytest.raises(SystemExit) as stop:
+        doctor.main([str(clean), "--splits", "train", "test"])
+    assert stop.value.code == 2
+    assert "test" in capsys.readouterr().err

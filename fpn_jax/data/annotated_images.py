@@ -1,12 +1,17 @@
 """Images in a folder with annotations in COCO's form, as a source."""
 
+import logging
+
 import numpy as np
 
-from fpn_jax.data.annotations import Objects, check_annotations
+from fpn_jax.data.annotations import Objects, read_annotations, stop_if_any
+from fpn_jax.data.defects import Defect
 from fpn_jax.data.example import Example, UnreadableImage
 from fpn_jax.data.folder import Archive, Folder
 from fpn_jax.data.image import decode_image
 from fpn_jax.data.masks import decode_segmentations
+
+_log = logging.getLogger(__name__)
 
 
 class AnnotatedImages:
@@ -24,6 +29,8 @@ class AnnotatedImages:
         folder: of the images.
         masks: whether examples have masks, which all annotations must then have; to
             decode them takes time.
+        strict: whether a defect of the annotations is an error. If not, what has one
+            is left out and `defects` lists it, and the boxes that were cut.
 
     Raises:
         ValueError: if annotations are wrong: unknown or repeated ids, boxes not finite,
@@ -32,12 +39,22 @@ class AnnotatedImages:
     """
 
     def __init__(
-        self, name: str, content: object, folder: Folder | Archive, *, masks: bool
+        self,
+        name: str,
+        content: object,
+        folder: Folder | Archive,
+        *,
+        masks: bool,
+        strict: bool = True,
     ):
-        annotations = check_annotations(name, content, masks=masks)
+        annotations = read_annotations(name, content, masks=masks)
+        if strict:
+            stop_if_any(name, annotations.defects)
+            _warn_of_cut_boxes(name, annotations.cut)
         self.name = name
         self.categories = annotations.categories
         self.keypoint_spec = annotations.keypoint_spec
+        self.defects = annotations.defects + annotations.cut
         self._images = annotations.images
         self._objects = annotations.objects
         self._masks = masks
@@ -85,3 +102,11 @@ class AnnotatedImages:
             return decode_segmentations(objects.segmentations, height, width)
         except ValueError as error:
             raise ValueError(f"{self.name}: {image['file_name']}: {error}") from error
+
+
+def _warn_of_cut_boxes(name: str, cut: list[Defect]) -> None:
+    if cut:
+        _log.warning(
+            "%s: %d boxes reach out of their image and were cut; the first: %s",
+            *(name, len(cut), cut[0].place),
+        )

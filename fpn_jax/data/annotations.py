@@ -4,18 +4,17 @@ The form is the dictionary of a COCO annotation file, into which other kinds of 
 are brought first. The id of an annotation may be a text that says where it stands.
 """
 
-import collections
-import logging
 import math
 import re
 from typing import NamedTuple
 
 import numpy as np
 
+from fpn_jax.data.defects import Defect
 from fpn_jax.data.example import Category, KeypointSpec
 from fpn_jax.data.masks import Segmentation, segmentation_problem
 
-_log = logging.getLogger(__name__)
+_Problem = tuple[str, str]  # its kind, and the reason
 
 
 class Objects(NamedTuple):
@@ -27,46 +26,68 @@ class Objects(NamedTuple):
 
 
 class Annotations(NamedTuple):
-    """All of a data set."""
+    """All of a data set that is sound, and what is not."""
 
     categories: tuple[Category, ...]  # by rising id
     keypoint_spec: KeypointSpec | None
     images: list[dict]  # id, file_name, height, width; in their order
     objects: dict[int, Objects]  # of every image, by its id
+    defects: list[Defect]  # of what was left out
+    cut: list[Defect]  # of boxes that reached out of their image
 
 
-def check_annotations(name: str, content: object, *, masks: bool) -> Annotations:
+def read_annotations(name: str, content: object, *, masks: bool) -> Annotations:
     """Returns the annotations, boxes cut to their images; see `AnnotatedImages`.
 
-    Segmentations are checked and kept only if `masks`; nothing is decoded.
+    Segmentations are checked and kept only if `masks`; nothing is decoded. Raises
+    ValueError for what is no such file, or has keypoints of unequal kinds.
     """
-    _check_fields(name, content)
-    rows = sorted(content["categories"], key=lambda row: row["id"])
-    categories = tuple(Category(row["id"], row["name"]) for row in rows)
-    keypoint_spec = _keypoint_spec(name, rows)
-    objects = _objects_by_image(name, content, categories, keypoint_spec, masks)
-    return Annotations(categories, keypoint_spec, content["images"], objects)
+    defects = []
+    rows = _sound_rows(name, content, defects)
+    rows["categories"].sort(key=lambda row: row["id"])
+    categories = tuple(Category(row["id"], row["name"]) for row in rows["categories"])
+    keypoint_spec = _keypoint_spec(name, rows["categories"])
+    cut = []
+    objects = _objects_by_image(rows, categories, keypoint_spec, masks, defects, cut)
+    return Annotations(categories, keypoint_spec, rows["images"], objects, defects, cut)
 
 
-def _check_fields(name: str, content: object) -> None:
-    """Raises where one of the three lists, or a field that is read, is not there."""
+def stop_if_any(name: str, defects: list[Defect]) -> None:
+    """Raises ValueError with the first three defects, in one line."""
+    if defects:
+        shown = "; ".join(map(str, defects[:3])) + ("; …" if len(defects) > 3 else "")
+        raise ValueError(f"{name}: {len(defects)} problems: {shown}")
+
+
+def _sound_rows(
+    name: str, content: object, defects: list[Defect]
+) -> dict[str, list[dict]]:
+    """Returns the rows of the three lists that have what is read, and an own id."""
     required = {
         "images": ("id", "file_name", "height", "width"),
         "categories": ("id", "name"),
         "annotations": ("id", "image_id", "category_id", "bbox"),
     }
-    problems = []
+    sound = {}
     for part, fields in required.items():
         rows = content.get(part) if isinstance(content, dict) else None
         if not isinstance(rows, list):
             raise ValueError(f"{name}: not a COCO annotation file, no list {part!r}")
+        by_id, sound[part] = {}, []
         for number, row in enumerate(rows):
-            missing = [field for field in fields if field not in row]
-            if missing:
-                problems.append(f"{part}[{number}] has no {missing[0]!r}")
-        counts = collections.Counter(row.get("id") for row in rows)
-        problems += [f"id {i} repeated in {part}" for i, n in counts.items() if n > 1]
-    _stop_if_any(name, problems)
+            has = row if isinstance(row, dict) else {}
+            if missing := [field for field in fields if field not in has]:
+                reason = f"no {missing[0]!r}"
+                defects.append(Defect("field missing", f"{part}[{number}]", reason))
+            elif row["id"] in by_id:
+                if by_id[row["id"]] == 1:
+                    reason = f"repeated in {part}"
+                    defects.append(Defect("id repeated", f"id {row['id']}", reason))
+                by_id[row["id"]] += 1
+            else:
+                by_id[row["id"]] = 1
+                sound[part].append(row)
+    return sound
 
 
 def _keypoint_spec(name: str, categories: list[dict]) -> KeypointSpec | None:
@@ -105,38 +126,35 @@ def _flip(names: tuple[str, ...]) -> tuple[int, ...]:
 
 
 def _objects_by_image(
-    name: str,
-    content: dict[str, list[dict]],
+    rows: dict[str, list[dict]],
     categories: tuple[Category, ...],
     keypoint_spec: KeypointSpec | None,
     masks: bool,
+    defects: list[Defect],
+    cut: list[Defect],
 ) -> dict[int, Objects]:
-    images = {row["id"]: row for row in content["images"]}
+    """Returns the sound objects; adds what is left out to `defects`, and to `cut`."""
+    images = {row["id"]: row for row in rows["images"]}
     labels = {category.id: label for label, category in enumerate(categories)}
     num_points = len(keypoint_spec.names) if keypoint_spec else 0
     annotations = {image_id: [] for image_id in images}
-    problems, cut = [], []
-    for row in content["annotations"]:
+    for row in rows["annotations"]:
         image = images.get(row["image_id"])
         problem = (
             _problem(row, image, labels)
             or (num_points and _keypoint_problem(row, num_points))
             or (masks and _mask_problem(row, image))
         )
+        place, file = f"annotation {row['id']}", image["file_name"] if image else ""
         if problem:
-            where = f" ({image['file_name']})" if image else ""
-            problems.append(f"annotation {row['id']}{where}: {problem}")
+            defects.append(Defect(problem[0], place, problem[1], file, _drawable(row)))
             continue
         annotations[row["image_id"]].append(row)
         if _corners(row, image) != _corners(row):
-            cut.append(row["id"])
-    _stop_if_any(name, problems)
-    if cut:
-        _log.warning(
-            "%s: %d boxes reach out of their image and were cut; the first: "
-            "annotation %s",
-            *(name, len(cut), cut[0]),
-        )
+            size = f"{image['width']} x {image['height']} pixels"
+            reason = f"bbox {row['bbox']} reaches out of {size}"
+            box = tuple(_corners(row))
+            cut.append(Defect("box reaches out", place, reason, file, box))
     return {
         image_id: _objects(rows, images[image_id], labels, num_points, masks)
         for image_id, rows in annotations.items()
@@ -177,6 +195,14 @@ def _corners(row: dict, image: dict | None = None) -> list[float]:
     ]
 
 
+def _drawable(row: dict) -> tuple[float, ...] | None:
+    """The box of a defective annotation as xyxy, if it is one."""
+    box = row["bbox"]
+    if isinstance(box, list) and len(box) == 4 and all(map(_is_finite, box)):
+        return tuple(_corners(row))
+    return None
+
+
 def _compact(segmentation: Segmentation) -> Segmentation:
     """The same in less memory: a list takes 32 bytes for a number, an array 8."""
     if isinstance(segmentation, dict):
@@ -184,24 +210,29 @@ def _compact(segmentation: Segmentation) -> Segmentation:
     return [np.asarray(polygon, float) for polygon in segmentation]
 
 
-def _problem(row: dict, image: dict | None, labels: dict[int, int]) -> str | None:
+def _problem(row: dict, image: dict | None, labels: dict[int, int]) -> _Problem | None:
     """What makes an annotation unusable, or None."""
     if image is None:
-        return f"image_id {row['image_id']} is not in images"
+        return "image unknown", f"image_id {row['image_id']} is not in images"
     if row["category_id"] not in labels:
-        return f"category_id {row['category_id']} is not in categories"
+        reason = f"category_id {row['category_id']} is not in categories"
+        return "class unknown", reason
+    if not (image["width"] and image["height"]):
+        return "image without a size", "its image has no width and height"
     box = row["bbox"]
     if not (isinstance(box, list) and len(box) == 4 and all(map(_is_finite, box))):
-        return f"bbox {box} must be four finite numbers"
+        return "box of no numbers", f"bbox {box} must be four finite numbers"
     x, y, width, height = box
     if width < 0 or height < 0:
-        return f"bbox {box} must be x, y, width, height with sizes >= 0"
+        reason = f"bbox {box} must be x, y, width, height with sizes >= 0"
+        return "corners swapped", reason
     if x > image["width"] or y > image["height"] or x + width < 0 or y + height < 0:
-        return f"bbox {box} is outside of {image['width']} x {image['height']} pixels"
+        size = f"{image['width']} x {image['height']} pixels"
+        return "box outside", f"bbox {box} is outside of {size}"
     return None
 
 
-def _keypoint_problem(row: dict, num_points: int) -> str | None:
+def _keypoint_problem(row: dict, num_points: int) -> _Problem | None:
     points = row.get("keypoints", [0] * 3 * num_points)  # none is annotated
     if (
         isinstance(points, list)
@@ -210,24 +241,18 @@ def _keypoint_problem(row: dict, num_points: int) -> str | None:
         and set(points[2::3]) <= {0, 1, 2}
     ):
         return None
-    return (
+    return "keypoints wrong", (
         f"keypoints {points!r:.60} must be {num_points} times x, y and 0, 1 or 2, "
         "all finite"
     )
 
 
-def _mask_problem(row: dict, image: dict) -> str | None:
+def _mask_problem(row: dict, image: dict) -> _Problem | None:
     problem = segmentation_problem(
         row.get("segmentation"), image["height"], image["width"]
     )
-    return problem and f"segmentation: {problem}"
+    return ("segmentation wrong", f"segmentation: {problem}") if problem else None
 
 
 def _is_finite(value: object) -> bool:
     return isinstance(value, int | float) and math.isfinite(value)
-
-
-def _stop_if_any(name: str, problems: list[str]) -> None:
-    if problems:
-        shown = "; ".join(problems[:3]) + ("; …" if len(problems) > 3 else "")
-        raise ValueError(f"{name}: {len(problems)} problems: {shown}")

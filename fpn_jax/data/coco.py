@@ -22,7 +22,11 @@ def is_coco(path: epath.PathLike) -> bool:
 
 
 def coco_source(
-    path: epath.PathLike, images: epath.PathLike | None = None, *, masks: bool = False
+    path: epath.PathLike,
+    images: epath.PathLike | None = None,
+    *,
+    masks: bool = False,
+    strict: bool = True,
 ) -> AnnotatedImages:
     """Returns the examples of a COCO annotation file; `AnnotatedImages` says of what.
 
@@ -31,6 +35,7 @@ def coco_source(
         images: the folder of the images, or a zip archive of them; by default that of
             the annotation file.
         masks: whether examples have masks.
+        strict: whether defects are errors.
 
     Raises:
         ValueError: if a file is missing or is no COCO file, or annotations are wrong.
@@ -43,11 +48,16 @@ def coco_source(
     if folder is None:
         raise ValueError(f"images: {images or path.parent} is not a folder")
     content = _load(Folder(path.parent), path.name)
-    return AnnotatedImages(str(path), content, folder, masks=masks)
+    return AnnotatedImages(str(path), content, folder, masks=masks, strict=strict)
 
 
 def official_source(
-    root: epath.PathLike, split: str, *, masks: bool = False, keypoints: bool = False
+    root: epath.PathLike,
+    split: str,
+    *,
+    masks: bool = False,
+    keypoints: bool = False,
+    strict: bool = True,
 ) -> AnnotatedImages:
     """Returns a split of COCO as it is published, unpacked or as the zip archives.
 
@@ -57,6 +67,7 @@ def official_source(
         split: `train` or `val`; of several years the last, or as in `train2014`.
         masks: whether examples have masks.
         keypoints: whether to read the annotations of persons with keypoints.
+        strict: whether defects are errors.
 
     Raises:
         ValueError: if there is no such split, or annotations are wrong.
@@ -78,7 +89,9 @@ def official_source(
     images = open_folder(epath.Path(root).expanduser() / chosen)
     if images is None:
         raise ValueError(f"images: {root} has no {chosen} and no {chosen}.zip")
-    return AnnotatedImages(f"{folder}/{name}", _load(folder, name), images, masks=masks)
+    return AnnotatedImages(
+        f"{folder}/{name}", _load(folder, name), images, masks=masks, strict=strict
+    )
 
 
 def annotation_folders(root: epath.PathLike) -> list[Folder | Archive]:

@@ -28,7 +28,9 @@ def is_csv(root: epath.PathLike) -> bool:
     return any(epath.Path(root).expanduser().glob("*.csv"))
 
 
-def csv_source(root: epath.PathLike, split: str) -> AnnotatedImages:
+def csv_source(
+    root: epath.PathLike, split: str, *, strict: bool = True
+) -> AnnotatedImages:
     """Returns the examples of `root/SPLIT.csv`.
 
     A row is an object: `file, x1, y1, x2, y2, class`, the corners in pixels; or a file
@@ -45,7 +47,9 @@ def csv_source(root: epath.PathLike, split: str) -> AnnotatedImages:
     rows = {name: _rows(folder, name) for name in tables}
     names = sorted({row["class"] for table in rows.values() for row in table} - {""})
     content = _coco_form(folder, rows[f"{split}.csv"], names)
-    return AnnotatedImages(f"{folder}/{split}.csv", content, folder, masks=False)
+    return AnnotatedImages(
+        f"{folder}/{split}.csv", content, folder, masks=False, strict=strict
+    )
 
 
 def _rows(folder: Folder, table: str) -> list[dict[str, str]]:

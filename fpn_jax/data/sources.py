@@ -20,7 +20,12 @@ from fpn_jax.data.yolo import yolo_source
 
 
 def open_source(
-    name: str, split: str, *, masks: bool = False, keypoints: bool = False
+    name: str,
+    split: str,
+    *,
+    masks: bool = False,
+    keypoints: bool = False,
+    strict: bool = True,
 ) -> Source:
     """Returns a split of the source called `name`, which is one of
 
@@ -42,6 +47,8 @@ def open_source(
         masks: whether examples have masks, which takes time.
         keypoints: whether COCO's annotations of persons are wanted; others always have
             the keypoints that they have.
+        strict: whether defects of annotations are errors; if not, what has one is left
+            out, and the source lists them as its `defects`.
     """
     if name == "digits":
         return TfdsSource(prepare_digits(), split, masks=masks)
@@ -50,17 +57,19 @@ def open_source(
         return TfdsSource(root, split, masks=masks)
     for folder in (root, *(root / one for one in names_of(split))):
         if is_coco(folder):
-            return coco_source(folder, masks=masks)
+            return coco_source(folder, masks=masks, strict=strict)
     for file in (root, root / "data.yaml"):
         if file.suffix in (".yaml", ".yml") and file.is_file():
-            return yolo_source(file, split, masks=masks)
+            return yolo_source(file, split, masks=masks, strict=strict)
     if annotation_folders(root):
-        return official_source(root, split, masks=masks, keypoints=keypoints)
+        return official_source(
+            root, split, masks=masks, keypoints=keypoints, strict=strict
+        )
     for is_one, source in ((is_voc, voc_source), (is_csv, csv_source)):
         if is_one(root):
             if masks:
                 raise ValueError(f"masks: {name} has boxes only")
-            return source(root, split)
+            return source(root, split, strict=strict)
     raise ValueError(
         f"data source {name!r} is neither 'digits' nor a directory with "
         "dataset_info.json (TFDS), annotations or annotations.json (COCO), data.yaml "

@@ -18,7 +18,9 @@ def is_voc(root: epath.PathLike) -> bool:
     return (root / "Annotations").is_dir() or any(root.glob("*/*.xml"))
 
 
-def voc_source(root: epath.PathLike, split: str) -> AnnotatedImages:
+def voc_source(
+    root: epath.PathLike, split: str, *, strict: bool = True
+) -> AnnotatedImages:
     """Returns the examples of a split of Pascal VOC.
 
     Either as the challenge publishes it, with `Annotations`, `JPEGImages` and
@@ -52,7 +54,9 @@ def voc_source(root: epath.PathLike, split: str) -> AnnotatedImages:
         chosen, files = splits[split], sum(splits.values(), [])
     names = sorted({thing.name for file in files for thing in file.objects})
     content = _coco_form(chosen, names)
-    return AnnotatedImages(f"{root}/{split}", content, images, masks=False)
+    return AnnotatedImages(
+        f"{root}/{split}", content, images, masks=False, strict=strict
+    )
 
 
 class _Object(NamedTuple):

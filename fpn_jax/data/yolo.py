@@ -16,7 +16,7 @@ _IMAGES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
 
 def yolo_source(
-    path: epath.PathLike, split: str, *, masks: bool = False
+    path: epath.PathLike, split: str, *, masks: bool = False, strict: bool = True
 ) -> AnnotatedImages:
     """Returns the examples of a split of a YOLO data set.
 
@@ -65,6 +65,7 @@ def yolo_source(
         },
         folder,
         masks=masks,
+        strict=strict,
     )
 
 

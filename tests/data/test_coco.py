@@ -90,7 +90,7 @@ def test_boxes_that_reach_out_are_cut_with_one_warning(tmp_path, caplog):
         ({"bbox": [-9, 0, 5, 5]}, "outside of 60 x 40"),
         ({"category_id": 2}, "annotation 5 .a.png.: category_id 2 is not in categor"),
         ({"image_id": 31}, "annotation 5: image_id 31 is not in images"),
-        ({"id": 4}, "id 4 repeated in annotations"),
+        ({"id": 4}, "id 4: repeated in annotations"),
     ],
 )
 def test_a_wrong_annotation_is_named_in_one_line(tmp_path, changes, message):
@@ -114,7 +114,7 @@ def test_all_problems_are_counted(tmp_path):
 def test_a_missing_part_or_field_is_named(tmp_path, part):
     content = copy.deepcopy(CONTENT)
     del content[part][1]["id"]
-    with pytest.raises(ValueError, match=rf"{part}\[1\] has no 'id'"):
+    with pytest.raises(ValueError, match=rf"{part}\[1\]: no 'id'"):
         coco_source(_write(tmp_path, content))
     del content[part]
     with pytest.raises(ValueError, match=f"no list '{part}'"):
@@ -125,7 +125,7 @@ def test_repeated_images_and_categories_are_named(tmp_path):
     content = copy.deepcopy(CONTENT)
     content["images"].append(content["images"][0])
     content["categories"].append(content["categories"][0])
-    with pytest.raises(ValueError, match="id 30 .* images; id 90 .* categories"):
+    with pytest.raises(ValueError, match="id 30: .* images; id 90: .* categories"):
         coco_source(_write(tmp_path, content))
 
 

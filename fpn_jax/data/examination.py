@@ -1,0 +1,128 @@
+"""A walk through the examples of the splits of a data set, for their defects."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from fpn_jax.data.defects import Defect, example_defects
+from fpn_jax.data.example import Category, Example, Source, UnreadableImage
+
+_THREADS = 4  # decoding leaves Python's lock
+_AT_ONCE = 64  # examples in memory, at most
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What is kept of an example."""
+
+    index: int
+    name: str
+    size: tuple[int, int]  # height, width
+    boxes: np.ndarray  # [N, 4] float32
+    labels: np.ndarray  # [N] int
+    crowd: np.ndarray  # [N] bool
+    digest: bytes  # of its pixels: equal images have an equal one
+
+
+@dataclass(frozen=True)
+class Examination:
+    """A split that was walked through."""
+
+    source: Source
+    seen: list[Seen]  # without those that cannot be read
+    defects: list[Defect]
+
+
+def examine(source: Source) -> Examination:
+    """Returns what there is and what is wrong; reads every image once."""
+    defects = list(getattr(source, "defects", ()))
+    seen = []
+    for found, problems in _examined(source):
+        defects += problems
+        if found is not None:
+            seen.append(found)
+    defects += _without_objects(source.categories, seen)
+    defects += _repeated(seen)
+    return Examination(source, seen, defects)
+
+
+def shared_defects(first: Examination, other: Examination) -> list[Defect]:
+    """Returns what is wrong between two splits: images of both, unequal classes."""
+    defects = []
+    if first.source.categories != other.source.categories:
+        names = [
+            ", ".join(category.name for category in each.source.categories)
+            for each in (first, other)
+        ]
+        reason = f"{names[0]:.60} in one, {names[1]:.60} in the other"
+        defects.append(Defect("classes differ", "categories", reason))
+    return [*defects, *_in_both(first.seen, other.seen)]
+
+
+def _examined(source: Source) -> Iterator[tuple[Seen | None, list[Defect]]]:
+    """Yields what is kept of each example and its defects, in their order."""
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for start in range(0, len(source), _AT_ONCE):
+            indices = range(start, min(start + _AT_ONCE, len(source)))
+            yield from pool.map(lambda index: _examined_one(source, index), indices)
+
+
+def _examined_one(source: Source, index: int) -> tuple[Seen | None, list[Defect]]:
+    try:
+        example = source[index]
+    except UnreadableImage as error:
+        return None, [Defect("image unreadable", f"image {index + 1}", str(error))]
+    except ValueError as error:  # of another size than stated, or broken masks
+        return None, [Defect("image unlike its rows", f"image {index + 1}", str(error))]
+    return _kept(index, example), example_defects(example)
+
+
+def _kept(index: int, example: Example) -> Seen:
+    pixels = np.ascontiguousarray(example.image)
+    digest = hashlib.blake2b(str(pixels.shape).encode(), digest_size=16)
+    digest.update(pixels)
+    return Seen(
+        index=index,
+        name=example.name,
+        size=example.image.shape[:2],
+        boxes=example.boxes,
+        labels=example.labels,
+        crowd=example.crowd,
+        digest=digest.digest(),
+    )
+
+
+def _without_objects(
+    categories: Sequence[Category], seen: Sequence[Seen]
+) -> Iterator[Defect]:
+    counts = Counter(label for one in seen for label in one.labels.tolist())
+    for label, category in enumerate(categories):
+        if not counts[label]:
+            place = f"class {category.name!r} (id {category.id})"
+            yield Defect("class without objects", place, "no image has one")
+
+
+def _repeated(seen: Sequence[Seen]) -> Iterator[Defect]:
+    """Yields a defect for each image that equals an earlier one."""
+    first = {}
+    for one in seen:
+        earlier = first.setdefault(one.digest, one)
+        if earlier is not one:
+            yield _equal("image twice", one, earlier)
+
+
+def _in_both(seen: Sequence[Seen], others: Sequence[Seen]) -> Iterator[Defect]:
+    """Yields a defect for each of the others that equals one of those seen."""
+    first = {one.digest: one for one in seen}
+    for other in others:
+        if other.digest in first:
+            yield _equal("image of both splits", other, first[other.digest])
+
+
+def _equal(kind: str, one: Seen, other: Seen) -> Defect:
+    reason = f"has the pixels of {other.name}"
+    return Defect(kind, f"image {one.index + 1}", reason, one.name)
