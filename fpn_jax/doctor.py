@@ -1,4 +1,4 @@
-"""Looks at a data set: doctor DATASET [--splits NAME …] [--run RUN] [--html FILE]
+"""Looks at a data set: doctor DATASET [--splits NAME …] [--run RUN] [--html PAGE]
 
 Reads every image of the splits and prints what is wrong: files, boxes, masks and ids,
 what is there twice, images of two splits. Then, of the first split, classes and sizes,
@@ -32,8 +32,13 @@ from fpn_jax.evaluation.anchor_coverage import (
 )
 from fpn_jax.ops.roi_align import assign_levels
 from fpn_jax.runtime import set_up
+from fpn_jax.training.augmentation import every_transform
 from fpn_jax.training.config import Config, check_canvas, load_config
-from fpn_jax.visualize.data_page import defect_sections, with_pictures
+from fpn_jax.visualize.data_page import (
+    augmented_sections,
+    defect_sections,
+    with_pictures,
+)
 from fpn_jax.visualize.data_tables import (
     anchor_table,
     class_table,
@@ -53,6 +58,7 @@ class Arguments:
     run: Path | None = None  # whose detector and canvas; by default the default job's
     canvas: tuple[int, int] | None = None  # height, width; by default the run's
     html: Path | None = None  # where to write the same with pictures of the defects
+    show: int = 0  # training images that the page shows under each augmentation
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -70,6 +76,8 @@ def report(chosen: Arguments) -> int:
     config = load_config(chosen.run) if chosen.run else Config()
     canvas = chosen.canvas or config.data.canvas
     check_canvas("canvas", canvas)
+    if chosen.show and not chosen.html:
+        raise ValueError("show: pictures need a page, give --html FILE")
     console = Console(record=chosen.html is not None)
     splits = examined_splits(chosen, console)
     defects = [(name, defect) for name, one in splits.items() for defect in one.defects]
@@ -100,6 +108,8 @@ def report(chosen: Arguments) -> int:
     if chosen.html:
         page = console.export_html(inline_styles=True)
         sections = defect_sections(splits, defects)
+        changes = every_transform(training.source, canvas, masks=chosen.masks)
+        sections += augmented_sections(training.source, changes, chosen.show)
         chosen.html.write_text(with_pictures(page, sections))
         console.print(f"the same with pictures is in {chosen.html}", soft_wrap=True)
     return len(defects)

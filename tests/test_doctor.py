@@ -127,10 +127,21 @@ def clean(tmp_path_factory):
 
 def test_nothing_is_wrong_with_a_clean_data_set(clean, tmp_path, capsys):
     page = tmp_path / "page.html"
-    assert doctor.main([str(clean), "--masks", "--html", str(page)]) == 0
+    options = ["--masks", "--html", str(page), "--show", "3"]
+    assert doctor.main([str(clean), *options]) == 0
     text = capsys.readouterr().out
     assert "no defects found" in text and "validation" in text
     assert "no defects found" in page.read_text()
+    titles = re.findall("<h2>(.*?)</h2>", page.read_text())
+    assert titles[0] == "flip" and titles[-1] == "copy-paste" and len(titles) == 8
+    assert page.read_text().count("<figure>") == 8 * 3
+
+
+def test_pictures_need_a_page(clean, capsys):
+    with pytest.raises(SystemExit) as stop:
+        doctor.main([str(clean), "--show", "3"])
+    assert stop.value.code == 2
+    assert "give --html" in capsys.readouterr().err
 
 
 def test_every_planted_defect_is_found_and_nothing_else(clean, tmp_path, capsys):

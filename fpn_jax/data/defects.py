@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fpn_jax.data.example import Example
+from fpn_jax.data.masks import mask_box
 
 # A mask's extent and its box differ by the rounding of a polygon to pixels, which is
 # much of a tiny object; of those that overlap less one was changed without the other.
@@ -69,10 +70,9 @@ def _repeated(
 
 
 def _mask_problem(box: list[float], mask: np.ndarray) -> tuple[str, str] | None:
-    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
-    if not len(rows):
+    if not mask.any():
         return "mask empty", f"no pixel of the mask in box {_text(box)}"
-    extent = (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)
+    extent = mask_box(mask).tolist()
     x1, y1 = np.maximum(box[:2], extent[:2])
     x2, y2 = np.minimum(box[2:], extent[2:])
     shared = max(x2 - x1, 0) * max(y2 - y1, 0)

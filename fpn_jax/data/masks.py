@@ -73,6 +73,12 @@ def encode_rle(mask: np.ndarray) -> dict:
     return {"size": [height, width], "counts": rle["counts"].decode()}
 
 
+def mask_box(mask: np.ndarray) -> np.ndarray:
+    """Returns the smallest xyxy box, [4] int, around the pixels; there must be some."""
+    xs, ys = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
+    return np.array([xs[0], ys[0], xs[-1] + 1, ys[-1] + 1])
+
+
 def resize_masks(masks: np.ndarray, height: int, width: int) -> np.ndarray:
     """Returns bitmaps [N, height, width]: pixels that are at least half covered."""
     resized = np.zeros((len(masks), height, width), np.bool_)

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from fpn_jax.data.example import Example, Source, UnreadableImage
+from fpn_jax.data.masks import mask_box
 from fpn_jax.data.transforms import Transform, crop, fit_scale, scale
 
 _GREY = 114  # where there is no image, as in the code of YOLOv3 and its successors
@@ -79,6 +80,42 @@ class MixUp:
         )
 
 
+@dataclasses.dataclass(frozen=True)
+class CopyPaste:
+    """The example with some objects of another one on top, cut out by their masks.
+
+    The other goes through `transforms` before; of its objects each is taken or not with
+    equal chance, and lies where it lay. Of objects behind, masks, boxes and areas are
+    what is still seen; those of which less than `min_visible` is are dropped, and seen
+    keypoints that are covered become hidden ones (Ghiasi et al. 2021, section 3).
+    Crowd regions are neither taken nor dropped. Both must have masks.
+    """
+
+    source: Source
+    transforms: tuple[Transform, ...] = ()
+    probability: float = 0.5
+    min_visible: float = 0.25  # share of a mask's area
+
+    def __call__(self, example: Example, rng: np.random.Generator) -> Example:
+        if rng.random() >= self.probability:
+            return example
+        other = draw(self.source, rng)
+        for transform in self.transforms:
+            other = transform(other, rng)
+        taken = (rng.random(len(other.labels)) < 0.5) & ~other.crowd
+        height, width = np.minimum(example.image.shape[:2], other.image.shape[:2])
+        size = int(height), int(width)
+        other = crop(other.select(taken), 0, 0, size, self.min_visible)
+        over = np.zeros(example.image.shape[:2], np.bool_)
+        over[:height, :width] = other.masks.any(axis=0)
+        image = example.image.copy()
+        image[over] = other.image[over[:height, :width]]
+        behind = _behind(example, over, self.min_visible)
+        parts = [(behind, (0, 0)), (other, (0, 0))]
+        both = _pasted(example, parts, example.image.shape[:2])
+        return dataclasses.replace(both, image=image)
+
+
 def draw(source: Source, rng: np.random.Generator) -> Example:
     """Returns a random example of the source that can be decoded."""
     for _ in range(_TRIES - 1):
@@ -118,6 +155,32 @@ def _pasted(
         masks=np.concatenate(masks) if masks else None,
         keypoints=None if keypoints[0] is None else np.concatenate(keypoints),
     )
+
+
+def _behind(example: Example, over: np.ndarray, min_visible: float) -> Example:
+    """What is seen of an example behind the pixels [H, W] that lie over it."""
+    masks = example.masks & ~over
+    pixels = example.masks.sum(axis=(1, 2))
+    seen = masks.sum(axis=(1, 2)) / np.maximum(pixels, 1)
+    touched = (seen < 1) & (pixels > 0) & ~example.crowd
+    boxes = example.boxes.copy()
+    for row in np.flatnonzero(touched & (seen > 0)):
+        boxes[row] = mask_box(masks[row])
+    keypoints = example.keypoints
+    if keypoints is not None:
+        keypoints = keypoints.copy()
+        x, y = (keypoints[..., axis].astype(int) for axis in (0, 1))
+        height, width = over.shape
+        covered = over[y.clip(0, height - 1), x.clip(0, width - 1)]
+        keypoints[covered & (keypoints[..., 2] == 2), 2] = 1
+    behind = dataclasses.replace(
+        example,
+        boxes=boxes,
+        areas=np.where(touched, example.areas * seen, example.areas).astype(np.float32),
+        masks=np.where(example.crowd[:, None, None], example.masks, masks),
+        keypoints=keypoints,
+    )
+    return behind.select(~touched | (seen >= min_visible))
 
 
 def _filled_up(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -12,6 +12,7 @@ import numpy as np
 from sklearn.datasets import load_digits, load_sample_images
 
 from fpn_jax.data.example import KeypointSpec
+from fpn_jax.data.masks import mask_box
 from fpn_jax.data.strokes import stroke_ends
 
 SCENE_SIZE = 320
@@ -133,13 +134,7 @@ def _glyph(scan: np.ndarray, height: float, rng: np.random.Generator) -> _Glyph:
     opacity = np.clip((ink - _CLEAR) / _FADE, 0, 1)
     sigma = rng.uniform(0.3, 0.3 + 0.01 * height)
     opacity = cv2.GaussianBlur(opacity, (0, 0), sigma)
-    return _Glyph(opacity, opacity >= 0.5, _tight_box(opacity >= 0.5), affine)
-
-
-def _tight_box(mask: np.ndarray) -> np.ndarray:
-    """The smallest xyxy box around the True pixels, [4] int."""
-    xs, ys = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
-    return np.array([xs[0], ys[0], xs[-1] + 1, ys[-1] + 1])
+    return _Glyph(opacity, opacity >= 0.5, mask_box(opacity >= 0.5), affine)
 
 
 def _free_place(

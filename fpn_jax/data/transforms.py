@@ -66,6 +66,65 @@ class ScaleJitter:
 
 
 @dataclasses.dataclass(frozen=True)
+class RandomCrop:
+    """A part of the example, of at least `min_share` of its height and of its width.
+
+    Both sides are drawn alone, so the part has another ratio of them. Objects of which
+    less than `min_visible` is left are dropped, and keypoints that are cut off.
+    """
+
+    probability: float = 0.5
+    min_share: float = 0.3
+    min_visible: float = 0.25  # share of a box's area
+
+    def __call__(self, example: Example, rng: np.random.Generator) -> Example:
+        if rng.random() >= self.probability:
+            return example
+        shape = np.array(example.image.shape[:2])
+        size = np.ceil(shape * rng.uniform(self.min_share, 1, size=2)).astype(int)
+        top, left = rng.integers(0, shape - size + 1)
+        return crop(example, top, left, tuple(size), self.min_visible)
+
+
+@dataclasses.dataclass(frozen=True)
+class ColourJitter:
+    """The example in other brightness, contrast, saturation and hue.
+
+    Each is drawn alone and evenly; the ranges are those of SSD (Liu et al. 2016,
+    section 2.2) as torchvision's `RandomPhotometricDistort` has them.
+    """
+
+    probability: float = 0.5
+    brightness: tuple[float, float] = (0.875, 1.125)  # factor of all values
+    contrast: tuple[float, float] = (0.5, 1.5)  # of the distance from the mean grey
+    saturation: tuple[float, float] = (0.5, 1.5)  # of the distance from the pixel's
+    hue: tuple[float, float] = (-0.05, 0.05)  # turns of the circle of colours
+
+    def __call__(self, example: Example, rng: np.random.Generator) -> Example:
+        if rng.random() >= self.probability:
+            return example
+        brightness, contrast, saturation, hue = (
+            rng.uniform(*limits)
+            for limits in (self.brightness, self.contrast, self.saturation, self.hue)
+        )
+        mean = cv2.cvtColor(example.image, cv2.COLOR_RGB2GRAY).mean()
+        levels = brightness * (mean + contrast * (np.arange(256) - mean))
+        image = cv2.LUT(example.image, _to_bytes(levels))
+        hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV_FULL)
+        # Of 256 steps around; the values of uint8 wrap as the circle does.
+        table = np.stack(
+            [
+                (np.arange(256) + round(256 * hue)).astype(np.uint8),
+                _to_bytes(saturation * np.arange(256)),
+                np.arange(256, dtype=np.uint8),
+            ],
+            axis=-1,
+        )
+        image = cv2.cvtColor(cv2.LUT(hsv, table[None]), cv2.COLOR_HSV2RGB_FULL)
+        return dataclasses.replace(example, image=image)
+
+
+@dataclasses.dataclass(frozen=True)
 class FitCanvas:
     """The example at the largest size that the canvas, upright or turned, holds."""
 
@@ -166,6 +225,10 @@ def crop(
 def box_areas(boxes: np.ndarray) -> np.ndarray:
     """Returns [N], in square pixels; not the areas that annotations carry."""
     return (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+
+
+def _to_bytes(levels: np.ndarray) -> np.ndarray:
+    return np.clip(np.rint(levels), 0, 255).astype(np.uint8)
 
 
 def _neighbours(size: int, new_size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -36,11 +36,14 @@ class DataConfig:
     # the mirror image is no digit.
     flip: bool | None = None
     scale_jitter: tuple[float, float] = (1.0, 1.0)  # random size of the training images
+    crop: float = 0.0  # probability of a random part of a training image
+    colour: float = 0.0  # of another brightness, contrast, saturation and hue
     # Probability of four training images in one, each of half the size: a scale jitter
     # of 1 … 2 goes well with it.
     mosaic: float = 0.0
     mixup: float = 0.0  # probability of the mean of two
-    unmixed_steps: int = 0  # at the end of the run, without either
+    copy_paste: float = 0.0  # of objects of another on top, where there are masks
+    unmixed_steps: int = 0  # at the end of the run, without any of these three
     workers: int = 0  # loader processes; 0 reads in a thread of this one
     max_errors: int = 10  # unreadable images before the run gives up
 
@@ -119,14 +122,15 @@ def check_config(config: Config) -> None:
     ):
         if _value(config, name) < 1:
             raise ValueError(f"{name} must be 1 or more, got {_value(config, name)}")
-    for name in ("data.mosaic", "data.mixup"):
+    mixing = ("data.mosaic", "data.mixup", "data.copy_paste")
+    for name in (*mixing, "data.crop", "data.colour"):
         if not 0 <= _value(config, name) <= 1:
             raise ValueError(f"{name} must be 0 … 1, got {_value(config, name)}")
     if config.data.unmixed_steps < 0:
         raise ValueError(
             f"data.unmixed_steps must be 0 or more, got {config.data.unmixed_steps}"
         )
-    if (config.data.mosaic or config.data.mixup) and (
+    if any(_value(config, name) for name in mixing) and (
         config.data.unmixed_steps >= config.train.steps
     ):
         raise ValueError(

@@ -9,15 +9,13 @@ import numpy as np
 
 from fpn_jax.data.example import Source
 from fpn_jax.data.loader import TrainingBatches, training_batches
-from fpn_jax.data.mixing import MixUp, Mosaic
 from fpn_jax.data.sources import open_source
-from fpn_jax.data.transforms import HorizontalFlip, ScaleJitter, Transform
 from fpn_jax.evaluation.coco import KEYPOINTS, MASKS
+from fpn_jax.training.augmentation import images_in_one, training_transforms
 from fpn_jax.training.categories import run_categories, write_categories
 from fpn_jax.training.checkpoint import Checkpoints
 from fpn_jax.training.config import (
     Config,
-    DataConfig,
     check_config,
     check_resumable,
     write_config,
@@ -58,7 +56,7 @@ def train(config: Config, run: str | Path) -> dict[str, float]:
     source = open_source(
         config.data.source,
         config.data.train,
-        masks=MASKS in measures,
+        masks=MASKS in measures or config.data.copy_paste > 0,
         keypoints=KEYPOINTS in measures,
     )
     categories = run_categories(config.model, source.categories)
@@ -164,31 +162,13 @@ def validation_row(metrics: dict[str, float]) -> dict[str, float]:
     }
 
 
-def training_transforms(
-    data: DataConfig, source: Source, *, mixed: bool
-) -> list[Transform]:
-    """Returns the random changes of training images, in their order.
-
-    Only those that are `mixed` have mosaics and mix-ups.
-    """
-    flips = data.source != "digits" if data.flip is None else data.flip
-    jitter = ScaleJitter(data.canvas, *data.scale_jitter)
-    transforms = [HorizontalFlip(), jitter] if flips else [jitter]
-    if not mixed:
-        return transforms
-    before = [Mosaic(source, data.canvas, data.mosaic)] if data.mosaic else []
-    after = [MixUp(source, tuple(transforms), data.mixup)] if data.mixup else []
-    return before + transforms + after
-
-
 def _training_batches(config: Config, source: Source) -> TrainingBatches:
     data, measures = config.data, measures_of(config.model)
-    images = (4 if data.mosaic else 1) * (2 if data.mixup else 1)
     return training_batches(
         source,
         batch_size=data.batch_size // jax.process_count(),
         canvas=data.canvas,
-        max_boxes=images * data.max_boxes,
+        max_boxes=images_in_one(data) * data.max_boxes,
         transforms=training_transforms(data, source, mixed=True),
         last_transforms=training_transforms(data, source, mixed=False),
         last_from=config.train.steps - data.unmixed_steps,

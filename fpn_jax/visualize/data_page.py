@@ -3,13 +3,16 @@
 import base64
 import html
 from collections.abc import Mapping, Sequence
+from itertools import islice
 
 import cv2
 import numpy as np
 
 from fpn_jax.data.defects import Defect
 from fpn_jax.data.examination import Examination
-from fpn_jax.data.example import Example
+from fpn_jax.data.example import Example, Source
+from fpn_jax.data.sources import readable
+from fpn_jax.data.transforms import Transform
 from fpn_jax.visualize.drawing import draw_boxes, draw_masks, draw_truth
 
 Section = tuple[str, list[tuple[str, np.ndarray]]]  # a title, captions and RGB images
@@ -28,6 +31,7 @@ def with_pictures(page: str, sections: Sequence[Section]) -> str:
     added = "".join(
         f"<h2>{html.escape(title)}</h2>" + "".join(map(_figure, pictures))
         for title, pictures in sections
+        if pictures
     )
     return page.replace("</body>", f"{_STYLE}{added}</body>")
 
@@ -56,7 +60,29 @@ def defect_sections(
             pictures.append(
                 (f"{split}: {defect}", example_picture(example, names, box))
             )
-    return [(kind, pictures) for kind, pictures in sections.items() if pictures]
+    return list(sections.items())
+
+
+def augmented_sections(
+    source: Source, transforms: Mapping[str, Transform], num: int
+) -> list[Section]:
+    """Returns a section for each transform, with the first readable images changed."""
+    names = [category.name for category in source.categories]
+    examples = list(islice(readable(source), num))
+    return [
+        (
+            kind,
+            [
+                (example.name, example_picture(change(example, _rng(number)), names))
+                for number, example in enumerate(examples)
+            ],
+        )
+        for kind, change in transforms.items()
+    ]
+
+
+def _rng(number: int) -> np.random.Generator:
+    return np.random.default_rng(number)
 
 
 def example_picture(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fpn_jax.data.example import KeypointSpec, UnreadableImage
-from fpn_jax.data.mixing import MixUp, Mosaic
+from fpn_jax.data.mixing import CopyPaste, MixUp, Mosaic
 from fpn_jax.data.transforms import HorizontalFlip
 from tests.grey_source import GreySource
 from tests.painted_example import painted_example
@@ -59,6 +59,73 @@ def assert_rows_agree(example):
             assert example.keypoints[row, 0].tolist() == [x1, y1, 2]
 
 
+class Other(Painted):
+    """Every image is the one with the given object."""
+
+    def __init__(self, box, **changes):
+        self.example = painted_example(
+            [box],
+            labels=np.int32([7]),
+            keypoints=np.float32([[[*box[:2], 2], [0, 0, 0]]]),
+            keypoint_spec=POINTS,
+            **changes,
+        )
+
+    def __getitem__(self, index):
+        return self.example
+
+
+def pasted(box, example, *, transforms=(), **changes):
+    """The example with the object, which the first fitting seed takes, on top."""
+    for seed in range(20):
+        result = CopyPaste(Other(box, **changes), transforms, 1.0)(example, rng(seed))
+        if 7 in result.labels:
+            return result
+    raise AssertionError("no seed takes the object")
+
+
+def test_a_pasted_object_covers_what_is_behind_it():
+    # 30 … 90 by 20 … 70, of which the right half is covered.
+    mixed = pasted([60, 10, 140, 100], SOURCE[0])
+    assert mixed.labels.tolist() == [0, 7]
+    assert mixed.boxes.tolist() == [[30, 20, 60, 70], [60, 10, 140, 100]]
+    assert mixed.areas.tolist() == [30 * 50, 80 * 90]
+    assert_rows_agree(mixed)
+    assert (mixed.image[mixed.masks[0]] == 150).all()
+    assert (mixed.image[mixed.masks[1]] == 100).all()
+    assert not (mixed.masks[0] & mixed.masks[1]).any()
+    assert (mixed.image_id, mixed.name) == (1, "painted")
+
+
+def test_what_is_covered_is_dropped_and_its_points_are_hidden():
+    assert pasted([0, 0, 80, 110], SOURCE[0]).labels.tolist() == [7]  # a sixth is left
+    mixed = pasted([20, 10, 50, 40], SOURCE[0])
+    assert mixed.labels.tolist() == [0, 7]
+    assert mixed.keypoints[0].tolist() == [[30, 20, 1], [0, 0, 0]]
+    assert mixed.boxes[0].tolist() == [30, 20, 90, 70]  # a corner is no side
+
+
+def test_crowds_are_neither_pasted_nor_dropped():
+    crowd = dataclasses.replace(SOURCE[0], crowd=np.array([True]))
+    mixed = pasted([0, 0, 150, 110], crowd)
+    assert mixed.labels.tolist() == [0, 7]
+    assert mixed.masks[0].sum() == 60 * 50
+    with pytest.raises(AssertionError, match="no seed"):
+        pasted([0, 0, 150, 110], SOURCE[0], crowd=np.array([True]))
+
+
+def test_objects_are_pasted_from_images_of_another_size():
+    small = painted_example([[5, 5, 20, 20]], 30, 40, labels=np.int32([3]))
+    small = dataclasses.replace(
+        small, keypoints=np.zeros((1, 2, 3), np.float32), keypoint_spec=POINTS
+    )
+    mixed = pasted([10, 10, 60, 28], small)
+    assert mixed.image.shape == (30, 40, 3)
+    assert mixed.boxes[mixed.labels == 7].tolist() == [[10, 10, 40, 28]]
+    flipped = pasted([10, 10, 60, 28], SOURCE[0], transforms=(HorizontalFlip(1.0),))
+    assert flipped.boxes[flipped.labels == 7].tolist() == [[100, 10, 150, 28]]
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_a_mosaic_is_four_images_with_their_objects(seed):
     mosaic = Mosaic(SOURCE, CANVAS)(SOURCE[2], rng(seed))
@@ -90,11 +157,11 @@ def test_the_images_of_a_mosaic_meet_in_a_point_and_grey_is_outside():
 def test_a_mixup_by_hand():
     (first, second) = SOURCE[0], SOURCE[3]
 
-    class Other(Painted):
+    class Second(Painted):
         def __getitem__(self, index):
             return second
 
-    mixed = MixUp(Other(), (HorizontalFlip(1.0),))(first, rng())
+    mixed = MixUp(Second(), (HorizontalFlip(1.0),))(first, rng())
     assert mixed.labels.tolist() == [0, 3]
     # 160 px wide: 60 … 120 becomes 40 … 100.
     assert mixed.boxes.tolist() == [[30, 20, 90, 70], [40, 50, 100, 100]]
@@ -119,7 +186,8 @@ def test_a_mixup_of_unequal_images_is_as_large_as_both():
 
 
 def test_the_probability_is_kept():
-    for kind in (Mosaic(SOURCE, CANVAS, 0.3), MixUp(SOURCE, (), 0.3)):
+    mosaic, mixup = Mosaic(SOURCE, CANVAS, 0.3), MixUp(SOURCE, (), 0.3)
+    for kind in (mosaic, mixup, CopyPaste(SOURCE, (), 0.3)):
         random, example = rng(), SOURCE[1]
         changed = sum(kind(example, random) is not example for _ in range(200))
         assert 40 < changed < 80

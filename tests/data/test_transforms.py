@@ -3,8 +3,10 @@ import pytest
 
 from fpn_jax.data.example import KeypointSpec
 from fpn_jax.data.transforms import (
+    ColourJitter,
     FitCanvas,
     HorizontalFlip,
+    RandomCrop,
     ScaleJitter,
     fit_scale_either_way,
     resize,
@@ -203,6 +205,8 @@ def test_jitter_drops_exactly_the_boxes_of_which_too_little_is_left():
         HorizontalFlip(1.0),
         ScaleJitter((50, 50)),
         FitCanvas((9, 9)),
+        RandomCrop(1.0),
+        ColourJitter(1.0),
     ],
 )
 def test_an_image_without_objects_stays_one(transform):
@@ -212,3 +216,69 @@ def test_an_image_without_objects_stays_one(transform):
     assert changed.boxes.shape == (0, 4)
     assert changed.masks.shape == (0, *changed.image.shape[:2])
     assert changed.keypoints.shape == (0, 4, 3)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_crop_contains_what_it_keeps(seed):
+    example = painted_example(
+        [[30, 20, 90, 70]], keypoints=CORNERS, keypoint_spec=POINTS
+    )
+    part = RandomCrop(1.0, min_share=0.4)(example, _rng(seed))
+    height, width = part.image.shape[:2]
+    assert 48 <= height <= 120 and 64 <= width <= 160
+    for row, mask in enumerate(part.masks):
+        assert part.boxes[row].tolist() == _painted_box(part.image) == _mask_box(mask)
+        assert part.areas[row] >= 0.25 * 60 * 50
+        assert part.areas[row] == pytest.approx(mask.sum())
+    if not len(part.boxes):  # less than a quarter was left
+        assert (part.image > 0).any(axis=-1).sum() < 0.25 * 60 * 50
+
+
+def test_crops_are_as_frequent_and_as_large_as_asked():
+    rng, example = _rng(), painted_example(ONE)
+    parts = [RandomCrop(0.3, 0.5)(example, rng) for _ in range(1000)]
+    cut = [part.image.shape[:2] for part in parts if part is not example]
+    assert 250 < len(cut) < 350
+    heights, widths = np.array(cut).T
+    assert heights.min() >= 60 and widths.min() >= 80
+    assert 80 < heights.mean() < 100 and 110 < widths.mean() < 130
+
+
+GREYS = np.repeat(np.arange(0, 256, 5, dtype=np.uint8)[None, :, None], 3, axis=2)
+NOTHING = {
+    "brightness": (1, 1),
+    "contrast": (1, 1),
+    "saturation": (1, 1),
+    "hue": (0, 0),
+}
+
+
+def _coloured(image, **changes):
+    example = painted_example([], *image.shape[:2], image=image)
+    return ColourJitter(1.0, **NOTHING | changes)(example, _rng()).image
+
+
+def test_colours_by_hand():
+    assert (_coloured(GREYS) == GREYS).all()
+    assert (
+        _coloured(GREYS, brightness=(2, 2)) == np.minimum(2 * GREYS.astype(int), 255)
+    ).all()
+    mean = GREYS.mean()
+    expected = np.rint(mean + (GREYS - mean) / 2)
+    np.testing.assert_allclose(_coloured(GREYS, contrast=(0.5, 0.5)), expected, atol=1)
+    assert (_coloured(GREYS, saturation=(3, 3), hue=(0.3, 0.3)) == GREYS).all()
+    red = np.full((2, 2, 3), (200, 0, 0), np.uint8)
+    grey = _coloured(red, saturation=(0, 0))
+    assert (grey == 200).all()  # the value of the cone stays
+    green = _coloured(red, hue=(1 / 3, 1 / 3))[0, 0]
+    assert green[1] == 200 and green[0] < 10 and green[2] < 10
+
+
+def test_colours_change_nothing_but_the_image():
+    image = _rng().integers(0, 256, (120, 160, 3), np.uint8)
+    example = painted_example(ONE, image=image)
+    same = _coloured(image)  # there and back through hue and saturation
+    assert np.abs(same.astype(int) - image).mean() < 2
+    changed = ColourJitter(1.0)(example, _rng())
+    assert changed.boxes is example.boxes and changed.masks is example.masks
+    assert np.abs(changed.image.astype(int) - image).mean() > 3

@@ -109,6 +109,9 @@ def test_every_count_is_checked():
     [
         ({"mosaic": 1.5}, "data.mosaic must be 0 … 1, got 1.5"),
         ({"mixup": -1}, "data.mixup must be 0 … 1, got -1"),
+        ({"copy_paste": 2}, "data.copy_paste must be 0 … 1, got 2"),
+        ({"crop": 7}, "data.crop must be 0 … 1, got 7"),
+        ({"copy_paste": 0.5, "unmixed_steps": 9}, "data.unmixed_steps is 9, all of"),
         ({"unmixed_steps": -1}, "data.unmixed_steps must be 0 or more, got -1"),
         ({"mixup": 0.5, "unmixed_steps": 9}, "data.unmixed_steps is 9, all of the 9"),
         ({"canvas": (320, 100)}, "data.canvas must have sides that are multiples"),

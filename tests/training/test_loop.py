@@ -8,13 +8,10 @@ import pytest
 
 from fpn_jax.benchmarks.lively import randomize_norms
 from fpn_jax.data.digits import write_digits
-from fpn_jax.data.transforms import HorizontalFlip, ScaleJitter
 from fpn_jax.training import loop
-from fpn_jax.training.config import DataConfig
-from fpn_jax.training.loop import NonFiniteLoss, train, training_transforms
+from fpn_jax.training.loop import NonFiniteLoss, train
 from fpn_jax.training.metrics import read_metrics
 from tests.compilations import count_compilations
-from tests.grey_source import GreySource
 from tests.miniature import get_config
 from tests.torch_models import numpy_state
 from tests.torch_reference import torch, torchvision
@@ -26,29 +23,6 @@ def config(tmp_path_factory):
     write_digits(directory, {"train": 16, "validation": 8})
     data = dataclasses.replace(get_config().data, source=str(directory))
     return dataclasses.replace(get_config(), data=data)
-
-
-@pytest.mark.parametrize(
-    "data, flips",
-    [
-        (DataConfig(), False),
-        (DataConfig(flip=True), True),
-        (DataConfig(source="coco"), True),
-        (DataConfig(source="coco", flip=False), False),
-    ],
-)
-def test_all_images_but_digits_are_flipped_unless_told(data, flips):
-    transforms = training_transforms(data, GreySource(1), mixed=True)
-    kinds = [type(transform) for transform in transforms]
-    assert kinds == [HorizontalFlip] * flips + [ScaleJitter]
-
-
-def test_images_are_mixed_where_asked_and_while_it_lasts():
-    data = DataConfig(mosaic=0.5, mixup=0.2, flip=True, scale_jitter=(0.5, 2))
-    mosaic, *others, mixup = training_transforms(data, GreySource(1), mixed=True)
-    assert (mosaic.probability, mixup.probability) == (0.5, 0.2)
-    assert list(mixup.transforms) == others
-    assert training_transforms(data, GreySource(1), mixed=False) == others
 
 
 def test_the_last_steps_of_a_run_are_not_mixed(config, tmp_path, monkeypatch):
@@ -67,7 +41,7 @@ def test_the_last_steps_of_a_run_are_not_mixed(config, tmp_path, monkeypatch):
     assert asked["last_from"] == config.train.steps - 3
     assert len(asked["transforms"]) == len(asked["last_transforms"]) + 2
     # Four images, and the other one of a mix-up.
-    assert asked["max_boxes"] == 8 * config.data.max_boxes
+    assert asked["max_boxes"] == 5 * config.data.max_boxes
 
 
 def with_training(config, **changes):

@@ -1,0 +1,59 @@
+"""How training images are changed at random, by the settings of a run."""
+
+from fpn_jax.data.example import Source
+from fpn_jax.data.mixing import CopyPaste, MixUp, Mosaic
+from fpn_jax.data.transforms import (
+    ColourJitter,
+    HorizontalFlip,
+    RandomCrop,
+    ScaleJitter,
+    Transform,
+)
+from fpn_jax.training.config import DataConfig
+
+
+def training_transforms(
+    data: DataConfig, source: Source, *, mixed: bool
+) -> list[Transform]:
+    """Returns the random changes of training images, in their order.
+
+    Only those that are `mixed` have mosaics, mix-ups and pasted objects.
+    """
+    flips = data.source != "digits" if data.flip is None else data.flip
+    transforms = [
+        *([HorizontalFlip()] if flips else []),
+        *([RandomCrop(data.crop)] if data.crop else []),
+        ScaleJitter(data.canvas, *data.scale_jitter),
+        *([ColourJitter(data.colour)] if data.colour else []),
+    ]
+    if not mixed:
+        return transforms
+    others = source, tuple(transforms)
+    return [
+        *([Mosaic(source, data.canvas, data.mosaic)] if data.mosaic else []),
+        *transforms,
+        *([CopyPaste(*others, data.copy_paste)] if data.copy_paste else []),
+        *([MixUp(*others, data.mixup)] if data.mixup else []),
+    ]
+
+
+def images_in_one(data: DataConfig) -> int:
+    """Returns of how many images a training image has objects, at most."""
+    others = 3 * bool(data.mosaic) + bool(data.copy_paste) + bool(data.mixup)
+    return 1 + others
+
+
+def every_transform(
+    source: Source, canvas: tuple[int, int], *, masks: bool
+) -> dict[str, Transform]:
+    """Returns each kind of change by its name, always happening, to be looked at."""
+    fit = ScaleJitter(canvas, 1, 1)
+    return {
+        "flip": HorizontalFlip(1.0),
+        "crop": RandomCrop(1.0),
+        "scale jitter 0.5 … 2": ScaleJitter(canvas, 0.5, 2),
+        "scale jitter 0.1 … 2 (large-scale)": ScaleJitter(canvas, 0.1, 2),
+        "colour": ColourJitter(1.0),
+        "mosaic": Mosaic(source, canvas, 1.0),
+        "mixup": MixUp(source, (fit,), 1.0),
+    } | ({"copy-paste": CopyPaste(source, (fit,), 1.0)} if masks else {})
