@@ -133,8 +133,9 @@ def test_the_last_transforms_replace_the_others_from_their_batch_on():
         assert (ours["images"] != other["images"]).any()
 
 
-def test_workers_change_nothing():
-    batches = _training(transforms=JITTER, workers=2)
+@pytest.mark.parametrize("workers", [1, 2])
+def test_workers_change_nothing(workers):
+    batches = _training(transforms=JITTER, workers=workers)
     _assert_same(_take(batches, 6), _take(_training(transforms=JITTER), 6))
     state = batches.get_state()
     expected = _take(batches, 2)
