@@ -70,6 +70,9 @@ class TrainConfig:
     ema_decay: float | None = None  # evaluate and use an average of the parameters
     # To start from: runs, or torchvision's backbone weights, .pth or .safetensors.
     pretrained: tuple[str, ...] = ()
+    # Steps in a row that may be skipped because loss or gradient are not finite. 0: the
+    # first one stops the run.
+    max_skipped: int = 0
     log_every: int = 20  # steps
     evaluate_every: int = 500
     save_every: int = 200
@@ -126,10 +129,9 @@ def check_config(config: Config) -> None:
     for name in (*mixing, "data.crop", "data.colour"):
         if not 0 <= _value(config, name) <= 1:
             raise ValueError(f"{name} must be 0 … 1, got {_value(config, name)}")
-    if config.data.unmixed_steps < 0:
-        raise ValueError(
-            f"data.unmixed_steps must be 0 or more, got {config.data.unmixed_steps}"
-        )
+    for name in ("data.unmixed_steps", "train.max_skipped"):
+        if _value(config, name) < 0:
+            raise ValueError(f"{name} must be 0 or more, got {_value(config, name)}")
     if any(_value(config, name) for name in mixing) and (
         config.data.unmixed_steps >= config.train.steps
     ):

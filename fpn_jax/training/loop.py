@@ -84,7 +84,7 @@ def train(config: Config, run: str | Path) -> dict[str, float]:
         period.steps, first_step=first, batch_size=config.data.batch_size
     )
     display.say(f"{'continuing' if first else 'training'} {run} from step {first}")
-    numbers = NumberRecorder()
+    numbers = NumberRecorder(period.max_skipped)
     with Interruption() as interruption, display:
 
         def validate(step: int) -> dict[str, float] | None:
@@ -129,29 +129,48 @@ def train(config: Config, run: str | Path) -> dict[str, float]:
 
 
 class NumberRecorder:
-    """Numbers of the steps since the last flush, on the device until then."""
+    """Numbers of the steps since the last flush, on the device until then.
 
-    def __init__(self):
+    More than `max_skipped` steps in a row that are not finite are an error.
+    """
+
+    def __init__(self, max_skipped: int):
         self._pending: list[tuple[int, dict[str, jax.Array]]] = []
+        self._max_skipped = max_skipped
+        self._in_a_row = 0
 
     def add(self, step: int, numbers: dict[str, jax.Array]) -> None:
         self._pending.append((step, numbers))
 
     def flush(self) -> dict[str, float]:
-        """Returns the mean losses and the last learning rate; waits for the device."""
+        """Returns mean losses, learning rate, skipped steps; waits for the device."""
         rows = jax.device_get(self._pending)
         self._pending.clear()
+        finite = []
         for step, numbers in rows:
-            # Backwards by name: the terms of the loss, the loss, the gradient's norm.
-            for name, value in sorted(numbers.items(), reverse=True):
-                if not math.isfinite(value):
-                    raise NonFiniteLoss(f"{name} is {value} at step {step}")
-        last = rows[-1][1]
-        means = {
-            name: float(np.mean([numbers[name] for _, numbers in rows]))
-            for name in last
-        }
-        return means | {"learning_rate": float(last["learning_rate"])}
+            if name := _not_finite(numbers):
+                self._in_a_row += 1
+                if self._in_a_row > self._max_skipped:
+                    skipped = f", after {self._max_skipped} that were skipped"
+                    raise NonFiniteLoss(
+                        f"{name} is {numbers[name]} at step {step}"
+                        + skipped * bool(self._max_skipped)
+                    )
+            else:
+                self._in_a_row = 0
+                finite.append(numbers)
+        names = finite[0] if finite else ()
+        row = {name: float(np.mean([each[name] for each in finite])) for name in names}
+        row["learning_rate"] = float(rows[-1][1]["learning_rate"])
+        if self._max_skipped:
+            row["skipped"] = len(rows) - len(finite)
+        return row
+
+
+def _not_finite(numbers: dict[str, float]) -> str | None:
+    """The first that is not: a term of the loss, the loss, the gradient's norm."""
+    names = sorted(numbers, reverse=True)
+    return next((name for name in names if not math.isfinite(numbers[name])), None)
 
 
 def validation_row(metrics: dict[str, float]) -> dict[str, float]:

@@ -90,6 +90,7 @@ def _step_and_rate(state, batch, *, config: Config, **options):
         batch,
         ema_decay=config.train.ema_decay,
         accumulate=accumulate,
+        skip=config.train.max_skipped > 0,
         **options,
     )
     return new_state, losses | {"learning_rate": schedule(state.step // accumulate)}

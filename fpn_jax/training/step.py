@@ -28,9 +28,13 @@ def train_step(
     optimizer: optax.GradientTransformation,
     ema_decay: float | None = None,
     accumulate: int = 1,
+    skip: bool = False,
     axis_name: str | None = None,
 ) -> tuple[TrainState, dict[str, jax.Array]]:
     """Returns the state after one step on `batch`, the losses and gradient norm.
+
+    With `skip` a step whose loss or gradient is not finite changes nothing but the
+    number of the step.
 
     Under pmap `axis_name` is its axis: totals, counts and gradients are summed over it.
     Under jit the batch is the global one and nothing is left to sum. Each image draws
@@ -81,6 +85,9 @@ def train_step(
     )
     if state.ema is not None:
         new_state = new_state.replace(ema=_average(new_state, ema_decay, accumulate))
+    if skip:
+        finite = jnp.isfinite(sum(losses.values())) & complete
+        new_state = _chosen(finite, new_state, state)
     terms = {f"loss/{name}": value for name, value in losses.items()}
     return new_state, {
         **terms,
@@ -154,6 +161,17 @@ def _average(state: TrainState, decay: float, accumulate: int) -> dict:
     weight = jnp.where(state.step % accumulate == 0, 1 - decay, 0.0)
     new = {"params": state.params, "batch_stats": state.batch_stats}
     return jax.tree.map(lambda old, new: old + weight * (new - old), state.ema, new)
+
+
+def _chosen(new: jax.Array, new_state: TrainState, state: TrainState) -> TrainState:
+    """Returns the new state, or the old one after as many steps."""
+    parts = {
+        name: jax.tree.map(
+            partial(jnp.where, new), getattr(new_state, name), getattr(state, name)
+        )
+        for name in ("params", "batch_stats", "opt_state", "ema")
+    }
+    return new_state.replace(**parts)
 
 
 def _inputs(batch: dict) -> dict:

@@ -1,6 +1,7 @@
 """The run as a whole, in this process: what it compiles, how it stops."""
 
 import dataclasses
+import itertools
 
 import jax
 import numpy as np
@@ -8,9 +9,12 @@ import pytest
 
 from fpn_jax.benchmarks.lively import randomize_norms
 from fpn_jax.data.digits import write_digits
+from fpn_jax.data.loader import training_batches
 from fpn_jax.training import loop
+from fpn_jax.training.checkpoint import Checkpoints
 from fpn_jax.training.loop import NonFiniteLoss, train
 from fpn_jax.training.metrics import read_metrics
+from fpn_jax.training.programs import abstract_state
 from tests.compilations import count_compilations
 from tests.miniature import get_config
 from tests.torch_models import numpy_state
@@ -97,6 +101,38 @@ def test_a_loss_that_is_not_finite_stops_with_step_and_term(config, tmp_path):
     with pytest.raises(NonFiniteLoss, match=r"loss\S* is (nan|inf) at step 2"):
         train(exploding, tmp_path)
     assert not (tmp_path / "checkpoints" / "2").exists()  # nothing bad is saved
+    skipping = with_training(exploding, max_skipped=2, steps=9)
+    with pytest.raises(NonFiniteLoss, match="at step 4, after 2 that were skipped"):
+        train(skipping, tmp_path / "skipping")
+
+
+def test_a_batch_without_a_finite_loss_is_skipped_and_counted(
+    config, tmp_path, monkeypatch
+):
+    def poisoned(*arguments, **settings):
+        batches = training_batches(*arguments, **settings)
+        take = batches.__next__
+        taken = itertools.count(1)
+
+        def next_one(self):
+            batch = take()
+            if next(taken) in (2, 3):
+                batch["boxes"] = batch["boxes"] * np.float32(np.nan)
+            return batch
+
+        monkeypatch.setattr(type(batches), "__next__", next_one)
+        return batches
+
+    monkeypatch.setattr(loop, "training_batches", poisoned)
+    config = with_training(config, steps=4, max_skipped=2, log_every=1)
+    metrics = train(config, tmp_path)
+    assert np.isfinite(metrics["loss"])
+    rows = [row for row in read_metrics(tmp_path) if "skipped" in row]
+    assert [row["skipped"] for row in rows] == [0, 1, 1, 0]
+    assert ["loss" in row for row in rows] == [True, False, False, True]
+    state, _ = Checkpoints(tmp_path, best="AP").restore(abstract_state(config), 4)
+    assert state.step == 4
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params))
 
 
 def test_imagenet_weights_start_the_backbone(config, tmp_path):
