@@ -1,9 +1,9 @@
 """Trains a detector: train [EXPERIMENT.py] [--workdir DIR] [--a.b VALUE …]
 
-An experiment is a Python file with `get_config() -> Config`; without one, proposals are
-trained on the embedded digits. Every setting of it can be overridden here. A --workdir
-that holds a run is continued, with its settings where none are given; the default is a
-new directory under runs/.
+An experiment is a Python file with `get_config() -> Config`; without one, a Faster
+R-CNN is trained on the embedded digits. Every setting of it can be overridden here. A
+--workdir that holds a run is continued, with its settings where none are given; the
+default is a new directory under runs/.
 
 Exit status: 0 done, 2 wrong input, 3 a loss is not finite, 130 or 143 stopped by Ctrl-C
 or SIGTERM after a save.
