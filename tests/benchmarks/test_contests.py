@@ -1,9 +1,12 @@
 """The rows: contestants that do the same work, at sizes a test can afford."""
 
+import os
+
 import pytest
 
 from fpn_jax.benchmarks import (
     detectors,
+    loading,
     muon,
     network,
     nms,
@@ -17,7 +20,7 @@ from tests.torch_reference import torch, torchvision
 @pytest.fixture(autouse=True)
 def reference(monkeypatch):
     """Lets torchvision take part where its compiled operators do not load."""
-    for module in (detectors, network, nms, roi_align, torchvision_detectors):
+    for module in (detectors, loading, network, nms, roi_align, torchvision_detectors):
         monkeypatch.setattr(module, "import_torchvision", lambda: (torch, torchvision))
     # Their roi_align in Python, where it serves, is not worth minutes of compilation.
     torch.compiler.set_stance("force_eager")
@@ -91,3 +94,14 @@ def test_both_detectors_begin_to_train_with_the_same_loss():
     assert contest.difference < 1e-4
     ours = contest.contestants[OURS]
     assert ours() != ours()  # it has made a step
+
+
+def test_both_loaders_give_the_same_pixels_on_one_core():
+    cores = os.sched_getaffinity(0)
+    contest = loading.loading_contest(True)
+    assert contest.difference == 0
+    for run in contest.contestants.values():
+        batches = run()
+        assert [batch.shape for batch in batches] == 8 * [(8, 640, 640, 3)]
+        assert len({batch.tobytes() for batch in batches}) == 8
+        assert os.sched_getaffinity(0) == cores
