@@ -94,6 +94,7 @@ def test_training_leaves_everything_in_the_run_directory(trained):
     steps = [row for row in rows if "images_per_second" in row]
     assert [row["step"] for row in steps] == [2, 4, 6, 8]
     assert {"loss", "loss/rpn_objectness", "loss/rpn_box"} <= steps[0].keys()
+    assert all(0 <= row["waiting_for_data"] <= 1 for row in steps[1:])
     predictions = json.loads((workdir / "predictions.json").read_text())
     assert {"image_id", "category_id", "bbox", "score"} == predictions[0].keys()
     assert list((workdir / "events").iterdir())

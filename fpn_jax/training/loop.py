@@ -101,7 +101,9 @@ def train(config: Config, run: str | Path) -> dict[str, float]:
         ):
             metrics = validate(first)
         for step in range(first + 1, period.steps + 1):
-            state, new_numbers = programs.train(state, next(batches))
+            with display.waiting():
+                batch = next(batches)
+            state, new_numbers = programs.train(state, batch)
             numbers.add(step, new_numbers)
             if step == first + 1:  # the compilation is no part of the rate
                 display.restart(step)
@@ -109,7 +111,7 @@ def train(config: Config, run: str | Path) -> dict[str, float]:
             saving = due or stop or step % period.save_every == 0
             if saving or step % period.log_every == 0:
                 row = numbers.flush()
-                writer.write(step, row | {"images_per_second": display.step(step, row)})
+                writer.write(step, row | display.step(step, row))
             metrics = validate(step) if due and not stop else None
             if saving:
                 checkpoints.save(state, batches.get_state(), metrics)

@@ -1,7 +1,9 @@
 """What a run prints: a live bar in a terminal, plain lines elsewhere."""
 
+import contextlib
 import math
 import time
+from collections.abc import Iterator
 
 import jax
 from rich.console import Console
@@ -14,6 +16,7 @@ _COLUMNS = {
     **{"all": "", "small": "s", "medium": "m", "large": "l"},  # objects
     **{"0.50": "50", "0.75": "75"},  # thresholds
 }
+_MUCH_WAITING = 0.05  # of the time: more is worth a word
 
 
 class ProgressDisplay:
@@ -31,7 +34,7 @@ class ProgressDisplay:
             disable=not self._console.is_terminal,
         )
         self._task = self._bar.add_task("", total=steps, completed=first_step)
-        self._step, self._time = first_step, time.monotonic()
+        self.restart(first_step)
         self._seconds, self._timed_steps = 0.0, 0  # without evaluation and saving
 
     def __enter__(self) -> "ProgressDisplay":
@@ -41,29 +44,43 @@ class ProgressDisplay:
     def __exit__(self, *exception) -> None:
         self._bar.stop()
 
-    def step(self, step: int, losses: dict[str, float]) -> float:
-        """Shows the losses at a step; returns images per second since the last call.
+    @contextlib.contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Counts the time inside as spent waiting for data.
 
-        NaN where no step was timed since `restart`.
+        What a device still computes meanwhile is not lost: this is an upper bound.
+        """
+        start = time.monotonic()
+        yield
+        self._waited += time.monotonic() - start
+
+    def step(self, step: int, losses: dict[str, float]) -> dict[str, float]:
+        """Shows the losses at a step; returns the rate since the last call.
+
+        That is `images_per_second` and `waiting_for_data`, a share of the time; NaN
+        where no step was timed since `restart`.
         """
         seconds, steps = time.monotonic() - self._time, step - self._step
         rate = steps * self._batch_size / max(seconds, 1e-9) if steps else math.nan
+        waiting = self._waited / max(seconds, 1e-9) if steps else math.nan
         self._seconds += seconds
         self._timed_steps += steps
         self.restart(step)
         shown = {k.removeprefix("loss/"): v for k, v in losses.items() if "loss" in k}
         numbers = "  ".join(f"{name} {value:.4f}" for name, value in shown.items())
         text = f"{numbers}  {rate:.1f} images/s" if steps else numbers
+        if waiting > _MUCH_WAITING:
+            text += f", {waiting:.0%} waiting for data"
         self._bar.update(self._task, completed=step, description=text)
         if not self._console.is_terminal:
             per_step = self._seconds / max(self._timed_steps, 1)
             left = _clock((self._steps - step) * per_step)
             self.say(f"step {step}/{self._steps}  {text}  {left} left")
-        return rate
+        return {"images_per_second": rate, "waiting_for_data": waiting}
 
     def restart(self, step: int) -> None:
         """Leaves what was done until now out of the rate."""
-        self._step, self._time = step, time.monotonic()
+        self._step, self._time, self._waited = step, time.monotonic(), 0.0
 
     def say(self, text: str) -> None:
         self._console.print(text, soft_wrap=True)

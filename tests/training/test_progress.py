@@ -18,9 +18,9 @@ def clock(monkeypatch):
 def test_the_rate_counts_images_since_the_last_call(clock, capsys):
     display = ProgressDisplay(10, first_step=0, batch_size=8)
     clock.append(2.0)
-    assert display.step(1, {"loss": 3.0}) == 4.0
+    assert display.step(1, {"loss": 3.0})["images_per_second"] == 4.0
     clock.append(3.0)
-    assert display.step(3, {"loss": 2.5}) == 16.0
+    assert display.step(3, {"loss": 2.5})["images_per_second"] == 16.0
     # Three steps took 3 s, so seven take 7 s.
     assert capsys.readouterr().out.splitlines() == [
         "step 1/10  loss 3.0000  4.0 images/s  0:18 left",
@@ -32,10 +32,24 @@ def test_a_step_that_was_not_timed_has_no_rate(clock, capsys):
     display = ProgressDisplay(10, first_step=0, batch_size=8)
     clock.append(60.0)  # the compilation
     display.restart(1)
-    assert math.isnan(display.step(1, {"loss": 3.0}))
+    assert all(math.isnan(rate) for rate in display.step(1, {"loss": 3.0}).values())
     assert "images/s" not in capsys.readouterr().out
     clock.append(62.0)
-    assert display.step(2, {"loss": 3.0}) == 4.0
+    assert display.step(2, {"loss": 3.0})["images_per_second"] == 4.0
+
+
+def test_the_share_of_waiting_is_told_where_it_is_much(clock, capsys):
+    display = ProgressDisplay(10, first_step=0, batch_size=8)
+    for seconds in (1.0, 3.0):
+        clock.append(seconds)
+        with display.waiting():
+            clock.append(seconds + 0.5)
+    clock.append(4.0)
+    assert display.step(2, {"loss": 3.0})["waiting_for_data"] == 0.25
+    clock.append(8.0)
+    assert display.step(3, {"loss": 3.0})["waiting_for_data"] == 0.0
+    first, second = capsys.readouterr().out.splitlines()
+    assert "4.0 images/s, 25% waiting for data" in first and "waiting" not in second
 
 
 def cells(table) -> list[list[str]]:
