@@ -17,7 +17,7 @@ from typing import Literal
 import tyro
 
 from fpn_jax.command_line import parse, user_errors
-from fpn_jax.runtime import set_up
+from fpn_jax.runtime import is_first_process, join_processes, set_up
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,8 @@ class Arguments:
     # Of the network's computation; by default that of the run.
     dtype: Literal["float32", "bfloat16", "float16"] | None = None
     json: Path | None = None  # where to write the metrics
+    # Join the processes that a TPU pod, Slurm or Open MPI has announced.
+    distributed: bool = False
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -37,8 +39,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with user_errors("evaluate"):
         set_up()
         chosen = parse(Arguments, arguments, command="evaluate", description=__doc__)
+        if chosen.distributed:
+            join_processes()
         metrics = evaluate_run(chosen)
-        if chosen.json is not None:
+        if chosen.json is not None and is_first_process():
             chosen.json.write_text(json.dumps(_finite(metrics), indent=2) + "\n")
     return 0
 
@@ -76,7 +80,7 @@ def evaluate_run(chosen: Arguments) -> dict[str, float]:
     metrics = validation(run.variables)
     source = validation.source
     title = f"{source.name}, {len(source)} images, checkpoint of step {run.step}"
-    console = Console()
+    console = Console(quiet=not is_first_process())
     if any(name.startswith("AP/") for name in metrics):
         console.print(class_table(metrics))
     console.print(metrics_table(metrics, title=title))

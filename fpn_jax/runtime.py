@@ -21,7 +21,7 @@ def set_up() -> None:
     """Prepares JAX for a command: CPU flags, memory, compilation cache, distribution.
 
     A run of several processes is announced by JAX_COORDINATOR_ADDRESS (host:port),
-    JAX_NUM_PROCESSES and JAX_PROCESS_ID.
+    JAX_NUM_PROCESSES and JAX_PROCESS_ID; see `join_processes` for others.
     """
     set_cpu_flags()
     if hasattr(libc := ctypes.CDLL(None), "mallopt"):  # glibc; others have one heap
@@ -38,6 +38,31 @@ def set_up() -> None:
     if address := os.environ.get("JAX_COORDINATOR_ADDRESS"):
         count, number = map(_number, ("JAX_NUM_PROCESSES", "JAX_PROCESS_ID"))
         jax.distributed.initialize(address, count, number)
+
+
+def join_processes() -> None:
+    """Joins the processes that a TPU pod, Slurm or Open MPI has announced.
+
+    Call before JAX's first operation. Raises ValueError where nothing announces any.
+    """
+    import jax
+
+    if jax.distributed.is_initialized():  # by the three variables
+        return
+    try:
+        jax.distributed.initialize()
+    except ValueError as error:  # of a missing address
+        raise ValueError(
+            "distributed: no TPU pod, Slurm or Open MPI here; set "
+            "JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID"
+        ) from error
+
+
+def is_first_process() -> bool:
+    """Returns whether this is the process that prints and writes for all."""
+    import jax
+
+    return jax.process_index() == 0
 
 
 def set_cpu_flags() -> None:

@@ -19,7 +19,7 @@ from typing import Annotated
 import tyro
 
 from fpn_jax.command_line import parse, user_errors
-from fpn_jax.runtime import set_up
+from fpn_jax.runtime import join_processes, set_up
 
 NOT_FINITE = 3  # exit status
 
@@ -50,6 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         class Arguments:
             config: Annotated[Config, tyro.conf.arg(name="")] = defaults
             workdir: Path | None = None  # of the run; by default a new one under runs/
+            # Join the processes that a TPU pod, Slurm or Open MPI has announced.
+            distributed: bool = False
 
         chosen = parse(
             Arguments,
@@ -58,6 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             description=__doc__,
             config=(tyro.conf.SuppressFixed,),  # no word of what cannot be set here
         )
+        if chosen.distributed:
+            join_processes()
         if chosen.workdir is None and jax.process_count() > 1:
             raise ValueError("workdir: needed where several processes train one run")
         run = chosen.workdir or new_run_directory(experiment)

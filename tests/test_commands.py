@@ -252,23 +252,28 @@ def unfinished_saves(workdir: Path) -> list[Path]:
     return list((workdir / "checkpoints").glob("*tmp*"))
 
 
-@pytest.mark.slow
-def test_two_processes_train_to_the_parameters_of_one(digits, cache, tmp_path, trained):
-    processes = [
+def started(
+    arguments: list[object], cache: Path, count: int, port: int
+) -> list[subprocess.Popen]:
+    """Returns processes that Slurm would have started together."""
+    slurm = {"SLURM_STEP_NODELIST": "127.0.0.1", "SLURM_NTASKS": str(count)}
+    # JAX makes the port of the coordinator of the last twelve bits of the job's number.
+    slurm |= {"SLURM_JOB_ID": str(port), "SLURM_LOCALID": "0"}
+    return [
         subprocess.Popen(
-            command(*training(digits, tmp_path / "run")),
-            env=environment(
-                cache,
-                JAX_COORDINATOR_ADDRESS="127.0.0.1:21612",
-                JAX_NUM_PROCESSES="2",
-                JAX_PROCESS_ID=str(number),
-            ),
+            command(*arguments, "--distributed"),
+            env=environment(cache, SLURM_PROCID=str(number), **slurm),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
-        for number in range(2)
+        for number in range(count)
     ]
+
+
+@pytest.mark.slow
+def test_two_processes_train_to_the_parameters_of_one(digits, cache, tmp_path, trained):
+    processes = started(training(digits, tmp_path / "run"), cache, 2, port=1612)
     printed = [process.communicate(timeout=300)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], printed
     assert "AR@100" in printed[0]
@@ -282,3 +287,34 @@ def test_two_processes_train_to_the_parameters_of_one(digits, cache, tmp_path, t
     assert metrics[0]["validation/loss"] == pytest.approx(
         metrics[1]["validation/loss"], rel=1e-3
     )
+
+
+@pytest.mark.slow
+def test_evaluation_by_one_two_and_four_processes_is_the_same(
+    trained, cache, tmp_path_factory, tmp_path
+):
+    data = tmp_path_factory.mktemp("thirteen") / "1.0.0"
+    write_digits(data, {"train": 1, "validation": 13})  # no number divides them
+    metrics = []
+    for count in (1, 2, 4):
+        path = tmp_path / f"{count}.json"
+        arguments = ["evaluate", trained[0], "--data", data, "--json", path]
+        processes = started(arguments, cache, count, port=1700 + count)
+        printed = [process.communicate(timeout=300)[0] for process in processes]
+        assert [process.returncode for process in processes] == [0] * count, printed
+        assert ["13 images" in text for text in printed] == [True] + [False] * (
+            count - 1
+        )
+        metrics.append(json.loads(path.read_text()))
+    for other in metrics[1:]:
+        assert other.keys() == metrics[0].keys()
+        for name, value in metrics[0].items():
+            # A loss is a mean over each process's images first: other sums.
+            tolerance = {"rel": 1e-5} if "loss" in name else {"abs": 1e-9}
+            assert other[name] == pytest.approx(value, **tolerance), name
+
+
+def test_processes_that_nobody_announced_are_one_line(digits, cache, tmp_path):
+    done = run(*training(digits, tmp_path / "run", "--distributed"), cache=cache)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1 and "no TPU pod, Slurm" in done.stderr

@@ -8,6 +8,7 @@ a batch holds.
 
 import dataclasses
 import functools
+import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
@@ -24,6 +25,10 @@ from fpn_jax.data.transforms import FitCanvas, Transform
 # Decoding leaves Python's lock, so a few threads feed a small machine; more batches in
 # memory than threads would not come faster.
 _THREADS = 4
+# What Grain says of a worker that a signal ended, and how often in a row that is borne.
+_KILLED = "Worker process was terminated unexpectedly"
+_TRIES = 3
+_log = logging.getLogger(__name__)
 
 
 def training_batches(
@@ -139,13 +144,31 @@ class TrainingBatches:
         return self
 
     def __next__(self) -> Batch:
-        if self._ahead is None:
-            batches = range(self._next_batch, sys.maxsize)
-            self._ahead = _read_ahead(self._read, batches, self._workers)
-        reading = next(self._ahead)
+        reading = self._reading()
         self._problems.report(reading.unreadable, reading.crowded)
         self._next_batch += 1
         return reading.batch
+
+    def _reading(self) -> "_Reading":
+        """Takes the next batch, with new workers where one of them was killed."""
+        for _ in range(_TRIES):
+            if self._ahead is None:
+                batches = range(self._next_batch, sys.maxsize)
+                self._ahead = _read_ahead(self._read, batches, self._workers)
+            try:
+                return next(self._ahead)
+            except RuntimeError as error:
+                if _KILLED not in str(error):
+                    raise
+                _log.warning(
+                    "A loader process was killed; reading goes on from batch %d",
+                    self._next_batch,
+                )
+                self.close()
+        raise ValueError(
+            f"data.workers: of {self._workers} loader processes one was killed, and "
+            f"again in {_TRIES} tries; is there too little memory?"
+        )
 
     def get_state(self) -> dict[str, int]:
         """Returns what `set_state` needs to go on behind the last batch; JSON-able."""

@@ -1,5 +1,8 @@
 import json
 import logging
+import multiprocessing
+import os
+import signal
 from pathlib import Path
 
 import cv2
@@ -145,6 +148,31 @@ def test_workers_change_nothing(workers):
     _assert_same(_take(resumed, 2), expected)
 
 
+def test_reading_goes_on_where_a_worker_is_killed(caplog):
+    batches = _training(transforms=JITTER, workers=1)
+    first = _take(batches, 3)
+    (worker,) = multiprocessing.active_children()
+    worker.kill()
+    worker.join()
+    # What was read ahead is used up before the death is noticed.
+    _assert_same(first + _take(batches, 20), _take(_training(transforms=JITTER), 23))
+    batches.close()
+    (record,) = caplog.records
+    assert "A loader process was killed; reading goes on from batch" in record.message
+
+
+class Deadly(Numbers):
+    """Ends the process that reads it."""
+
+    def __getitem__(self, index):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_workers_that_are_killed_again_and_again_are_one_line():
+    with pytest.raises(ValueError, match="^data.workers: of 1 loader .* 3 tries"):
+        next(_training(Deadly(), workers=1))
+
+
 @pytest.mark.parametrize("taken", [0, 1, 2, 7])  # 2.5 batches are an epoch
 def test_a_state_continues_exactly(taken):
     batches = _training(transforms=JITTER)
@@ -245,6 +273,22 @@ def test_an_unreadable_image_is_named_once_and_replaced_by_the_next(caplog):
     assert counts.tolist() == [4, 2, 2, 0, 4, 2, 2, 2, 2, 0]
     named = sorted(record.message.split(": ", 1)[1] for record in caplog.records)
     assert named == ["3.jpg: broken", "9.jpg: broken"]
+
+
+def test_a_file_that_breaks_in_the_third_epoch_is_replaced_from_then_on(caplog):
+    source = Numbers()
+    batches = _training(source)
+    whole = [i for batch in _take(batches, 5) for i in batch["image_ids"].tolist()]
+    assert sorted(whole) == sorted(2 * list(range(100, 110)))
+    state = batches.get_state()
+    batches.close()
+    source._unreadable = (3,)
+    batches.set_state(state)  # without what was read ahead
+    broken = [i for batch in _take(batches, 5) for i in batch["image_ids"].tolist()]
+    assert sorted(broken) == sorted(2 * [100, 101, 102, 104, 104, *range(105, 110)])
+    assert [record.message for record in caplog.records] == [
+        "Skipped image 1: 3.jpg: broken"
+    ]
 
 
 def test_an_unreadable_image_is_left_out_of_the_evaluation(caplog):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import time
 
 import jax
 import numpy as np
@@ -86,6 +87,17 @@ def test_a_validation_that_a_signal_cut_short_is_done_at_the_resumption(
     file.write_text("".join(line for line in lines if "AR@100" not in line))
     train(with_training(config, steps=4, evaluate_every=2), tmp_path)
     assert validations(tmp_path) == [2, 4]
+
+
+def test_a_clock_that_goes_backwards_changes_nothing(config, tmp_path, monkeypatch):
+    expected = train(with_training(config, steps=4), tmp_path / "steady")
+    clock, now = itertools.count(), time.time()
+    monkeypatch.setattr(time, "time", lambda: now - 3600 * next(clock))
+    run = tmp_path / "backwards"
+    train(with_training(config, steps=2, evaluate_every=2), run)
+    assert train(with_training(config, steps=4, evaluate_every=2), run) == expected
+    assert next(clock) > 10  # somebody asked
+    assert validations(run) == [2, 4]
 
 
 def validations(run) -> list[int]:
