@@ -12,6 +12,7 @@ Exit status: 0 nothing is wrong, 1 defects were found, 2 wrong input.
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
 import flax.linen as nn
@@ -21,8 +22,9 @@ import tyro
 from rich.console import Console
 
 from fpn_jax.command_line import parse, user_errors
-from fpn_jax.data.examination import Examination, examine, shared_defects
+from fpn_jax.data.examination import Examination, Some, examine, shared_defects
 from fpn_jax.data.sources import open_source
+from fpn_jax.data.splits import NoSuchSplit
 from fpn_jax.data.transforms import fit_scale
 from fpn_jax.evaluation.anchor_coverage import (
     anchor_head,
@@ -82,8 +84,8 @@ def report(chosen: Arguments) -> int:
     splits = examined_splits(chosen, console)
     defects = [(name, defect) for name, one in splits.items() for defect in one.defects]
     training = next(iter(splits.values()))
-    for name, other in list(splits.items())[1:]:
-        defects += [(name, defect) for defect in shared_defects(training, other)]
+    for (_, first), (name, other) in combinations(splits.items(), 2):
+        defects += [(name, defect) for defect in shared_defects(first, other)]
     if defects:
         console.print(defect_list(defects), markup=False, soft_wrap=True)
     else:
@@ -93,6 +95,7 @@ def report(chosen: Arguments) -> int:
     console.print(
         f"{training.source.name}: {len(boxes)} boxes in {len(boxes_of_images)} images, "
         f"on a canvas of {canvas[0]} x {canvas[1]} px",
+        markup=False,
         soft_wrap=True,
     )
     if training.seen:
@@ -108,10 +111,13 @@ def report(chosen: Arguments) -> int:
     if chosen.html:
         page = console.export_html(inline_styles=True)
         sections = defect_sections(splits, defects)
-        changes = every_transform(training.source, canvas, masks=chosen.masks)
-        sections += augmented_sections(training.source, changes, chosen.show)
-        chosen.html.write_text(with_pictures(page, sections))
-        console.print(f"the same with pictures is in {chosen.html}", soft_wrap=True)
+        sound = Some(training.source, [one.index for one in training.seen])
+        changes = every_transform(sound, canvas, masks=chosen.masks)
+        sections += augmented_sections(sound, changes, chosen.show)
+        chosen.html.write_text(with_pictures(page, sections), encoding="utf-8")
+        console.print(
+            f"the same with pictures is in {chosen.html}", markup=False, soft_wrap=True
+        )
     return len(defects)
 
 
@@ -127,7 +133,7 @@ def examined_splits(chosen: Arguments, console: Console) -> dict[str, Examinatio
                 keypoints=chosen.keypoints,
                 strict=False,
             )
-        except ValueError as error:
+        except NoSuchSplit as error:
             if chosen.splits or not splits:
                 raise
             console.print(f"{name}: {error}", markup=False, soft_wrap=True)

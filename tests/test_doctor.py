@@ -137,6 +137,34 @@ def test_nothing_is_wrong_with_a_clean_data_set(clean, tmp_path, capsys):
     assert page.read_text().count("<figure>") == 8 * 3
 
 
+def test_a_broken_split_is_not_taken_for_one_that_is_not_there(clean, tmp_path, capsys):
+    root = shutil.copytree(clean, tmp_path / "data")
+    (root / "validation" / "annotations.json").write_text('{"images": [')
+    with pytest.raises(SystemExit) as stop:
+        doctor.main([str(root)])
+    assert stop.value.code == 2
+    assert "not JSON" in capsys.readouterr().err
+    shutil.rmtree(root / "validation")
+    assert doctor.main([str(root)]) == 0
+    assert "no defects found" in capsys.readouterr().out
+
+
+def test_classes_of_several_splits_are_counted_by_their_names(tmp_path, capsys):
+    for split, names in (("train", "ab"), ("validation", "bc")):
+        (tmp_path / split).mkdir()
+        example = painted_example(
+            [[9, 9, 99, 99], [9, 9, 60, 60]], 200, 200, masks=None
+        )
+        categories = [Category(number, name) for number, name in enumerate(names)]
+        write_coco_folder(tmp_path / split, [example], categories)
+    assert doctor.main([str(tmp_path)]) == 1
+    text = capsys.readouterr().out
+    assert "2 differ, the first: 'a' (id 0) in one split, 'b' (id 0)" in text
+    assert "image of both splits, validation: 1" in text
+    counts = [row[:3] for name in "abc" for row in rows_of(text, start=f"{name}  ")]
+    assert counts == [["a", "1", "0"], ["b", "1", "1"], ["c", "0", "1"]]
+
+
 def test_pictures_need_a_page(clean, capsys):
     with pytest.raises(SystemExit) as stop:
         doctor.main([str(clean), "--show", "3"])
@@ -149,8 +177,9 @@ def test_every_planted_defect_is_found_and_nothing_else(clean, tmp_path, capsys)
     planted = plant_defects(root)
     assert len(planted) >= 30
     page = tmp_path / "page.html"
+    options = ["--masks", "--html", str(page), "--show", "1"]
     with mock.patch.object(doctor, "defect_list", wraps=defect_list) as table:
-        status = doctor.main([str(root), "--masks", "--html", str(page)])
+        status = doctor.main([str(root), *options])
     (defects,) = table.call_args.args
     found = {(split, one.kind, _where(one)) for split, one in defects}
     assert found == planted and len(defects) == len(planted)
@@ -166,7 +195,7 @@ def _where(defect):
     """The file of a defect, or its place where it has none."""
     if defect.kind in ("image unreadable", "image unlike its rows"):
         return Path(defect.reason.split(":")[0]).name
-    return defect.image or defect.place
+    return defect.file or defect.place
 
 
 def test_a_canvas_that_lying_images_fill_more_is_named(tmp_path, capsys):

@@ -1,7 +1,9 @@
 """From JPEG files to padded training batches, on one core."""
 
+import atexit
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
 from functools import partial
@@ -30,14 +32,14 @@ def loading_contest(peer: bool) -> Contest:
 
     Both have one core: ours for the threads of its loader, torch's `DataLoader` in its
     own process, with Pillow's decoder and torchvision's transforms v2. `difference` is
-    the mean of the pixels, of 255, where nothing is random.
+    the mean of the pixels, as a share of 255, where nothing is random.
     """
     folder = Path(tempfile.mkdtemp(prefix="fpn_jax-loading-"))
+    atexit.register(shutil.rmtree, folder)
     _write(folder)
     contestants = {OURS: partial(_on_one_core, partial(_ours, folder, _random()))}
     if not peer:
         return Contest(contestants, runs=8)
-    import_torchvision()
     random, fixed = (_torch_batches(folder, chance=chance) for chance in (True, False))
     contestants["torchvision"] = partial(_on_one_core, random)
     ours = np.concatenate(_ours(folder, _fixed()))
@@ -72,6 +74,7 @@ def _ours(folder: Path, transforms: tuple, name: str = "images") -> list[np.ndar
 def _torch_batches(folder: Path, *, chance: bool) -> Callable[[], list[np.ndarray]]:
     """Returns a function that gives as many batches of torch's loader."""
     torch, _ = import_torchvision()
+    torch.set_num_threads(1)  # its pool would not stay on one core
     from torchvision import tv_tensors
     from torchvision.transforms import v2
 

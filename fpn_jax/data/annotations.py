@@ -4,8 +4,9 @@ The form is the dictionary of a COCO annotation file, into which other kinds of 
 are brought first. The id of an annotation may be a text that says where it stands.
 """
 
-import math
 import re
+import sys
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -44,7 +45,8 @@ def read_annotations(name: str, content: object, *, masks: bool) -> Annotations:
     """
     defects = []
     rows = _sound_rows(name, content, defects)
-    rows["categories"].sort(key=lambda row: row["id"])
+    # Numbers in their order; texts, of which no known data set has ids, behind them.
+    rows["categories"].sort(key=lambda row: (isinstance(row["id"], str), row["id"]))
     categories = tuple(Category(row["id"], row["name"]) for row in rows["categories"])
     keypoint_spec = _keypoint_spec(name, rows["categories"])
     cut = []
@@ -76,9 +78,12 @@ def _sound_rows(
         by_id, sound[part] = {}, []
         for number, row in enumerate(rows):
             has = row if isinstance(row, dict) else {}
+            place = f"{part}[{number}]"
             if missing := [field for field in fields if field not in has]:
-                reason = f"no {missing[0]!r}"
-                defects.append(Defect("field missing", f"{part}[{number}]", reason))
+                defects.append(Defect("field missing", place, f"no {missing[0]!r}"))
+            elif wrong := _wrong_type(row, fields):
+                reason = f"{wrong} is {row[wrong]!r:.60}"
+                defects.append(Defect("field wrong", place, reason))
             elif row["id"] in by_id:
                 if by_id[row["id"]] == 1:
                     reason = f"repeated in {part}"
@@ -88,6 +93,24 @@ def _sound_rows(
                 by_id[row["id"]] = 1
                 sound[part].append(row)
     return sound
+
+
+def _wrong_type(row: dict, fields: Sequence[str]) -> str | None:
+    """The first of the fields that holds what it cannot, but boxes, or None."""
+    may_be = {
+        **dict.fromkeys(("id", "image_id", "category_id"), (int, float, str)),
+        **{"file_name": (str,), "height": (int, float, type(None))},
+        "width": (int, float, type(None)),
+    }
+    return next(
+        (
+            field
+            for field in fields
+            if field in may_be
+            and (not isinstance(row[field], may_be[field]) or row[field] is True)
+        ),
+        None,
+    )
 
 
 def _keypoint_spec(name: str, categories: list[dict]) -> KeypointSpec | None:
@@ -104,7 +127,10 @@ def _keypoint_spec(name: str, categories: list[dict]) -> KeypointSpec | None:
     names = tuple(having[0]["keypoints"])
     skeleton = having[0].get("skeleton", [])
     points = set(range(1, len(names) + 1))  # COCO counts them from 1
-    if not all(len(pair) == 2 and set(pair) <= points for pair in skeleton):
+    if not all(
+        isinstance(pair, list) and len(pair) == 2 and set(pair) <= points
+        for pair in skeleton
+    ):
         raise ValueError(
             f"{name}: skeleton {skeleton!r:.60} must be pairs of 1 … {len(names)}"
         )
@@ -156,8 +182,8 @@ def _objects_by_image(
             box = tuple(_corners(row))
             cut.append(Defect("box reaches out", place, reason, file, box))
     return {
-        image_id: _objects(rows, images[image_id], labels, num_points, masks)
-        for image_id, rows in annotations.items()
+        image_id: _objects(of_image, images[image_id], labels, num_points, masks)
+        for image_id, of_image in annotations.items()
     }
 
 
@@ -213,9 +239,9 @@ def _compact(segmentation: Segmentation) -> Segmentation:
 def _problem(row: dict, image: dict | None, labels: dict[int, int]) -> _Problem | None:
     """What makes an annotation unusable, or None."""
     if image is None:
-        return "image unknown", f"image_id {row['image_id']} is not in images"
+        return "image unknown", f"image_id {row['image_id']!r} is not in images"
     if row["category_id"] not in labels:
-        reason = f"category_id {row['category_id']} is not in categories"
+        reason = f"category_id {row['category_id']!r} is not in categories"
         return "class unknown", reason
     if not (image["width"] and image["height"]):
         return "image without a size", "its image has no width and height"
@@ -229,6 +255,11 @@ def _problem(row: dict, image: dict | None, labels: dict[int, int]) -> _Problem 
     if x > image["width"] or y > image["height"] or x + width < 0 or y + height < 0:
         size = f"{image['width']} x {image['height']} pixels"
         return "box outside", f"bbox {box} is outside of {size}"
+    if row.get("iscrowd", 0) not in (0, 1):
+        return "field wrong", f"iscrowd {row['iscrowd']!r} must be 0 or 1"
+    area = row.get("area", 0)
+    if not (_is_finite(area) and area >= 0):
+        return "field wrong", f"area {area!r} must be a number >= 0"
     return None
 
 
@@ -255,4 +286,5 @@ def _mask_problem(row: dict, image: dict) -> _Problem | None:
 
 
 def _is_finite(value: object) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
+    # An integer of hundreds of digits has no float.
+    return isinstance(value, int | float) and abs(value) < sys.float_info.max

@@ -23,11 +23,11 @@ class Defect(NamedTuple):
     kind: str  # in few words, the same for all alike
     place: str  # as the data set numbers it: "annotation 7", "object 2"
     reason: str
-    image: str = ""  # the file name, where it is one image's
+    file: str = ""  # where it is one image's
     box: tuple[float, ...] | None = None  # xyxy, where one can be drawn
 
     def __str__(self) -> str:
-        where = " ".join(filter(None, [self.place, self.image and f"({self.image})"]))
+        where = " ".join(filter(None, [self.place, self.file and f"({self.file})"]))
         return f"{where}: {self.reason}"
 
 

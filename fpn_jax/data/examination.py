@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import zip_longest
 
 import numpy as np
 
@@ -37,6 +38,21 @@ class Examination:
     defects: list[Defect]
 
 
+class Some:
+    """The examples of a source at the given places."""
+
+    def __init__(self, source: Source, places: Sequence[int]):
+        self.name, self.categories = source.name, source.categories
+        self.keypoint_spec = source.keypoint_spec
+        self._source, self._places = source, places
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, index: int) -> Example:
+        return self._source[self._places[index]]
+
+
 def examine(source: Source) -> Examination:
     """Returns what there is and what is wrong; reads every image once."""
     defects = list(getattr(source, "defects", ()))
@@ -54,13 +70,18 @@ def shared_defects(first: Examination, other: Examination) -> list[Defect]:
     """Returns what is wrong between two splits: images of both, unequal classes."""
     defects = []
     if first.source.categories != other.source.categories:
-        names = [
-            ", ".join(category.name for category in each.source.categories)
-            for each in (first, other)
-        ]
-        reason = f"{names[0]:.60} in one, {names[1]:.60} in the other"
+        pairs = zip_longest(first.source.categories, other.source.categories)
+        unlike = [(one, two) for one, two in pairs if one != two]
+        reason = (
+            f"{len(unlike)} differ, the first: {_text(unlike[0][0])} in one split, "
+            f"{_text(unlike[0][1])} in the other"
+        )
         defects.append(Defect("classes differ", "categories", reason))
     return [*defects, *_in_both(first.seen, other.seen)]
+
+
+def _text(category: Category | None) -> str:
+    return "none" if category is None else f"{category.name!r} (id {category.id})"
 
 
 def _examined(source: Source) -> Iterator[tuple[Seen | None, list[Defect]]]:
@@ -77,7 +98,9 @@ def _examined_one(source: Source, index: int) -> tuple[Seen | None, list[Defect]
     except UnreadableImage as error:
         return None, [Defect("image unreadable", f"image {index + 1}", str(error))]
     except ValueError as error:  # of another size than stated, or broken masks
-        return None, [Defect("image unlike its rows", f"image {index + 1}", str(error))]
+        about_masks = "segmentation" in str(error)
+        kind = "segmentation wrong" if about_masks else "image unlike its rows"
+        return None, [Defect(kind, f"image {index + 1}", str(error))]
     return _kept(index, example), example_defects(example)
 
 
@@ -99,10 +122,10 @@ def _kept(index: int, example: Example) -> Seen:
 def _without_objects(
     categories: Sequence[Category], seen: Sequence[Seen]
 ) -> Iterator[Defect]:
-    counts = Counter(label for one in seen for label in one.labels.tolist())
+    counts = Counter(label for one in seen for label in one.labels[~one.crowd].tolist())
     for label, category in enumerate(categories):
         if not counts[label]:
-            place = f"class {category.name!r} (id {category.id})"
+            place = f"class {_text(category)}"
             yield Defect("class without objects", place, "no image has one")
 
 

@@ -105,7 +105,11 @@ class CopyPaste:
         taken = (rng.random(len(other.labels)) < 0.5) & ~other.crowd
         height, width = np.minimum(example.image.shape[:2], other.image.shape[:2])
         size = int(height), int(width)
-        other = crop(other.select(taken), 0, 0, size, self.min_visible)
+        other = other.select(taken)
+        pixels = other.masks.sum(axis=(1, 2))
+        other = crop(other, 0, 0, size, min_visible=0)
+        kept = other.masks.sum(axis=(1, 2))
+        other = other.select((kept > 0) & (kept >= self.min_visible * pixels))
         over = np.zeros(example.image.shape[:2], np.bool_)
         over[:height, :width] = other.masks.any(axis=0)
         image = example.image.copy()

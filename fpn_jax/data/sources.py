@@ -13,7 +13,7 @@ from fpn_jax.data.coco import (
 from fpn_jax.data.csv_table import csv_source, is_csv
 from fpn_jax.data.digits import prepare_digits
 from fpn_jax.data.example import Example, Source, UnreadableImage
-from fpn_jax.data.splits import names_of
+from fpn_jax.data.splits import NoSuchSplit, names_of
 from fpn_jax.data.tfds import TfdsSource, is_tfds
 from fpn_jax.data.voc import is_voc, voc_source
 from fpn_jax.data.yolo import yolo_source
@@ -70,7 +70,7 @@ def open_source(
             if masks:
                 raise ValueError(f"masks: {name} has boxes only")
             return source(root, split, strict=strict)
-    raise ValueError(
+    raise NoSuchSplit(
         f"data source {name!r} is neither 'digits' nor a directory with "
         "dataset_info.json (TFDS), annotations or annotations.json (COCO), data.yaml "
         f"(YOLO), Annotations (Pascal VOC) or {split}.csv"

@@ -7,6 +7,10 @@ from fpn_jax.choices import check_choice
 _SAME = ("validation", "val", "valid")
 
 
+class NoSuchSplit(ValueError):
+    """A data set has no such split; the message says which it has."""
+
+
 def names_of(split: str) -> tuple[str, ...]:
     """Returns the split and what else it may be called, as validation is `val`."""
     return (split, *_SAME) if split in _SAME else (split,)
@@ -15,10 +19,13 @@ def names_of(split: str) -> tuple[str, ...]:
 def find_split(split: str, there: Collection[str]) -> str:
     """Returns what a split is called in a data set that has those of `there`.
 
-    Raises ValueError where it has none of its names.
+    Raises NoSuchSplit where it has none of its names.
     """
     if not there:
-        raise ValueError(f"split: {split!r} asked for, where there are none")
+        raise NoSuchSplit(f"split: {split!r} asked for, where there are none")
     found = next((name for name in names_of(split) if name in there), split)
-    check_choice("split", found, there)
+    try:
+        check_choice("split", found, there)
+    except ValueError as error:
+        raise NoSuchSplit(str(error)) from None
     return found

@@ -17,11 +17,11 @@ import numpy as np
 import tensorflow_datasets as tfds
 from etils import epath
 
-from fpn_jax.choices import check_choice
 from fpn_jax.data.example import Category, Example, KeypointSpec
 from fpn_jax.data.image import decode_image
 from fpn_jax.data.image_rows import number_of
 from fpn_jax.data.masks import decode_segmentations
+from fpn_jax.data.splits import find_split
 from fpn_jax.data.transforms import box_areas
 
 
@@ -54,8 +54,9 @@ class TfdsSource:
                 "dataset_info.json"
             )
         builder = tfds.builder_from_directory(directory)
-        for part in split.split("+"):
-            check_choice("split", part.partition("[")[0], tuple(builder.info.splits))
+        parts = (part.partition("[") for part in split.split("+"))
+        there = tuple(builder.info.splits)
+        split = "+".join(find_split(name, there) + a + b for name, a, b in parts)
         decoders = {"image": tfds.decode.SkipDecoding()}
         self._records = builder.as_data_source(split, decoders=decoders)
         features = builder.info.features["objects"].feature

@@ -97,7 +97,7 @@ class ColourJitter:
     probability: float = 0.5
     brightness: tuple[float, float] = (0.875, 1.125)  # factor of all values
     contrast: tuple[float, float] = (0.5, 1.5)  # of the distance from the mean grey
-    saturation: tuple[float, float] = (0.5, 1.5)  # of the distance from the pixel's
+    saturation: tuple[float, float] = (0.5, 1.5)  # factor of HSV's
     hue: tuple[float, float] = (-0.05, 0.05)  # turns of the circle of colours
 
     def __call__(self, example: Example, rng: np.random.Generator) -> Example:

@@ -140,6 +140,11 @@ def check_config(config: Config) -> None:
             f"{config.train.steps} of train.steps: no image would be mixed"
         )
     check_canvas("data.canvas", config.data.canvas)
+    if config.train.max_skipped and config.optimizer.accumulate > 1:
+        raise ValueError(
+            f"train.max_skipped is {config.train.max_skipped}, which needs an update "
+            f"at every step; optimizer.accumulate is {config.optimizer.accumulate}"
+        )
     if config.optimizer.accumulate > config.train.steps:
         raise ValueError(
             f"optimizer.accumulate is {config.optimizer.accumulate}, more than the "

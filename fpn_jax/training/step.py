@@ -34,7 +34,7 @@ def train_step(
     """Returns the state after one step on `batch`, the losses and gradient norm.
 
     With `skip` a step whose loss or gradient is not finite changes nothing but the
-    number of the step.
+    number of the step; the optimizer's schedule waits, one update behind from then on.
 
     Under pmap `axis_name` is its axis: totals, counts and gradients are summed over it.
     Under jit the batch is the global one and nothing is left to sum. Each image draws

@@ -3,7 +3,6 @@
 import base64
 import html
 from collections.abc import Mapping, Sequence
-from itertools import islice
 
 import cv2
 import numpy as np
@@ -11,7 +10,6 @@ import numpy as np
 from fpn_jax.data.defects import Defect
 from fpn_jax.data.examination import Examination
 from fpn_jax.data.example import Example, Source
-from fpn_jax.data.sources import readable
 from fpn_jax.data.transforms import Transform
 from fpn_jax.visualize.drawing import draw_boxes, draw_masks, draw_truth
 
@@ -52,9 +50,9 @@ def defect_sections(
     sections = {}
     for split, defect in defects:
         pictures = sections.setdefault(defect.kind, [])
-        if (split, defect.image) in places and len(pictures) < _PICTURES:
+        if (split, defect.file) in places and len(pictures) < _PICTURES:
             source = splits[split].source
-            example = source[places[split, defect.image]]
+            example = source[places[split, defect.file]]
             box = () if defect.box is None else (defect.box,)
             names = [category.name for category in source.categories]
             pictures.append(
@@ -66,9 +64,9 @@ def defect_sections(
 def augmented_sections(
     source: Source, transforms: Mapping[str, Transform], num: int
 ) -> list[Section]:
-    """Returns a section for each transform, with the first readable images changed."""
+    """Returns a section for each transform, with the first images changed by it."""
     names = [category.name for category in source.categories]
-    examples = list(islice(readable(source), num))
+    examples = [source[index] for index in range(min(num, len(source)))]
     return [
         (
             kind,
@@ -103,7 +101,8 @@ def example_picture(
     )
     corners = np.reshape(dashed, (-1, 2, 2))
     ordered = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
-    return draw_truth(picture, ordered * scale)
+    near = np.clip(ordered * scale, -_SIDE, 2 * _SIDE)  # dashes take time
+    return draw_truth(picture, near)
 
 
 def _figure(picture: tuple[str, np.ndarray]) -> str:

@@ -33,11 +33,9 @@ def defect_list(defects: Sequence[tuple[str, Defect]]) -> str:
 
 def class_table(splits: Mapping[str, Examination]) -> Table:
     """Returns the objects of each class in each split; of many classes the extremes."""
-    first = next(iter(splits.values()))
-    categories = first.source.categories
-    counts = np.array(
-        [_class_counts(each, len(categories)) for each in splits.values()]
-    )
+    found = [_class_counts(each) for each in splits.values()]
+    names = list(dict.fromkeys(name for each in found for name in each))
+    counts = np.array([[each.get(name, 0) for name in names] for each in found])
     order = np.argsort(-counts[0], kind="stable")
     left_out = max(len(order) - _CLASSES, 0)
     if left_out:
@@ -47,7 +45,7 @@ def class_table(splits: Mapping[str, Examination]) -> Table:
         if left_out and place == _CLASSES // 2:
             table.add_row(f"… {left_out} more", *("" for _ in splits), "")
         bar = _bar(counts[0, label] / max(counts[0].max(), 1))
-        table.add_row(escape(categories[label].name), *map(str, counts[:, label]), bar)
+        table.add_row(escape(names[label]), *map(str, counts[:, label]), bar)
     return table
 
 
@@ -107,10 +105,16 @@ def _table(*names: str) -> Table:
     return table
 
 
-def _class_counts(examination: Examination, num_classes: int) -> np.ndarray:
+def _class_counts(examination: Examination) -> dict[str, int]:
+    """Returns the objects of each class by its name; crowd regions are none."""
     labels = [one.labels[~one.crowd] for one in examination.seen]
+    categories = examination.source.categories
     every = np.concatenate([np.zeros(0, int), *labels])
-    return np.bincount(every, minlength=num_classes)[:num_classes]
+    counts = np.bincount(every, minlength=len(categories)).tolist()
+    return {
+        category.name: number
+        for category, number in zip(categories, counts, strict=True)
+    }
 
 
 def _counts(boxes: np.ndarray, rows: np.ndarray) -> tuple[str, str, str]:

@@ -98,6 +98,7 @@ def test_both_detectors_begin_to_train_with_the_same_loss():
 
 def test_both_loaders_give_the_same_pixels_on_one_core():
     cores = os.sched_getaffinity(0)
+    assert len(loading._on_one_core(lambda: os.sched_getaffinity(0))) == 1
     contest = loading.loading_contest(True)
     assert contest.difference == 0
     for run in contest.contestants.values():

@@ -57,12 +57,14 @@ def plant_defects(root: Path) -> set[Found]:
     row = next(rows)
     content["annotations"].append(copy.deepcopy(row) | {"image_id": 5000, "id": 900})
     content["annotations"].append(copy.deepcopy(row))
+    content["annotations"].append(row | {"id": 904, "image_id": [1]})
     content["annotations"].append({"id": 901, "image_id": 2, "category_id": 1})
     content["images"].append(copy.deepcopy(content["images"][0]))
     content["images"].append({"id": 902, "height": 9, "width": 9})
     planted |= {
         ("train", "image unknown", "annotation 900"),
         ("train", "id repeated", f"id {row['id']}"),
+        ("train", "field wrong", f"annotations[{len(content['annotations']) - 2}]"),
         ("train", "field missing", f"annotations[{len(content['annotations']) - 1}]"),
         ("train", "id repeated", f"id {content['images'][0]['id']}"),
         ("train", "field missing", f"images[{len(content['images']) - 1}]"),
@@ -130,6 +132,11 @@ _OBJECTS = [
     ("segmentation wrong", _set(segmentation={"size": [9, 9], "counts": [81]})),
     ("segmentation wrong", _set(segmentation=None)),
     ("mask apart", _set(bbox=[0, 0, 200, 200])),
+    ("mask empty", _set(segmentation=[[9000, 9000, 9001, 9000, 9001, 9001]])),
+    ("field wrong", _set(area=None)),
+    ("field wrong", _set(iscrowd="no")),
+    ("box outside", _set(bbox=[1e9, 0, 1e6, 9])),
+    ("box of no numbers", _set(bbox=[3, 0, 6, 10**400])),
     ("keypoints wrong", _set(keypoints=[3, 4, 2, 5, 6, 2])),
     ("keypoints wrong", _set(keypoints=[3, 4, 3])),
     ("keypoint outside", _set(keypoints=[3, 999, 2])),

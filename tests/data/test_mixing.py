@@ -105,6 +105,18 @@ def test_what_is_covered_is_dropped_and_its_points_are_hidden():
     assert mixed.boxes[0].tolist() == [30, 20, 90, 70]  # a corner is no side
 
 
+def test_an_object_of_which_no_pixel_fits_is_not_pasted():
+    small = dataclasses.replace(
+        painted_example([[5, 5, 20, 20]], 40, 50, labels=np.int32([3])),
+        keypoints=np.zeros((1, 2, 3), np.float32),
+        keypoint_spec=POINTS,
+    )
+    mask = np.zeros((1, 120, 160), np.bool_)
+    mask[0, 10:30, 100:140] = True  # right of what the small image shows
+    with pytest.raises(AssertionError, match="no seed"):
+        pasted([0, 10, 140, 30], small, masks=mask)
+
+
 def test_crowds_are_neither_pasted_nor_dropped():
     crowd = dataclasses.replace(SOURCE[0], crowd=np.array([True]))
     mixed = pasted([0, 0, 150, 110], crowd)

@@ -16,6 +16,7 @@ from fpn_jax.detectors.zoo import (
 from fpn_jax.training.config import (
     Config,
     DataConfig,
+    OptimizerConfig,
     TrainConfig,
     check_config,
     check_resumable,
@@ -120,4 +121,11 @@ def test_every_count_is_checked():
 def test_what_cannot_be_done_to_images_is_refused(settings, message):
     config = Config(data=DataConfig(**settings), train=TrainConfig(steps=9))
     with pytest.raises(ValueError, match=message):
+        check_config(config)
+
+
+def test_steps_are_not_skipped_between_the_parts_of_an_update():
+    optimizer = OptimizerConfig(accumulate=2)
+    config = Config(optimizer=optimizer, train=TrainConfig(max_skipped=1))
+    with pytest.raises(ValueError, match="max_skipped is 1, which needs an update at"):
         check_config(config)
