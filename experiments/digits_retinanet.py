@@ -1,6 +1,8 @@
 """RetinaNet on digits: the data, backbone and optimizer of the default job.
 
 python -m fpn_jax.train experiments/digits_retinanet.py
+
+AP 0.072 by `--train.steps 400`, 12 minutes on 2 CPU cores: `experiments/README.md`.
 """
 
 from fpn_jax.detectors.zoo import digits_one_stage

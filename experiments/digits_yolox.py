@@ -1,6 +1,8 @@
 """YOLOX on digits: the data, backbone and optimizer of the default job.
 
 python -m fpn_jax.train experiments/digits_yolox.py
+
+AP 0.319 by `--train.steps 490`, 12 minutes on 2 CPU cores: `experiments/README.md`.
 """
 
 from fpn_jax.detectors.zoo import digits_one_stage

@@ -8,27 +8,15 @@ a batch holds.
 
 import dataclasses
 import functools
-import logging
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
-import absl.flags
-import grain
 import numpy as np
 
-from fpn_jax.data.batch import Batch, Row, blank, common_canvas, stack, to_canvas
+from fpn_jax.data.batch import Row, blank, common_canvas, stack, to_canvas
 from fpn_jax.data.example import Example, Source, UnreadableImage
-from fpn_jax.data.problems import Problems
+from fpn_jax.data.read_ahead import EvaluationBatches, Reading, TrainingBatches
 from fpn_jax.data.transforms import FitCanvas, Transform
-
-# Decoding leaves Python's lock, so a few threads feed a small machine; more batches in
-# memory than threads would not come faster.
-_THREADS = 4
-# What Grain says of a worker that a signal ended, and how often in a row that is borne.
-_KILLED = "Worker process was terminated unexpectedly"
-_TRIES = 3
-_log = logging.getLogger(__name__)
 
 
 def training_batches(
@@ -47,7 +35,7 @@ def training_batches(
     process_count: int = 1,
     workers: int = 0,
     max_errors: int,
-) -> "TrainingBatches":
+) -> TrainingBatches:
     """Returns an endless iterator over shuffled batches; it can stop and resume.
 
     Every epoch is a new permutation; a batch may end one and begin the next. An image
@@ -99,7 +87,7 @@ def evaluation_batches(
     process_index: int = 0,
     process_count: int = 1,
     max_errors: int,
-) -> "EvaluationBatches":
+) -> EvaluationBatches:
     """Returns the batches of one pass, in the order of the source; they have a `len`.
 
     All processes get equally many batches. Rows behind the end of the source and images
@@ -128,87 +116,6 @@ def evaluation_batches(
     read = functools.partial(_read_evaluation, plan=plan)
     num_batches = -(-len(source) // (batch_size * process_count))
     return EvaluationBatches(read, num_batches, max_errors)
-
-
-class TrainingBatches:
-    """See `training_batches`. `close` stops its threads and processes."""
-
-    def __init__(self, read: "_ReadBatch", workers: int, max_errors: int):
-        self._read = read
-        self._workers = workers
-        self._problems = Problems(max_errors)
-        self._next_batch = 0
-        self._ahead = None  # opened by the first batch, so that resuming costs nothing
-
-    def __iter__(self) -> "TrainingBatches":
-        return self
-
-    def __next__(self) -> Batch:
-        reading = self._reading()
-        self._problems.report(reading.unreadable, reading.crowded)
-        self._next_batch += 1
-        return reading.batch
-
-    def _reading(self) -> "_Reading":
-        """Takes the next batch, with new workers where one of them was killed."""
-        for _ in range(_TRIES):
-            if self._ahead is None:
-                batches = range(self._next_batch, sys.maxsize)
-                self._ahead = _read_ahead(self._read, batches, self._workers)
-            try:
-                return next(self._ahead)
-            except RuntimeError as error:
-                if _KILLED not in str(error):
-                    raise
-                _log.warning(
-                    "A loader process was killed; reading goes on from batch %d",
-                    self._next_batch,
-                )
-                self.close()
-        raise ValueError(
-            f"data.workers: of {self._workers} loader processes one was killed, and "
-            f"again in {_TRIES} tries; is there too little memory?"
-        )
-
-    def get_state(self) -> dict[str, int]:
-        """Returns what `set_state` needs to go on behind the last batch; JSON-able."""
-        return {"next_batch": self._next_batch}
-
-    def set_state(self, state: dict[str, int]) -> None:
-        """Goes on where `state` was taken, by this iterator or another.
-
-        The other may have other `workers`, but not another source, batch size or seed.
-        """
-        self.close()
-        self._next_batch = state["next_batch"]
-
-    def close(self) -> None:
-        """Stops reading ahead; taking another batch starts it again."""
-        if self._ahead is not None:
-            self._ahead.close()
-            self._ahead = None
-
-
-class EvaluationBatches:
-    """See `evaluation_batches`; may be iterated again."""
-
-    def __init__(self, read: "_ReadBatch", num_batches: int, max_errors: int):
-        self._read = read
-        self._num_batches = num_batches
-        self._max_errors = max_errors
-
-    def __len__(self) -> int:
-        return self._num_batches
-
-    def __iter__(self) -> Iterator[Batch]:
-        problems = Problems(self._max_errors)
-        ahead = _read_ahead(self._read, range(self._num_batches), workers=0)
-        try:
-            for reading in ahead:
-                problems.report(reading.unreadable, reading.crowded)
-                yield reading.batch
-        finally:
-            ahead.close()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -261,17 +168,6 @@ class _Plan:
         return blank(self.canvas, self.source.keypoint_spec)
 
 
-class _Reading(NamedTuple):
-    """A batch, and what to tell about it in the process that consumes it."""
-
-    batch: Batch
-    unreadable: list[str]  # messages
-    crowded: list[str]  # names of images with more than max_boxes objects
-
-
-_ReadBatch = Callable[[int], _Reading]
-
-
 def _read_training(
     number: int,
     *,
@@ -279,7 +175,7 @@ def _read_training(
     transforms: tuple[tuple[Transform, ...], tuple[Transform, ...]],
     last_from: int,
     seed: int,
-) -> _Reading:
+) -> Reading:
     rows, unreadable, crowded = [], [], []
     for position in plan.positions(number):
         index = _shuffled(position, len(plan.source), seed)
@@ -292,10 +188,10 @@ def _read_training(
         rows.append(plan.row(example))
     batch = stack(rows)
     batch["example_valid"] = np.ones(len(rows), np.bool_)
-    return _Reading(batch, unreadable, crowded)
+    return Reading(batch, unreadable, crowded)
 
 
-def _read_evaluation(number: int, *, plan: _Plan) -> _Reading:
+def _read_evaluation(number: int, *, plan: _Plan) -> Reading:
     examples, valid, scales, unreadable, crowded = [], [], [], [], []
     fit = FitCanvas(plan.canvas)
     rng = np.random.default_rng(0)  # fitting draws nothing from it
@@ -316,7 +212,7 @@ def _read_evaluation(number: int, *, plan: _Plan) -> _Reading:
     batch = stack([plan.row(example) for example in examples])
     batch["example_valid"] = np.array(valid)
     batch["scales"] = np.array(scales, np.float32)
-    return _Reading(batch, unreadable, crowded)
+    return Reading(batch, unreadable, crowded)
 
 
 def _shuffled(position: int, size: int, seed: int) -> int:
@@ -355,18 +251,3 @@ def _example_or_none(
     except UnreadableImage as error:
         unreadable.append(str(error))
         return None
-
-
-def _read_ahead(
-    read: _ReadBatch, numbers: range, workers: int
-) -> grain.DatasetIterator[_Reading]:
-    """The batches of `numbers` in order, read by threads or by worker processes."""
-    options = grain.ReadOptions(num_threads=_THREADS, prefetch_buffer_size=_THREADS)
-    batches = grain.MapDataset.range(numbers.start, numbers.stop).map(read)
-    batches = batches.to_iter_dataset(options)
-    if workers:
-        # Grain 0.2.18 reads absl's flags when it starts workers, and fails where no
-        # absl application has parsed them (google/grain issue 1361).
-        absl.flags.FLAGS.mark_as_parsed()
-        batches = batches.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers))
-    return iter(batches)

@@ -8,7 +8,8 @@ import jax
 import numpy as np
 
 from fpn_jax.data.example import Source
-from fpn_jax.data.loader import TrainingBatches, training_batches
+from fpn_jax.data.loader import training_batches
+from fpn_jax.data.read_ahead import TrainingBatches
 from fpn_jax.data.sources import open_source
 from fpn_jax.evaluation.coco import KEYPOINTS, MASKS
 from fpn_jax.training.augmentation import images_in_one, training_transforms

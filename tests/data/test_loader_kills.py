@@ -1,7 +1,9 @@
 """Twenty kills of a process that takes batches: no example is lost or seen twice."""
 
 import json
+import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -22,13 +24,15 @@ def test_every_example_is_used_once_in_each_epoch_whatever_was_killed(tmp_path):
     lines.touch()
     for _ in range(KILLS):
         workers = rng.choice((0, 1, 2))  # of another number each time
-        process = subprocess.Popen([*COMMAND, tmp_path, str(workers), "9999"], cwd=ROOT)
+        process = subprocess.Popen(
+            [*COMMAND, tmp_path, str(workers), "9999"], cwd=ROOT, start_new_session=True
+        )
         enough = len(lines.read_text().splitlines()) + rng.randint(1, 9)
         deadline = time.monotonic() + 60
         while len(lines.read_text().splitlines()) < enough:
             assert process.poll() is None and time.monotonic() < deadline
             time.sleep(0.001)
-        process.kill()
+        os.killpg(process.pid, signal.SIGKILL)  # its workers would stay
         process.wait()
     subprocess.run([*COMMAND, tmp_path, "0", str(STEPS)], cwd=ROOT, check=True)
     ids_of_step = {}
