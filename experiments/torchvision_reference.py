@@ -25,8 +25,9 @@ import numpy as np
 
 from fpn_jax.benchmarks.timing import num_cores
 from fpn_jax.command_line import parse, user_errors
+from fpn_jax.data.batch import Batch
 from fpn_jax.data.example import Category
-from fpn_jax.data.loader import Batch, evaluation_batches, training_batches
+from fpn_jax.data.loader import evaluation_batches, training_batches
 from fpn_jax.data.sources import open_source
 from fpn_jax.data.transforms import HorizontalFlip
 from fpn_jax.evaluation.coco import BOXES, PROPOSALS, evaluate_results

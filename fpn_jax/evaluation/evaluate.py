@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fpn_jax.data.batch import Batch
 from fpn_jax.data.example import Category
-from fpn_jax.data.loader import Batch
 from fpn_jax.evaluation.coco import Measure, evaluate_results
 from fpn_jax.evaluation.records import coco_results
 from fpn_jax.types import Detections, LossTerm, targets_of

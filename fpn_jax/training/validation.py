@@ -5,8 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 import flax.linen as nn
 import jax
 
+from fpn_jax.data.batch import Batch
 from fpn_jax.data.example import Category
-from fpn_jax.data.loader import Batch, evaluation_batches
+from fpn_jax.data.loader import evaluation_batches
 from fpn_jax.data.sources import open_source, readable
 from fpn_jax.detectors.proposal_network import ProposalNetwork
 from fpn_jax.evaluation.coco import BOXES, KEYPOINTS, MASKS, PROPOSALS, Measure
