@@ -22,7 +22,7 @@ import tyro
 from rich.console import Console
 
 from fpn_jax.command_line import parse, user_errors
-from fpn_jax.data.examination import Examination, Some, examine, shared_defects
+from fpn_jax.data.examination import Examination, Subset, examine, shared_defects
 from fpn_jax.data.sources import open_source
 from fpn_jax.data.splits import NoSuchSplit
 from fpn_jax.data.transforms import fit_scale
@@ -111,7 +111,7 @@ def report(chosen: Arguments) -> int:
     if chosen.html:
         page = console.export_html(inline_styles=True)
         sections = defect_sections(splits, defects)
-        sound = Some(training.source, [one.index for one in training.seen])
+        sound = Subset(training.source, [one.index for one in training.seen])
         changes = every_transform(sound, canvas, masks=chosen.masks)
         sections += augmented_sections(sound, changes, chosen.show)
         chosen.html.write_text(with_pictures(page, sections), encoding="utf-8")

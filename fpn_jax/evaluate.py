@@ -17,7 +17,7 @@ from typing import Literal
 import tyro
 
 from fpn_jax.command_line import parse, user_errors
-from fpn_jax.runtime import is_first_process, join_processes, set_up
+from fpn_jax.runtime import join_processes, set_up
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     with user_errors("evaluate"):
         set_up()
+        import jax
+
         chosen = parse(Arguments, arguments, command="evaluate", description=__doc__)
         if chosen.distributed:
             join_processes()
         metrics = evaluate_run(chosen)
-        if chosen.json is not None and is_first_process():
+        if chosen.json is not None and jax.process_index() == 0:
             chosen.json.write_text(json.dumps(_finite(metrics), indent=2) + "\n")
     return 0
 
@@ -80,7 +82,7 @@ def evaluate_run(chosen: Arguments) -> dict[str, float]:
     metrics = validation(run.variables)
     source = validation.source
     title = f"{source.name}, {len(source)} images, checkpoint of step {run.step}"
-    console = Console(quiet=not is_first_process())
+    console = Console(quiet=jax.process_index() != 0)
     if any(name.startswith("AP/") for name in metrics):
         console.print(class_table(metrics))
     console.print(metrics_table(metrics, title=title))

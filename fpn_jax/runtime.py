@@ -58,13 +58,6 @@ def join_processes() -> None:
         ) from error
 
 
-def is_first_process() -> bool:
-    """Returns whether this is the process that prints and writes for all."""
-    import jax
-
-    return jax.process_index() == 0
-
-
 def set_cpu_flags() -> None:
     """Adds the CPU convolution flag to XLA_FLAGS; call before JAX's first operation.
 

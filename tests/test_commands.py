@@ -253,27 +253,43 @@ def unfinished_saves(workdir: Path) -> list[Path]:
 
 
 def started(
-    arguments: list[object], cache: Path, count: int, port: int
+    arguments: list[object], cache: Path, announced: list[dict[str, str]]
 ) -> list[subprocess.Popen]:
-    """Returns processes that Slurm would have started together."""
-    slurm = {"SLURM_STEP_NODELIST": "127.0.0.1", "SLURM_NTASKS": str(count)}
-    # JAX makes the port of the coordinator of the last twelve bits of the job's number.
-    slurm |= {"SLURM_JOB_ID": str(port), "SLURM_LOCALID": "0"}
+    """Returns a process for each of the environments that announce it to the others."""
     return [
         subprocess.Popen(
-            command(*arguments, "--distributed"),
-            env=environment(cache, SLURM_PROCID=str(number), **slurm),
+            command(*arguments),
+            env=environment(cache, **variables),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
+        for variables in announced
+    ]
+
+
+def by_variables(count: int, port: int) -> list[dict[str, str]]:
+    return [
+        {
+            "JAX_COORDINATOR_ADDRESS": f"127.0.0.1:{port}",
+            "JAX_NUM_PROCESSES": str(count),
+            "JAX_PROCESS_ID": str(number),
+        }
         for number in range(count)
     ]
 
 
+def by_slurm(count: int, job: int) -> list[dict[str, str]]:
+    # JAX makes the coordinator's port of the last twelve bits of the job's number.
+    job_variables = {"SLURM_JOB_ID": str(job), "SLURM_STEP_NODELIST": "127.0.0.1"}
+    job_variables |= {"SLURM_NTASKS": str(count), "SLURM_LOCALID": "0"}
+    return [job_variables | {"SLURM_PROCID": str(number)} for number in range(count)]
+
+
 @pytest.mark.slow
 def test_two_processes_train_to_the_parameters_of_one(digits, cache, tmp_path, trained):
-    processes = started(training(digits, tmp_path / "run"), cache, 2, port=1612)
+    arguments = training(digits, tmp_path / "run")
+    processes = started(arguments, cache, by_variables(2, port=21612))
     printed = [process.communicate(timeout=300)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], printed
     assert "AR@100" in printed[0]
@@ -299,7 +315,8 @@ def test_evaluation_by_one_two_and_four_processes_is_the_same(
     for count in (1, 2, 4):
         path = tmp_path / f"{count}.json"
         arguments = ["evaluate", trained[0], "--data", data, "--json", path]
-        processes = started(arguments, cache, count, port=1700 + count)
+        announced = by_slurm(count, job=1700 + count)
+        processes = started([*arguments, "--distributed"], cache, announced)
         printed = [process.communicate(timeout=300)[0] for process in processes]
         assert [process.returncode for process in processes] == [0] * count, printed
         assert ["13 images" in text for text in printed] == [True] + [False] * (

@@ -25,6 +25,8 @@ _SIZE = 480, 640  # height, width of the files
 _CANVAS = 640, 640
 _SCALES = 0.8, 1.25
 _OBJECTS = 8
+_RANDOM = HorizontalFlip(), ScaleJitter(_CANVAS, *_SCALES)
+_FIXED = (ScaleJitter(_CANVAS, 1.0, 1.0),)
 
 
 def loading_contest(peer: bool) -> Contest:
@@ -37,23 +39,15 @@ def loading_contest(peer: bool) -> Contest:
     folder = Path(tempfile.mkdtemp(prefix="fpn_jax-loading-"))
     atexit.register(shutil.rmtree, folder)
     _write(folder)
-    contestants = {OURS: partial(_on_one_core, partial(_ours, folder, _random()))}
+    contestants = {OURS: partial(_on_one_core, partial(_ours, folder, _RANDOM))}
     if not peer:
         return Contest(contestants, runs=8)
     random, fixed = (_torch_batches(folder, chance=chance) for chance in (True, False))
     contestants["torchvision"] = partial(_on_one_core, random)
-    ours = np.concatenate(_ours(folder, _fixed()))
-    order = np.argsort(np.concatenate(_ours(folder, _fixed(), "image_ids")))
+    ours = np.concatenate(_ours(folder, _FIXED))
+    order = np.argsort(np.concatenate(_ours(folder, _FIXED, "image_ids")))
     pixels = np.abs(ours[order].astype(int) - np.concatenate(fixed()).astype(int))
     return Contest(contestants, runs=8, difference=float(pixels.mean() / 255))
-
-
-def _random() -> tuple:
-    return HorizontalFlip(), ScaleJitter(_CANVAS, *_SCALES)
-
-
-def _fixed() -> tuple:
-    return (ScaleJitter(_CANVAS, 1.0, 1.0),)
 
 
 def _ours(folder: Path, transforms: tuple, name: str = "images") -> list[np.ndarray]:

@@ -4,6 +4,7 @@ The form is the dictionary of a COCO annotation file, into which other kinds of 
 are brought first. The id of an annotation may be a text that says where it stands.
 """
 
+import collections
 import re
 import sys
 from collections.abc import Sequence
@@ -15,6 +16,12 @@ from fpn_jax.data.defects import Defect
 from fpn_jax.data.example import Category, KeypointSpec
 from fpn_jax.data.masks import Segmentation, segmentation_problem
 
+# What fields may hold; sizes are None of files that are no images.
+_ID, _SIZE = (int, float, str), (int, float, type(None))
+_KINDS = {
+    **{"id": _ID, "image_id": _ID, "category_id": _ID},
+    **{"file_name": str, "height": _SIZE, "width": _SIZE},
+}
 _Problem = tuple[str, str]  # its kind, and the reason
 
 
@@ -75,7 +82,7 @@ def _sound_rows(
         rows = content.get(part) if isinstance(content, dict) else None
         if not isinstance(rows, list):
             raise ValueError(f"{name}: not a COCO annotation file, no list {part!r}")
-        by_id, sound[part] = {}, []
+        counts, sound[part] = collections.Counter(), []
         for number, row in enumerate(rows):
             has = row if isinstance(row, dict) else {}
             place = f"{part}[{number}]"
@@ -84,33 +91,23 @@ def _sound_rows(
             elif wrong := _wrong_type(row, fields):
                 reason = f"{wrong} is {row[wrong]!r:.60}"
                 defects.append(Defect("field wrong", place, reason))
-            elif row["id"] in by_id:
-                if by_id[row["id"]] == 1:
-                    reason = f"repeated in {part}"
-                    defects.append(Defect("id repeated", f"id {row['id']}", reason))
-                by_id[row["id"]] += 1
             else:
-                by_id[row["id"]] = 1
-                sound[part].append(row)
+                counts[row["id"]] += 1
+                if counts[row["id"]] == 1:
+                    sound[part].append(row)
+        for repeated in (i for i, count in counts.items() if count > 1):
+            place, reason = f"id {repeated}", f"repeated in {part}"
+            defects.append(Defect("id repeated", place, reason))
     return sound
 
 
 def _wrong_type(row: dict, fields: Sequence[str]) -> str | None:
-    """The first of the fields that holds what it cannot, but boxes, or None."""
-    may_be = {
-        **dict.fromkeys(("id", "image_id", "category_id"), (int, float, str)),
-        **{"file_name": (str,), "height": (int, float, type(None))},
-        "width": (int, float, type(None)),
-    }
-    return next(
-        (
-            field
-            for field in fields
-            if field in may_be
-            and (not isinstance(row[field], may_be[field]) or row[field] is True)
-        ),
-        None,
-    )
+    """The first of the fields, but `bbox`, that holds what it cannot, or None."""
+    for field in fields:
+        kinds = _KINDS.get(field, object)
+        if isinstance(row[field], bool) or not isinstance(row[field], kinds):
+            return field
+    return None
 
 
 def _keypoint_spec(name: str, categories: list[dict]) -> KeypointSpec | None:

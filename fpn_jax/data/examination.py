@@ -38,7 +38,7 @@ class Examination:
     defects: list[Defect]
 
 
-class Some:
+class Subset:
     """The examples of a source at the given places."""
 
     def __init__(self, source: Source, places: Sequence[int]):
@@ -98,9 +98,7 @@ def _examined_one(source: Source, index: int) -> tuple[Seen | None, list[Defect]
     except UnreadableImage as error:
         return None, [Defect("image unreadable", f"image {index + 1}", str(error))]
     except ValueError as error:  # of another size than stated, or broken masks
-        about_masks = "segmentation" in str(error)
-        kind = "segmentation wrong" if about_masks else "image unlike its rows"
-        return None, [Defect(kind, f"image {index + 1}", str(error))]
+        return None, [Defect("image unlike its rows", f"image {index + 1}", str(error))]
     return _kept(index, example), example_defects(example)
 
 

@@ -68,9 +68,7 @@ class MixUp:
     def __call__(self, example: Example, rng: np.random.Generator) -> Example:
         if rng.random() >= self.probability:
             return example
-        other = draw(self.source, rng)
-        for transform in self.transforms:
-            other = transform(other, rng)
+        other = _another(self.source, self.transforms, rng)
         shapes = example.image.shape[:2], other.image.shape[:2]
         size = tuple(map(max, *shapes))
         both = _pasted(example, [(example, (0, 0)), (other, (0, 0))], size)
@@ -99,9 +97,7 @@ class CopyPaste:
     def __call__(self, example: Example, rng: np.random.Generator) -> Example:
         if rng.random() >= self.probability:
             return example
-        other = draw(self.source, rng)
-        for transform in self.transforms:
-            other = transform(other, rng)
+        other = _another(self.source, self.transforms, rng)
         taken = (rng.random(len(other.labels)) < 0.5) & ~other.crowd
         height, width = np.minimum(example.image.shape[:2], other.image.shape[:2])
         size = int(height), int(width)
@@ -128,6 +124,16 @@ def draw(source: Source, rng: np.random.Generator) -> Example:
         except UnreadableImage:
             pass
     return source[int(rng.integers(len(source)))]
+
+
+def _another(
+    source: Source, transforms: tuple[Transform, ...], rng: np.random.Generator
+) -> Example:
+    """A random example of the source behind the transforms."""
+    example = draw(source, rng)
+    for transform in transforms:
+        example = transform(example, rng)
+    return example
 
 
 def _pasted(

@@ -14,7 +14,8 @@ from fpn_jax.data.problems import Problems
 # Decoding leaves Python's lock, so a few threads feed a small machine; more batches in
 # memory than threads would not come faster.
 _THREADS = 4
-# What Grain says of a worker that a signal ended, and how often in a row that is borne.
+# What Grain (0.2.18) says of a worker that a signal ended, and how often in a row that
+# is borne.
 _KILLED = "Worker process was terminated unexpectedly"
 _TRIES = 3
 _log = logging.getLogger(__name__)
@@ -34,7 +35,7 @@ ReadBatch = Callable[[int], Reading]
 class TrainingBatches:
     """See `loader.training_batches`. `close` stops its threads and processes."""
 
-    def __init__(self, read: "ReadBatch", workers: int, max_errors: int):
+    def __init__(self, read: ReadBatch, workers: int, max_errors: int):
         self._read = read
         self._workers = workers
         self._problems = Problems(max_errors)
@@ -50,7 +51,7 @@ class TrainingBatches:
         self._next_batch += 1
         return reading.batch
 
-    def _reading(self) -> "Reading":
+    def _reading(self) -> Reading:
         """Takes the next batch, with new workers where one of them was killed."""
         for _ in range(_TRIES):
             if self._ahead is None:
@@ -93,7 +94,7 @@ class TrainingBatches:
 class EvaluationBatches:
     """See `loader.evaluation_batches`; may be iterated again."""
 
-    def __init__(self, read: "ReadBatch", num_batches: int, max_errors: int):
+    def __init__(self, read: ReadBatch, num_batches: int, max_errors: int):
         self._read = read
         self._num_batches = num_batches
         self._max_errors = max_errors

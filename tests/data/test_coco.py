@@ -100,6 +100,13 @@ def test_a_wrong_annotation_is_named_in_one_line(tmp_path, changes, message):
         coco_source(folder)
 
 
+def test_an_object_of_an_image_without_a_size_is_named_in_one_line(tmp_path):
+    content = copy.deepcopy(CONTENT)
+    content["images"][0]["height"] = None
+    with pytest.raises(ValueError, match="its image has no width and height"):
+        coco_source(_write(tmp_path, content))
+
+
 def test_all_problems_are_counted(tmp_path):
     content = copy.deepcopy(CONTENT)
     bad = {"image_id": 30, "category_id": 1, "bbox": [0, 0, -1, 1]}

@@ -66,7 +66,6 @@ def test_devices_share_a_step_by_one_sum_of_all_gradients(devices):
     # the head before it adds them: 4 more of it, and the losses.
     shared = 4 * start.params["head"]["conv0"]["kernel"].size
     assert params <= gradients <= params + 5 * shared + 64
-    assert gradients < 1.5 * params
 
 
 def test_bytes_are_read_from_a_program():
