@@ -20,8 +20,8 @@ def run(name: str, folder: Path, steps: int | None = None):
         (cell,) = (
             c for c in notebook.cells if "parameters" in c.metadata.get("tags", ())
         )
-        assert cell.source.startswith("STEPS = ")
-        cell.source = f"STEPS = {steps}"
+        assert re.sub(" = .*", "", cell.source) == "STEPS\nVALIDATION"
+        cell.source = f'STEPS = {steps}\nVALIDATION = "validation[:16]"'
     path = os.pathsep.join([str(EXPERIMENTS.parent), os.environ.get("PYTHONPATH", "")])
     nbclient.NotebookClient(
         notebook, timeout=_SECONDS, resources={"metadata": {"path": str(folder)}}
