@@ -179,7 +179,19 @@ def torch_gradients(model, losses, ours):
     return flatten_dict(load_detector(numpy_state(model) | state, ours)["params"])
 
 
-@pytest.mark.parametrize("name", zoo.TORCHVISION)
+# One of each kind of loss in the quick tests; the heads' own tests have the keypoints'.
+QUICK = {
+    "maskrcnn_resnet50_fpn",
+    "retinanet_resnet50_fpn_v2",
+    "fcos_resnet50_fpn",
+}
+NAMES = [
+    pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)
+    for name in zoo.TORCHVISION
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_losses_and_every_gradient_equal_torchvision(name):
     theirs, ours = torch_detector(name), our_detector(name)
     batch = digit_batch((0, 1), SIDE)

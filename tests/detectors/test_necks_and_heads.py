@@ -4,6 +4,7 @@ The necks do not know what stands on them: detections are made on one of them.
 """
 
 from functools import partial
+from itertools import product
 
 import jax
 import numpy as np
@@ -21,6 +22,7 @@ from fpn_jax.heads.yolox import YOLOXHead
 from fpn_jax.necks.bifpn import BiFPN
 from fpn_jax.necks.fpn import FPN
 from fpn_jax.necks.pafpn import PAFPN
+from fpn_jax.runtime import call_once
 from fpn_jax.training.state import create_state, inference_variables
 from fpn_jax.training.step import train_step
 from tests.digit_batch import digit_batch
@@ -45,15 +47,28 @@ HEADS = {
 }
 
 
-@pytest.mark.parametrize("head", HEADS)
-@pytest.mark.parametrize("neck", NECKS)
+# Every neck and every head once in the quick tests.
+QUICK = {
+    ("fpn", "rpn"),
+    ("pafpn", "retinanet"),
+    ("bifpn", "fcos"),
+    ("fpn", "yolox"),
+    ("fpn", "yolov3"),
+}
+PAIRS = [
+    pytest.param(*pair, marks=() if pair in QUICK else pytest.mark.slow)
+    for pair in product(NECKS, HEADS)
+]
+
+
+@pytest.mark.parametrize("neck, head", PAIRS)
 def test_a_few_steps_lower_the_loss(neck, head):
     kind = ProposalNetwork if head == "rpn" else OneStage
     model = kind(Dummy(levels=(3, 4)), NECKS[neck], HEADS[head])
     optimizer = optax.adam(3e-3)
-    state = jax.jit(
+    state = call_once(
         partial(create_state, model, optimizer, canvas=(SIDE, SIDE), seed=0, ema=False)
-    )()
+    )
     batch = digit_batch((1, 2, 3, 4), SIDE)
     step = jax.jit(partial(train_step, model=model, optimizer=optimizer))
     losses = []

@@ -227,6 +227,7 @@ def test_detections_equal_torchvision(kind, canvas):
         assert distance[linear_sum_assignment(distance)].max() <= 0.05
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind, rate", [("retinanet", 0.0005), ("fcos", 0.001)])
 def test_twenty_steps_of_sgd_have_the_losses_of_torch(kind, rate):
     theirs, ours = condition(torch_model(kind), kind), our_model(kind)

@@ -12,20 +12,26 @@ EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 _SECONDS = 300  # of one cell
 
 
-def run(name: str, folder: Path, steps: int | None = None):
-    """Returns the notebook with the outputs of this execution in an empty folder."""
+def run(name: str, folder: Path, *, flags: str = "", **parameters: object):
+    """Returns the notebook with the outputs of this execution in an empty folder.
+
+    Args:
+        flags: of XLA.
+        parameters: in the place of those of the cell that sets them, all of them.
+    """
     notebook = nbformat.read(EXPERIMENTS / name, as_version=4)
     nbformat.validate(notebook)
-    if steps is not None:
-        (cell,) = (
-            c for c in notebook.cells if "parameters" in c.metadata.get("tags", ())
-        )
-        assert re.sub(" = .*", "", cell.source) == "STEPS\nVALIDATION"
-        cell.source = f'STEPS = {steps}\nVALIDATION = "validation[:16]"'
+    (cell,) = (c for c in notebook.cells if "parameters" in c.metadata.get("tags", ()))
+    assert re.findall("^(.*?) = ", cell.source, re.MULTILINE) == list(parameters)
+    cell.source = "\n".join(f"{key} = {value!r}" for key, value in parameters.items())
     path = os.pathsep.join([str(EXPERIMENTS.parent), os.environ.get("PYTHONPATH", "")])
     nbclient.NotebookClient(
         notebook, timeout=_SECONDS, resources={"metadata": {"path": str(folder)}}
-    ).execute(env=os.environ | {"PYTHONPATH": path, "JAX_NUM_CPU_DEVICES": "2"})
+    ).execute(
+        env=os.environ
+        | {"PYTHONPATH": path, "JAX_NUM_CPU_DEVICES": "2"}
+        | {"XLA_FLAGS": f"{os.environ['XLA_FLAGS']} {flags}"}
+    )
     return notebook
 
 
@@ -35,9 +41,10 @@ def printed(cell) -> str:
     return "".join(stream.text for stream in streams if stream.name == "stdout")
 
 
+@pytest.mark.slow
 def test_the_walkthrough_prints_what_is_stored(tmp_path):
     stored = nbformat.read(EXPERIMENTS / "walkthrough.ipynb", as_version=4)
-    again = run("walkthrough.ipynb", tmp_path)
+    again = run("walkthrough.ipynb", tmp_path, STEPS=75)
     assert len(again.cells) == len(stored.cells)
     for new, old in zip(again.cells, stored.cells, strict=True):
         if new.cell_type != "code" or "varies" in new.metadata.get("tags", ()):
@@ -47,8 +54,17 @@ def test_the_walkthrough_prints_what_is_stored(tmp_path):
     assert sum("image/png" in output.get("data", ()) for output in pictures) >= 5
 
 
+@pytest.mark.slow
 def test_the_colab_notebook_trains_by_jit_and_by_pmap_and_predicts(tmp_path):
-    notebook = run("colab_tpu.ipynb", tmp_path, steps=2)
+    # What it compiles runs a few steps only, so it is compiled fast.
+    notebook = run(
+        "colab_tpu.ipynb",
+        tmp_path,
+        flags="--xla_backend_optimization_level=0 "
+        "--xla_llvm_disable_expensive_passes=true",
+        STEPS=2,
+        VALIDATION="validation[:16]",
+    )
     (text,) = (printed(c) for c in notebook.cells if "make_programs" in c.source)
     by_jit, by_pmap = (
         [float(word) for word in re.findall(r"\d+\.\d+", line)]

@@ -7,11 +7,13 @@ import numpy as np
 import optax
 import pytest
 
+from fpn_jax.backbones.dummy import Dummy
 from fpn_jax.backbones.resnet import ResNet
 from fpn_jax.detectors.fields import with_field
 from fpn_jax.detectors.proposal_network import ProposalNetwork
 from fpn_jax.heads.rpn import RPNHead
 from fpn_jax.necks.fpn import FPN
+from fpn_jax.runtime import call_once
 from fpn_jax.training.state import create_state, inference_variables
 from fpn_jax.training.step import (
     AXIS,
@@ -24,9 +26,9 @@ from fpn_jax.training.step import (
 CANVAS = (64, 64)
 
 
-def model_with(norm: str) -> ProposalNetwork:
+def model_on(backbone) -> ProposalNetwork:
     return ProposalNetwork(
-        ResNet(18, width=8, norm=norm),
+        backbone,
         FPN(channels=8),
         RPNHead(anchor_sizes=((8,), (16,), (32,), (48,), (64,)), num_samples=32),
     )
@@ -51,7 +53,7 @@ def batch_of(seed: int, size: int = 8) -> dict[str, np.ndarray]:
 
 def initial_state(model, optimizer, *, ema=False):
     init = partial(create_state, model, optimizer, canvas=CANVAS, seed=0, ema=ema)
-    return jax.jit(init)()
+    return call_once(init)
 
 
 def after_five_steps(step, state):
@@ -60,10 +62,14 @@ def after_five_steps(step, state):
     return state, losses
 
 
-@pytest.mark.parametrize("norm", ["frozen", "batch"])
+FROZEN = pytest.param("frozen", marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("norm", [FROZEN, "batch"])
 def test_jit_and_pmap_over_eight_devices_equal_one_device(norm):
     assert jax.device_count() == 8
-    model, optimizer = model_with(norm), optax.sgd(0.01, momentum=0.9)
+    model = model_on(ResNet(18, width=8, norm=norm))
+    optimizer = optax.sgd(0.01, momentum=0.9)
     step = partial(train_step, optimizer=optimizer)
     compiled = {
         "one": jax.jit(partial(step, model=model)),
@@ -81,7 +87,7 @@ def test_jit_and_pmap_over_eight_devices_equal_one_device(norm):
 
 
 def test_the_average_follows_the_parameters():
-    model, optimizer = model_with("frozen"), optax.sgd(0.1)
+    model, optimizer = model_on(Dummy()), optax.sgd(0.1)
     step = jax.jit(partial(train_step, model=model, optimizer=optimizer, ema_decay=0.5))
     state = initial_state(model, optimizer, ema=True)
     before = state.params
@@ -96,7 +102,7 @@ def test_the_average_follows_the_parameters():
 
 
 def test_a_step_draws_another_sample_than_the_step_before():
-    model, optimizer = model_with("frozen"), optax.sgd(0.0)
+    model, optimizer = model_on(Dummy()), optax.sgd(0.0)
     step = jax.jit(partial(train_step, model=model, optimizer=optimizer))
     state = initial_state(model, optimizer)
     state, first = step(state, batch_of(0))
