@@ -14,7 +14,13 @@ import pytest
 
 from fpn_jax import train
 from fpn_jax.data.digits import write_digits
-from tests.commands import MINIATURE, command, environment, training
+from tests.commands import (
+    MINIATURE,
+    command,
+    environment,
+    training,
+    without_privileges,
+)
 
 # What is wrong: the arguments (paths are in the directory of the test) and what the one
 # line says: what is wrong, and where or what is allowed.
@@ -243,6 +249,29 @@ def test_a_full_disk_is_one_line_and_the_checkpoint_before_remains(
     assert len(said.splitlines()) == 1
     assert "not saved" in said and "the disk has 0.0 MB left" in said
     assert contents(tmp_path / "run" / "checkpoints") == before
+
+
+def test_checkpoints_that_cannot_be_written_are_one_line_before_the_first_step(
+    place, tmp_path
+):
+    run = tmp_path / "run"
+    shutil.copytree(place / "run", run)
+    before = contents(run)
+    (run / "checkpoints").chmod(0o555)
+    done = subprocess.run(
+        command(*training(place / "digits", run, "--train.steps", 4)),
+        env=environment(place / "cache"),
+        capture_output=True,
+        text=True,
+        preexec_fn=without_privileges,
+    )
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr == (
+        f"fpn-jax train: checkpoints cannot be written in {run / 'checkpoints'}: "
+        "Permission denied\n"
+    )
+    assert contents(run) == before
 
 
 @pytest.mark.slow

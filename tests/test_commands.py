@@ -19,7 +19,7 @@ from fpn_jax.training.config import load_config
 from fpn_jax.training.loop import validation_row
 from fpn_jax.training.metrics import read_metrics
 from fpn_jax.training.programs import abstract_state
-from tests.commands import command, environment, run, training
+from tests.commands import command, environment, run, training, without_privileges
 
 METRICS = [
     *("AR@100", "ARs@100", "ARm@100", "ARl@100"),
@@ -227,6 +227,32 @@ def test_ctrl_c_and_sigterm_save_and_say_how_to_go_on(
         assert (tmp_path / "run" / "checkpoints" / str(step)).is_dir()
     done = run(*arguments, cache=cache)
     assert done.returncode == 0, done.stderr
+    assert_same_bits(final_state(tmp_path / "run"), uninterrupted)
+
+
+@pytest.mark.slow
+def test_a_directory_that_becomes_read_only_loses_the_steps_since_the_last_save(
+    digits, cache, tmp_path, uninterrupted
+):
+    arguments, checkpoints = training(digits, tmp_path / "run", *LONG), "checkpoints"
+    process = subprocess.Popen(
+        command(*arguments),
+        env=environment(cache),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=without_privileges,
+    )
+    wait_for_checkpoint(tmp_path / "run", after=0)
+    (tmp_path / "run" / checkpoints).chmod(0o555)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert said.startswith("fpn-jax train: checkpoint not saved in ")
+    assert said.count("\n") == 1 and "Permission denied" in said
+    (tmp_path / "run" / checkpoints).chmod(0o755)
+    done = run(*arguments, cache=cache)
+    assert done.returncode == 0, done.stderr
+    assert "continuing" in done.stdout
     assert_same_bits(final_state(tmp_path / "run"), uninterrupted)
 
 

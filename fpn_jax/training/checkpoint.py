@@ -9,6 +9,7 @@ import json
 import logging
 import math
 import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +40,16 @@ class Checkpoints:
     def __init__(
         self, run: str | Path, *, best: str, keep: int = 2, writes: bool = False
     ):
-        """`writes`: this process trains the run, and may remove unfinished saves."""
+        """`writes`: this process trains the run, and may remove unfinished saves.
+
+        Raises CheckpointError where it cannot write.
+        """
         # Orbax reports each save here, and each error that it raises as well.
         logging.getLogger("absl").setLevel(logging.CRITICAL)
         self._directory = Path(run).absolute() / "checkpoints"
         self._best = best
+        if writes:
+            _check_writable(self._directory)
         policies = [
             _policies.LatestN(keep),
             _policies.BestN(
@@ -152,6 +158,18 @@ class Checkpoints:
     def _error(self, what: str, error: Exception) -> CheckpointError:
         reason = str(error).strip().partition("\n")[0][:200] or type(error).__name__
         return CheckpointError(f"checkpoint {what} in {self._directory}: {reason}")
+
+
+def _check_writable(directory: Path) -> None:
+    """Says that checkpoints cannot be written before there is anything to lose."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=directory):
+            pass
+    except OSError as error:
+        raise CheckpointError(
+            f"checkpoints cannot be written in {directory}: {error.strerror}"
+        ) from error
 
 
 def _abstract(leaf: jax.Array) -> jax.ShapeDtypeStruct:
