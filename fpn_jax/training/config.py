@@ -67,6 +67,8 @@ class TrainConfig:
     steps: int = 700
     seed: int = 0
     parallelism: Literal["jit", "pmap"] = "jit"  # over all devices
+    # On GPU the same bits in every run, at a price; on CPU they are the same anyway.
+    deterministic: bool = False
     ema_decay: float | None = None  # evaluate and use an average of the parameters
     # To start from: runs, or torchvision's backbone weights, .pth or .safetensors.
     pretrained: tuple[str, ...] = ()
@@ -140,6 +142,8 @@ def check_config(config: Config) -> None:
             f"{config.train.steps} of train.steps: no image would be mixed"
         )
     check_canvas("data.canvas", config.data.canvas)
+    if config.train.deterministic and config.train.parallelism == "pmap":
+        raise ValueError("train.deterministic needs train.parallelism jit, got pmap")
     if config.train.max_skipped and config.optimizer.accumulate > 1:
         raise ValueError(
             f"train.max_skipped is {config.train.max_skipped}, which needs an update "

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -51,7 +51,7 @@ def make_programs(config: Config) -> Programs:
         init=partial(
             call_once, _initial_state(config, optimizer), out_shardings=copied
         ),
-        train=pmap_step(step) if by_pmap else jit_step(step, mesh),
+        train=pmap_step(step) if by_pmap else jit_step(step, mesh, **_options(config)),
         evaluate=evaluation_program(config),
     )
 
@@ -64,8 +64,16 @@ def evaluation_program(config: Config) -> Callable[[dict, dict], dict]:
         partial(evaluation_step, model=with_field(config.model, "axis_name", None)),
         in_shardings=(copied, split),
         out_shardings=copied,
+        **_options(config),
     )
     return lambda variables, batch: compiled(variables, to_devices(batch, split))
+
+
+def _options(config: Config) -> dict[str, Any]:
+    """Returns jit's options: on GPU atomic sums and autotuning differ between runs."""
+    if not config.train.deterministic:
+        return {}
+    return {"compiler_options": {"xla_gpu_deterministic_ops": True}}
 
 
 def _check_shared(config: Config, *names: str) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -109,8 +110,11 @@ def shardings(mesh: Mesh) -> tuple[NamedSharding, NamedSharding]:
     )
 
 
-def jit_step(step: Callable, mesh: Mesh) -> Callable:
-    """Compiles `step(state, batch)` over a mesh; takes this process's part of it."""
+def jit_step(step: Callable, mesh: Mesh, **options: Any) -> Callable:
+    """Compiles `step(state, batch)` over a mesh; takes this process's part of it.
+
+    `options` are more of jit's.
+    """
     copied, split = shardings(mesh)
     compiled = compile_first(
         jax.jit(
@@ -118,6 +122,7 @@ def jit_step(step: Callable, mesh: Mesh) -> Callable:
             in_shardings=(copied, split),
             out_shardings=(copied, copied),
             donate_argnums=0,
+            **options,
         )
     )
     return lambda state, local: compiled(state, to_devices(_inputs(local), split))

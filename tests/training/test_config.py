@@ -129,3 +129,9 @@ def test_steps_are_not_skipped_between_the_parts_of_an_update():
     config = Config(optimizer=optimizer, train=TrainConfig(max_skipped=1))
     with pytest.raises(ValueError, match="max_skipped is 1, which needs an update at"):
         check_config(config)
+
+
+def test_pmap_cannot_be_asked_to_be_deterministic():
+    train = TrainConfig(deterministic=True, parallelism="pmap")
+    with pytest.raises(ValueError, match="deterministic needs .*parallelism jit"):
+        check_config(Config(train=train))
