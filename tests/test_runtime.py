@@ -7,16 +7,16 @@ import pytest
 from fpn_jax.runtime import compile_first
 
 
-def test_a_program_is_compiled_once_for_the_shapes_of_its_first_call():
+def test_a_program_is_compiled_once_for_each_shape_of_its_last_argument():
     traces = []
 
-    def double(x):
+    def scale(factor, x):
         traces.append(x.shape)
-        return 2 * x
+        return factor * x
 
-    program = compile_first(jax.jit(double))
-    assert (program(jnp.ones(3)) == 2).all()
-    assert (program(jnp.zeros(3)) == 0).all()
-    assert traces == [(3,)]
+    program = compile_first(jax.jit(scale))
+    for size in (3, 3, 4, 3, 4):
+        assert (program(2.0, jnp.ones(size)) == 2).all()
+    assert traces == [(3,), (4,)]
     with pytest.raises(TypeError):
-        program(jnp.ones(4))
+        program(jnp.ones(1), jnp.ones(3))

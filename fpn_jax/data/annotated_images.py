@@ -55,6 +55,9 @@ class AnnotatedImages:
         self.categories = annotations.categories
         self.keypoint_spec = annotations.keypoint_spec
         self.defects = annotations.defects + annotations.cut
+        self.image_sizes = np.array(
+            [(row["height"], row["width"]) for row in annotations.images], np.int32
+        ).reshape(-1, 2)
         self._images = annotations.images
         self._objects = annotations.objects
         self._masks = masks

@@ -31,7 +31,7 @@ from fpn_jax.data.tfds_writer import write_tfds
 from fpn_jax.data.transforms import box_areas
 from fpn_jax.runtime import cache_directory
 
-_VERSION = "1.2.0"  # raise it when anything that is written changes
+_VERSION = "1.3.0"  # raise it when anything that is written changes
 _JPEG_QUALITY = 95
 _THREADS = 4
 _AT_ONCE = 64  # scenes in memory

@@ -101,6 +101,9 @@ class Source(Protocol):
 
     `categories[i]` is the category of label i. Worker processes receive a source by
     pickling. An image that cannot be decoded raises `UnreadableImage`.
+
+    A source that knows the heights and widths of its images without reading them has
+    them as `image_sizes`, [N, 2]; one that left out what is wrong lists `defects`.
     """
 
     name: str

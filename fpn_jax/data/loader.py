@@ -15,8 +15,9 @@ import numpy as np
 
 from fpn_jax.data.batch import Row, blank, common_canvas, stack, to_canvas
 from fpn_jax.data.example import Example, Source, UnreadableImage
+from fpn_jax.data.order import Order
 from fpn_jax.data.read_ahead import EvaluationBatches, Reading, TrainingBatches
-from fpn_jax.data.transforms import FitCanvas, Transform
+from fpn_jax.data.transforms import FitCanvas, Transform, turned
 
 
 def training_batches(
@@ -30,6 +31,7 @@ def training_batches(
     transforms: Sequence[Transform] = (),
     last_transforms: Sequence[Transform] | None = None,
     last_from: int = sys.maxsize,
+    group_by_aspect: bool = False,
     seed: int,
     process_index: int = 0,
     process_count: int = 1,
@@ -49,6 +51,10 @@ def training_batches(
         keypoints: whether to give keypoints, which the source must have.
         transforms: applied in this order.
         last_transforms: in their place from batch number `last_from` on.
+        group_by_aspect: whether images that the canvas holds larger when it is turned
+            come in batches of their own, with a turned canvas; what is left over of an
+            epoch, fewer than two batches, is mixed on the canvas as it is. The source
+            must know the sizes of its images.
         process_index: which of `process_count` shares of each global batch to read.
         workers: processes that read; 0 reads in threads of this one.
         max_errors: this many different unreadable images are skipped; one more is a
@@ -66,9 +72,16 @@ def training_batches(
         max_errors=max_errors,
     )
     last = transforms if last_transforms is None else last_transforms
+    order = Order(
+        len(source),
+        batch_size * process_count,
+        seed,
+        upright=_upright(source, canvas) if group_by_aspect else None,
+    )
     read = functools.partial(
         _read_training,
         plan=plan,
+        order=order,
         transforms=(tuple(transforms), tuple(last)),
         last_from=last_from,
         seed=seed,
@@ -172,16 +185,21 @@ def _read_training(
     number: int,
     *,
     plan: _Plan,
+    order: Order,
     transforms: tuple[tuple[Transform, ...], tuple[Transform, ...]],
     last_from: int,
     seed: int,
 ) -> Reading:
     rows, unreadable, crowded = [], [], []
+    changes = transforms[number >= last_from]
+    if order.is_upright(number):
+        plan = dataclasses.replace(plan, canvas=plan.canvas[::-1])
+        changes = map(turned, changes)
+    changes = list(changes)
     for position in plan.positions(number):
-        index = _shuffled(position, len(plan.source), seed)
-        example = _first_readable(plan, index, unreadable)
+        example = _first_readable(plan, order.index(position), unreadable)
         rng = np.random.default_rng((seed, 1, position))
-        for transform in transforms[number >= last_from]:
+        for transform in changes:
             example = transform(example, rng)
         if len(example.labels) > plan.max_boxes:
             crowded.append(example.name)
@@ -215,15 +233,16 @@ def _read_evaluation(number: int, *, plan: _Plan) -> Reading:
     return Reading(batch, unreadable, crowded)
 
 
-def _shuffled(position: int, size: int, seed: int) -> int:
-    """The example at a place of the endless sequence of permuted epochs."""
-    epoch, place = divmod(position, size)
-    return int(_permutation(size, seed, epoch)[place])
-
-
-@functools.lru_cache(maxsize=4)  # a batch may lie in two epochs; threads in others
-def _permutation(size: int, seed: int, epoch: int) -> np.ndarray:
-    return np.random.default_rng((seed, 0, epoch)).permutation(size)
+def _upright(source: Source, canvas: tuple[int, int]) -> np.ndarray:
+    """Says of every image whether the turned canvas holds it larger, [len(source)]."""
+    sizes = getattr(source, "image_sizes", None)
+    if sizes is None:
+        raise ValueError(
+            f"group_by_aspect: {source.name} does not know the sizes of its images; "
+            "`python -m fpn_jax.prepare` makes a data set that does"
+        )
+    scales = [np.divide(each, sizes).min(axis=1) for each in (canvas, canvas[::-1])]
+    return scales[1] > scales[0]
 
 
 def _first_readable(plan: _Plan, index: int, unreadable: list[str]) -> Example:

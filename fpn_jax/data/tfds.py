@@ -22,6 +22,7 @@ from fpn_jax.data.image import decode_image
 from fpn_jax.data.image_rows import number_of
 from fpn_jax.data.masks import decode_segmentations
 from fpn_jax.data.splits import find_split
+from fpn_jax.data.tfds_writer import IMAGE_SIZES
 from fpn_jax.data.transforms import box_areas
 
 
@@ -68,6 +69,7 @@ class TfdsSource:
         ids = metadata.get("category_ids", range(len(names)))
         self.categories = tuple(map(Category, ids, names))
         self.keypoint_spec = _keypoint_spec(metadata)
+        self.image_sizes = _image_sizes(epath.Path(directory), split, builder.info)
         self._masks = masks
 
     def __len__(self) -> int:
@@ -111,6 +113,18 @@ class TfdsSource:
             keypoints=keypoints,
             keypoint_spec=self.keypoint_spec,
         )
+
+
+def _image_sizes(
+    directory: epath.Path, split: str, info: tfds.core.DatasetInfo
+) -> np.ndarray | None:
+    """Height and width of the images of a split, or of a part; None: not written."""
+    if not (directory / IMAGE_SIZES).exists():
+        return None
+    with (directory / IMAGE_SIZES).open("rb") as file:
+        sizes = np.load(file)
+        parts = tfds.core.ReadInstruction.from_spec(split).to_absolute(info.splits)
+        return np.concatenate([sizes[p.splitname][p.from_ : p.to] for p in parts])
 
 
 def _keypoint_spec(metadata: Mapping) -> KeypointSpec | None:

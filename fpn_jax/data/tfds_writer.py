@@ -2,7 +2,8 @@
 
 By TFDS's sequential writer instead of a builder class, because it keeps the order of
 the numbers. The features are those of `coco/2017`, with areas and boxes (`xyxy`) that
-are not rounded, and with masks and keypoints where the data has them.
+are not rounded, and with masks and keypoints where the data has them. Beside TFDS's own
+files lies one with the sizes of the images, which no one then has to read for them.
 """
 
 import itertools
@@ -16,6 +17,8 @@ import tensorflow_datasets as tfds
 
 from fpn_jax.data.example import Category, Example, KeypointSpec
 from fpn_jax.data.masks import encode_rle
+
+IMAGE_SIZES = "image_sizes.npz"  # of each split, [N, 2]: height, width
 
 
 def write_tfds(
@@ -62,10 +65,14 @@ def write_tfds(
             info, max_examples_per_shard=1000, file_format="array_record"
         )
         writer.initialize_splits(list(splits))
+        sizes = {}
         for split, examples in splits.items():
+            sizes[split] = []
             # One call: the writer rewrites its metadata at the end of each.
-            writer.add_examples({split: _records(examples, masks)})
+            writer.add_examples({split: _records(examples, masks, sizes[split])})
         writer.close_all()
+        tables = {split: np.int32(rows) for split, rows in sizes.items()}
+        np.savez(made / IMAGE_SIZES, **tables)
         try:
             os.rename(made, place)
         except OSError:
@@ -103,10 +110,14 @@ def _features(
     )
 
 
-def _records(examples: Iterable[tuple[Example, bytes]], masks: bool) -> Iterator[dict]:
+def _records(
+    examples: Iterable[tuple[Example, bytes]], masks: bool, sizes: list[tuple[int, int]]
+) -> Iterator[dict]:
+    """Yields what TFDS writes, and appends the sizes of the images."""
     numbers = itertools.count(1)
     for example, encoded in examples:
         height, width = example.image.shape[:2]
+        sizes.append((height, width))
         shares = example.boxes / np.float32([width, height, width, height])
         objects = []
         for row in range(len(shares)):

@@ -135,6 +135,16 @@ class FitCanvas:
         return scale(example, fit_scale_either_way(example.image.shape, self.canvas))
 
 
+def turned(transform: Transform) -> Transform:
+    """Returns the transform for the canvas on its side, if it has to do with one."""
+    changes = {}
+    if hasattr(transform, "canvas"):
+        changes["canvas"] = transform.canvas[::-1]
+    if hasattr(transform, "transforms"):  # of another example that it takes in
+        changes["transforms"] = tuple(map(turned, transform.transforms))
+    return dataclasses.replace(transform, **changes) if changes else transform
+
+
 def fit_scale(shape: tuple[int, ...], canvas: tuple[int, int]) -> float:
     """Returns the largest scale at which an image [H, W, …] fits into the canvas."""
     return min(canvas[0] / shape[0], canvas[1] / shape[1])

@@ -29,6 +29,8 @@ class DataConfig:
     train: str = "train"  # the splits of the source
     validation: str = "validation"
     canvas: tuple[int, int] = (320, 320)  # height, width that the network sees
+    # Training images that a turned canvas holds larger: in batches of their own, on it.
+    group_by_aspect: bool = False
     batch_size: int = 4  # images of a step, over all devices
     max_boxes: int = 16  # of an image; ground truth is padded to this
     mask_size: int = 112  # pixels of a ground truth mask's sides, in its box
@@ -167,8 +169,8 @@ def check_canvas(name: str, canvas: tuple[int, int]) -> None:
 def check_resumable(config: Config, run: str | Path) -> None:
     """Raises ValueError where `run` was begun with what cannot change on the way.
 
-    Its weights belong to a model, and the position in its data to a source, a batch
-    size and a seed.
+    Its weights belong to a model, and the position in its data to a source, batches
+    and a seed.
     """
     if not (Path(run) / "config.json").exists():
         return
@@ -180,7 +182,10 @@ def check_resumable(config: Config, run: str | Path) -> None:
         )
     if before.model != config.model:
         raise ValueError(f"workdir: {str(run)!r} holds a run of another model")
-    for name in ("data.source", "data.train", "data.batch_size", "train.seed"):
+    for name in (
+        *("data.source", "data.train", "data.batch_size", "data.group_by_aspect"),
+        "train.seed",
+    ):
         old, new = _value(before, name), _value(config, name)
         if old != new:
             raise ValueError(

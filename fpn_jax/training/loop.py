@@ -194,6 +194,7 @@ def _training_batches(config: Config, source: Source) -> TrainingBatches:
         transforms=training_transforms(data, source, mixed=True),
         last_transforms=training_transforms(data, source, mixed=False),
         last_from=config.train.steps - data.unmixed_steps,
+        group_by_aspect=data.group_by_aspect,
         mask_size=data.mask_size if MASKS in measures else None,
         keypoints=KEYPOINTS in measures,
         seed=config.train.seed,

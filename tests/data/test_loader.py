@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import logging
 import multiprocessing
@@ -134,6 +135,63 @@ def test_the_last_transforms_replace_the_others_from_their_batch_on():
     _assert_same(plain[3:], last)
     for ours, other in zip(mixed, plain, strict=False):
         assert (ours["images"] != other["images"]).any()
+
+
+class Shapes(Numbers):
+    """Ten images of which 1, 4 and 7 stand."""
+
+    image_sizes = np.array([(40, 30) if i % 3 == 1 else (30, 40) for i in range(NUM)])
+
+    def __getitem__(self, index):
+        example = super().__getitem__(index)
+        height, width = self.image_sizes[index]
+        image = np.resize(example.image, (height, width, 3))
+        return dataclasses.replace(example, image=image)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_images_that_stand_come_on_a_turned_canvas(workers):
+    jitter = (ScaleJitter((32, 48), 1, 1),)
+    settings = {"batch_size": 2, "canvas": (32, 48), "transforms": jitter}
+    settings |= {"group_by_aspect": True, "workers": workers}
+    batches = _take(_training(Shapes(), **settings), 20)
+    for batch in batches:
+        stands = (batch["image_ids"] - 100) % 3 == 1
+        canvas = (48, 32) if stands.all() else (32, 48)
+        assert batch["images"].shape[1:3] == canvas
+        if len(set(stands)) == 1:  # as large as it can be
+            assert batch["sizes"].max() in (42, 43)
+    assert len({batch["images"].shape for batch in batches}) == 2
+    ids = np.reshape(_ids(batches), (4, NUM))
+    np.testing.assert_array_equal(np.sort(ids), np.tile(np.arange(100, 110), (4, 1)))
+    # Two processes share each of the batches.
+    halves = [
+        _take(
+            _training(
+                Shapes(),
+                **settings | {"batch_size": 1, "process_index": i, "process_count": 2},
+            ),
+            20,
+        )
+        for i in (0, 1)
+    ]
+    for whole, *parts in zip(batches, *halves, strict=True):
+        for name in whole:
+            together = np.concatenate([part[name] for part in parts])
+            np.testing.assert_array_equal(whole[name], together)
+
+
+def test_an_unreadable_image_is_replaced_on_the_canvas_of_its_batch():
+    source = Shapes(unreadable=(1, 4, 7))
+    settings = {"canvas": (32, 48), "batch_size": 1, "group_by_aspect": True}
+    batches = _training(source, transforms=(ScaleJitter((32, 48), 1, 1),), **settings)
+    shapes = [batch["images"].shape[1:3] for batch in _take(batches, NUM)]
+    assert sorted(shapes) == 7 * [(32, 48)] + 3 * [(48, 32)]
+
+
+def test_grouping_needs_sizes():
+    with pytest.raises(ValueError, match="group_by_aspect: numbers does not know the"):
+        _training(group_by_aspect=True)
 
 
 @pytest.mark.parametrize("workers", [1, 2])

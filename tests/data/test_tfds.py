@@ -90,6 +90,7 @@ def test_a_directory_without_masks_and_keypoints_is_a_source(tmp_path):
     assert source.keypoint_spec is None
     np.testing.assert_allclose(source[0].boxes, [[3, 10, 12, 20]], rtol=1e-6)
     assert source[0].masks is None and source[0].keypoints is None
+    assert source.image_sizes is None
     with pytest.raises(ValueError, match=r"^masks: [^\n]* has no segmentations$"):
         TfdsSource(tmp_path, "train", masks=True)
 
@@ -113,6 +114,7 @@ def test_the_features_are_those_of_coco_2017_and_more(digits_directory):
 def test_a_slice_of_a_split_is_a_source(digits_directory):
     source = TfdsSource(digits_directory, "train[50%:]")
     assert (len(source), source[0].image_id) == (20, 20)
+    assert source.image_sizes.tolist() == [[320, 320]] * 20
     assert source.name == "digits/train[50%:]"
 
 

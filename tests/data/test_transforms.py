@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from fpn_jax.data.example import KeypointSpec
+from fpn_jax.data.mixing import MixUp, Mosaic
 from fpn_jax.data.transforms import (
     ColourJitter,
     FitCanvas,
@@ -10,6 +11,7 @@ from fpn_jax.data.transforms import (
     ScaleJitter,
     fit_scale_either_way,
     resize,
+    turned,
 )
 from tests.painted_example import painted_example
 from tests.torch_reference import torch, torchvision
@@ -38,6 +40,16 @@ def _with_keypoints():
 
 def _rng(seed=0):
     return np.random.default_rng(seed)
+
+
+def test_what_has_a_canvas_is_turned_with_it():
+    jitter = ScaleJitter((64, 96), 0.5, 2)
+    upright = ScaleJitter((96, 64), 0.5, 2)
+    assert turned(jitter) == upright
+    assert turned(HorizontalFlip(0.3)) == HorizontalFlip(0.3)
+    mixup = MixUp(None, (HorizontalFlip(), jitter), 0.2)
+    assert turned(mixup) == MixUp(None, (HorizontalFlip(), upright), 0.2)
+    assert turned(Mosaic(None, (64, 96))) == Mosaic(None, (96, 64))
 
 
 def test_a_flip_by_hand():

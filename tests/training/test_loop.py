@@ -17,6 +17,7 @@ from fpn_jax.training.loop import NonFiniteLoss, train
 from fpn_jax.training.metrics import read_metrics
 from fpn_jax.training.programs import abstract_state
 from tests.compilations import count_compilations
+from tests.data import formats
 from tests.miniature import get_config
 from tests.torch_models import numpy_state
 from tests.torch_reference import torch, torchvision
@@ -64,6 +65,41 @@ def test_a_run_compiles_three_programs_and_nothing_after_its_first_evaluation(
         metrics = train(config, tmp_path)  # evaluates twice, saves four times
     assert len(compiled) == 3  # initial state, training step, evaluation step
     assert 0 <= metrics["AR@100"] <= 1
+
+
+def test_images_that_stand_take_one_more_program(config, tmp_path):
+    formats.write_official(tmp_path / "coco", formats.miniature(40), "train")
+    formats.write_official(tmp_path / "coco", formats.miniature(8), "val")
+    data = dataclasses.replace(
+        config.data,
+        source=str(tmp_path / "coco"),
+        canvas=(64, 96),
+        group_by_aspect=True,
+    )
+    grouped = dataclasses.replace(with_training(config, steps=16), data=data)
+    with count_compilations() as compiled:
+        train(grouped, tmp_path / "run")
+    assert len(compiled) == 4  # initial state, a step for each canvas, evaluation
+    mixed = dataclasses.replace(data, group_by_aspect=False)
+    with pytest.raises(ValueError, match="begun with data.group_by_aspect True"):
+        train(dataclasses.replace(grouped, data=mixed), tmp_path / "run")
+
+
+def test_a_deterministic_run_asks_xla_for_it_in_step_and_evaluation(
+    config, tmp_path, monkeypatch
+):
+    asked, jit = [], jax.jit
+
+    def ask(*arguments, compiler_options=None, **options):
+        if compiler_options:
+            asked.append(compiler_options)
+        return jit(*arguments, compiler_options=compiler_options, **options)
+
+    monkeypatch.setattr(jax, "jit", ask)
+    train(
+        with_training(config, deterministic=True, steps=2, evaluate_every=2), tmp_path
+    )
+    assert asked == 2 * [{"xla_gpu_deterministic_ops": True}]
 
 
 def test_a_complete_run_is_only_evaluated_again(config, tmp_path):
