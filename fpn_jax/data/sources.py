@@ -40,7 +40,8 @@ def open_source(
     - a folder of tables, `SPLIT.csv`;
     - a folder in which `split` is a COCO folder.
 
-    It may lie where epath reads, as in `gs://bucket/coco`.
+    But for TFDS, which reads array_record files itself, it may lie where epath reads:
+    `gs://bucket/coco` with the package gcsfs, `s3://…` with s3fs.
 
     Args:
         split: as the data set calls it; validation may be `val` or `valid` there.
@@ -53,7 +54,11 @@ def open_source(
     if name == "digits":
         return TfdsSource(prepare_digits(), split, masks=masks)
     root = epath.Path(name).expanduser()
-    if is_tfds(root):
+    try:
+        prepared = is_tfds(root)
+    except ImportError as error:  # gcsfs, s3fs …
+        raise ValueError(f"data source {name!r}: {error}") from error
+    if prepared:
         return TfdsSource(root, split, masks=masks)
     for folder in (root, *(root / one for one in names_of(split))):
         if is_coco(folder):
