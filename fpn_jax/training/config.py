@@ -67,6 +67,9 @@ class OptimizerConfig:
 @dataclass(frozen=True)
 class TrainConfig:
     steps: int = 700
+    # Images of an update for which steps, evaluate_every and the learning rate are
+    # given: for others they change in proportion. None: they are as they are.
+    reference_batch_size: int | None = None
     seed: int = 0
     parallelism: Literal["jit", "pmap"] = "jit"  # over all devices
     # On GPU the same bits in every run, at a price; on CPU they are the same anyway.
@@ -133,6 +136,10 @@ def check_config(config: Config) -> None:
     for name in (*mixing, "data.crop", "data.colour"):
         if not 0 <= _value(config, name) <= 1:
             raise ValueError(f"{name} must be 0 … 1, got {_value(config, name)}")
+    if (reference := config.train.reference_batch_size) is not None and reference < 1:
+        raise ValueError(
+            f"train.reference_batch_size must be 1 or more, got {reference}"
+        )
     for name in ("data.unmixed_steps", "train.max_skipped"):
         if _value(config, name) < 0:
             raise ValueError(f"{name} must be 0 or more, got {_value(config, name)}")

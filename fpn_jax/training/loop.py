@@ -13,6 +13,7 @@ from fpn_jax.data.read_ahead import TrainingBatches
 from fpn_jax.data.sources import open_source
 from fpn_jax.evaluation.coco import KEYPOINTS, MASKS
 from fpn_jax.training.augmentation import images_in_one, training_transforms
+from fpn_jax.training.batch_scaling import scale_to_batch
 from fpn_jax.training.categories import run_categories, write_categories
 from fpn_jax.training.checkpoint import Checkpoints
 from fpn_jax.training.config import (
@@ -49,8 +50,9 @@ def train(config: Config, run: str | Path) -> dict[str, float]:
     Continues from the latest checkpoint there, with the random numbers and batches of a
     run that never stopped. Raises `Stopped` after a signal, `NonFiniteLoss`.
     """
-    run, period = Path(run), config.train
     check_config(config)
+    config = scale_to_batch(config)
+    run, period = Path(run), config.train
     check_resumable(config, run)
     programs = make_programs(config)
     measures = measures_of(config.model)

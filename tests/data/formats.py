@@ -126,8 +126,8 @@ def write_archives(root: Path, pairs: Pairs, split: str) -> None:
         archive.writestr(f"annotations/captions_{split}.json", "{}")
 
 
-def coco_json(pairs: Pairs) -> str:
-    return json.dumps(coco_content([example for example, _ in pairs], CATEGORIES))
+def coco_json(pairs: Pairs, categories: Sequence[Category] = CATEGORIES) -> str:
+    return json.dumps(coco_content([example for example, _ in pairs], categories))
 
 
 def write_voc(root: Path, pairs: Pairs, split: str) -> None:

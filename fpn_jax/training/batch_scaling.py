@@ -1,0 +1,38 @@
+"""A recipe for batches of one size, for batches of another."""
+
+import dataclasses
+from fractions import Fraction
+
+from fpn_jax.training.config import Config
+
+
+def scale_to_batch(config: Config) -> Config:
+    """Returns the config for its own batches, if it is written for others.
+
+    Learning rate and numbers of steps are those for `train.reference_batch_size` images
+    of an update. One of k times as many has k times the learning rate (Goyal et al.
+    2017, section 2.1), and there are as many fewer: the images of the run, and where in
+    it the rate falls and the model is evaluated, stay the same. The steps of the
+    warm-up and between saves stay too. What comes back has no reference any more.
+    """
+    reference = config.train.reference_batch_size
+    if reference is None:
+        return config
+    more_steps = Fraction(reference, config.data.batch_size)
+    larger = config.data.batch_size * config.optimizer.accumulate / reference
+    replace = dataclasses.replace
+    return replace(
+        config,
+        data=replace(
+            config.data, unmixed_steps=round(config.data.unmixed_steps * more_steps)
+        ),
+        optimizer=replace(
+            config.optimizer, learning_rate=config.optimizer.learning_rate * larger
+        ),
+        train=replace(
+            config.train,
+            steps=max(round(config.train.steps * more_steps), 1),
+            evaluate_every=max(round(config.train.evaluate_every * more_steps), 1),
+            reference_batch_size=None,
+        ),
+    )

@@ -1,0 +1,61 @@
+"""A recipe sees the same images, whatever the size of a batch."""
+
+import dataclasses
+
+import pytest
+
+from fpn_jax.detectors.zoo import rpn_resnet50_fpn
+from fpn_jax.training.batch_scaling import scale_to_batch
+from fpn_jax.training.coco_recipe import coco_recipe
+from fpn_jax.training.optimizer import learning_rate_schedule
+
+
+def recipe(batch_size: int, accumulate: int = 1):
+    config = coco_recipe(rpn_resnet50_fpn())
+    return dataclasses.replace(
+        config,
+        data=dataclasses.replace(
+            config.data, batch_size=batch_size, unmixed_steps=9000
+        ),
+        optimizer=dataclasses.replace(config.optimizer, accumulate=accumulate),
+    )
+
+
+@pytest.mark.parametrize(
+    "batch_size, accumulate, rate, steps",
+    [
+        (16, 1, 0.02, 90_000),
+        (4, 1, 0.005, 360_000),
+        (64, 1, 0.08, 22_500),
+        (4, 4, 0.02, 360_000),  # an update of 16 images takes four steps
+        (6, 1, 0.0075, 240_000),
+    ],
+)
+def test_rate_and_steps_are_in_proportion(batch_size, accumulate, rate, steps):
+    config = scale_to_batch(recipe(batch_size, accumulate))
+    assert config.optimizer.learning_rate == pytest.approx(rate)
+    assert config.train.steps == steps
+    assert config.train.steps * batch_size == 16 * 90_000
+    assert config.train.evaluate_every == steps // 6
+    assert config.data.unmixed_steps == steps // 10
+    assert config.optimizer.warmup_steps == 1000
+    assert scale_to_batch(config) == config
+
+
+def test_without_a_reference_nothing_changes():
+    config = recipe(4)
+    train = dataclasses.replace(config.train, reference_batch_size=None)
+    config = dataclasses.replace(config, train=train)
+    assert scale_to_batch(config) is config
+
+
+def test_the_1x_schedule_is_detectron2s():
+    config = coco_recipe(rpn_resnet50_fpn())
+    rate = learning_rate_schedule(config.optimizer, config.train.steps)
+    assert rate(0) == pytest.approx(2e-5, rel=1e-4)
+    assert rate(500) == pytest.approx(0.01, rel=1e-2)
+    for step, expected in (
+        *((1000, 0.02), (59_999, 0.02), (60_001, 0.002)),
+        *((79_999, 0.002), (80_001, 0.0002), (89_999, 0.0002)),
+    ):
+        assert rate(step) == pytest.approx(expected, rel=1e-4), step
