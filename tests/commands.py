@@ -25,14 +25,16 @@ def command(*arguments: object) -> list[str]:
     return [sys.executable, "-m", f"fpn_jax.{name}", *rest]
 
 
-def run(*arguments: object, cache: Path, **options) -> subprocess.CompletedProcess:
+def run(
+    *arguments: object, cache: Path, timeout: int = 300, **options
+) -> subprocess.CompletedProcess:
     """Returns a finished command; its output is text."""
     return subprocess.run(
         command(*arguments),
         env=environment(cache),
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=timeout,
         **options,
     )
 

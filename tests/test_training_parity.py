@@ -185,13 +185,13 @@ QUICK = {
     "retinanet_resnet50_fpn_v2",
     "fcos_resnet50_fpn",
 }
-NAMES = [
+DETECTORS = [
     pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)
     for name in zoo.TORCHVISION
 ]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", DETECTORS)
 def test_losses_and_every_gradient_equal_torchvision(name):
     theirs, ours = torch_detector(name), our_detector(name)
     batch = digit_batch((0, 1), SIDE)

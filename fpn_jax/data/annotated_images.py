@@ -55,9 +55,9 @@ class AnnotatedImages:
         self.categories = annotations.categories
         self.keypoint_spec = annotations.keypoint_spec
         self.defects = annotations.defects + annotations.cut
-        self.image_sizes = np.array(
-            [(row["height"], row["width"]) for row in annotations.images], np.int32
-        ).reshape(-1, 2)
+        sizes = [(row["height"], row["width"]) for row in annotations.images]
+        # Those of files that a table names but nobody can read are not known.
+        self.image_sizes = np.int32([(h or 1, w or 1) for h, w in sizes]).reshape(-1, 2)
         self._images = annotations.images
         self._objects = annotations.objects
         self._masks = masks

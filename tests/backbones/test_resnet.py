@@ -42,7 +42,16 @@ def assert_levels_close(ours: dict, theirs: dict, relative: float) -> None:
         assert np.abs(x - expected).max() <= relative * np.abs(expected).max(), level
 
 
-@pytest.mark.parametrize("depth", DEPTHS)
+DEEP = (101, 152)  # more of the same blocks
+
+
+@pytest.mark.parametrize(
+    "depth",
+    [
+        pytest.param(depth, marks=pytest.mark.slow if depth in DEEP else ())
+        for depth in DEPTHS
+    ],
+)
 def test_features_equal_torchvisions(depth):
     model = torch_resnet(depth)
     resnet = ResNet(depth)

@@ -48,6 +48,7 @@ def test_clustered_boxes_are_suppressed_far_more():
     assert kept["clustered"] < 300 < 700 < kept["random"]
 
 
+@pytest.mark.slow
 def test_both_muons_give_the_same_updates():
     contest = muon.muon_contest(True)
 
@@ -88,6 +89,7 @@ def test_both_detectors_find_the_same():
     assert len(contest.contestants[OURS]().scores) == 100
 
 
+@pytest.mark.slow
 def test_both_detectors_begin_to_train_with_the_same_loss():
     contest = detectors.training_contest(True, name="retinanet_resnet50_fpn", side=128)
 

@@ -80,14 +80,9 @@ def test_the_commands_give_depth_schedule_and_weights(path):
         assert scale_to_batch(config).train.steps == config.train.steps
 
 
+@pytest.mark.slow
 @RECIPES
-@pytest.mark.parametrize(
-    "depth, canvas",
-    [
-        (50, (800, 1344)),
-        pytest.param(101, (1344, 800), marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.parametrize("depth, canvas", [(50, (800, 1344)), (101, (1344, 800))])
 def test_a_step_fits_together_at_full_shapes(path, depth, canvas):
     config = load_experiment(path)
     model = config.model.clone(backbone=config.model.backbone.clone(depth=depth))
@@ -164,14 +159,17 @@ def test_some_steps_on_a_miniature(path, coco, weights, tmp_path):
         for name in ("head", "box_head", "mask_head")
         if getattr(getattr(model, name, None), "num_classes", 1) > 1
     ]
-    classes = [f"--model.{name.replace('_', '-')}.num-classes=10" for name in heads]
+    smaller = [f"--model.{name.replace('_', '-')}.num-classes=10" for name in heads]
+    if hasattr(model, "box_head"):
+        smaller.append("--model.box-head.num-samples=16")
     done = run(
         *("train", path, "--workdir", tmp_path / "run", "--data.source", coco),
-        *("--train.pretrained", weights, "--data.canvas", 96, 128, *classes),
+        *("--train.pretrained", weights, "--data.canvas", 96, 96, *smaller),
         *("--data.batch-size", 2, "--data.workers", 1, "--train.steps", 1),
         *("--train.evaluate-every", 1, "--train.log-every", 1),
         *("--evaluation.batch-size", 2),
         cache=tmp_path / "cache",
+        timeout=800,
     )
     assert done.returncode == 0, done.stderr
     rows = read_metrics(tmp_path / "run")
@@ -179,5 +177,5 @@ def test_some_steps_on_a_miniature(path, coco, weights, tmp_path):
     assert all(np.isfinite(row["loss"]) for row in rows if "loss" in row)
     # An eighth of the recipe's, at the start of the warm-up, which stays as long.
     base = load_experiment(path).optimizer.learning_rate
-    assert rows[0]["learning_rate"] == pytest.approx(base / 8 / 1000)
+    assert rows[0]["learning_rate"] == pytest.approx(base / 8 / 1000, rel=1e-3)
     assert rows[-1]["AR@100"] >= 0

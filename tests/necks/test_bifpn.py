@@ -103,7 +103,13 @@ def leaves(twin: Twin, read) -> dict:
     return tree
 
 
-@pytest.mark.parametrize("repeats, height", [(1, 256), (3, 300)])
+@pytest.mark.parametrize(
+    "repeats, height",
+    [
+        (1, 256),
+        pytest.param(3, 300, marks=pytest.mark.slow),
+    ],
+)
 def test_levels_and_gradients_equal_the_twins(repeats, height):
     # P7 has 12 pixels or more: batch norm over a few is ill-conditioned.
     torch.manual_seed(0)

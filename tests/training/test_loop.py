@@ -8,6 +8,8 @@ import jax
 import numpy as np
 import pytest
 
+from fpn_jax.backbones.dummy import Dummy
+from fpn_jax.backbones.resnet import ResNet
 from fpn_jax.benchmarks.lively import randomize_norms
 from fpn_jax.data.digits import write_digits
 from fpn_jax.data.loader import training_batches
@@ -27,8 +29,12 @@ from tests.torch_reference import torch, torchvision
 def config(tmp_path_factory):
     directory = tmp_path_factory.mktemp("digits") / "1.0.0"
     write_digits(directory, {"train": 16, "validation": 8})
-    data = dataclasses.replace(get_config().data, source=str(directory))
-    return dataclasses.replace(get_config(), data=data)
+    config = get_config()
+    return dataclasses.replace(
+        config,
+        data=dataclasses.replace(config.data, source=str(directory)),
+        model=config.model.clone(backbone=Dummy(levels=(2, 3))),  # compiles fast
+    )
 
 
 def test_the_last_steps_of_a_run_are_not_mixed(config, tmp_path, monkeypatch):
@@ -188,7 +194,7 @@ def test_imagenet_weights_start_the_backbone(config, tmp_path):
     model = randomize_norms(torchvision.models.resnet18())
     path = tmp_path / "resnet18.pth"
     torch.save(model.state_dict(), path)
-    backbone = config.model.backbone.clone(width=64)
+    backbone = ResNet(18, levels=(2, 3))
     config = dataclasses.replace(config, model=config.model.clone(backbone=backbone))
     # No step moves anything: what is saved is what was loaded.
     still = dataclasses.replace(config.optimizer, learning_rate=0.0)
