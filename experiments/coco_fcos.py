@@ -6,7 +6,8 @@ r"""FCOS on COCO (Tian et al. 2019), with centre sampling and GIoU.
         --train.pretrained resnet101-63fe2227.pth                    # ResNet-101
     … --train.steps 270000 --optimizer.milestones 0.778 0.926        # 3x
 
-AP of ResNet-50, 1x: 36.6 (MMDetection 3.3); 26 epochs: 39.2 (torchvision).
+AP of ResNet-50, 1x: 36.6 to 38.7 (MMDetection 3.3), by how many later changes are
+taken; 26 epochs: 39.2 (torchvision).
 For 8 devices of two images each; `coco` holds COCO as published. Not trained yet: the
 figures are those of others, to be reached.
 """

@@ -136,24 +136,23 @@ def base_config(chosen: Arguments) -> Config:
         model = digits_proposals() if proposals else digits_detector()
         data = DataConfig(canvas=(320, 320), batch_size=4, flip=proposals)
         optimizer = OptimizerConfig("muon", learning_rate=4e-3, warmup_steps=50)
-        steps = 300
+        steps = chosen.steps or 300
     else:
         model = rpn_resnet50_fpn() if proposals else fasterrcnn_resnet50_fpn(80)
         data = DataConfig(chosen.data, canvas=(800, 1344), batch_size=16, max_boxes=100)
+        steps = chosen.steps or (40_000 if proposals else 80_000)
         optimizer = OptimizerConfig(
             "sgd",
             learning_rate=0.02,
             schedule="step",
             milestones=(0.75,),
-            warmup_steps=500,
+            warmup_steps=min(500, steps // 10),
         )
-        steps = 40_000 if proposals else 80_000
     if chosen.frozen_stages is not None:
         backbone = model.backbone.clone(frozen_stages=chosen.frozen_stages)
         model = model.clone(backbone=backbone)
     if chosen.table == 2:
         model = fast_rcnn(model, digits=chosen.data is None)
-    steps = chosen.steps or steps
     return Config(
         model=model,
         data=data,
