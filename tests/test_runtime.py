@@ -20,3 +20,11 @@ def test_a_program_is_compiled_once_for_each_shape_of_its_last_argument():
     assert traces == [(3,), (4,)]
     with pytest.raises(TypeError):
         program(jnp.ones(1), jnp.ones(3))
+
+
+def test_the_options_of_jit_reach_the_compiler():
+    program = compile_first(
+        jax.jit(lambda x: x + 1, compiler_options={"no_such_option": True})
+    )
+    with pytest.raises(Exception, match="No such compile option: 'no_such_option'"):
+        program(jnp.ones(3))

@@ -194,8 +194,7 @@ def _read_training(
     changes = transforms[number >= last_from]
     if order.is_upright(number):
         plan = dataclasses.replace(plan, canvas=plan.canvas[::-1])
-        changes = map(turned, changes)
-    changes = list(changes)
+        changes = [turned(transform) for transform in changes]
     for position in plan.positions(number):
         example = _first_readable(plan, order.index(position), unreadable)
         rng = np.random.default_rng((seed, 1, position))

@@ -79,7 +79,8 @@ class TrainingBatches:
     def set_state(self, state: dict[str, int]) -> None:
         """Goes on where `state` was taken, by this iterator or another.
 
-        The other may have other `workers`, but not another source, batch size or seed.
+        The other may have other `workers`, but not another source, batch size or seed,
+        nor another canvas where it groups by aspect.
         """
         self.close()
         self._next_batch = state["next_batch"]

@@ -4,7 +4,8 @@ A transform is a frozen dataclass, so that a configuration can hold, print and o
 it and a worker process can receive it. All randomness comes from `rng`; a transform
 without any ignores it. Images are resized bilinearly with half-pixel centres and no
 antialiasing, the rule of torchvision's detection models. Masks and keypoints, where an
-example has them, follow the boxes.
+example has them, follow the boxes. What has to do with the canvas has it as its field
+`canvas`, and transforms that others go through as `transforms`: `turned` knows these.
 """
 
 import dataclasses

@@ -1,6 +1,6 @@
 """A recipe for batches of one size, for batches of another."""
 
-import dataclasses
+from dataclasses import replace
 from fractions import Fraction
 
 from fpn_jax.training.config import Config
@@ -16,23 +16,22 @@ def scale_to_batch(config: Config) -> Config:
     warm-up and between saves stay too. What comes back has no reference any more.
     """
     reference = config.train.reference_batch_size
-    if reference is None:
-        return config
-    more_steps = Fraction(reference, config.data.batch_size)
-    larger = config.data.batch_size * config.optimizer.accumulate / reference
-    replace = dataclasses.replace
+    if reference is None or min(reference, config.data.batch_size) < 1:
+        return config  # which `check_config` refuses
+    step_factor = Fraction(reference, config.data.batch_size)
+    rate_factor = config.data.batch_size * config.optimizer.accumulate / reference
     return replace(
         config,
         data=replace(
-            config.data, unmixed_steps=round(config.data.unmixed_steps * more_steps)
+            config.data, unmixed_steps=round(config.data.unmixed_steps * step_factor)
         ),
         optimizer=replace(
-            config.optimizer, learning_rate=config.optimizer.learning_rate * larger
+            config.optimizer, learning_rate=config.optimizer.learning_rate * rate_factor
         ),
         train=replace(
             config.train,
-            steps=max(round(config.train.steps * more_steps), 1),
-            evaluate_every=max(round(config.train.evaluate_every * more_steps), 1),
+            steps=max(round(config.train.steps * step_factor), 1),
+            evaluate_every=max(round(config.train.evaluate_every * step_factor), 1),
             reference_batch_size=None,
         ),
     )

@@ -42,13 +42,13 @@ class Checkpoints:
     ):
         """`writes`: this process trains the run, and may remove unfinished saves.
 
-        Raises CheckpointError where it cannot write.
+        Raises CheckpointError where process 0, which writes most, cannot.
         """
         # Orbax reports each save here, and each error that it raises as well.
         logging.getLogger("absl").setLevel(logging.CRITICAL)
         self._directory = Path(run).absolute() / "checkpoints"
         self._best = best
-        if writes:
+        if writes and jax.process_index() == 0:
             _check_writable(self._directory)
         policies = [
             _policies.LatestN(keep),

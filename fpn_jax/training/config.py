@@ -158,6 +158,15 @@ def check_config(config: Config) -> None:
             f"train.max_skipped is {config.train.max_skipped}, which needs an update "
             f"at every step; optimizer.accumulate is {config.optimizer.accumulate}"
         )
+    milestones = config.optimizer.milestones
+    if config.optimizer.schedule == "step" and milestones:
+        updates = config.train.steps // config.optimizer.accumulate
+        if (fall := int(milestones[0] * updates)) <= config.optimizer.warmup_steps:
+            raise ValueError(
+                f"optimizer.warmup_steps is {config.optimizer.warmup_steps}, the first "
+                f"of optimizer.milestones is at {fall} of {updates} updates: the "
+                "learning rate would never be reached"
+            )
     if config.optimizer.accumulate > config.train.steps:
         raise ValueError(
             f"optimizer.accumulate is {config.optimizer.accumulate}, more than the "
@@ -189,10 +198,9 @@ def check_resumable(config: Config, run: str | Path) -> None:
         )
     if before.model != config.model:
         raise ValueError(f"workdir: {str(run)!r} holds a run of another model")
-    for name in (
-        *("data.source", "data.train", "data.batch_size", "data.group_by_aspect"),
-        "train.seed",
-    ):
+    names = ["data.source", "data.train", "data.batch_size", "data.group_by_aspect"]
+    names += ["data.canvas"] if config.data.group_by_aspect else []  # says who stands
+    for name in (*names, "train.seed"):
         old, new = _value(before, name), _value(config, name)
         if old != new:
             raise ValueError(

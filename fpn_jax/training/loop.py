@@ -50,8 +50,9 @@ def train(config: Config, run: str | Path) -> dict[str, float]:
     Continues from the latest checkpoint there, with the random numbers and batches of a
     run that never stopped. Raises `Stopped` after a signal, `NonFiniteLoss`.
     """
-    check_config(config)
+    written = config
     config = scale_to_batch(config)
+    check_config(config)
     run, period = Path(run), config.train
     check_resumable(config, run)
     programs = make_programs(config)
@@ -87,7 +88,13 @@ def train(config: Config, run: str | Path) -> dict[str, float]:
         period.steps, first_step=first, batch_size=config.data.batch_size
     )
     display.say(f"{'continuing' if first else 'training'} {run} from step {first}")
-    numbers = NumberRecorder(period.max_skipped)
+    if config != written:
+        display.say(
+            f"batches of {config.data.batch_size}, the settings are for "
+            f"{written.train.reference_batch_size}: {period.steps} steps, learning "
+            f"rate {config.optimizer.learning_rate:g}"
+        )
+    numbers, shapes = NumberRecorder(period.max_skipped), set()
     with Interruption() as interruption, display:
 
         def validate(step: int) -> dict[str, float] | None:
@@ -108,8 +115,9 @@ def train(config: Config, run: str | Path) -> dict[str, float]:
                 batch = next(batches)
             state, new_numbers = programs.train(state, batch)
             numbers.add(step, new_numbers)
-            if step == first + 1:  # the compilation is no part of the rate
-                display.restart(step)
+            if batch["images"].shape not in shapes:
+                shapes.add(batch["images"].shape)
+                display.restart(step)  # a compilation is no part of the rate
             due, stop = validation.is_due(step), interruption.signal is not None
             saving = due or stop or step % period.save_every == 0
             if saving or step % period.log_every == 0:

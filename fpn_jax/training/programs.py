@@ -27,7 +27,7 @@ from fpn_jax.training.step import (
 
 
 class Programs(NamedTuple):
-    """Compiled at their first call, once: every shape in them is fixed."""
+    """Compiled at the first call with a canvas; every other shape is fixed."""
 
     init: Callable[[], TrainState]
     train: Callable[[TrainState, dict], tuple[TrainState, dict]]
@@ -51,7 +51,9 @@ def make_programs(config: Config) -> Programs:
         init=partial(
             call_once, _initial_state(config, optimizer), out_shardings=copied
         ),
-        train=pmap_step(step) if by_pmap else jit_step(step, mesh, **_options(config)),
+        train=pmap_step(step)
+        if by_pmap
+        else jit_step(step, mesh, **_jit_options(config)),
         evaluate=evaluation_program(config),
     )
 
@@ -64,12 +66,12 @@ def evaluation_program(config: Config) -> Callable[[dict, dict], dict]:
         partial(evaluation_step, model=with_field(config.model, "axis_name", None)),
         in_shardings=(copied, split),
         out_shardings=copied,
-        **_options(config),
+        **_jit_options(config),
     )
     return lambda variables, batch: compiled(variables, to_devices(batch, split))
 
 
-def _options(config: Config) -> dict[str, Any]:
+def _jit_options(config: Config) -> dict[str, Any]:
     """Returns jit's options: on GPU atomic sums and autotuning differ between runs."""
     if not config.train.deterministic:
         return {}

@@ -1,5 +1,7 @@
 """Data sets in a bucket, for which a file system in memory stands."""
 
+import sys
+
 import fsspec
 import numpy as np
 import pytest
@@ -25,8 +27,12 @@ class Bucket(MemoryFileSystem):
 
 @pytest.fixture(scope="module")
 def bucket():
+    usual = fsspec.registry.get("gcs")
     fsspec.register_implementation("gcs", Bucket, clobber=True)
-    return Bucket()
+    yield Bucket()
+    Bucket.store.clear()
+    if usual is not None:
+        fsspec.register_implementation("gcs", usual, clobber=True)
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -71,6 +77,7 @@ def test_a_file_that_leaves_the_bucket_is_unreadable_and_named(bucket, tmp_path)
         source[1]
 
 
-def test_what_is_missing_for_a_bucket_is_one_line():
+def test_what_is_missing_for_a_bucket_is_one_line(monkeypatch):
+    monkeypatch.setitem(sys.modules, "s3fs", None)
     with pytest.raises(ValueError, match="'s3://bucket/coco': Install s3fs"):
         open_source("s3://bucket/coco", "val")

@@ -131,6 +131,13 @@ def test_steps_are_not_skipped_between_the_parts_of_an_update():
         check_config(config)
 
 
+def test_a_warm_up_ends_before_the_learning_rate_falls():
+    optimizer = OptimizerConfig(schedule="step", milestones=(0.5,), warmup_steps=100)
+    check_config(Config(optimizer=optimizer, train=TrainConfig(steps=300)))
+    with pytest.raises(ValueError, match="warmup_steps is 100, .* at 100 of 200"):
+        check_config(Config(optimizer=optimizer, train=TrainConfig(steps=200)))
+
+
 def test_pmap_cannot_be_asked_to_be_deterministic():
     train = TrainConfig(deterministic=True, parallelism="pmap")
     with pytest.raises(ValueError, match="deterministic needs .*parallelism jit"):

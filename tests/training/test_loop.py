@@ -73,7 +73,7 @@ def test_a_run_compiles_three_programs_and_nothing_after_its_first_evaluation(
     assert 0 <= metrics["AR@100"] <= 1
 
 
-def test_images_that_stand_take_one_more_program(config, tmp_path):
+def test_upright_images_take_one_more_program(config, tmp_path):
     formats.write_official(tmp_path / "coco", formats.miniature(40), "train")
     formats.write_official(tmp_path / "coco", formats.miniature(8), "val")
     data = dataclasses.replace(
@@ -86,9 +86,13 @@ def test_images_that_stand_take_one_more_program(config, tmp_path):
     with count_compilations() as compiled:
         train(grouped, tmp_path / "run")
     assert len(compiled) == 4  # initial state, a step for each canvas, evaluation
-    mixed = dataclasses.replace(data, group_by_aspect=False)
-    with pytest.raises(ValueError, match="begun with data.group_by_aspect True"):
-        train(dataclasses.replace(grouped, data=mixed), tmp_path / "run")
+    for changes, message in (
+        ({"group_by_aspect": False}, "begun with data.group_by_aspect True"),
+        ({"canvas": (96, 96)}, r"begun with data.canvas \(64, 96\)"),
+    ):
+        other = dataclasses.replace(data, **changes)
+        with pytest.raises(ValueError, match=message):
+            train(dataclasses.replace(grouped, data=other), tmp_path / "run")
 
 
 def test_a_deterministic_run_asks_xla_for_it_in_step_and_evaluation(
