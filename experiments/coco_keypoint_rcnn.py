@@ -14,21 +14,12 @@ figures are those of others, to be reached.
 """
 
 from fpn_jax.backbones.resnet import ResNet
-from fpn_jax.detectors.two_stage import TwoStage
-from fpn_jax.heads.box import BoxHead
-from fpn_jax.heads.keypoint import KeypointHead
-from fpn_jax.heads.rpn import RPNHead
-from fpn_jax.necks.fpn import FPN
+from fpn_jax.detectors.zoo import keypointrcnn_resnet50_fpn
 from fpn_jax.training.coco_recipe import coco_recipe
 from fpn_jax.training.config import Config
 
 
 def get_config() -> Config:
-    model = TwoStage(
-        backbone=ResNet(depth=50, frozen_stages=2),
-        neck=FPN(channels=256, extra="pool"),
-        rpn=RPNHead(anchor_sizes=((32,), (64,), (128,), (256,), (512,))),
-        box_head=BoxHead(num_classes=1, hidden_features=1024),
-        keypoint_head=KeypointHead(num_keypoints=17, num_convs=8),
-    )
+    backbone = ResNet(depth=50, frozen_stages=2)
+    model = keypointrcnn_resnet50_fpn(backbone=backbone)
     return coco_recipe(model, best="keypoint/AP")

@@ -13,17 +13,15 @@ figures are those of others, to be reached.
 """
 
 from fpn_jax.backbones.resnet import ResNet
-from fpn_jax.detectors.one_stage import OneStage
-from fpn_jax.heads.retinanet import RetinaNetHead
+from fpn_jax.detectors.zoo import retinanet_resnet50_fpn
 from fpn_jax.necks.fpn import FPN
 from fpn_jax.training.coco_recipe import coco_recipe
 from fpn_jax.training.config import Config
 
 
 def get_config() -> Config:
-    model = OneStage(
-        backbone=ResNet(depth=50, levels=(3, 4, 5), frozen_stages=2),
-        neck=FPN(channels=256, extra="conv_c5"),
-        head=RetinaNetHead(num_classes=80, box_loss="l1"),
-    )
+    backbone = ResNet(depth=50, levels=(3, 4, 5), frozen_stages=2)
+    model = retinanet_resnet50_fpn(num_classes=80, backbone=backbone)
+    # P6 of C5, as in the paper and in both others; torchvision makes it of P5.
+    model = model.clone(neck=FPN(channels=256, extra="conv_c5"))
     return coco_recipe(model, learning_rate=0.01)

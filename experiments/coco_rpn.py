@@ -13,17 +13,12 @@ figures are those of others, to be reached.
 """
 
 from fpn_jax.backbones.resnet import ResNet
-from fpn_jax.detectors.proposal_network import ProposalNetwork
-from fpn_jax.heads.rpn import RPNHead
-from fpn_jax.necks.fpn import FPN
+from fpn_jax.detectors.zoo import rpn_resnet50_fpn
 from fpn_jax.training.coco_recipe import coco_recipe
 from fpn_jax.training.config import Config
 
 
 def get_config() -> Config:
-    model = ProposalNetwork(
-        backbone=ResNet(depth=50, frozen_stages=2),
-        neck=FPN(channels=256, extra="pool"),
-        head=RPNHead(anchor_sizes=((32,), (64,), (128,), (256,), (512,))),
-    )
+    backbone = ResNet(depth=50, frozen_stages=2)
+    model = rpn_resnet50_fpn().clone(backbone=backbone)
     return coco_recipe(model, best="AR@1000")

@@ -14,6 +14,7 @@ from fpn_jax.inference import Detector
 from fpn_jax.training.conversion import run_from_torchvision
 from fpn_jax.weights.convert import load_state_dict
 from fpn_jax.weights.prove import as_detections, count_ties, match_detections
+from tests.slow import slow_but
 from tests.torch_reference import torch
 
 
@@ -44,13 +45,9 @@ QUICK = {
     "retinanet_resnet50_fpn",
     "fcos_resnet50_fpn",
 }
-NAMES = [
-    pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)
-    for name in zoo.TORCHVISION
-]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", slow_but(QUICK, zoo.TORCHVISION))
 def test_a_batch_of_photographs_has_torchvisions_detections(name, tmp_path):
     photographs = photographs_of_three_sizes()
     # Small and with few proposals, to be fast.

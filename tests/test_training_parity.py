@@ -27,6 +27,7 @@ from fpn_jax.weights.torchvision import load_detector
 from tests.detectors.test_one_stage import Prepared
 from tests.detectors.test_proposal_network import ALL
 from tests.digit_batch import MAX_BOXES, digit_batch
+from tests.slow import slow_but
 from tests.torch_models import numpy_state, to_torch
 from tests.torch_reference import torch, torchvision
 
@@ -185,13 +186,9 @@ QUICK = {
     "retinanet_resnet50_fpn_v2",
     "fcos_resnet50_fpn",
 }
-DETECTORS = [
-    pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)
-    for name in zoo.TORCHVISION
-]
 
 
-@pytest.mark.parametrize("name", DETECTORS)
+@pytest.mark.parametrize("name", slow_but(QUICK, zoo.TORCHVISION))
 def test_losses_and_every_gradient_equal_torchvision(name):
     theirs, ours = torch_detector(name), our_detector(name)
     batch = digit_batch((0, 1), SIDE)

@@ -10,6 +10,7 @@ from fpn_jax.backbones.stages import frozen_mask
 from fpn_jax.benchmarks.lively import randomize_norms
 from fpn_jax.weights.convert import convert
 from fpn_jax.weights.torchvision import backbone_rules, load_backbone
+from tests.slow import slow_but
 from tests.torch_models import numpy_state, to_nhwc, to_torch
 from tests.torch_reference import torch, torchvision
 
@@ -42,16 +43,10 @@ def assert_levels_close(ours: dict, theirs: dict, relative: float) -> None:
         assert np.abs(x - expected).max() <= relative * np.abs(expected).max(), level
 
 
-DEEP = (101, 152)  # more of the same blocks
+QUICK = {18, 34, 50}  # the others have more of the same blocks
 
 
-@pytest.mark.parametrize(
-    "depth",
-    [
-        pytest.param(depth, marks=pytest.mark.slow if depth in DEEP else ())
-        for depth in DEPTHS
-    ],
-)
+@pytest.mark.parametrize("depth", slow_but(QUICK, DEPTHS))
 def test_features_equal_torchvisions(depth):
     model = torch_resnet(depth)
     resnet = ResNet(depth)

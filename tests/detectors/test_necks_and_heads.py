@@ -26,6 +26,7 @@ from fpn_jax.runtime import call_once
 from fpn_jax.training.state import create_state, inference_variables
 from fpn_jax.training.step import train_step
 from tests.digit_batch import digit_batch
+from tests.slow import slow_but
 
 SIDE, STEPS = 64, 15
 SIZES = ((8, 12), (16, 24))
@@ -55,13 +56,9 @@ QUICK = {
     ("fpn", "yolox"),
     ("fpn", "yolov3"),
 }
-PAIRS = [
-    pytest.param(*pair, marks=() if pair in QUICK else pytest.mark.slow)
-    for pair in product(NECKS, HEADS)
-]
 
 
-@pytest.mark.parametrize("neck, head", PAIRS)
+@pytest.mark.parametrize("neck, head", slow_but(QUICK, product(NECKS, HEADS)))
 def test_a_few_steps_lower_the_loss(neck, head):
     kind = ProposalNetwork if head == "rpn" else OneStage
     model = kind(Dummy(levels=(3, 4)), NECKS[neck], HEADS[head])
