@@ -58,7 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             arguments,
             command="train",
             description=__doc__,
-            config=(tyro.conf.SuppressFixed,),  # no word of what cannot be set here
+            # No word of what cannot be set here; optional heads are what they are.
+            config=(tyro.conf.SuppressFixed, tyro.conf.AvoidSubcommands),
         )
         if chosen.distributed:
             join_processes()

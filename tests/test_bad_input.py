@@ -16,6 +16,7 @@ from fpn_jax import train
 from fpn_jax.data.digits import write_digits
 from tests.commands import (
     MINIATURE,
+    ROOT,
     command,
     environment,
     training,
@@ -72,6 +73,10 @@ CASES = {
     "batch that devices cannot share": (
         "train miniature.py --data.batch-size 7 DIGITS",
         "data.batch_size must be a multiple of the 8 devices, got 7",
+    ),
+    "option of an optional head, and no data set": (
+        "train mask.py --model.mask-head.num-classes 3 --data.source nowhere",
+        "'nowhere' is neither",
     ),
     "no data set": ("train miniature.py --data.source nowhere", "'nowhere' is neither"),
     "broken annotations": (
@@ -136,6 +141,7 @@ def place(tmp_path_factory) -> Path:
     place = tmp_path_factory.mktemp("place")
     write_digits(place / "digits", {"train": 8, "validation": 8})
     shutil.copy(MINIATURE, place / "miniature.py")
+    shutil.copy(ROOT / "experiments/coco_mask_rcnn.py", place / "mask.py")
     (place / "empty.py").write_text("")
     (place / "dict.py").write_text("def get_config():\n    return {}\n")
     (place / "modle.py").write_text(

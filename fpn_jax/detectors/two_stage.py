@@ -5,6 +5,8 @@ import flax.struct
 import jax
 
 from fpn_jax.heads.box import BoxHead, BoxOutputs
+from fpn_jax.heads.keypoint import KeypointHead
+from fpn_jax.heads.mask import MaskHead
 from fpn_jax.heads.rpn import RPNHead, RPNOutputs
 from fpn_jax.ops.images import normalize
 from fpn_jax.types import Detections, LossTerm, Proposals, Pyramid, Targets
@@ -35,8 +37,8 @@ class TwoStage(nn.Module):
     neck: nn.Module
     rpn: RPNHead
     box_head: BoxHead
-    mask_head: nn.Module | None = None
-    keypoint_head: nn.Module | None = None
+    mask_head: MaskHead | None = None
+    keypoint_head: KeypointHead | None = None
     # Parameters: ImageNet statistics, of pixels in 0 … 1.
     image_mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     image_std: tuple[float, float, float] = (0.229, 0.224, 0.225)

@@ -48,8 +48,8 @@ class Checkpoints:
         logging.getLogger("absl").setLevel(logging.CRITICAL)
         self._directory = Path(run).absolute() / "checkpoints"
         self._best = best
-        if writes and jax.process_index() == 0:
-            _check_writable(self._directory)
+        if writes:
+            self._check_writable()
         policies = [
             _policies.LatestN(keep),
             _policies.BestN(
@@ -71,9 +71,11 @@ class Checkpoints:
         """Starts to save the state and the data iterator's JSON-able position.
 
         Waits for the save before it. With `metrics` the checkpoint may become the best.
-        Nothing is begun where the disk has no room for it.
+        Nothing is begun where the disk has no room for it, or is read-only: threads of
+        Orbax would keep the process for minutes.
         """
         self.wait()
+        self._check_writable()
         needed = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
         free = shutil.disk_usage(self._directory).free
         if free < needed:
@@ -148,6 +150,18 @@ class Checkpoints:
         self.wait()
         self._checkpointer.close()
 
+    def _check_writable(self) -> None:
+        if jax.process_index():
+            return
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self._directory):
+                pass
+        except OSError as error:
+            raise CheckpointError(
+                f"checkpoints cannot be written in {self._directory}: {error.strerror}"
+            ) from error
+
     def _rank(self, metrics: dict[str, float | None]) -> float:
         """Returns what is highest for the best; what does not exist is last."""
         value = metrics[self._best]
@@ -158,18 +172,6 @@ class Checkpoints:
     def _error(self, what: str, error: Exception) -> CheckpointError:
         reason = str(error).strip().partition("\n")[0][:200] or type(error).__name__
         return CheckpointError(f"checkpoint {what} in {self._directory}: {reason}")
-
-
-def _check_writable(directory: Path) -> None:
-    """Says that checkpoints cannot be written before there is anything to lose."""
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=directory):
-            pass
-    except OSError as error:
-        raise CheckpointError(
-            f"checkpoints cannot be written in {directory}: {error.strerror}"
-        ) from error
 
 
 def _abstract(leaf: jax.Array) -> jax.ShapeDtypeStruct:
