@@ -247,7 +247,7 @@ def test_a_directory_that_becomes_read_only_loses_the_steps_since_the_last_save(
     (tmp_path / "run" / checkpoints).chmod(0o555)
     _, said = process.communicate(timeout=120)
     assert process.returncode == 2
-    assert said.startswith("fpn-jax train: checkpoints cannot be written in ")
+    assert said.startswith("fpn-jax train: checkpoint not saved in ")
     assert said.count("\n") == 1 and "Permission denied" in said
     (tmp_path / "run" / checkpoints).chmod(0o755)
     done = run(*arguments, cache=cache)

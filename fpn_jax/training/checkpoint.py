@@ -25,6 +25,9 @@ _policies = ocp.training.preservation_policies
 _ARRAYS = ocp.options.ArrayOptions(
     saving=ocp.options.ArrayOptions.Saving(use_replica_parallel=False)
 )
+# Where a directory cannot be made in the background, Orbax's other threads wait for it,
+# and keep the process that long.
+_ASYNC = ocp.options.AsyncOptions(create_directories_asynchronously=False)
 _A_PART = ocp.options.PyTreeOptions(
     loading=ocp.options.PyTreeOptions.Loading(partial_load=True)
 )
@@ -60,7 +63,7 @@ class Checkpoints:
         ]
         self._checkpointer = ocp.training.Checkpointer(
             self._directory,
-            context=ocp.Context(array_options=_ARRAYS),
+            context=ocp.Context(array_options=_ARRAYS, async_options=_ASYNC),
             preservation_policy=_policies.AnyPreservationPolicy(policies),
             cleanup_tmp_directories=writes,
         )
@@ -71,11 +74,9 @@ class Checkpoints:
         """Starts to save the state and the data iterator's JSON-able position.
 
         Waits for the save before it. With `metrics` the checkpoint may become the best.
-        Nothing is begun where the disk has no room for it, or is read-only: threads of
-        Orbax would keep the process for minutes.
+        Nothing is begun where the disk has no room for it.
         """
         self.wait()
-        self._check_writable()
         needed = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
         free = shutil.disk_usage(self._directory).free
         if free < needed:
