@@ -165,7 +165,9 @@ def test_some_steps_on_a_miniature(path, coco, weights, tmp_path):
         *("--train.pretrained", weights, "--data.canvas", 96, 96, *smaller),
         *("--data.batch-size", 2, "--data.workers", 1, "--train.steps", 1),
         *("--train.evaluate-every", 1, "--train.log-every", 1),
-        *("--optimizer.warmup-steps", 2),
+        # The warm-up stays, which no milestone then leaves room for: features of random
+        # weights behind frozen norms are huge, a Mask R-CNN diverges without it.
+        *("--optimizer.schedule", "constant"),
         *("--evaluation.batch-size", 2),
         cache=tmp_path / "cache",
         timeout=800,
