@@ -13,7 +13,6 @@ about half of a box, and all figures are to speak of the same digits.
 
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -33,12 +32,10 @@ from fpn_jax.runtime import cache_directory
 
 _VERSION = "1.3.0"  # raise it when anything that is written changes
 _JPEG_QUALITY = 95
-_THREADS = 4
-_AT_ONCE = 64  # scenes in memory
 
 
 def prepare_digits(directory: str | Path | None = None) -> Path:
-    """Returns the path of the prepared data set; the first use takes half a minute.
+    """Returns the path of the prepared data set; the first use takes a minute.
 
     Args:
         directory: where data sets are kept; by default `$XDG_CACHE_HOME/fpn_jax`, or
@@ -47,7 +44,7 @@ def prepare_digits(directory: str | Path | None = None) -> Path:
     place = Path(directory or cache_directory()).expanduser() / "digits" / _VERSION
     if place.exists():
         return place
-    print(f"preparing the digits in {place}, once: half a minute", file=sys.stderr)
+    print(f"preparing the digits in {place}, once: a minute", file=sys.stderr)
     place.parent.mkdir(parents=True, exist_ok=True)
     return write_digits(place, SPLITS)
 
@@ -68,14 +65,8 @@ def write_digits(directory: Path, splits: dict[str, int]) -> Path:
 
 def _examples(split: str, size: int) -> Iterator[tuple[Example, bytes]]:
     material = load_material(split)
-
-    def example(number: int) -> tuple[Example, bytes]:
-        return _example(draw_scene(material, split, number), split, number)
-
-    # Drawing leaves Python's lock: two threads take half of the time of one.
-    with ThreadPoolExecutor(_THREADS) as pool:
-        for start in range(0, size, _AT_ONCE):
-            yield from pool.map(example, range(start, min(start + _AT_ONCE, size)))
+    for number in range(size):
+        yield _example(draw_scene(material, split, number), split, number)
 
 
 def _example(scene: Scene, split: str, number: int) -> tuple[Example, bytes]:

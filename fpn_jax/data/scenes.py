@@ -87,8 +87,8 @@ def draw_scene(material: Material, split: str, number: int) -> Scene:
     count = 0 if rng.random() < _EMPTY_SHARE else rng.integers(1, MAX_OBJECTS + 1)
     # Large digits first: they are the hardest to place.
     heights = np.sort(np.exp(rng.uniform(*np.log(_HEIGHTS), count)))[::-1]
-    boxes, labels = np.zeros((0, 4), np.int64), []
-    masks, keypoints = [], []
+    boxes, labels, keypoints = np.zeros((0, 4), np.int64), [], []
+    masks = np.zeros((count, SCENE_SIZE, SCENE_SIZE), np.bool_)
     for height in heights:
         scan = rng.integers(len(material.scans))
         glyph = _glyph(material.scans[scan], height, rng)
@@ -96,16 +96,14 @@ def draw_scene(material: Material, split: str, number: int) -> Scene:
         if shift is not None:
             _paint(image, glyph, shift, rng)
             boxes = np.vstack([boxes, glyph.box + np.tile(shift, 2)])
+            _cover(masks[: len(boxes)], keypoints, glyph, shift)
             labels.append(material.labels[scan])
-            ink = _ink_on_scene(glyph, shift)
-            _cover(masks, keypoints, ink)
-            masks.append(ink)
             keypoints.append(_keypoints(glyph, shift, material.ends[scan]))
     return Scene(
         image=np.rint(image).astype(np.uint8),
         boxes=boxes,
         labels=np.asarray(labels, np.int64),
-        masks=np.reshape(masks, (-1, SCENE_SIZE, SCENE_SIZE)).astype(np.bool_),
+        masks=masks[: len(boxes)],
         keypoints=np.reshape(keypoints, (-1, 3, 3)).astype(np.float32),
     )
 
@@ -134,7 +132,8 @@ def _glyph(scan: np.ndarray, height: float, rng: np.random.Generator) -> _Glyph:
     opacity = np.clip((ink - _CLEAR) / _FADE, 0, 1)
     sigma = rng.uniform(0.3, 0.3 + 0.01 * height)
     opacity = cv2.GaussianBlur(opacity, (0, 0), sigma)
-    return _Glyph(opacity, opacity >= 0.5, mask_box(opacity >= 0.5), affine)
+    solid = opacity >= 0.5
+    return _Glyph(opacity, solid, mask_box(solid), affine)
 
 
 def _free_place(
@@ -165,17 +164,11 @@ def _paint(
     brightness = rng.choice(choices) if choices else (255 if beneath < 128 else 0)
     colour = np.clip(brightness + rng.uniform(-40, 40, 3), 0, 255)
     on_scene, on_patch = _windows(len(glyph.opacity), shift)
-    alpha = glyph.opacity[on_patch][..., None] * np.float32(rng.uniform(0.85, 1.0))
-    region = image[on_scene]
-    region += alpha * (colour.astype(np.float32) - region)
-
-
-def _ink_on_scene(glyph: _Glyph, shift: np.ndarray) -> np.ndarray:
-    """The pixels of the scene that a shifted glyph inks, [320, 320] bool."""
-    ink = np.zeros((SCENE_SIZE, SCENE_SIZE), np.bool_)
-    on_scene, on_patch = _windows(len(glyph.ink), shift)
-    ink[on_scene] = glyph.ink[on_patch]
-    return ink
+    alpha = glyph.opacity[on_patch] * np.float32(rng.uniform(0.85, 1.0))
+    # One channel at a time: NumPy is slow where its innermost axis has three elements.
+    for channel, value in enumerate(colour.astype(np.float32)):
+        region = image[on_scene][..., channel]
+        region += alpha * (value - region)
 
 
 def _windows(
@@ -193,21 +186,24 @@ def _windows(
 
 def _keypoints(glyph: _Glyph, shift: np.ndarray, ends: np.ndarray) -> np.ndarray:
     """The keypoints of a digit that nothing covers yet, [3, 3] float64."""
-    inked = np.argwhere(glyph.ink)[:, ::-1]
+    ys, xs = np.nonzero(glyph.ink)
     # The blur may have taken the ink from under an end: the nearest pixel left.
     ends = ends @ glyph.affine[:, :2].T + glyph.affine[:, 2]
-    distances = np.square(inked[:, None] - ends).sum(axis=-1)
-    first, second = inked[distances.argmin(axis=0)]
-    upper, lower = (first, second) if first[1] <= second[1] else (second, first)
-    points = np.stack([upper, inked.mean(axis=0), lower]) + shift + 0.5
+    nearest = [((xs - x) ** 2 + (ys - y) ** 2).argmin() for x, y in ends]
+    upper, lower = sorted(((xs[k], ys[k]) for k in nearest), key=lambda end: end[1])
+    points = np.stack([upper, (xs.mean(), ys.mean()), lower]) + shift + 0.5
     return np.column_stack([points, np.full(3, 2)])
 
 
 def _cover(
-    masks: list[np.ndarray], keypoints: list[np.ndarray], ink: np.ndarray
+    masks: np.ndarray, keypoints: list[np.ndarray], glyph: _Glyph, shift: np.ndarray
 ) -> None:
-    """Takes from the digits drawn so far, in place, what new ink covers."""
-    for mask, points in zip(masks, keypoints, strict=True):
-        mask &= ~ink
+    """Inks the last of the masks, and takes from the digits before what it covers."""
+    on_scene, on_patch = _windows(len(glyph.ink), shift)
+    ink = glyph.ink[on_patch]
+    for mask in masks[:-1]:
+        mask[on_scene] &= ~ink
+    masks[-1][on_scene] = ink
+    for points in keypoints:
         x, y = points[:, :2].astype(int).T
-        points[ink[y, x], 2] = 1
+        points[masks[-1][y, x], 2] = 1

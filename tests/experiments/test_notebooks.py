@@ -10,13 +10,14 @@ import pytest
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 _SECONDS = 300  # of one cell
+# What they compile runs a few steps only, so it is compiled fast.
+_FLAGS = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 
 
-def run(name: str, folder: Path, *, flags: str = "", **parameters: object):
+def run(name: str, folder: Path, **parameters: object):
     """Returns the notebook with the outputs of this execution in an empty folder.
 
     Args:
-        flags: of XLA.
         parameters: in the place of those of the cell that sets them, all of them.
     """
     notebook = nbformat.read(EXPERIMENTS / name, as_version=4)
@@ -30,7 +31,7 @@ def run(name: str, folder: Path, *, flags: str = "", **parameters: object):
     ).execute(
         env=os.environ
         | {"PYTHONPATH": path, "JAX_NUM_CPU_DEVICES": "2"}
-        | {"XLA_FLAGS": f"{os.environ['XLA_FLAGS']} {flags}"}
+        | {"XLA_FLAGS": f"{os.environ['XLA_FLAGS']} {_FLAGS}"}
     )
     return notebook
 
@@ -44,7 +45,7 @@ def printed(cell) -> str:
 @pytest.mark.slow
 def test_the_walkthrough_prints_what_is_stored(tmp_path):
     stored = nbformat.read(EXPERIMENTS / "walkthrough.ipynb", as_version=4)
-    again = run("walkthrough.ipynb", tmp_path, STEPS=75)
+    again = run("walkthrough.ipynb", tmp_path, STEPS=60)
     assert len(again.cells) == len(stored.cells)
     for new, old in zip(again.cells, stored.cells, strict=True):
         if new.cell_type != "code" or "varies" in new.metadata.get("tags", ()):
@@ -56,15 +57,7 @@ def test_the_walkthrough_prints_what_is_stored(tmp_path):
 
 @pytest.mark.slow
 def test_the_colab_notebook_trains_by_jit_and_by_pmap_and_predicts(tmp_path):
-    # What it compiles runs a few steps only, so it is compiled fast.
-    notebook = run(
-        "colab_tpu.ipynb",
-        tmp_path,
-        flags="--xla_backend_optimization_level=0 "
-        "--xla_llvm_disable_expensive_passes=true",
-        STEPS=2,
-        VALIDATION="validation[:16]",
-    )
+    notebook = run("colab_tpu.ipynb", tmp_path, STEPS=2, VALIDATION="validation[:16]")
     (text,) = (printed(c) for c in notebook.cells if "make_programs" in c.source)
     by_jit, by_pmap = (
         [float(word) for word in re.findall(r"\d+\.\d+", line)]
