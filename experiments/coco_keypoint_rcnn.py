@@ -7,8 +7,7 @@ r"""Keypoint R-CNN on the persons of COCO (He et al. 2017, section 5).
     … --train.steps 270000 --optimizer.milestones 0.778 0.926        # 3x
 
 Box and keypoint AP of ResNet-50, 3x: 55.4, 65.5 (Detectron2); 46 epochs: 54.6, 65.0
-(torchvision). Both leave out images without persons, about half of COCO's; this run
-sees those too, and each person half as often.
+(torchvision). All leave out images without a person whose keypoints are annotated.
 For 8 devices of two images each; `coco` holds COCO as published. Not trained yet: the
 figures are those of others, to be reached.
 """

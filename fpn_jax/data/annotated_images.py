@@ -99,6 +99,21 @@ class AnnotatedImages:
         )
         return example, data
 
+    def has_objects(self, *, keypoints: bool) -> np.ndarray:
+        """Says of every image whether it has an object that is no crowd, [N] bool.
+
+        With `keypoints` one of which at least one keypoint is annotated.
+        """
+        found = []
+        for row in self._images:
+            objects = self._objects[row["id"]]
+            chosen = objects.table[:, 5] == 0
+            if keypoints:
+                points = objects.keypoints
+                chosen &= points is not None and (points[..., 2] > 0).any(axis=1)
+            found.append(chosen.any())
+        return np.array(found, np.bool_)
+
     def _bitmaps(self, image: dict, objects: Objects) -> np.ndarray:
         height, width = image["height"], image["width"]
         try:

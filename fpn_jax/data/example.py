@@ -103,7 +103,8 @@ class Source(Protocol):
     pickling. An image that cannot be decoded raises `UnreadableImage`.
 
     A source that knows the heights and widths of its images without reading them has
-    them as `image_sizes`, [N, 2]; one that left out what is wrong lists `defects`.
+    them as `image_sizes`, [N, 2]; one that knows which have objects says so by
+    `has_objects` (`selection.py`); one that left out what is wrong lists `defects`.
     """
 
     name: str

@@ -18,8 +18,9 @@ def coco_recipe(
 
     SGD with a linear warm-up of 1000 steps, a tenth of the learning rate after two and
     after eight ninths of the run; short sides of 640 … 800 pixels, flips, frozen norms
-    of ImageNet weights. With another `data.batch_size` learning rate and steps change
-    in proportion. 3x is `--train.steps 270000 --optimizer.milestones 0.778 0.926`.
+    of ImageNet weights; images without objects are left out. With another
+    `data.batch_size` learning rate and steps change in proportion. 3x is
+    `--train.steps 270000 --optimizer.milestones 0.778 0.926`.
 
     Args:
         best: by which the best checkpoint is chosen.
@@ -29,6 +30,7 @@ def coco_recipe(
         model=model,
         data=DataConfig(
             source="coco",
+            skip_empty=True,
             canvas=(800, 1344),
             group_by_aspect=True,
             scale_jitter=(0.8, 1.0),

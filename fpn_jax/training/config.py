@@ -28,6 +28,8 @@ class DataConfig:
     source: str = "digits"  # or a path: COCO, Pascal VOC, YOLO, CSV, TFDS
     train: str = "train"  # the splits of the source
     validation: str = "validation"
+    # Training images without an object (with a keypoint, where the model finds them).
+    skip_empty: bool = False
     canvas: tuple[int, int] = (320, 320)  # height, width that the network sees
     # Training images that a turned canvas holds larger: in batches of their own, on it.
     group_by_aspect: bool = False
@@ -198,7 +200,8 @@ def check_resumable(config: Config, run: str | Path) -> None:
         )
     if before.model != config.model:
         raise ValueError(f"workdir: {str(run)!r} holds a run of another model")
-    names = ["data.source", "data.train", "data.batch_size", "data.group_by_aspect"]
+    names = ["data.source", "data.train", "data.skip_empty", "data.batch_size"]
+    names += ["data.group_by_aspect"]
     names += ["data.canvas"] if config.data.group_by_aspect else []  # says who stands
     for name in (*names, "train.seed"):
         old, new = _value(before, name), _value(config, name)

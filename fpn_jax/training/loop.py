@@ -10,6 +10,7 @@ import numpy as np
 from fpn_jax.data.example import Source
 from fpn_jax.data.loader import training_batches
 from fpn_jax.data.read_ahead import TrainingBatches
+from fpn_jax.data.selection import without_empty
 from fpn_jax.data.sources import open_source
 from fpn_jax.evaluation.coco import KEYPOINTS, MASKS
 from fpn_jax.training.augmentation import images_in_one, training_transforms
@@ -56,13 +57,7 @@ def train(config: Config, run: str | Path) -> dict[str, float]:
     run, period = Path(run), config.train
     check_resumable(config, run)
     programs = make_programs(config)
-    measures = measures_of(config.model)
-    source = open_source(
-        config.data.source,
-        config.data.train,
-        masks=MASKS in measures or config.data.copy_paste > 0,
-        keypoints=KEYPOINTS in measures,
-    )
+    source = _training_source(config)
     categories = run_categories(config.model, source.categories)
     batches = _training_batches(config, source)
     validation = Validation(config, programs.evaluate, categories)
@@ -192,6 +187,14 @@ def validation_row(metrics: dict[str, float]) -> dict[str, float]:
         f"validation/{name}" if name.startswith("loss") else name: value
         for name, value in metrics.items()
     }
+
+
+def _training_source(config: Config) -> Source:
+    data, measures = config.data, measures_of(config.model)
+    keypoints = KEYPOINTS in measures
+    masks = MASKS in measures or data.copy_paste > 0
+    source = open_source(data.source, data.train, masks=masks, keypoints=keypoints)
+    return without_empty(source, keypoints=keypoints) if data.skip_empty else source
 
 
 def _training_batches(config: Config, source: Source) -> TrainingBatches:

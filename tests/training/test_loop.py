@@ -80,6 +80,7 @@ def test_upright_images_take_one_more_program(config, tmp_path):
         config.data,
         source=str(tmp_path / "coco"),
         canvas=(64, 96),
+        skip_empty=True,
         group_by_aspect=True,
     )
     grouped = dataclasses.replace(with_training(config, steps=16), data=data)
@@ -87,6 +88,7 @@ def test_upright_images_take_one_more_program(config, tmp_path):
         train(grouped, tmp_path / "run")
     assert len(compiled) == 4  # initial state, a step for each canvas, evaluation
     for changes, message in (
+        ({"skip_empty": False}, "begun with data.skip_empty True"),
         ({"group_by_aspect": False}, "begun with data.group_by_aspect True"),
         ({"canvas": (96, 96)}, r"begun with data.canvas \(64, 96\)"),
     ):
