@@ -28,7 +28,8 @@ class DataConfig:
     source: str = "digits"  # or a path: COCO, Pascal VOC, YOLO, CSV, TFDS
     train: str = "train"  # the splits of the source
     validation: str = "validation"
-    # Training images without an object (with a keypoint, where the model finds them).
+    # Leave out training images without an object that is no crowd; for a model of
+    # keypoints, without one that has any.
     skip_empty: bool = False
     canvas: tuple[int, int] = (320, 320)  # height, width that the network sees
     # Training images that a turned canvas holds larger: in batches of their own, on it.
