@@ -58,7 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             arguments,
             command="train",
             description=__doc__,
-            # No word of what cannot be set here; optional heads are what they are.
+            # No word of what cannot be set here; the fields of optional heads are
+            # options like others, not subcommands.
             config=(tyro.conf.SuppressFixed, tyro.conf.AvoidSubcommands),
         )
         if chosen.distributed:

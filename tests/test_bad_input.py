@@ -78,6 +78,10 @@ CASES = {
         "train mask.py --model.mask-head.num-classes 3 --data.source nowhere",
         "'nowhere' is neither",
     ),
+    "digits without what is empty": (
+        "train miniature.py --data.skip-empty DIGITS",
+        "does not know which images have objects before it reads them",
+    ),
     "no data set": ("train miniature.py --data.source nowhere", "'nowhere' is neither"),
     "broken annotations": (
         "train miniature.py --data.source broken",

@@ -200,10 +200,10 @@ def _cover(
 ) -> None:
     """Inks the last of the masks, and takes from the digits before what it covers."""
     on_scene, on_patch = _windows(len(glyph.ink), shift)
-    ink = glyph.ink[on_patch]
-    for mask in masks[:-1]:
-        mask[on_scene] &= ~ink
-    masks[-1][on_scene] = ink
+    *before, own = masks
+    own[on_scene] = glyph.ink[on_patch]
+    for mask in before:
+        mask[on_scene] &= ~own[on_scene]
     for points in keypoints:
         x, y = points[:, :2].astype(int).T
-        points[masks[-1][y, x], 2] = 1
+        points[own[y, x], 2] = 1

@@ -202,9 +202,9 @@ def check_resumable(config: Config, run: str | Path) -> None:
     if before.model != config.model:
         raise ValueError(f"workdir: {str(run)!r} holds a run of another model")
     names = ["data.source", "data.train", "data.skip_empty", "data.batch_size"]
-    names += ["data.group_by_aspect"]
+    names += ["data.group_by_aspect", "train.seed"]
     names += ["data.canvas"] if config.data.group_by_aspect else []  # says who stands
-    for name in (*names, "train.seed"):
+    for name in names:
         old, new = _value(before, name), _value(config, name)
         if old != new:
             raise ValueError(
