@@ -12,10 +12,11 @@ For 8 devices of two images each; `coco` holds COCO as published. Not trained ye
 figures are those of others, to be reached.
 """
 
+from recipe import coco_recipe
+
 from fpn_jax.backbones.resnet import ResNet
-from fpn_jax.detectors.zoo import maskrcnn_resnet50_fpn
-from fpn_jax.training.coco_recipe import coco_recipe
 from fpn_jax.training.config import Config
+from fpn_jax.zoo.torchvision import maskrcnn_resnet50_fpn
 
 
 def get_config() -> Config:

@@ -15,8 +15,10 @@ import sys
 import numpy as np
 from sklearn.datasets import load_sample_image
 
-from fpn_jax.benchmarks.lively import lively_detector, to_tensor
-from tests.torch_reference import torch, torchvision
+from fpn_jax.parity.live_torchvision import import_torchvision
+from fpn_jax.parity.random_detectors import lively_detector, to_tensor
+
+torch, torchvision = import_torchvision()
 
 _LEVELS = (2, 3, 4, 5)
 _SIZE = 7

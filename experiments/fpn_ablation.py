@@ -39,12 +39,7 @@ from fpn_jax.command_line import parse
 from fpn_jax.detectors.fast_rcnn import FastRCNN
 from fpn_jax.detectors.proposal_network import ProposalNetwork
 from fpn_jax.detectors.two_stage import TwoStage
-from fpn_jax.detectors.zoo import (
-    digits_faster_rcnn,
-    fasterrcnn_resnet50_fpn,
-    rpn_resnet50_fpn,
-)
-from fpn_jax.evaluation.anchor_coverage import anchor_head, head_outputs
+from fpn_jax.examination.anchor_coverage import anchor_head, head_outputs
 from fpn_jax.runtime import set_up
 from fpn_jax.training.config import (
     Config,
@@ -53,6 +48,9 @@ from fpn_jax.training.config import (
     OptimizerConfig,
     TrainConfig,
 )
+from fpn_jax.zoo.digits import digits_faster_rcnn
+from fpn_jax.zoo.paper import rpn_resnet50_fpn
+from fpn_jax.zoo.torchvision import fasterrcnn_resnet50_fpn
 
 ROWS = {
     "a": "on C4",

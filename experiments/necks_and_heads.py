@@ -20,13 +20,13 @@ from experiments import digits_fcos, digits_retinanet, digits_yolov3, digits_yol
 from experiments.runs import last_validation, one_line_errors, train_once
 from fpn_jax.command_line import parse
 from fpn_jax.detectors.proposal_network import ProposalNetwork
-from fpn_jax.detectors.zoo import digits_proposal_network
 from fpn_jax.necks.bifpn import BiFPN
 from fpn_jax.necks.fpn import FPN
 from fpn_jax.necks.pafpn import PAFPN
 from fpn_jax.runtime import set_up
 from fpn_jax.training.config import Config
 from fpn_jax.training.metrics import read_metrics
+from fpn_jax.zoo.digits import digits_proposal_network
 
 Neck = Literal["fpn", "pafpn", "bifpn"]
 Head = Literal["rpn", "retinanet", "fcos", "yolox", "yolov3"]

@@ -29,17 +29,19 @@ import numpy as np
 import tyro
 
 from fpn_jax.benchmarks.inputs import photographs_of_three_sizes
-from fpn_jax.benchmarks.lively import detect, lively_detector
 from fpn_jax.choices import check_choice
 from fpn_jax.command_line import parse, user_errors
-from fpn_jax.detectors.zoo import TORCHVISION
 from fpn_jax.inference import Detector
+from fpn_jax.parity.live_torchvision import import_torchvision
+from fpn_jax.parity.prove import as_detections, count_ties, match_detections
+from fpn_jax.parity.random_detectors import detect, lively_detector
 from fpn_jax.runtime import set_up
 from fpn_jax.training.conversion import run_from_torchvision
 from fpn_jax.types import Detections, Proposals, Pyramid
-from fpn_jax.weights.convert import load_state_dict
-from fpn_jax.weights.prove import as_detections, count_ties, match_detections
-from tests.torch_reference import torch
+from fpn_jax.weights.state_dicts import load_state_dict
+from fpn_jax.zoo.torchvision import TORCHVISION
+
+torch, _ = import_torchvision()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -32,10 +32,12 @@ from fpn_jax.data.sources import open_source
 from fpn_jax.data.transforms import HorizontalFlip
 from fpn_jax.evaluation.coco import BOXES, PROPOSALS, evaluate_results
 from fpn_jax.evaluation.records import coco_ground_truth, image_results
+from fpn_jax.parity.live_torchvision import import_torchvision
 from fpn_jax.training.config import Config, OptimizerConfig
 from fpn_jax.training.optimizer import learning_rate_schedule
 from fpn_jax.types import Detections
-from tests.torch_reference import torch, torchvision
+
+torch, torchvision = import_torchvision()
 
 detection = torchvision.models.detection
 

@@ -88,24 +88,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def convert_torchvision(chosen: Torchvision) -> int:
     """Returns the exit status."""
-    from fpn_jax.detectors.zoo import CLASSIFIERS
     from fpn_jax.inference import Detector
-    from fpn_jax.training.conversion import (
-        run_from_torchvision,
-        save_from_torchvision,
-    )
-    from fpn_jax.weights.convert import load_state_dict
-    from fpn_jax.weights.prove import (
+    from fpn_jax.parity.prove import (
         MAP_TOLERANCE,
         maps_table,
         proofs_table,
         prove,
         torchvision_detector,
     )
-    from fpn_jax.weights.prove_backbone import (
+    from fpn_jax.parity.prove_backbone import (
         backbone_differences,
         torchvision_classifier,
     )
+    from fpn_jax.training.conversion import (
+        run_from_torchvision,
+        save_from_torchvision,
+    )
+    from fpn_jax.weights.state_dicts import load_state_dict
+    from fpn_jax.zoo.classifiers import CLASSIFIERS
 
     state_dict = load_state_dict(chosen.file)
     run = run_from_torchvision(
@@ -154,7 +154,7 @@ def convert_detectron2(chosen: Detectron2) -> int:
 def export(chosen: Export) -> int:
     """Returns the exit status."""
     from fpn_jax.training.conversion import run_to_torchvision
-    from fpn_jax.weights.convert import save_state_dict
+    from fpn_jax.weights.state_dicts import save_state_dict
 
     state_dict = run_to_torchvision(chosen.run, chosen.checkpoint)
     save_state_dict(state_dict, chosen.file)

@@ -22,32 +22,32 @@ import tyro
 from rich.console import Console
 
 from fpn_jax.command_line import parse, user_errors
-from fpn_jax.data.examination import Examination, Subset, examine, shared_defects
+from fpn_jax.data.formats.splits import NoSuchSplit
 from fpn_jax.data.sources import open_source
-from fpn_jax.data.splits import NoSuchSplit
 from fpn_jax.data.transforms import fit_scale
-from fpn_jax.evaluation.anchor_coverage import (
+from fpn_jax.examination.anchor_coverage import (
     anchor_head,
     coverage,
     head_outputs,
     with_better_anchors,
 )
-from fpn_jax.ops.roi_align import assign_levels
-from fpn_jax.runtime import set_up
-from fpn_jax.training.augmentation import every_transform
-from fpn_jax.training.config import Config, check_canvas, load_config
-from fpn_jax.visualize.data_page import (
+from fpn_jax.examination.examine import Examination, Subset, examine, shared_defects
+from fpn_jax.examination.page import (
     augmented_sections,
     defect_sections,
     with_pictures,
 )
-from fpn_jax.visualize.data_tables import (
+from fpn_jax.examination.tables import (
     anchor_table,
     class_table,
     defect_list,
     level_table,
     size_table,
 )
+from fpn_jax.ops.roi_align import assign_levels
+from fpn_jax.runtime import set_up
+from fpn_jax.training.augmentation import every_transform
+from fpn_jax.training.config import Config, check_canvas, load_config
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ import jax
 import numpy as np
 
 from fpn_jax.data.batch import padded_sides
+from fpn_jax.data.bitmaps import paste_masks
 from fpn_jax.data.example import Category
-from fpn_jax.data.masks import paste_masks
 from fpn_jax.data.transforms import fit_scale_either_way, resize
 from fpn_jax.detectors.fields import with_field
 from fpn_jax.detectors.proposal_network import ProposalNetwork

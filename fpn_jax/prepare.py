@@ -16,10 +16,10 @@ from pathlib import Path
 import tyro
 
 from fpn_jax.command_line import parse, user_errors
-from fpn_jax.data.annotated_images import AnnotatedImages
 from fpn_jax.data.example import Example, UnreadableImage
+from fpn_jax.data.formats.annotated_images import AnnotatedImages
+from fpn_jax.data.formats.tfds_writer import write_tfds
 from fpn_jax.data.sources import open_source
-from fpn_jax.data.tfds_writer import write_tfds
 
 
 @dataclass(frozen=True)

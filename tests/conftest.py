@@ -13,7 +13,7 @@ set_cpu_flags()
 import jax  # noqa: E402
 
 # Programs of one test serve the next, in this process and those it starts.
-_CACHE = str(Path(__file__).parent.parent / ".pytest_cache" / "xla")
+_CACHE = str(Path(__file__).parents[1] / ".pytest_cache" / "xla")
 os.environ["JAX_COMPILATION_CACHE_DIR"] = _CACHE
 jax.config.update("jax_compilation_cache_dir", _CACHE)
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from fpn_jax import train
-from fpn_jax.data.digits import write_digits
-from tests.commands import (
+from fpn_jax.data.digits.dataset import write_digits
+from tests.support.commands import (
     MINIATURE,
     ROOT,
     command,

@@ -6,9 +6,9 @@ from fpn_jax.backbones.dummy import Dummy
 from fpn_jax.backbones.resnet import ResNet
 from fpn_jax.backbones.vgg import VGG
 from fpn_jax.command_line import parse
-from fpn_jax.detectors.zoo import digits_proposal_network
 from fpn_jax.train import main
 from fpn_jax.training.config import Config
+from fpn_jax.zoo.digits import digits_proposal_network
 
 
 @pytest.mark.parametrize("kind", [ResNet, VGG, Dummy])
@@ -33,7 +33,7 @@ def test_the_axis_of_pmap_is_no_setting(kind, tmp_path, capsys):
     experiment.write_text(
         f"""
 from {kind.__module__} import {kind.__name__}
-from fpn_jax.detectors.zoo import digits_proposal_network
+from fpn_jax.zoo.digits import digits_proposal_network
 from fpn_jax.training.config import Config
 
 

@@ -11,15 +11,21 @@ import jax
 import numpy as np
 import pytest
 
-from fpn_jax.data.digits import write_digits
-from fpn_jax.data.tfds import TfdsSource
+from fpn_jax.data.digits.dataset import write_digits
+from fpn_jax.data.formats.tfds import TfdsSource
 from fpn_jax.inference import load
 from fpn_jax.training.checkpoint import Checkpoints
 from fpn_jax.training.config import load_config
 from fpn_jax.training.loop import validation_row
 from fpn_jax.training.metrics import read_metrics
 from fpn_jax.training.programs import abstract_state
-from tests.commands import command, environment, run, training, without_privileges
+from tests.support.commands import (
+    command,
+    environment,
+    run,
+    training,
+    without_privileges,
+)
 
 METRICS = [
     *("AR@100", "ARs@100", "ARm@100", "ARl@100"),

@@ -11,26 +11,26 @@ import pytest
 from sklearn.datasets import load_sample_image
 
 from fpn_jax.backbones.resnet import ResNet
-from fpn_jax.benchmarks.lively import lively_detector, randomize_norms
 from fpn_jax.convert import main
-from fpn_jax.data.coco_names import COCO_IDS
-from fpn_jax.detectors.detectron2 import DETECTRON2
+from fpn_jax.data.formats.coco_names import COCO_IDS
 from fpn_jax.detectors.one_stage import OneStage
 from fpn_jax.evaluate import Arguments, evaluate_run
 from fpn_jax.heads.fcos import FCOSHead
 from fpn_jax.inference import Detector, load
 from fpn_jax.necks.fpn import FPN
+from fpn_jax.parity.prove import prove, torchvision_detector
+from fpn_jax.parity.random_detectors import lively_detector, randomize_norms
 from fpn_jax.training.config import Config, DataConfig, TrainConfig
 from fpn_jax.training.conversion import run_from_torchvision, run_to_torchvision
 from fpn_jax.training.pretrained import with_pretrained
 from fpn_jax.training.programs import make_programs
 from fpn_jax.training.run import load_run
-from fpn_jax.weights.convert import export_state_dict
 from fpn_jax.weights.detectron2 import detector_rules
-from fpn_jax.weights.prove import prove, torchvision_detector
+from fpn_jax.weights.state_dicts import export_state_dict
 from fpn_jax.weights.torchvision import load_detector
-from tests.torch_models import numpy_state
-from tests.torch_reference import torch, torchvision
+from fpn_jax.zoo.detectron2 import DETECTRON2
+from tests.support.torch_models import numpy_state
+from tests.support.torch_reference import torch, torchvision
 
 NAME = "fasterrcnn_mobilenet_v3_large_320_fpn"
 

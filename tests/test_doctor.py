@@ -11,13 +11,13 @@ import pytest
 
 from fpn_jax import doctor
 from fpn_jax.data.example import Category
-from fpn_jax.detectors.zoo import digits_one_stage
+from fpn_jax.examination.tables import defect_list
 from fpn_jax.heads.fcos import FCOSHead
 from fpn_jax.training.config import Config, write_config
-from fpn_jax.visualize.data_tables import defect_list
-from tests.coco_folder import write_coco_folder
-from tests.data.defective import plant_defects, write_clean
-from tests.painted_example import painted_example
+from fpn_jax.zoo.digits import digits_one_stage
+from tests.support.coco_folder import write_coco_folder
+from tests.support.defective import plant_defects, write_clean
+from tests.support.painted_example import painted_example
 
 
 @pytest.fixture

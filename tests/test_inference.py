@@ -19,7 +19,7 @@ from fpn_jax.necks.fpn import FPN
 from fpn_jax.runtime import call_once
 from fpn_jax.training.config import Config, DataConfig
 from fpn_jax.training.run import Run, load_run, save_run
-from tests.compilations import count_compilations
+from tests.support.compilations import count_compilations
 
 CANVAS = (96, 128)
 CATEGORIES = (Category(1, "cat"), Category(7, "dog"))

@@ -9,8 +9,8 @@ import pytest
 
 from fpn_jax import layers
 from fpn_jax.layers import Conv, max_pool, upsample2x, upsample_to
-from tests.torch_models import to_nhwc, to_torch
-from tests.torch_reference import torch
+from tests.support.torch_models import to_nhwc, to_torch
+from tests.support.torch_reference import torch
 
 F = torch.nn.functional
 

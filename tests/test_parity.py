@@ -8,14 +8,14 @@ sizes `python -m experiments.torchvision_parity` does the same, and takes minute
 import pytest
 
 from fpn_jax.benchmarks.inputs import photographs_of_three_sizes
-from fpn_jax.benchmarks.lively import detect, lively_detector
-from fpn_jax.detectors import zoo
 from fpn_jax.inference import Detector
+from fpn_jax.parity.prove import as_detections, count_ties, match_detections
+from fpn_jax.parity.random_detectors import detect, lively_detector
 from fpn_jax.training.conversion import run_from_torchvision
-from fpn_jax.weights.convert import load_state_dict
-from fpn_jax.weights.prove import as_detections, count_ties, match_detections
-from tests.slow import slow_but
-from tests.torch_reference import torch
+from fpn_jax.weights.state_dicts import load_state_dict
+from fpn_jax.zoo.torchvision import TORCHVISION
+from tests.support.slow import slow_but
+from tests.support.torch_reference import torch
 
 
 def converted(model, name, path):
@@ -47,7 +47,7 @@ QUICK = {
 }
 
 
-@pytest.mark.parametrize("name", slow_but(QUICK, zoo.TORCHVISION))
+@pytest.mark.parametrize("name", slow_but(QUICK, TORCHVISION))
 def test_a_batch_of_photographs_has_torchvisions_detections(name, tmp_path):
     photographs = photographs_of_three_sizes()
     # Small and with few proposals, to be fast.

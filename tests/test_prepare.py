@@ -7,7 +7,7 @@ import pytest
 
 from fpn_jax import prepare
 from fpn_jax.data.sources import open_source
-from tests.data import formats
+from tests.support import formats
 
 
 @pytest.fixture

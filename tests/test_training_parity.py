@@ -18,18 +18,18 @@ import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
 
-from fpn_jax.benchmarks.lively import Scaled, freeze_norms, randomize_norms
-from fpn_jax.detectors import zoo
 from fpn_jax.heads.rpn import RPNHead
 from fpn_jax.ops.images import normalize
+from fpn_jax.parity.random_detectors import Scaled, freeze_norms, randomize_norms
 from fpn_jax.types import Proposals, targets_of
 from fpn_jax.weights.torchvision import load_detector
+from fpn_jax.zoo.torchvision import TORCHVISION, keypointrcnn_resnet50_fpn
 from tests.detectors.test_one_stage import Prepared
 from tests.detectors.test_proposal_network import ALL
-from tests.digit_batch import MAX_BOXES, digit_batch
-from tests.slow import slow_but
-from tests.torch_models import numpy_state, to_torch
-from tests.torch_reference import torch, torchvision
+from tests.support.digit_batch import MAX_BOXES, digit_batch
+from tests.support.slow import slow_but
+from tests.support.torch_models import numpy_state, to_torch
+from tests.support.torch_reference import torch, torchvision
 
 detection = torchvision.models.detection
 SIDE = 128
@@ -48,7 +48,7 @@ def torch_detector(name: str):
     build = getattr(detection, name)
     model = randomize_norms(build(weights=None, weights_backbone=None, **options))
     if not name.endswith("v2"):
-        freeze_norms(model, zoo.TORCHVISION[name]().backbone.norm_epsilon)
+        freeze_norms(model, TORCHVISION[name]().backbone.norm_epsilon)
     model.transform = Prepared()
     if hasattr(model, "roi_heads"):
         take_all = detection._utils.BalancedPositiveNegativeSampler(ALL, 0.5)
@@ -89,9 +89,9 @@ def keep_from_zero(model):
 
 def our_detector(name: str):
     """Returns ours, nothing frozen, taking every sample."""
-    detector = zoo.TORCHVISION[name]()
+    detector = TORCHVISION[name]()
     if "keypoint" in name:
-        detector = zoo.keypointrcnn_resnet50_fpn(num_keypoints=KEYPOINTS)
+        detector = keypointrcnn_resnet50_fpn(num_keypoints=KEYPOINTS)
     detector = detector.clone(backbone=detector.backbone.clone(frozen_stages=0))
     if "rcnn" not in name:
         return detector
@@ -188,7 +188,7 @@ QUICK = {
 }
 
 
-@pytest.mark.parametrize("name", slow_but(QUICK, zoo.TORCHVISION))
+@pytest.mark.parametrize("name", slow_but(QUICK, TORCHVISION))
 def test_losses_and_every_gradient_equal_torchvision(name):
     theirs, ours = torch_detector(name), our_detector(name)
     batch = digit_batch((0, 1), SIDE)

@@ -22,14 +22,14 @@ from fpn_jax.benchmarks.torchvision_detectors import (
     torchvision_inference,
     torchvision_training,
 )
-from fpn_jax.detectors import zoo
 from fpn_jax.inference import Detector
+from fpn_jax.parity.prove import as_detections, match_detections
 from fpn_jax.runtime import call_once
 from fpn_jax.training.state import TrainState
 from fpn_jax.training.step import AXIS, jit_step, train_step
 from fpn_jax.types import Detections
-from fpn_jax.weights.prove import as_detections, match_detections
 from fpn_jax.weights.torchvision import load_detector
+from fpn_jax.zoo.torchvision import TORCHVISION
 
 # 2 x multiply-accumulate of one image at 800 x 1344, 91 outputs, 1000 RoIs, and 100
 # detections with masks or keypoints: the sum over the layers.
@@ -94,14 +94,14 @@ def our_inference(
 
     The weights are those of torchvision's model, by default random.
     """
-    detector = getattr(zoo, name)()
+    detector = TORCHVISION[name]()
     variables = _variables(detector, model)
     return partial(Detector(detector, variables, image.shape[:2]), image)
 
 
 def our_training(name: str, batch: dict, model: Any = None) -> Callable[[], float]:
     """Makes a step of SGD on the batch, when called, and returns its loss."""
-    detector = getattr(zoo, name)()
+    detector = TORCHVISION[name]()
     variables = _variables(detector, model)
     optimizer = optax.sgd(1e-4, momentum=0.9)
     state = TrainState(

@@ -16,7 +16,7 @@ from sklearn.datasets import load_sample_images
 
 from fpn_jax.benchmarks.peer import import_torchvision
 from fpn_jax.benchmarks.timing import OURS, Contest
-from fpn_jax.data.coco import coco_source
+from fpn_jax.data.formats.coco import coco_source
 from fpn_jax.data.loader import training_batches
 from fpn_jax.data.transforms import HorizontalFlip, ScaleJitter
 

@@ -10,11 +10,11 @@ import numpy as np
 
 from fpn_jax.benchmarks.peer import import_torchvision
 from fpn_jax.benchmarks.timing import OURS, Contest
-from fpn_jax.detectors.zoo import rpn_resnet50_fpn
 from fpn_jax.heads.rpn import RPNOutputs
 from fpn_jax.runtime import call_once
-from fpn_jax.weights.convert import StateDict
+from fpn_jax.weights.state_dicts import StateDict
 from fpn_jax.weights.torchvision import load_detector
+from fpn_jax.zoo.paper import rpn_resnet50_fpn
 
 
 def forward_contest(peer: bool, *, height: int, width: int, flop: float) -> Contest:

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from fpn_jax.benchmarks.inputs import photograph
-from fpn_jax.benchmarks.lively import freeze_norms, lively_detector, to_tensor
 from fpn_jax.benchmarks.peer import import_torchvision
-from fpn_jax.detectors import zoo
+from fpn_jax.parity.random_detectors import freeze_norms, lively_detector, to_tensor
+from fpn_jax.zoo.torchvision import TORCHVISION
 
 
 def torchvision_detector(name: str, canvas: tuple[int, int]) -> Any:
@@ -23,7 +23,7 @@ def torchvision_detector(name: str, canvas: tuple[int, int]) -> Any:
     """
     sizes = {"min_size": min(canvas), "max_size": max(canvas)}
     model = lively_detector(name, [photograph(canvas)], **sizes)
-    freeze_norms(model, getattr(zoo, name)().backbone.norm_epsilon)
+    freeze_norms(model, TORCHVISION[name]().backbone.norm_epsilon)
     if hasattr(model, "roi_heads"):
         model.roi_heads.box_predictor.cls_score.bias.data[0] -= 4.0
     for stage in (model.backbone.body.conv1, model.backbone.body.layer1):

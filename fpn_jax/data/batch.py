@@ -23,8 +23,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from fpn_jax.data.bitmaps import crop_masks
 from fpn_jax.data.example import Example, KeypointSpec
-from fpn_jax.data.masks import crop_masks
 from fpn_jax.data.transforms import box_areas
 
 Batch = dict[str, np.ndarray]

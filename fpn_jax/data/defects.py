@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fpn_jax.data.bitmaps import mask_box
 from fpn_jax.data.example import Example
-from fpn_jax.data.masks import mask_box
 
 # A mask's extent and its box differ by the rounding of a polygon to pixels, which is
 # much of a tiny object; of those that overlap less one was changed without the other.

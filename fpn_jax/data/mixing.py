@@ -9,8 +9,8 @@ import dataclasses
 import cv2
 import numpy as np
 
+from fpn_jax.data.bitmaps import mask_box
 from fpn_jax.data.example import Example, Source, UnreadableImage
-from fpn_jax.data.masks import mask_box
 from fpn_jax.data.transforms import Transform, crop, fit_scale, scale
 
 _GREY = 114  # where there is no image, as in the code of YOLOv3 and its successors

@@ -4,19 +4,19 @@ from collections.abc import Iterator
 
 from etils import epath
 
-from fpn_jax.data.coco import (
+from fpn_jax.data.digits.dataset import prepare_digits
+from fpn_jax.data.example import Example, Source, UnreadableImage
+from fpn_jax.data.formats.coco import (
     annotation_folders,
     coco_source,
     is_coco,
     official_source,
 )
-from fpn_jax.data.csv_table import csv_source, is_csv
-from fpn_jax.data.digits import prepare_digits
-from fpn_jax.data.example import Example, Source, UnreadableImage
-from fpn_jax.data.splits import NoSuchSplit, names_of
-from fpn_jax.data.tfds import TfdsSource, is_tfds
-from fpn_jax.data.voc import is_voc, voc_source
-from fpn_jax.data.yolo import yolo_source
+from fpn_jax.data.formats.csv_table import csv_source, is_csv
+from fpn_jax.data.formats.splits import NoSuchSplit, names_of
+from fpn_jax.data.formats.tfds import TfdsSource, is_tfds
+from fpn_jax.data.formats.voc import is_voc, voc_source
+from fpn_jax.data.formats.yolo import yolo_source
 
 
 def open_source(

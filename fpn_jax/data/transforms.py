@@ -14,8 +14,8 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
+from fpn_jax.data.bitmaps import resize_masks
 from fpn_jax.data.example import Example
-from fpn_jax.data.masks import resize_masks
 
 Transform = Callable[[Example, np.random.Generator], Example]
 

@@ -14,8 +14,8 @@ from itertools import count
 import jax
 import numpy as np
 
+from fpn_jax.data.bitmaps import encode_rle, paste_masks
 from fpn_jax.data.example import Category, Example, KeypointSpec
-from fpn_jax.data.masks import encode_rle, paste_masks
 from fpn_jax.types import Detections
 
 

@@ -15,8 +15,8 @@ from typing import Any, Literal
 import flax.linen as nn
 import jax
 
-from fpn_jax.detectors.zoo import digits_faster_rcnn
 from fpn_jax.training.files import replace_text
+from fpn_jax.zoo.digits import digits_faster_rcnn
 
 _PACKAGE = __name__.partition(".")[0]
 

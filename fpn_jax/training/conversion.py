@@ -8,16 +8,14 @@ import flax.linen as nn
 import numpy as np
 
 from fpn_jax.choices import check_choice
-from fpn_jax.data.coco_names import COCO, COCO_IDS, UNUSED
 from fpn_jax.data.example import Category
-from fpn_jax.detectors.detectron2 import DETECTRON2
+from fpn_jax.data.formats.coco_names import COCO, COCO_IDS, UNUSED
 from fpn_jax.detectors.feature_extractor import FeatureExtractor
-from fpn_jax.detectors.zoo import CLASSIFIERS, TORCHVISION
 from fpn_jax.training.categories import run_categories
 from fpn_jax.training.config import Config, DataConfig
 from fpn_jax.training.run import Run, check_detects, load_run, save_run
-from fpn_jax.weights.convert import StateDict
 from fpn_jax.weights.detectron2 import load_detectron2
+from fpn_jax.weights.state_dicts import StateDict
 from fpn_jax.weights.torchvision import (
     batch_counters,
     export_detector,
@@ -25,6 +23,9 @@ from fpn_jax.weights.torchvision import (
     load_backbone,
     load_detector,
 )
+from fpn_jax.zoo.classifiers import CLASSIFIERS
+from fpn_jax.zoo.detectron2 import DETECTRON2
+from fpn_jax.zoo.torchvision import TORCHVISION
 
 # What our variables have no place for lies beside them, for the way back.
 _COUNTERS = "torchvision_counters.json"

@@ -1,6 +1,7 @@
 """Experiment files: Python with `get_config() -> Config`."""
 
 import runpy
+import sys
 from pathlib import Path
 
 from fpn_jax.training.config import Config
@@ -10,6 +11,7 @@ def load_experiment(path: str | Path) -> Config:
     """Returns the config that an experiment file makes."""
     if not Path(path).is_file():
         raise ValueError(f"experiment: no file {str(path)!r}")
+    sys.path.insert(0, str(Path(path).resolve().parent))  # modules beside it
     try:
         names = runpy.run_path(str(path), run_name="experiment")
         make = names.get("get_config")
@@ -17,6 +19,8 @@ def load_experiment(path: str | Path) -> Config:
     except Exception as error:
         kind = type(error).__name__
         raise ValueError(f"experiment: {str(path)!r}: {kind}: {error}") from error
+    finally:
+        sys.path.pop(0)
     if make is None:
         raise ValueError(f"experiment: {str(path)!r} has no function get_config()")
     if not isinstance(config, Config):

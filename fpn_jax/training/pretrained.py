@@ -9,7 +9,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from fpn_jax.training.config import Config
 from fpn_jax.training.run import load_run
 from fpn_jax.training.state import TrainState, with_variables
-from fpn_jax.weights.convert import load_state_dict
+from fpn_jax.weights.state_dicts import load_state_dict
 from fpn_jax.weights.torchvision import load_backbone
 
 _log = logging.getLogger(__name__)

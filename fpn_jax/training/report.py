@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from fpn_jax.data.bitmaps import decode_segmentation
 from fpn_jax.data.example import Example
-from fpn_jax.data.masks import decode_segmentation
 from fpn_jax.data.sources import readable
 from fpn_jax.evaluation.coco import PROPOSALS, accumulate
 from fpn_jax.evaluation.confusion import confusion_matrix

@@ -8,12 +8,12 @@ import jax
 from fpn_jax.data.batch import Batch
 from fpn_jax.data.example import Category
 from fpn_jax.data.loader import evaluation_batches
+from fpn_jax.data.relabel import Relabelled
 from fpn_jax.data.sources import open_source, readable
 from fpn_jax.detectors.proposal_network import ProposalNetwork
 from fpn_jax.evaluation.coco import BOXES, KEYPOINTS, MASKS, PROPOSALS, Measure
 from fpn_jax.evaluation.evaluate import Evaluated, evaluate
 from fpn_jax.evaluation.records import coco_ground_truth
-from fpn_jax.evaluation.relabel import Relabelled
 from fpn_jax.training.categories import run_categories
 from fpn_jax.training.config import Config
 from fpn_jax.training.interruption import Interruption

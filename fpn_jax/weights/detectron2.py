@@ -19,7 +19,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from fpn_jax.choices import check_choice
-from fpn_jax.weights.convert import (
+from fpn_jax.weights.layer_rules import (
+    conv_rules,
+    flattened,
+    linear_rules,
+    nested,
+    norm_rules,
+)
+from fpn_jax.weights.pickles import load_pickle
+from fpn_jax.weights.state_dicts import (
     CONV,
     LINEAR,
     SAME,
@@ -29,14 +37,6 @@ from fpn_jax.weights.convert import (
     convert,
     load_state_dict,
 )
-from fpn_jax.weights.layers import (
-    conv_rules,
-    flattened,
-    linear_rules,
-    nested,
-    norm_rules,
-)
-from fpn_jax.weights.pickles import load_pickle
 
 
 def load_detectron2(path: str | Path, detector: nn.Module) -> dict[str, Any]:

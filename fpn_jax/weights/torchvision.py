@@ -20,8 +20,8 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from fpn_jax.choices import check_choice
-from fpn_jax.weights.convert import Rule, StateDict, convert, export_state_dict
-from fpn_jax.weights.layers import nested
+from fpn_jax.weights.layer_rules import nested
+from fpn_jax.weights.state_dicts import Rule, StateDict, convert, export_state_dict
 from fpn_jax.weights.torchvision_backbones import backbone_rules, body_rules
 from fpn_jax.weights.torchvision_heads import fpn_rules, head_rules
 

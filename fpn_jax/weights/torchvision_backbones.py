@@ -11,9 +11,9 @@ from fpn_jax.backbones.mobilenet_v3 import MobileNetV3
 from fpn_jax.backbones.resnet import ResNet
 from fpn_jax.backbones.vgg import DEPTHS, VGG
 from fpn_jax.choices import check_choice
-from fpn_jax.weights.convert import Rule
-from fpn_jax.weights.layers import conv_rules, norm_rules
-from fpn_jax.weights.mobilenet_v3 import mobilenet_v3_rules
+from fpn_jax.weights.layer_rules import conv_rules, norm_rules
+from fpn_jax.weights.state_dicts import Rule
+from fpn_jax.weights.torchvision_mobilenet_v3 import mobilenet_v3_rules
 
 
 def backbone_rules(backbone: nn.Module) -> list[Rule]:

@@ -7,8 +7,8 @@ import flax.linen as nn
 
 from fpn_jax.choices import check_choice
 from fpn_jax.necks.fpn import FPN
-from fpn_jax.weights.convert import Rule
-from fpn_jax.weights.layers import conv_rules, flattened, linear_rules, norm_rules
+from fpn_jax.weights.layer_rules import conv_rules, flattened, linear_rules, norm_rules
+from fpn_jax.weights.state_dicts import Rule
 
 
 def fpn_rules(fpn: FPN, levels: list[int]) -> list[Rule]:

@@ -9,10 +9,10 @@ import pytest
 
 from fpn_jax.backbones.stages import frozen_mask
 from fpn_jax.backbones.vgg import DEPTHS, VGG
-from fpn_jax.benchmarks.lively import randomize_norms
+from fpn_jax.parity.random_detectors import randomize_norms
 from fpn_jax.weights.torchvision import load_backbone
-from tests.torch_models import numpy_state, to_nhwc, to_torch
-from tests.torch_reference import torch, torchvision
+from tests.support.torch_models import numpy_state, to_nhwc, to_torch
+from tests.support.torch_reference import torch, torchvision
 
 
 def images(batch: int = 1) -> np.ndarray:

@@ -14,7 +14,7 @@ from fpn_jax.benchmarks import (
     torchvision_detectors,
 )
 from fpn_jax.benchmarks.timing import OURS
-from tests.torch_reference import torch, torchvision
+from tests.support.torch_reference import torch, torchvision
 
 
 @pytest.fixture(autouse=True)

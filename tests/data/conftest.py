@@ -1,6 +1,6 @@
 import pytest
 
-from fpn_jax.data.digits import write_digits
+from fpn_jax.data.digits.dataset import write_digits
 
 
 @pytest.fixture(scope="session")

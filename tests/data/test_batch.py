@@ -3,7 +3,7 @@ import pytest
 
 from fpn_jax.data.batch import blank, common_canvas, stack, to_canvas
 from fpn_jax.data.example import KeypointSpec
-from tests.painted_example import painted_example
+from tests.support.painted_example import painted_example
 
 ONE = [[30, 20, 90, 70]]
 TWO_POINTS = KeypointSpec(names=("left", "right"), flip=(1, 0))

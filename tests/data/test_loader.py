@@ -10,11 +10,11 @@ import cv2
 import numpy as np
 import pytest
 
-from fpn_jax.data.coco import coco_source
 from fpn_jax.data.example import Category, Example, UnreadableImage
+from fpn_jax.data.formats.coco import coco_source
+from fpn_jax.data.formats.tfds import TfdsSource
 from fpn_jax.data.loader import evaluation_batches, training_batches
 from fpn_jax.data.mixing import Mosaic
-from fpn_jax.data.tfds import TfdsSource
 from fpn_jax.data.transforms import HorizontalFlip, ScaleJitter
 
 NUM = 10

@@ -11,11 +11,11 @@ from collections import Counter
 
 import pytest
 
-from tests.commands import ROOT
-from tests.data.reading import BATCH, SIZE
+from tests.support.commands import ROOT
+from tests.support.reading import BATCH, SIZE
 
 KILLS, STEPS = 20, 111  # 12 epochs
-COMMAND = [sys.executable, "-m", "tests.data.reading"]
+COMMAND = [sys.executable, "-m", "tests.support.reading"]
 
 
 @pytest.mark.slow

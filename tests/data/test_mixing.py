@@ -8,8 +8,8 @@ import pytest
 from fpn_jax.data.example import KeypointSpec, UnreadableImage
 from fpn_jax.data.mixing import CopyPaste, MixUp, Mosaic
 from fpn_jax.data.transforms import HorizontalFlip
-from tests.grey_source import GreySource
-from tests.painted_example import painted_example
+from tests.support.grey_source import GreySource
+from tests.support.painted_example import painted_example
 
 CANVAS = (120, 160)
 POINTS = KeypointSpec(names=("upper left", "missing"), flip=(0, 1))

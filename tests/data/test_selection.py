@@ -9,7 +9,7 @@ import pytest
 from fpn_jax.data.example import KeypointSpec
 from fpn_jax.data.selection import without_empty
 from fpn_jax.data.sources import open_source
-from tests.data import formats
+from tests.support import formats
 
 POINTS = KeypointSpec(names=("nose", "tail"), flip=(0, 1), sigmas=None)
 

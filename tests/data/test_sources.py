@@ -8,7 +8,7 @@ import pytest
 
 from fpn_jax.data.example import UnreadableImage
 from fpn_jax.data.sources import open_source, readable
-from tests.data import formats
+from tests.support import formats
 
 NUM_IMAGES = 200
 EXACT = ("image_id", "image", "labels", "boxes")

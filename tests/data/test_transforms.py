@@ -13,8 +13,8 @@ from fpn_jax.data.transforms import (
     resize,
     turned,
 )
-from tests.painted_example import painted_example
-from tests.torch_reference import torch, torchvision
+from tests.support.painted_example import painted_example
+from tests.support.torch_reference import torch, torchvision
 
 ONE = [[30, 20, 90, 70]]
 

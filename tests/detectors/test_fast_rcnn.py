@@ -18,7 +18,7 @@ from fpn_jax.training.pretrained import with_pretrained
 from fpn_jax.training.programs import make_programs
 from fpn_jax.training.run import Run, save_run
 from fpn_jax.training.state import inference_variables
-from tests.digit_batch import digit_batch
+from tests.support.digit_batch import digit_batch
 
 SIDE = 64
 PROPOSALS = ProposalNetwork(

@@ -25,8 +25,8 @@ from fpn_jax.necks.pafpn import PAFPN
 from fpn_jax.runtime import call_once
 from fpn_jax.training.state import create_state, inference_variables
 from fpn_jax.training.step import train_step
-from tests.digit_batch import digit_batch
-from tests.slow import slow_but
+from tests.support.digit_batch import digit_batch
+from tests.support.slow import slow_but
 
 SIDE, STEPS = 64, 15
 SIZES = ((8, 12), (16, 24))

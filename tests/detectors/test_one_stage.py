@@ -16,17 +16,17 @@ from scipy.optimize import linear_sum_assignment
 
 from fpn_jax.backbones.dummy import Dummy
 from fpn_jax.backbones.resnet import ResNet
-from fpn_jax.benchmarks.lively import randomize_norms
 from fpn_jax.detectors.one_stage import OneStage
 from fpn_jax.heads.fcos import FCOSHead
 from fpn_jax.heads.retinanet import RetinaNetHead
 from fpn_jax.necks.fpn import FPN
 from fpn_jax.ops.images import normalize
+from fpn_jax.parity.random_detectors import randomize_norms
 from fpn_jax.types import targets_of
 from fpn_jax.weights.torchvision import load_detector
-from tests.digit_batch import digit_batch
-from tests.torch_models import numpy_state, to_nhwc, to_torch
-from tests.torch_reference import torch, torchvision
+from tests.support.digit_batch import digit_batch
+from tests.support.torch_models import numpy_state, to_nhwc, to_torch
+from tests.support.torch_reference import torch, torchvision
 
 detection = torchvision.models.detection
 

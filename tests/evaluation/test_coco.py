@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from fpn_jax.data.masks import encode_rle
+from fpn_jax.data.bitmaps import encode_rle
 from fpn_jax.evaluation.coco import (
     BOXES,
     KEYPOINTS,

@@ -11,7 +11,7 @@ from fpn_jax.evaluation.coco import BOXES, PROPOSALS
 from fpn_jax.evaluation.evaluate import Evaluated, evaluate, evaluation_step
 from fpn_jax.evaluation.records import coco_ground_truth
 from fpn_jax.types import Detections, LossTerm
-from tests.grey_source import GreySource
+from tests.support.grey_source import GreySource
 
 
 def nothing_found(variables, batch) -> Evaluated:

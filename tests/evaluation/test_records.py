@@ -5,8 +5,8 @@ import json
 
 import numpy as np
 
+from fpn_jax.data.bitmaps import decode_segmentation
 from fpn_jax.data.example import Category, Example, KeypointSpec
-from fpn_jax.data.masks import decode_segmentation
 from fpn_jax.evaluation.records import coco_ground_truth, coco_results, image_results
 from fpn_jax.types import Detections
 

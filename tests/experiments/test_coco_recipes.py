@@ -21,9 +21,9 @@ from fpn_jax.training.optimizer import make_optimizer
 from fpn_jax.training.state import create_state
 from fpn_jax.training.step import train_step
 from fpn_jax.training.validation import measures_of
-from tests.commands import run
-from tests.data import formats
-from tests.torch_reference import torch, torchvision
+from tests.support import formats
+from tests.support.commands import run
+from tests.support.torch_reference import torch, torchvision
 
 PATHS = sorted((Path(__file__).parents[2] / "experiments").glob("coco_*.py"))
 RECIPES = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)

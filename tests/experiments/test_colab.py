@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.notebooks import printed, run
+from tests.support.notebooks import printed, run
 
 
 @pytest.mark.slow

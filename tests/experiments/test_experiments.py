@@ -1,8 +1,8 @@
 from pathlib import Path
 
-from fpn_jax.detectors.zoo import digits_proposal_network
 from fpn_jax.training.config import Config
 from fpn_jax.training.experiment import load_experiment
+from fpn_jax.zoo.digits import digits_proposal_network
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 

@@ -3,7 +3,7 @@
 import nbformat
 import pytest
 
-from tests.notebooks import EXPERIMENTS
+from tests.support.notebooks import EXPERIMENTS
 
 
 @pytest.mark.parametrize("name", ["walkthrough.ipynb", "colab_tpu.ipynb"])

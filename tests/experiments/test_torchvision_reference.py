@@ -11,9 +11,9 @@ from experiments.torchvision_reference import (
     make_optimizer,
     training_step,
 )
-from fpn_jax.detectors.zoo import digits_faster_rcnn, digits_proposal_network
 from fpn_jax.training.config import OptimizerConfig
-from tests.torch_reference import torch
+from fpn_jax.zoo.digits import digits_faster_rcnn, digits_proposal_network
+from tests.support.torch_reference import torch
 
 
 def plain_faster_rcnn():

@@ -3,7 +3,7 @@
 import nbformat
 import pytest
 
-from tests.notebooks import EXPERIMENTS, printed, run
+from tests.support.notebooks import EXPERIMENTS, printed, run
 
 
 @pytest.mark.slow

@@ -8,13 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fpn_jax.benchmarks.lively import randomize_norms
 from fpn_jax.heads.box import BoxHead, BoxOutputs, RoISamples
+from fpn_jax.parity.random_detectors import randomize_norms
 from fpn_jax.types import Proposals, Targets
-from fpn_jax.weights.convert import convert
+from fpn_jax.weights.state_dicts import convert
 from fpn_jax.weights.torchvision_heads import head_rules
-from tests.torch_models import numpy_state, to_torch
-from tests.torch_reference import torch, torchvision
+from tests.support.torch_models import numpy_state, to_torch
+from tests.support.torch_reference import torch, torchvision
 
 detection = torchvision.models.detection
 CANVAS = (192, 256)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from fpn_jax.heads.deconv import Deconv, convolve_transposed
-from tests.torch_models import to_nhwc, to_torch
-from tests.torch_reference import torch
+from tests.support.torch_models import to_nhwc, to_torch
+from tests.support.torch_reference import torch
 
 
 def test_a_pixel_spreads_its_kernel_by_hand():

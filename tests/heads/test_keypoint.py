@@ -11,10 +11,10 @@ import pytest
 from fpn_jax.heads.box import RoISamples
 from fpn_jax.heads.keypoint import KeypointHead
 from fpn_jax.types import Targets
-from fpn_jax.weights.convert import convert
+from fpn_jax.weights.state_dicts import convert
 from fpn_jax.weights.torchvision_heads import head_rules
-from tests.torch_models import numpy_state, to_torch
-from tests.torch_reference import torch, torchvision
+from tests.support.torch_models import numpy_state, to_torch
+from tests.support.torch_reference import torch, torchvision
 
 detection = torchvision.models.detection
 CANVAS = (64, 96)

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from fpn_jax.heads.rpn import RPNHead, RPNOutputs
-from fpn_jax.weights.convert import convert
+from fpn_jax.weights.state_dicts import convert
 from fpn_jax.weights.torchvision_heads import head_rules
-from tests.torch_models import numpy_state, to_nhwc, to_torch
-from tests.torch_reference import torch, torchvision
+from tests.support.torch_models import numpy_state, to_nhwc, to_torch
+from tests.support.torch_reference import torch, torchvision
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ import pytest
 
 from fpn_jax.heads.yolov3 import YOLOv3Head, YOLOv3Outputs
 from fpn_jax.types import Targets
-from tests.torch_reference import torch
-from tests.twins import assert_equals_twin, conv, norm, overlap, sigmoid
+from tests.support.torch_reference import torch
+from tests.support.twins import assert_equals_twin, conv, norm, overlap, sigmoid
 
 CANVAS = (64, 96)
 GRIDS = {3: (8, 12), 4: (4, 6)}

@@ -9,8 +9,8 @@ import pytest
 
 from fpn_jax.heads.yolox import YOLOXHead, YOLOXOutputs
 from fpn_jax.types import Targets
-from tests.torch_reference import torch
-from tests.twins import assert_equals_twin, conv, norm, overlap, sigmoid
+from tests.support.torch_reference import torch
+from tests.support.twins import assert_equals_twin, conv, norm, overlap, sigmoid
 
 CANVAS = (64, 96)
 LEVELS = (3, 4, 5)

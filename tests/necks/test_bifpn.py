@@ -9,8 +9,8 @@ import pytest
 
 from fpn_jax.layers import Conv
 from fpn_jax.necks.bifpn import BiFPN, Fusion
-from tests.torch_reference import torch
-from tests.twins import CHANNELS, assert_equals_twin, conv, norm, pyramid
+from tests.support.torch_reference import torch
+from tests.support.twins import CHANNELS, assert_equals_twin, conv, norm, pyramid
 
 WIDTH = 12
 LEVELS = (3, 4, 5)

@@ -8,13 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fpn_jax.benchmarks.lively import randomize_norms
 from fpn_jax.necks.fpn import FPN
-from fpn_jax.weights.convert import convert
+from fpn_jax.parity.random_detectors import randomize_norms
+from fpn_jax.weights.state_dicts import convert
 from fpn_jax.weights.torchvision_heads import fpn_rules
-from tests.torch_models import numpy_state, to_nhwc, to_torch
-from tests.torch_reference import torch, torchvision
-from tests.twins import CHANNELS, pyramid
+from tests.support.torch_models import numpy_state, to_nhwc, to_torch
+from tests.support.torch_reference import torch, torchvision
+from tests.support.twins import CHANNELS, pyramid
 
 fpn_module = torchvision.ops.feature_pyramid_network
 

@@ -4,8 +4,8 @@ import jax
 import pytest
 
 from fpn_jax.necks.pafpn import PAFPN
-from tests.torch_reference import torch, torchvision
-from tests.twins import CHANNELS, assert_equals_twin, conv, pyramid
+from tests.support.torch_reference import torch, torchvision
+from tests.support.twins import CHANNELS, assert_equals_twin, conv, pyramid
 
 WIDTH = 12
 LEVELS = (2, 3, 4, 5)

@@ -14,7 +14,7 @@ from fpn_jax.ops.boxes import (
     iou,
     pairwise_iou,
 )
-from tests.torch_reference import torch, torchvision
+from tests.support.torch_reference import torch, torchvision
 
 
 def random_boxes(seed, n, largest=300):

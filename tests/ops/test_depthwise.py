@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from fpn_jax.ops.depthwise import depthwise_convolution
-from tests.torch_models import to_nhwc, to_torch
-from tests.torch_reference import torch
+from tests.support.torch_models import to_nhwc, to_torch
+from tests.support.torch_reference import torch
 
 
 def draw(*shape: int, seed: int = 0) -> np.ndarray:

@@ -2,7 +2,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fpn_jax.ops.images import normalize
-from tests.torch_reference import torch, torchvision
+from tests.support.torch_reference import torch, torchvision
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fpn_jax.ops.keypoints import decode_keypoints, keypoint_targets
-from tests.torch_reference import torch, torchvision
+from tests.support.torch_reference import torch, torchvision
 
 roi_heads = torchvision.models.detection.roi_heads
 

@@ -7,7 +7,7 @@ import optax
 import pytest
 
 from fpn_jax.ops.losses import focal, smooth_l1
-from tests.torch_reference import torch, torchvision
+from tests.support.torch_reference import torch, torchvision
 
 
 def test_smooth_l1_by_hand():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fpn_jax.ops.masks import mask_targets
-from tests.torch_reference import torch, torchvision
+from tests.support.torch_reference import torch, torchvision
 
 project = torchvision.models.detection.roi_heads.project_masks_on_boxes
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fpn_jax.ops.nms import nms, select_detections
-from tests.torch_reference import torch, torchvision
+from tests.support.torch_reference import torch, torchvision
 
 
 def keep(boxes, scores, valid=None, *, iou_threshold=0.5):

@@ -15,7 +15,7 @@ from fpn_jax.training.augmentation import (
     training_transforms,
 )
 from fpn_jax.training.config import DataConfig
-from tests.grey_source import GreySource
+from tests.support.grey_source import GreySource
 
 
 @pytest.mark.parametrize(

@@ -1,17 +1,19 @@
 """A recipe sees the same images, whatever the size of a batch."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
-from fpn_jax.detectors.zoo import rpn_resnet50_fpn
 from fpn_jax.training.batch_scaling import scale_to_batch
-from fpn_jax.training.coco_recipe import coco_recipe
+from fpn_jax.training.experiment import load_experiment
 from fpn_jax.training.optimizer import learning_rate_schedule
+
+RECIPE = Path(__file__).parents[2] / "experiments" / "coco_rpn.py"
 
 
 def recipe(batch_size: int, accumulate: int = 1):
-    config = coco_recipe(rpn_resnet50_fpn())
+    config = load_experiment(RECIPE)
     return dataclasses.replace(
         config,
         data=dataclasses.replace(
@@ -50,7 +52,7 @@ def test_without_a_reference_nothing_changes():
 
 
 def test_the_1x_schedule_is_detectron2s():
-    config = coco_recipe(rpn_resnet50_fpn())
+    config = load_experiment(RECIPE)
     rate = learning_rate_schedule(config.optimizer, config.train.steps)
     assert rate(0) == pytest.approx(2e-5, rel=1e-4)
     assert rate(500) == pytest.approx(0.01, rel=1e-2)

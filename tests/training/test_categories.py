@@ -3,16 +3,13 @@
 import pytest
 
 from fpn_jax.data.example import Category
-from fpn_jax.detectors.zoo import (
-    digits_faster_rcnn,
-    digits_proposal_network,
-    retinanet_resnet50_fpn,
-)
 from fpn_jax.training.categories import (
     load_categories,
     run_categories,
     write_categories,
 )
+from fpn_jax.zoo.digits import digits_faster_rcnn, digits_proposal_network
+from fpn_jax.zoo.torchvision import retinanet_resnet50_fpn
 
 TEN = tuple(Category(10 * i, str(i)) for i in range(10))
 

@@ -8,11 +8,6 @@ import pytest
 
 from fpn_jax.backbones.vgg import VGG
 from fpn_jax.detectors.fast_rcnn import FastRCNN
-from fpn_jax.detectors.zoo import (
-    digits_faster_rcnn,
-    digits_proposal_network,
-    rpn_resnet50_fpn,
-)
 from fpn_jax.training.config import (
     Config,
     DataConfig,
@@ -26,6 +21,8 @@ from fpn_jax.training.config import (
     write_config,
 )
 from fpn_jax.training.experiment import load_experiment
+from fpn_jax.zoo.digits import digits_faster_rcnn, digits_proposal_network
+from fpn_jax.zoo.paper import rpn_resnet50_fpn
 
 EXPERIMENTS = sorted((Path(__file__).parents[2] / "experiments").glob("digits_*.py"))
 

@@ -10,19 +10,19 @@ import pytest
 
 from fpn_jax.backbones.dummy import Dummy
 from fpn_jax.backbones.resnet import ResNet
-from fpn_jax.benchmarks.lively import randomize_norms
-from fpn_jax.data.digits import write_digits
+from fpn_jax.data.digits.dataset import write_digits
 from fpn_jax.data.loader import training_batches
+from fpn_jax.parity.random_detectors import randomize_norms
 from fpn_jax.training import loop
 from fpn_jax.training.checkpoint import Checkpoints
 from fpn_jax.training.loop import NonFiniteLoss, train
 from fpn_jax.training.metrics import read_metrics
 from fpn_jax.training.programs import abstract_state
-from tests.compilations import count_compilations
-from tests.data import formats
-from tests.miniature import get_config
-from tests.torch_models import numpy_state
-from tests.torch_reference import torch, torchvision
+from tests.support import formats
+from tests.support.compilations import count_compilations
+from tests.support.miniature import get_config
+from tests.support.torch_models import numpy_state
+from tests.support.torch_reference import torch, torchvision
 
 
 @pytest.fixture(scope="module")

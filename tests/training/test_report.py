@@ -4,14 +4,14 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 
+from fpn_jax.data.bitmaps import encode_rle
 from fpn_jax.data.example import Category
-from fpn_jax.data.masks import encode_rle
 from fpn_jax.data.sources import readable
 from fpn_jax.evaluation.coco import BOXES, MASKS, PROPOSALS, evaluate_results
 from fpn_jax.evaluation.records import coco_ground_truth
 from fpn_jax.training.metrics import MetricWriter
 from fpn_jax.training.report import write_report
-from tests.grey_source import GreySource
+from tests.support.grey_source import GreySource
 
 SOURCE = GreySource(14, unreadable=(0, 3))
 BOX = {"category_id": 0, "bbox": [5.0, 5.0, 20.0, 20.0]}

@@ -5,16 +5,16 @@ import jax
 import numpy as np
 import pytest
 
-from fpn_jax.data.digits import write_digits
+from fpn_jax.data.digits.dataset import write_digits
 from fpn_jax.data.example import Category
-from fpn_jax.data.tfds import TfdsSource
-from fpn_jax.detectors.zoo import digits_proposal_network
+from fpn_jax.data.formats.tfds import TfdsSource
 from fpn_jax.evaluation.coco import BOXES, KEYPOINTS, MASKS, PROPOSALS
 from fpn_jax.evaluation.evaluate import Evaluated
 from fpn_jax.training.config import Config, DataConfig, EvaluationConfig
 from fpn_jax.training.validation import Validation, measures_of
 from fpn_jax.types import Detections
-from tests.coco_folder import write_coco_folder
+from fpn_jax.zoo.digits import digits_proposal_network
+from tests.support.coco_folder import write_coco_folder
 
 
 class Heads(nn.Module):

@@ -13,16 +13,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fpn_jax.benchmarks.lively import randomize_norms
-from fpn_jax.detectors import detectron2
-from fpn_jax.weights.convert import export_state_dict
+from fpn_jax.parity.random_detectors import randomize_norms
 from fpn_jax.weights.detectron2 import (
     detector_rules,
     load_detector,
     load_detectron2,
 )
-from tests.torch_models import numpy_state, to_nhwc, to_torch
-from tests.torch_reference import torch, torchvision
+from fpn_jax.weights.state_dicts import export_state_dict
+from fpn_jax.zoo import detectron2
+from tests.support.torch_models import numpy_state, to_nhwc, to_torch
+from tests.support.torch_reference import torch, torchvision
 
 nn = torch.nn
 BGR_MEAN = (103.53, 116.28, 123.675)

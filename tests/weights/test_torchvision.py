@@ -10,12 +10,11 @@ from fpn_jax.backbones.dummy import Dummy
 from fpn_jax.backbones.mobilenet_v3 import MobileNetV3
 from fpn_jax.backbones.resnet import ResNet
 from fpn_jax.backbones.vgg import VGG
-from fpn_jax.benchmarks.lively import randomize_norms
 from fpn_jax.detectors.proposal_network import ProposalNetwork
-from fpn_jax.detectors.zoo import TORCHVISION
 from fpn_jax.heads.rpn import RPNHead
 from fpn_jax.necks.fpn import FPN
-from fpn_jax.weights.convert import export_state_dict
+from fpn_jax.parity.random_detectors import randomize_norms
+from fpn_jax.weights.state_dicts import export_state_dict
 from fpn_jax.weights.torchvision import (
     batch_counters,
     export_detector,
@@ -23,8 +22,9 @@ from fpn_jax.weights.torchvision import (
     load_detector,
 )
 from fpn_jax.weights.torchvision_backbones import backbone_rules
-from tests.torch_models import numpy_state
-from tests.torch_reference import torch, torchvision
+from fpn_jax.zoo.torchvision import TORCHVISION
+from tests.support.torch_models import numpy_state
+from tests.support.torch_reference import torch, torchvision
 
 
 @pytest.fixture(scope="module")

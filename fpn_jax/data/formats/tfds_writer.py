@@ -1,0 +1,143 @@
+"""Writes a data set as a prepared TFDS directory, without TensorFlow or the network.
+
+By TFDS's sequential writer instead of a builder class, because it keeps the order of
+the numbers. The features are those of `coco/2017`, with areas and boxes (`xyxy`) that
+are not rounded, and with masks and keypoints where the data has them. Beside TFDS's own
+files lies one with the sizes of the images, which no one then has to read for them.
+"""
+
+import itertools
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from fpn_jax.data.bitmaps import encode_rle
+from fpn_jax.data.example import Category, Example, KeypointSpec
+
+IMAGE_SIZES = "image_sizes.npz"  # of each split, [N, 2]: height, width
+
+
+def write_tfds(
+    directory: str | Path,
+    splits: Mapping[str, Iterable[tuple[Example, bytes]]],
+    *,
+    name: str,
+    version: str,
+    description: str,
+    categories: Sequence[Category],
+    keypoint_spec: KeypointSpec | None,
+    masks: bool,
+) -> Path:
+    """Returns the directory, whose parent must exist, once it is complete.
+
+    Args:
+        splits: of each the examples in their order, with the file of the image.
+        masks: whether to write the masks, which the examples then have.
+
+    A half-written data set is never seen: it is written beside its place and renamed.
+    Of two processes that write at once, the first to finish wins.
+    """
+    place = Path(directory)
+    metadata = {"category_ids": [category.id for category in categories]}
+    if keypoint_spec is not None:
+        metadata["keypoints"] = keypoint_spec._asdict()
+    names = [category.name for category in categories]
+    num_points = 0 if keypoint_spec is None else len(keypoint_spec.names)
+    with tempfile.TemporaryDirectory(prefix=".", dir=place.parent) as workshop:
+        made = Path(workshop) / version
+        made.mkdir()
+        info = tfds.core.DatasetInfo(
+            builder=tfds.core.dataset_info.DatasetIdentity(
+                name=name,
+                version=tfds.core.Version(version),
+                data_dir=str(made),
+                module_name=__name__,
+            ),
+            description=description,
+            features=_features(names, num_points, masks),
+            metadata=tfds.core.MetadataDict(metadata),
+        )
+        writer = tfds.core.SequentialWriter(
+            info, max_examples_per_shard=1000, file_format="array_record"
+        )
+        writer.initialize_splits(list(splits))
+        sizes = {}
+        for split, examples in splits.items():
+            sizes[split] = []
+            # One call: the writer rewrites its metadata at the end of each.
+            writer.add_examples({split: _records(examples, masks, sizes[split])})
+        writer.close_all()
+        tables = {split: np.int32(rows) for split, rows in sizes.items()}
+        np.savez(made / IMAGE_SIZES, **tables)
+        try:
+            os.rename(made, place)
+        except OSError:
+            if not place.exists():  # where it does, another process was faster
+                raise
+    return place
+
+
+def _features(
+    names: Sequence[str], num_points: int, masks: bool
+) -> tfds.features.FeaturesDict:
+    objects = {
+        "area": np.float32,
+        "bbox": tfds.features.BBoxFeature(),
+        "id": np.int64,
+        "is_crowd": np.bool_,
+        "label": tfds.features.ClassLabel(names=list(names)),
+        # In pixels: those of `bbox`, which has shares of the image, are rounded.
+        "xyxy": tfds.features.Tensor(shape=(4,), dtype=np.float32),
+    }
+    if num_points:
+        objects["keypoints"] = tfds.features.Tensor(
+            shape=(num_points, 3), dtype=np.float32
+        )
+    if masks:
+        # The counts of COCO's compressed run-length encoding, of the image's size.
+        objects["segmentation"] = tfds.features.Text()
+    return tfds.features.FeaturesDict(
+        {
+            "image": tfds.features.Image(encoding_format="jpeg"),
+            "image/filename": tfds.features.Text(),
+            "image/id": np.int64,
+            "objects": tfds.features.Sequence(objects),
+        }
+    )
+
+
+def _records(
+    examples: Iterable[tuple[Example, bytes]], masks: bool, sizes: list[tuple[int, int]]
+) -> Iterator[dict]:
+    """Yields what TFDS writes, and appends the sizes of the images."""
+    numbers = itertools.count(1)
+    for example, encoded in examples:
+        height, width = example.image.shape[:2]
+        sizes.append((height, width))
+        shares = example.boxes / np.float32([width, height, width, height])
+        objects = []
+        for row in range(len(shares)):
+            objects.append(
+                {
+                    "area": example.areas[row],
+                    "bbox": shares[row, [1, 0, 3, 2]],
+                    "id": next(numbers),
+                    "is_crowd": example.crowd[row],
+                    "label": example.labels[row],
+                    "xyxy": example.boxes[row],
+                }
+            )
+            if masks:
+                objects[-1]["segmentation"] = encode_rle(example.masks[row])["counts"]
+            if example.keypoints is not None:
+                objects[-1]["keypoints"] = example.keypoints[row]
+        yield {
+            "image": encoded,
+            "image/filename": example.name,
+            "image/id": example.image_id,
+            "objects": objects,
+        }

@@ -1,0 +1,20 @@
+"""torchvision's classifiers as backbones, by torchvision's names."""
+
+import flax.linen as nn
+
+from fpn_jax.backbones.mobilenet_v3 import MobileNetV3
+from fpn_jax.backbones.resnet import ResNet
+from fpn_jax.backbones.vgg import VGG
+
+CLASSIFIERS: dict[str, nn.Module] = {
+    **{f"resnet{depth}": ResNet(depth) for depth in (18, 34, 50, 101, 152)},
+    **{f"vgg{depth}": VGG(depth) for depth in (11, 13, 16, 19)},
+    **{f"vgg{depth}_bn": VGG(depth, norm="frozen") for depth in (11, 13, 16, 19)},
+    **{
+        f"mobilenet_v3_{size}": MobileNetV3(
+            size, norm_epsilon=1e-3, levels=(2, 3, 4, 5, 6)
+        )
+        for size in ("large", "small")
+    },
+}
+"""All levels of torchvision's classifiers by name."""

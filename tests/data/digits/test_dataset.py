@@ -1,0 +1,36 @@
+from fpn_jax.data.digits import dataset as digits
+from fpn_jax.data.digits.dataset import prepare_digits
+
+
+def _write_little(directory, splits):
+    directory.mkdir()
+    (directory / "content").write_text(str(splits))
+    return directory
+
+
+def test_prepare_writes_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(digits, "write_digits", _write_little)
+    place = prepare_digits(tmp_path)
+    assert [path.name for path in place.iterdir()] == ["content"]
+    monkeypatch.delattr(digits, "write_digits")  # a second call would fail
+    assert prepare_digits(str(tmp_path)) == place
+
+
+def test_the_first_use_says_in_one_line_why_it_takes_time(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(digits, "write_digits", _write_little)
+    place = prepare_digits(tmp_path)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"preparing the digits in {place}")
+    prepare_digits(tmp_path)
+    assert capsys.readouterr().err == ""
+
+
+def test_the_default_directory_is_the_users_cache(tmp_path, monkeypatch):
+    monkeypatch.setattr(digits, "write_digits", _write_little)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert prepare_digits().is_relative_to(tmp_path / "fpn_jax")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert prepare_digits().is_relative_to(tmp_path / "home" / ".cache" / "fpn_jax")

@@ -1,0 +1,41 @@
+"""Runs a notebook as it is, but for its parameters."""
+
+import os
+import re
+from pathlib import Path
+
+import nbclient
+import nbformat
+
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+_SECONDS = 300  # of one cell
+# What they compile runs a few steps only, so it is compiled fast.
+_FLAGS = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+
+
+def run(name: str, folder: Path, **parameters: object):
+    """Returns the notebook with the outputs of this execution in an empty folder.
+
+    Args:
+        parameters: in the place of those of the cell that sets them, all of them.
+    """
+    notebook = nbformat.read(EXPERIMENTS / name, as_version=4)
+    nbformat.validate(notebook)
+    (cell,) = (c for c in notebook.cells if "parameters" in c.metadata.get("tags", ()))
+    assert re.findall("^(.*?) = ", cell.source, re.MULTILINE) == list(parameters)
+    cell.source = "\n".join(f"{key} = {value!r}" for key, value in parameters.items())
+    path = os.pathsep.join([str(EXPERIMENTS.parent), os.environ.get("PYTHONPATH", "")])
+    nbclient.NotebookClient(
+        notebook, timeout=_SECONDS, resources={"metadata": {"path": str(folder)}}
+    ).execute(
+        env=os.environ
+        | {"PYTHONPATH": path, "JAX_NUM_CPU_DEVICES": "2"}
+        | {"XLA_FLAGS": f"{os.environ['XLA_FLAGS']} {_FLAGS}"}
+    )
+    return notebook
+
+
+def printed(cell) -> str:
+    """What a cell printed."""
+    streams = (output for output in cell.outputs if output.output_type == "stream")
+    return "".join(stream.text for stream in streams if stream.name == "stdout")
