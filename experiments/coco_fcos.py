@@ -1,4 +1,4 @@
-r"""FCOS on COCO (Tian et al. 2019), with centre sampling and GIoU.
+r"""FCOS on COCO (Tian et al. 2019), with center sampling and GIoU.
 
     python -m fpn_jax.train experiments/coco_fcos.py \
         --train.pretrained resnet50-0676ba61.pth                     # ResNet-50, 1x

@@ -383,7 +383,7 @@ def _stage(before: int, width: int, stride: int) -> torch.nn.Sequential:
 
 
 def _pixels(images: np.ndarray, memory_format: str) -> torch.Tensor:
-    """Normalised images [B, 3, H, W] of uint8 [B, H, W, 3]."""
+    """Normalized images [B, 3, H, W] of uint8 [B, H, W, 3]."""
     mean = torch.tensor(_DEFAULT.model.image_mean)
     std = torch.tensor(_DEFAULT.model.image_std)
     pixels = (torch.from_numpy(images) / 255 - mean) / std

@@ -181,7 +181,7 @@ def _images(paths: Sequence[Path]) -> "dict[str, np.ndarray]":
 def _random_image(
     height: int, width: int, random: "np.random.Generator"
 ) -> "np.ndarray":
-    """Returns squares of random colours, of many sizes on each other, as uint8.
+    """Returns squares of random colors, of many sizes on each other, as uint8.
 
     Of noise without structure a network says the same everywhere, and equal boxes may
     stand in any order.

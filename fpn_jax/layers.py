@@ -26,7 +26,7 @@ AxisName = Hashable | None
 
 NORMS = (None, "frozen", "batch", "group")
 
-# He et al. 2015 with the fan of the output, as torchvision initialises its backbones.
+# He et al. 2015 with the fan of the output, as torchvision initializes its backbones.
 he_normal_fan_out = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 
 
@@ -55,7 +55,7 @@ class Conv(nn.Module):
     bias_init: nn.initializers.Initializer = nn.initializers.zeros
     norm: Norm = None
     norm_epsilon: float = 1e-5  # torchvision's default; some checkpoints have 0.0
-    train: bool = False  # `batch` normalises with the statistics of the batch
+    train: bool = False  # `batch` normalizes with the statistics of the batch
     axis_name: AxisName = None  # the pmap axis over which `batch` averages
     dtype: Dtype = None  # of the computation; parameters are float32
 

@@ -162,7 +162,7 @@ class MobileNetV3(nn.Module):
 
     @nn.compact
     def __call__(self, images: jax.Array, *, train: bool = False) -> Pyramid:
-        """Returns {level: [B, H / 2**min(level, 5), W / …, C]} of normalised images."""
+        """Returns {level: [B, H / 2**min(level, 5), W / …, C]} of normalized images."""
         check_choice("size", self.size, ROWS)
         check_stages(self.levels, self.frozen_stages, top=6)
         stem_rows, *stages = ROWS[self.size]

@@ -107,7 +107,7 @@ class ResNet(nn.Module):
 
     @nn.compact
     def __call__(self, images: jax.Array, *, train: bool = False) -> Pyramid:
-        """Returns {level: [B, H / 2**level, W / 2**level, C]} of normalised images."""
+        """Returns {level: [B, H / 2**level, W / 2**level, C]} of normalized images."""
         check_choice("depth", self.depth, DEPTHS)
         check_stages(self.levels, self.frozen_stages)
         block, num_blocks = DEPTHS[self.depth]

@@ -58,7 +58,7 @@ class VGG(nn.Module):
 
     @nn.compact
     def __call__(self, images: jax.Array, *, train: bool = False) -> Pyramid:
-        """Returns {level: [B, H / 2**level, W / 2**level, C]} of normalised images."""
+        """Returns {level: [B, H / 2**level, W / 2**level, C]} of normalized images."""
         check_choice("depth", self.depth, DEPTHS)
         check_stages(self.levels, self.frozen_stages)
         x = self._stage(1, train, groups=(1, 2), name="stem")(images)

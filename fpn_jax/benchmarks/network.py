@@ -18,7 +18,7 @@ from fpn_jax.zoo.paper import rpn_resnet50_fpn
 
 
 def forward_contest(peer: bool, *, height: int, width: int, flop: float) -> Contest:
-    """One image through ResNet-50-FPN-RPN: float32, frozen norms, normalised pixels."""
+    """One image through ResNet-50-FPN-RPN: float32, frozen norms, normalized pixels."""
     pixels = np.random.default_rng(0).normal(size=(1, height, width, 3))
     pixels = pixels.astype(np.float32)
     images = jnp.asarray(pixels)

@@ -41,20 +41,20 @@ def nms_contest(
 
 def _random_boxes(rng: np.random.Generator) -> np.ndarray:
     """Boxes of 16 … 256 px anywhere on 1333 x 800: few overlap."""
-    centres = rng.uniform((0, 0), (1333, 800), (_NUM_BOXES, 2))
-    return _xyxy(centres, 2 ** rng.uniform(4, 8, (_NUM_BOXES, 2)))
+    centers = rng.uniform((0, 0), (1333, 800), (_NUM_BOXES, 2))
+    return _xyxy(centers, 2 ** rng.uniform(4, 8, (_NUM_BOXES, 2)))
 
 
 def _clustered_boxes(rng: np.random.Generator) -> np.ndarray:
     """25 jittered boxes around each of 40 objects, as a trained RPN gives."""
-    centres = rng.uniform((0, 0), (1333, 800), (_NUM_OBJECTS, 2))
+    centers = rng.uniform((0, 0), (1333, 800), (_NUM_OBJECTS, 2))
     sides = 2 ** rng.uniform(5, 8, (_NUM_OBJECTS, 2))
     copies = _NUM_BOXES // _NUM_OBJECTS
-    centres, sides = centres.repeat(copies, axis=0), sides.repeat(copies, axis=0)
-    centres = centres + sides * rng.normal(0, 0.1, sides.shape)
-    return _xyxy(centres, sides * np.exp(rng.normal(0, 0.15, sides.shape)))
+    centers, sides = centers.repeat(copies, axis=0), sides.repeat(copies, axis=0)
+    centers = centers + sides * rng.normal(0, 0.1, sides.shape)
+    return _xyxy(centers, sides * np.exp(rng.normal(0, 0.15, sides.shape)))
 
 
-def _xyxy(centres: np.ndarray, sides: np.ndarray) -> np.ndarray:
-    boxes = np.concatenate([centres - sides / 2, centres + sides / 2], axis=1)
+def _xyxy(centers: np.ndarray, sides: np.ndarray) -> np.ndarray:
+    boxes = np.concatenate([centers - sides / 2, centers + sides / 2], axis=1)
     return boxes.astype(np.float32)

@@ -72,8 +72,8 @@ def _workload(canvas: tuple[int, int], channels: int, num_boxes: int) -> tuple:
     }
     sides = 2 ** rng.uniform(4, 9, (num_boxes, 1))
     sides = sides * np.exp(rng.normal(0, 0.35, (num_boxes, 2)))  # narrow and wide
-    centres = rng.uniform((0, 0), (width, height), (num_boxes, 2))
-    boxes = np.concatenate([centres - sides / 2, centres + sides / 2], axis=1)
+    centers = rng.uniform((0, 0), (width, height), (num_boxes, 2))
+    boxes = np.concatenate([centers - sides / 2, centers + sides / 2], axis=1)
     boxes = boxes.clip(0, [width, height] * 2)
     gradient = rng.normal(size=(num_boxes, _SIZE, _SIZE, channels))
     return jax.tree.map(lambda x: x.astype(np.float32), (pyramid, boxes, gradient))

@@ -154,11 +154,11 @@ def paste_masks(
 
 
 def _grown(boxes: np.ndarray, scale: float) -> np.ndarray:
-    """Boxes around the same centres, `scale` times as wide and high; int64."""
+    """Boxes around the same centers, `scale` times as wide and high; int64."""
     boxes = np.asarray(boxes, np.float32)
-    centre = (boxes[:, 2:] + boxes[:, :2]) * np.float32(0.5)
+    center = (boxes[:, 2:] + boxes[:, :2]) * np.float32(0.5)
     half = (boxes[:, 2:] - boxes[:, :2]) * np.float32(0.5) * np.float32(scale)
-    return np.concatenate([centre - half, centre + half], axis=1).astype(np.int64)
+    return np.concatenate([center - half, center + half], axis=1).astype(np.int64)
 
 
 def _polygon_problem(polygon: object) -> str | None:

@@ -35,9 +35,7 @@ def example_defects(example: Example) -> list[Defect]:
     """Returns the defects of an example, in the order of its objects."""
     found = []
     if (example.image == example.image[:1, :1]).all():
-        found.append(
-            Defect("one colour", "image", "all pixels are equal", example.name)
-        )
+        found.append(Defect("one color", "image", "all pixels are equal", example.name))
     seen = set()
     for row, box in enumerate(example.boxes.tolist()):
         problems = [

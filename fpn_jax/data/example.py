@@ -1,7 +1,7 @@
 """The one record type that every source yields, and what a source is.
 
 Boxes are xyxy, float32, in pixels; labels are 0 … K-1. Other conventions (category
-ids, xywh, normalised yxyx) are converted by the source that has them. Keypoints lie in
+ids, xywh, normalized yxyx) are converted by the source that has them. Keypoints lie in
 the coordinates of the boxes; COCO's are taken as its files have them, without the half
 pixel that Detectron2 adds.
 """

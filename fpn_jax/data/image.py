@@ -15,12 +15,12 @@ cv2.setNumThreads(0)
 def decode_image(data: bytes, name: str) -> np.ndarray:
     """Returns the image as uint8 [H, W, 3], RGB.
 
-    Grey and palette images become RGB, transparency is dropped. An EXIF orientation is
+    Gray and palette images become RGB, transparency is dropped. An EXIF orientation is
     not applied: boxes of COCO and TFDS refer to the stored rows and columns.
 
     Raises:
         UnreadableImage: if the bytes are no image, or a truncated JPEG, which OpenCV
-            would fill with grey. Names `name`.
+            would fill with gray. Names `name`.
     """
     image = None
     if data and not _is_truncated_jpeg(data):

@@ -58,7 +58,7 @@ class MixUp:
 
     The other goes through `transforms` before (mixup: Zhang et al. 2018; for detectors
     Zhang et al. 2019, section 3.1). Where only one of them has pixels the other is
-    grey.
+    gray.
     """
 
     source: Source
@@ -141,7 +141,7 @@ def _pasted(
     parts: list[tuple[Example, tuple[int, int]]],
     size: tuple[int, int],
 ) -> Example:
-    """The parts, each moved (down, right), on one grey image; named as `example`."""
+    """The parts, each moved (down, right), on one gray image; named as `example`."""
     image = np.full((*size, 3), _GREY, np.uint8)
     masks = []
     for part, (top, left) in parts:
@@ -194,7 +194,7 @@ def _behind(example: Example, over: np.ndarray, min_visible: float) -> Example:
 
 
 def _filled_up(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The image with grey on its right and below it."""
+    """The image with gray on its right and below it."""
     down, right = np.subtract(size, image.shape[:2]).tolist()
     return cv2.copyMakeBorder(
         image, 0, down, 0, right, cv2.BORDER_CONSTANT, value=(_GREY,) * 3

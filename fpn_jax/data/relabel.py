@@ -10,7 +10,7 @@ from fpn_jax.choices import check_choice
 from fpn_jax.data.example import Category, Example, Source
 
 
-class Relabelled:
+class Relabeled:
     """The examples of a source, with labels that number given categories.
 
     Categories are told by their names, since data sets number them differently. They

@@ -2,7 +2,7 @@
 
 A transform is a frozen dataclass, so that a configuration can hold, print and override
 it and a worker process can receive it. All randomness comes from `rng`; a transform
-without any ignores it. Images are resized bilinearly with half-pixel centres and no
+without any ignores it. Images are resized bilinearly with half-pixel centers and no
 antialiasing, the rule of torchvision's detection models. Masks and keypoints, where an
 example has them, follow the boxes. What has to do with the canvas has it as its field
 `canvas`, and transforms that others go through as `transforms`: `turned` knows these.
@@ -88,7 +88,7 @@ class RandomCrop:
 
 
 @dataclasses.dataclass(frozen=True)
-class ColourJitter:
+class ColorJitter:
     """The example in other brightness, contrast, saturation and hue.
 
     Each is drawn alone and evenly; the ranges are those of SSD (Liu et al. 2016,
@@ -97,9 +97,9 @@ class ColourJitter:
 
     probability: float = 0.5
     brightness: tuple[float, float] = (0.875, 1.125)  # factor of all values
-    contrast: tuple[float, float] = (0.5, 1.5)  # of the distance from the mean grey
+    contrast: tuple[float, float] = (0.5, 1.5)  # of the distance from the mean gray
     saturation: tuple[float, float] = (0.5, 1.5)  # factor of HSV's
-    hue: tuple[float, float] = (-0.05, 0.05)  # turns of the circle of colours
+    hue: tuple[float, float] = (-0.05, 0.05)  # turns of the circle of colors
 
     def __call__(self, example: Example, rng: np.random.Generator) -> Example:
         if rng.random() >= self.probability:
@@ -173,9 +173,9 @@ def resize(image: np.ndarray, scale: float) -> np.ndarray:
         return image
     if image.dtype == np.uint8:
         return cv2.resize(image, (width, height))
-    left, right, x = _neighbours(image.shape[1], width)
+    left, right, x = _neighbors(image.shape[1], width)
     image = _between(image[:, left], image[:, right], x[:, None])
-    above, below, y = _neighbours(image.shape[0], height)
+    above, below, y = _neighbors(image.shape[0], height)
     return _between(image[above], image[below], y[:, None, None])
 
 
@@ -242,10 +242,10 @@ def _to_bytes(levels: np.ndarray) -> np.ndarray:
     return np.clip(np.rint(levels), 0, 255).astype(np.uint8)
 
 
-def _neighbours(size: int, new_size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _neighbors(size: int, new_size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Returns between which two pixels each new one lies, and the weight of the second.
 
-    Half-pixel centres; a fused multiply-add in float32, as torch computes them.
+    Half-pixel centers; a fused multiply-add in float32, as torch computes them.
     """
     step = np.float64(np.float32(size / new_size))
     place = np.maximum(step * (np.arange(new_size) + 0.5) - 0.5, 0).astype(np.float32)

@@ -1,0 +1,41 @@
+"""Compositions of a backbone, a neck and heads; what each owes the others.
+
+All are Linen modules. Arrays are NHWC; a `Pyramid` maps a level l to features of stride
+2**l, [B, H / 2**l, W / 2**l, C]. Boxes are xyxy, float32, in pixels of the canvas.
+
+- A **backbone** has `__call__(pixels, *, train) -> Pyramid`: normalized pixels [B, H, W,
+  3], whose sides its coarsest stride divides, to some of the levels. It may have
+  `frozen`, the names of those of its submodules that no step changes.
+- A **neck** has `__call__(pyramid, *, train) -> Pyramid`: all its levels have the same
+  number of channels. Levels may be added above the top one, and left out.
+- A **dense head** and the **heads on boxes** are described in `fpn_jax.heads`.
+- A **detector** is `contract.Detector`. `images [B, H, W, 3]` are RGB, uint8 or float32
+  in 0 … 255; `sizes [B, 2]` is the height and width of each image inside the canvas, at
+  its upper left, (0, 0) for padding of the batch, which has no part in any loss.
+  `__call__` creates every variable. `loss` gives sums and counts (`LossTerm`), which
+  the step divides after it has added them over the devices. `num_classes`, `loss` and
+  `detect` are needed; `measures`, `frozen`, `first_stage` and `with_thresholds` have
+  defaults (`contract.facts`).
+
+A module of your own may have any collection of variables besides `params` (training
+carries them along), and draw from any stream of random numbers by `make_rng` when
+`train` is True.
+"""
+
+from fpn_jax.detectors.contract import Detector, Facts, facts
+from fpn_jax.detectors.fast_rcnn import FastRCNN
+from fpn_jax.detectors.feature_extractor import FeatureExtractor
+from fpn_jax.detectors.one_stage import OneStage
+from fpn_jax.detectors.proposal_network import ProposalNetwork
+from fpn_jax.detectors.two_stage import TwoStage
+
+__all__ = [
+    "Detector",
+    "Facts",
+    "FastRCNN",
+    "FeatureExtractor",
+    "OneStage",
+    "ProposalNetwork",
+    "TwoStage",
+    "facts",
+]

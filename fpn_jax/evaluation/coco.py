@@ -83,7 +83,7 @@ def evaluate_results(
     Values are 0 … 1; NaN where the ground truth has no object of that size (COCO's own
     tool says -1, which would spoil a mean silently). Without any result they are 0.
     """
-    return summarise(accumulate(ground_truth, results, measure))
+    return summarize(accumulate(ground_truth, results, measure))
 
 
 def accumulate(
@@ -123,7 +123,7 @@ def accumulate(
     )
 
 
-def summarise(accumulated: Accumulated) -> dict[str, float]:
+def summarize(accumulated: Accumulated) -> dict[str, float]:
     """The means that `evaluate_results` names."""
     measure, metrics = accumulated.measure, {}
     for m, limit in enumerate(measure.limits):

@@ -53,12 +53,12 @@ def evaluate(
     ground_truth: Mapping,
     categories: Sequence[Category],
     measures: Sequence[Measure],
-    cancelled: Callable[[], bool] = lambda: False,
+    canceled: Callable[[], bool] = lambda: False,
 ) -> tuple[dict[str, float], list[dict]] | None:
     """Returns the metrics and the COCO results on a data set.
 
     The metrics are those of the measures, and `loss` with its terms `loss/…`. None as
-    soon as `cancelled` says so; it is asked before each batch.
+    soon as `canceled` says so; it is asked before each batch.
 
     Args:
         variables: of the model.
@@ -67,7 +67,7 @@ def evaluate(
         ground_truth: annotation dictionary of the same images.
         categories: by label, of the detector.
         measures: of `coco.py`, that the detector and the ground truth allow.
-        cancelled: see above.
+        canceled: see above.
     """
     image_sizes = {
         image["id"]: (image["height"], image["width"])
@@ -76,7 +76,7 @@ def evaluate(
     totals: dict[str, tuple[float, float]] = {}
     results = []
     for batch in batches:
-        if cancelled():
+        if canceled():
             return None
         # 64 bits travel as two times 32, which JAX would cut them to.
         ids = batch["image_ids"].view(np.int32).reshape(-1, 2)

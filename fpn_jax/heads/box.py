@@ -53,7 +53,7 @@ class BoxHead(nn.Module):
     canonical_size: float = 224.0  # pixels of a box of level 4 (FPN, eq. 1)
     size: int = 7  # cells along a side of the cut-out
     sampling_ratio: int = 2  # samples along a side of a cell
-    aligned: bool = False  # True: pixel centres are at halves, as in Detectron2
+    aligned: bool = False  # True: pixel centers are at halves, as in Detectron2
     num_convs: int = 0
     num_hidden: int = 2  # fully connected layers: fc6, fc7
     hidden_features: int = 1024
@@ -190,7 +190,7 @@ class BoxHead(nn.Module):
         )
 
     def _dense(self, x: jax.Array, features: int, name: str) -> jax.Array:
-        """Returns a fully connected layer of `x`, initialised as torch's are."""
+        """Returns a fully connected layer of `x`, initialized as torch's are."""
         bound = x.shape[-1] ** -0.5
 
         def uniform(key, shape, dtype=jnp.float32):

@@ -34,7 +34,7 @@ def convolve_transposed(
     """Returns sum_{h, t} x[h] kernel[t] where 2 h + t - (k // 2 - 1) is the output row.
 
     And so the columns. One matrix product gives every pixel its k x k patch of the
-    output; neighbouring patches overlap by k - 2 and are added. The product and its
+    output; neighboring patches overlap by k - 2 and are added. The product and its
     gradients are as large as those of a convolution of stride 1 that gathers, and need
     no dilated input, which is slow on CPU.
 

@@ -1,7 +1,7 @@
 """The head of FCOS (Tian et al. 2019, section 3; the later version: arXiv 2006.09214).
 
 Two towers of convolutions, shared over the levels, give every point one logit per
-class, the distances to the four sides of its box, and the centre-ness of the point in
+class, the distances to the four sides of its box, and the centerness of the point in
 it. Points are ordered by level, finest first, then by row and column. Boxes are xyxy
 pixels of the canvas.
 """
@@ -63,7 +63,7 @@ class FCOSHead(nn.Module):
 
     @nn.compact
     def __call__(self, pyramid: Pyramid, *, train: bool = False) -> FCOSOutputs:
-        """Returns logits, distances and centre-ness for every level of `pyramid`."""
+        """Returns logits, distances and centerness for every level of `pyramid`."""
         del train  # no norm of this head knows the difference
         channels = next(iter(pyramid.values())).shape[-1]
         conv = partial(Conv, kernel_init=nn.initializers.normal(0.01), dtype=self.dtype)
@@ -93,7 +93,7 @@ class FCOSHead(nn.Module):
     ) -> dict[str, LossTerm]:
         """Returns `class`, `box` and `centerness`, all over the positives of the batch.
 
-        Focal loss of all points; GIoU loss and binary cross-entropy of the centre-ness
+        Focal loss of all points; GIoU loss and binary cross-entropy of the centerness
         of the positives. Crowd regions want no points: those on them are negatives. An
         image of size 0 (`sizes [B, 2]`) is padding of the batch and does not count.
         """
@@ -116,7 +116,7 @@ class FCOSHead(nn.Module):
         """Returns at most `max_detections` boxes of each image, by falling score.
 
         A score is the geometric mean of the probability of the class and the
-        centre-ness (section 2.3 of the later version). The best `pre_nms` (point,
+        centerness (section 2.3 of the later version). The best `pre_nms` (point,
         class) pairs of each level are decoded and clipped to the image (`sizes [B, 2]`:
         height, width); those with a score above the threshold are suppressed class by
         class, all levels together.

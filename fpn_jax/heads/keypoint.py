@@ -30,7 +30,7 @@ class KeypointHead(nn.Module):
     canonical_size: float = 224.0  # pixels of a box of level 4 (FPN, eq. 1)
     size: int = 14  # cells along a side of the cut-out; a heat map has four times
     sampling_ratio: int = 2  # samples along a side of a cell
-    aligned: bool = False  # True: pixel centres are at halves, as in Detectron2
+    aligned: bool = False  # True: pixel centers are at halves, as in Detectron2
     num_convs: int = 8
     channels: int = 512
     dtype: Dtype = None

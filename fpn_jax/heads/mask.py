@@ -31,7 +31,7 @@ class MaskHead(nn.Module):
     canonical_size: float = 224.0  # pixels of a box of level 4 (FPN, eq. 1)
     size: int = 14  # cells along a side of the cut-out; a mask has twice as many
     sampling_ratio: int = 2  # samples along a side of a cell
-    aligned: bool = False  # True: pixel centres are at halves, as in Detectron2
+    aligned: bool = False  # True: pixel centers are at halves, as in Detectron2
     num_convs: int = 4
     channels: int = 256
     norm: Norm = None  # of the convolutions

@@ -48,7 +48,7 @@ class RPNHead(nn.Module):
     negative_iou: float = 0.3
     num_samples: int = 256  # anchors per image in the loss
     positive_fraction: float = 0.5
-    # Loss. The paper's λ is 10 with its two normalisers, 1 with the common one here.
+    # Loss. The paper's λ is 10 with its two normalizers, 1 with the common one here.
     smooth_l1_beta: float = 1 / 9
     box_loss_weight: float = 1.0
     # Proposals. A second stage is trained on more of them than it is run on.

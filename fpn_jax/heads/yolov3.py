@@ -168,7 +168,7 @@ class YOLOv3Head(nn.Module):
         """Returns the assignment of every anchor of an image to a box.
 
         A box has one anchor: that whose shape, of all levels, overlaps its own most
-        (the first, where two do), in the cell of its centre. Of boxes with the same
+        (the first, where two do), in the cell of its center. Of boxes with the same
         anchor the first row has it. An anchor that overlaps a box by `ignored_iou` or
         more, in the middle of its cell, is ignored where it is not the box's own
         (section 2.1; the code asks the predicted box instead).

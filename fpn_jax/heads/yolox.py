@@ -21,7 +21,7 @@ from fpn_jax.ops.matching import Assignment, match_by_cost
 from fpn_jax.ops.nms import select_detections
 from fpn_jax.types import Detections, LossTerm, Pyramid, Targets
 
-# What a candidate costs more that is not both in the box and near its centre.
+# What a candidate costs more that is not both in the box and near its center.
 _FAR = 1e5
 
 
@@ -130,7 +130,7 @@ class YOLOXHead(nn.Module):
         return jax.vmap(partial(self._image_detections, canvas=canvas))(outputs, sizes)
 
     def squares(self, outputs: YOLOXOutputs, canvas: tuple[int, int]) -> jax.Array:
-        """Returns the square [N, 4] of every cell: of its size, centred on its corner.
+        """Returns the square [N, 4] of every cell: of its size, centered on its corner.
 
         Deltas of it are the paper's: the offset from the corner and the logarithms of
         the sides, all in strides. `decode_deltas` cuts a side at 62.5 strides, which
@@ -154,7 +154,7 @@ class YOLOXHead(nn.Module):
         """Returns the assignment of each cell of one image to a target, and its IoU.
 
         SimOTA (section 2.1): a target's candidates are the cells whose middle is in its
-        box or within `center_radius` strides of its centre, in x and in y; those that
+        box or within `center_radius` strides of its center, in x and in y; those that
         are not in both come last. (In the authors' code the candidates of all targets
         are each one's.) The cost is the cross-entropy of the class, whose probability
         is the root of class times object, plus `iou_cost_weight` times -log IoU.
@@ -178,8 +178,8 @@ class YOLOXHead(nn.Module):
         return match, jnp.take_along_axis(overlap, match.index[:, None], axis=1)[:, 0]
 
     def _geometry(self, squares, targets):
-        """Returns which cells [N, G] are near a target's centre, and which in it."""
-        # A square is centred on its cell's corner: its own last corner is the middle.
+        """Returns which cells [N, G] are near a target's center, and which in it."""
+        # A square is centered on its cell's corner: its own last corner is the middle.
         middle = squares[:, None, 2:]
         stride = squares[:, None, 2] - squares[:, None, 0]
         low, high = targets[None, :, :2], targets[None, :, 2:]

@@ -9,7 +9,7 @@ import jax
 from fpn_jax.layers import AxisName, Conv, Dtype, Norm, max_pool, upsample_to
 from fpn_jax.types import Pyramid
 
-_EPSILON = 1e-4  # of the fast normalised fusion (section 3.3)
+_EPSILON = 1e-4  # of the fast normalized fusion (section 3.3)
 
 
 class BiFPN(nn.Module):

@@ -96,7 +96,7 @@ class FPN(nn.Module):
         return merged
 
     def _conv(self, kernel_size: int, **fields: Any) -> Conv:
-        # Kaiming-uniform with a = 1, as torchvision initialises its pyramids.
+        # Kaiming-uniform with a = 1, as torchvision initializes its pyramids.
         init = nn.initializers.lecun_uniform()
         return Conv(
             self.channels, kernel_size, kernel_init=init, dtype=self.dtype, **fields

@@ -1,7 +1,7 @@
 """Anchors: pure functions of the canvas and the grids of the pyramid's levels.
 
 A level's anchors are ordered by row, column, ratio, size, which is the channel order of
-a torchvision head. The first cell's anchors are centred on (0, 0), the corner of the
+a torchvision head. The first cell's anchors are centered on (0, 0), the corner of the
 canvas, not on half a stride. Pairs are (height, width), ratios are height / width.
 """
 
@@ -19,7 +19,7 @@ from fpn_jax.ops.boxes import Number
 def cell_anchors(
     sizes: Sequence[Number], ratios: Sequence[Number], *, rounded: bool = True
 ) -> Float[np.ndarray, "a 4"]:
-    """Returns the anchors of one cell, centred on (0, 0): all sizes of the first ratio,
+    """Returns the anchors of a cell, centered on (0, 0): all sizes of the first ratio,
     then of the second.
 
     A size is the square root of the anchor's area. Rounded to whole pixels, half to
@@ -88,7 +88,7 @@ def pyramid_points(
 ) -> dict[int, Array]:
     """Returns the points (x, y) [H_l * W_l, 2] of every level l, row by row.
 
-    Like the anchors' centres they start at (0, 0), as in torchvision; the FCOS paper
+    Like the anchors' centers they start at (0, 0), as in torchvision; the FCOS paper
     starts at half a stride. Strides are those of `level_strides`.
     """
     strides = level_strides(canvas, grids, stride_rule)

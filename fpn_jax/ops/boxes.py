@@ -48,7 +48,7 @@ def iou(a: Real[Array, "*#b 4"], b: Real[Array, "*#b 4"]) -> Float[Array, "*#b"]
 
 
 def giou(a: Real[Array, "*#b 4"], b: Real[Array, "*#b 4"]) -> Float[Array, "*#b"]:
-    """Returns the generalised IoU of each box of `a` with its own of `b`, in -1 … 1.
+    """Returns the generalized IoU of each box of `a` with its own of `b`, in -1 … 1.
 
     IoU less the share of the smallest enclosing box that neither covers (Rezatofighi et
     al. 2019, eq. 2); 0 where both boxes are the same point. Finite, and so is its
@@ -80,7 +80,7 @@ def encode_deltas(
 ) -> Float[Array, "*#b 4"]:
     """Returns the deltas (dx, dy, dw, dh) that turn each anchor into its box.
 
-    dx = (x - xa) / wa and dw = log(w / wa) with centres x and sides w, each times its
+    dx = (x - xa) / wa and dw = log(w / wa) with centers x and sides w, each times its
     weight (R-CNN, appendix C). A side of 0, as padding has, counts as 1: finite.
     """
     x, y, w, h = _center_and_sides(boxes)

@@ -15,7 +15,7 @@ def normalize(
     """Returns (images / 255 - mean) / std in float32, and zero outside each image.
 
     Images are uint8 or float, 0 … 255; sizes are (height, width) inside the canvas. The
-    padding is zero *after* normalisation, as in torchvision: what it held before does
+    padding is zero *after* normalization, as in torchvision: what it held before does
     not matter.
     """
     _, height, width, _ = images.shape

@@ -44,7 +44,7 @@ def decode_keypoints(
     """Returns the pixel (x, y) of each map's peak, and the value there.
 
     The peak is that of the map resized to the pixels of its box, ceil(width) x
-    ceil(height), by cubic convolution; the centre of the pixel is scaled back to the
+    ceil(height), by cubic convolution; the center of the pixel is scaled back to the
     box. Of equal peaks it is the first, by rows. A side below 1 counts as 1; a box
     without area, as padding has, is not looked at: its corner, and value 0.
 
@@ -112,7 +112,7 @@ def _upper_bounds(padded: Float[Array, "m t t"]) -> Float[Array, "m t-3 t-3"]:
 
 
 def _of_four(best, x, axis):
-    """Returns `best` of every four neighbours along an axis; faster than a window."""
+    """Returns `best` of every four neighbors along an axis; faster than a window."""
     n = x.shape[axis] - 3
     a, b, c, d = (jax.lax.slice_in_dim(x, i, i + n, axis=axis) for i in range(4))
     return best(best(a, b), best(c, d))

@@ -85,7 +85,7 @@ def match_by_center(
     it; points that no box wants are negative.
 
     A box wants the points strictly inside it that are less than `radius` pixels from
-    its centre, in x and in y, and whose farthest side of the box is between the two
+    its center, in x and in y, and whose farthest side of the box is between the two
     distances, which makes it an object of this level (FCOS, section 3.2; the radius is
     of its later version). Padding boxes want none.
 

@@ -1,6 +1,6 @@
 """A converted detector held against torchvision's own on the same images.
 
-torchvision runs as its user calls it. What it makes of an image, resized, normalised
+torchvision runs as its user calls it. What it makes of an image, resized, normalized
 and padded, also goes through our modules, so that each map is compared with its own.
 """
 
@@ -204,7 +204,7 @@ def count_ties(
 
 
 def _maps(detector: nn.Module, pixels: jax.Array) -> tuple[Pyramid, Pyramid, Any]:
-    """Returns features, pyramid and the first head's outputs of normalised images."""
+    """Returns features, pyramid and the first head's outputs of normalized images."""
     features = detector.backbone(pixels)
     pyramid = detector.neck(features)
     head = detector.head if hasattr(detector, "head") else detector.rpn
@@ -225,7 +225,7 @@ def _our_maps(features: Pyramid, pyramid: Pyramid, outputs: Any) -> dict[str, An
 class _Seen(NamedTuple):
     """What torchvision makes of one image."""
 
-    pixels: np.ndarray  # [1, H, W, 3] normalised, padded
+    pixels: np.ndarray  # [1, H, W, 3] normalized, padded
     maps: list[np.ndarray]  # in the order of `_our_maps`
     detections: dict[str, Any]  # of tensors
 
@@ -292,8 +292,8 @@ def _pasted_apart(box: np.ndarray, other: np.ndarray) -> bool:
 def _pasted(box: np.ndarray) -> np.ndarray:
     """Returns the pixels of a mask's first and last corner, with its border of one."""
     half = (box[2:] - box[:2]) / 2 * (MASK_SIDE + 2) / MASK_SIDE
-    centre = (box[2:] + box[:2]) / 2
-    return np.concatenate([centre - half, centre + half]).astype(int)
+    center = (box[2:] + box[:2]) / 2
+    return np.concatenate([center - half, center + half]).astype(int)
 
 
 def _mask_iou(mask: np.ndarray, other: np.ndarray) -> float:

@@ -1,7 +1,7 @@
 """torchvision's detectors with random weights that nevertheless find things.
 
 As it comes, a random detector says the same of every place, and little of that passes a
-threshold. Here the outputs of its last layers are centred and scaled on given images.
+threshold. Here the outputs of its last layers are centered and scaled on given images.
 Benchmarks and tests hold ours against such detectors.
 """
 
@@ -138,8 +138,8 @@ class Scaled:
             return output
         self.called = True
         outputs = output.movedim(1, -1).flatten(0, -2)
-        centre = outputs.mean(dim=0)
-        factor = self.std / (outputs - centre).std()
+        center = outputs.mean(dim=0)
+        factor = self.std / (outputs - center).std()
         layer.weight.data *= factor
-        layer.bias.data = (layer.bias - centre) * factor + self.mean
+        layer.bias.data = (layer.bias - center) * factor + self.mean
         return layer.forward(*inputs)

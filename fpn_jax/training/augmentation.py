@@ -3,7 +3,7 @@
 from fpn_jax.data.example import Source
 from fpn_jax.data.mixing import CopyPaste, MixUp, Mosaic
 from fpn_jax.data.transforms import (
-    ColourJitter,
+    ColorJitter,
     HorizontalFlip,
     RandomCrop,
     ScaleJitter,
@@ -24,7 +24,7 @@ def training_transforms(
         *([HorizontalFlip()] if flips else []),
         *([RandomCrop(data.crop)] if data.crop else []),
         ScaleJitter(data.canvas, *data.scale_jitter),
-        *([ColourJitter(data.colour)] if data.colour else []),
+        *([ColorJitter(data.color)] if data.color else []),
     ]
     if not mixed:
         return transforms
@@ -53,7 +53,7 @@ def every_transform(
         "crop": RandomCrop(1.0),
         "scale jitter 0.5 … 2": ScaleJitter(canvas, 0.5, 2),
         "scale jitter 0.1 … 2 (large-scale)": ScaleJitter(canvas, 0.1, 2),
-        "colour": ColourJitter(1.0),
+        "color": ColorJitter(1.0),
         "mosaic": Mosaic(source, canvas, 1.0),
         "mixup": MixUp(source, (fit,), 1.0),
     } | ({"copy-paste": CopyPaste(source, (fit,), 1.0)} if masks else {})

@@ -42,7 +42,7 @@ class DataConfig:
     flip: bool | None = None
     scale_jitter: tuple[float, float] = (1.0, 1.0)  # random size of the training images
     crop: float = 0.0  # probability of a random part of a training image
-    colour: float = 0.0  # of another brightness, contrast, saturation and hue
+    color: float = 0.0  # of another brightness, contrast, saturation and hue
     # Probability of four training images in one, each of half the size: a scale jitter
     # of 1 … 2 goes well with it.
     mosaic: float = 0.0
@@ -136,7 +136,7 @@ def check_config(config: Config) -> None:
         if _value(config, name) < 1:
             raise ValueError(f"{name} must be 1 or more, got {_value(config, name)}")
     mixing = ("data.mosaic", "data.mixup", "data.copy_paste")
-    for name in (*mixing, "data.crop", "data.colour"):
+    for name in (*mixing, "data.crop", "data.color"):
         if not 0 <= _value(config, name) <= 1:
             raise ValueError(f"{name} must be 0 … 1, got {_value(config, name)}")
     if (reference := config.train.reference_batch_size) is not None and reference < 1:

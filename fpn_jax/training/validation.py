@@ -8,7 +8,7 @@ import jax
 from fpn_jax.data.batch import Batch
 from fpn_jax.data.example import Category
 from fpn_jax.data.loader import evaluation_batches
-from fpn_jax.data.relabel import Relabelled
+from fpn_jax.data.relabel import Relabeled
 from fpn_jax.data.sources import open_source, readable
 from fpn_jax.detectors.proposal_network import ProposalNetwork
 from fpn_jax.evaluation.coco import BOXES, KEYPOINTS, MASKS, PROPOSALS, Measure
@@ -45,7 +45,7 @@ class Validation:
         )
         self.categories = categories or run_categories(model, source.categories)
         if not isinstance(model, ProposalNetwork):
-            source = Relabelled(source, self.categories)
+            source = Relabeled(source, self.categories)
             self.categories = source.categories  # with the ids of the data
         self.source = source
         self.ground_truth = coco_ground_truth(
@@ -80,7 +80,7 @@ class Validation:
             ground_truth=self.ground_truth,
             categories=self.categories,
             measures=self.measures,
-            cancelled=lambda: (
+            canceled=lambda: (
                 interruption is not None and interruption.signal is not None
             ),
         )

@@ -11,8 +11,8 @@ import numpy as np
 
 from fpn_jax.types import Detections
 
-# Okabe and Ito's palette without black: distinct for colour-blind readers too.
-_COLOURS = (
+# Okabe and Ito's palette without black: distinct for color-blind readers too.
+_COLORS = (
     (230, 159, 0),
     (86, 180, 233),
     (0, 158, 115),
@@ -35,8 +35,8 @@ def draw_detections(
 ) -> np.ndarray:
     """A copy of the image with the masks, boxes, keypoints and tags of the detections.
 
-    Masks are bitmaps [D, H, W] of the image. Colours and tags go by class if more than
-    one is named; otherwise every object has a colour of its own and a tag of its score.
+    Masks are bitmaps [D, H, W] of the image. Colors and tags go by class if more than
+    one is named; otherwise every object has a color of its own and a tag of its score.
     """
     labels = found.labels if len(names) > 1 else None
     canvas = image
@@ -72,17 +72,17 @@ def draw_boxes(
 ) -> np.ndarray:
     """A copy of the image with the valid boxes, each under a tag of name and score.
 
-    Colours go by label, or by row without labels. The tag is the label's name (its
+    Colors go by label, or by row without labels. The tag is the label's name (its
     number without names) and the score in percent. Earlier boxes lie on top.
     """
     canvas = np.array(image, order="C")
     thickness = _line_width(canvas)
-    coloured = _coloured_rows(len(boxes), labels, valid)
-    for row, colour in coloured:
-        cv2.rectangle(canvas, *_corners(boxes[row]), colour, thickness)
-    for row, colour in coloured:
+    colored = _colored_rows(len(boxes), labels, valid)
+    for row, color in colored:
+        cv2.rectangle(canvas, *_corners(boxes[row]), color, thickness)
+    for row, color in colored:
         if tag := _tag(row, scores, labels, names):
-            draw_tag(canvas, tag, _corners(boxes[row])[0], colour)
+            draw_tag(canvas, tag, _corners(boxes[row])[0], color)
     return canvas
 
 
@@ -95,17 +95,17 @@ def draw_masks(
 ) -> np.ndarray:
     """A copy of the image with the valid bitmaps [D, H, W] as outlined, clear areas.
 
-    Colours go by label, or by row without labels. Earlier masks lie on top.
+    Colors go by label, or by row without labels. Earlier masks lie on top.
     """
     canvas = np.array(image, order="C")
-    for row, colour in _coloured_rows(len(masks), labels, valid):
+    for row, color in _colored_rows(len(masks), labels, valid):
         mask = np.asarray(masks[row], np.uint8)
         inside = mask > 0
         canvas[inside] = np.rint(
-            (1 - _MASK_OPACITY) * canvas[inside] + _MASK_OPACITY * np.array(colour)
+            (1 - _MASK_OPACITY) * canvas[inside] + _MASK_OPACITY * np.array(color)
         )
         outlines, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-        cv2.drawContours(canvas, outlines, -1, colour, _line_width(canvas) // 2)
+        cv2.drawContours(canvas, outlines, -1, color, _line_width(canvas) // 2)
     return canvas
 
 
@@ -119,20 +119,20 @@ def draw_keypoints(
 ) -> np.ndarray:
     """A copy of the image with the keypoints [D, P, 2] of the valid objects as dots.
 
-    The skeleton's pairs of points are joined by lines. Colours go by label, or by row
+    The skeleton's pairs of points are joined by lines. Colors go by label, or by row
     without labels.
     """
     canvas = np.array(image, order="C")
     thickness = _line_width(canvas)
-    for row, colour in _coloured_rows(len(keypoints), labels, valid):
+    for row, color in _colored_rows(len(keypoints), labels, valid):
         points = [
             tuple(point) for point in np.rint(keypoints[row]).astype(int).tolist()
         ]
         for first, last in skeleton:
-            cv2.line(canvas, points[first], points[last], colour, thickness)
+            cv2.line(canvas, points[first], points[last], color, thickness)
         for point in points:
             cv2.circle(canvas, point, thickness + 2, BLACK, cv2.FILLED)
-            cv2.circle(canvas, point, thickness + 1, colour, cv2.FILLED)
+            cv2.circle(canvas, point, thickness + 1, color, cv2.FILLED)
     return canvas
 
 
@@ -151,16 +151,16 @@ def draw_truth(
     return canvas
 
 
-def draw_tag(image: np.ndarray, text: str, corner: tuple, colour: tuple) -> None:
-    """Draws the text on a plate of the colour, above the corner or inside the image."""
+def draw_tag(image: np.ndarray, text: str, corner: tuple, color: tuple) -> None:
+    """Draws the text on a plate of the color, above the corner or inside the image."""
     scale = 0.38 * max(1.0, min(image.shape[:2]) / 480)
     (width, height), below = cv2.getTextSize(text, _FONT, scale, 1)
     left = int(np.clip(corner[0], 0, max(0, image.shape[1] - width - 4)))
     bottom = max(corner[1], height + below + 4)
     plate = (left, bottom - height - below - 4), (left + width + 4, bottom)
-    cv2.rectangle(image, *plate, colour, cv2.FILLED)
+    cv2.rectangle(image, *plate, color, cv2.FILLED)
     # Rec. 601 luma: black text on light plates, white on dark.
-    ink = BLACK if np.dot(colour, (0.299, 0.587, 0.114)) > 110 else WHITE
+    ink = BLACK if np.dot(color, (0.299, 0.587, 0.114)) > 110 else WHITE
     origin = (left + 2, bottom - below - 1)
     cv2.putText(image, text, origin, _FONT, scale, ink, 1, cv2.LINE_AA)
 
@@ -169,14 +169,14 @@ def _rows(num: int, valid: np.ndarray | None) -> np.ndarray:
     return np.arange(num) if valid is None else np.flatnonzero(valid)
 
 
-def _coloured_rows(
+def _colored_rows(
     num: int, labels: np.ndarray | None, valid: np.ndarray | None
 ) -> list[tuple[int, tuple[int, int, int]]]:
-    """The valid rows from the last to the first, and the colour of each."""
+    """The valid rows from the last to the first, and the color of each."""
     rows = _rows(num, valid)[::-1]
     numbers = rows if labels is None else np.asarray(labels)[rows]
     return [
-        (row, _COLOURS[number % len(_COLOURS)])
+        (row, _COLORS[number % len(_COLORS)])
         for row, number in zip(rows, numbers, strict=True)
     ]
 

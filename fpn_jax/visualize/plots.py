@@ -34,9 +34,9 @@ def plot_losses(rows: Sequence[Mapping[str, float]]) -> Figure:
     names = sorted({name for row in rows for name in row if name.startswith("loss")})
     for number, name in enumerate(names):
         steps, values = _series(rows, name)
-        colour = "black" if name == "loss" else f"C{number - 1}"
-        losses.plot(steps, values, color=colour, alpha=0.2, linewidth=0.8)
-        losses.plot(steps, _smooth(values), color=colour, label=name)
+        color = "black" if name == "loss" else f"C{number - 1}"
+        losses.plot(steps, values, color=color, alpha=0.2, linewidth=0.8)
+        losses.plot(steps, _smooth(values), color=color, label=name)
     steps, values = _series(rows, "validation/loss")
     losses.plot(steps, values, "o--", color="tab:red", label="validation/loss")
     losses.set(ylabel="loss", yscale="log")
@@ -63,8 +63,8 @@ def plot_validation(rows: Sequence[Mapping[str, float]]) -> Figure:
                 continue
             steps, values = _series(rows, pattern.format(letter))
             label = f"{size} {values[-1]:.3f}" if len(values) else f"{size}: none"
-            colour = "black" if size == "all" else f"C{number - 1}"
-            axes.plot(steps, values, "o-", markersize=3, color=colour, label=label)
+            color = "black" if size == "all" else f"C{number - 1}"
+            axes.plot(steps, values, "o-", markersize=3, color=color, label=label)
         axes.set(title=title, xlabel="step", ylim=(0, 1))
         axes.legend(frameon=False)
     _tidy(*all_axes)
@@ -93,7 +93,7 @@ def plot_precision_recall(accumulated: Accumulated) -> Figure:
 def plot_class_precision(accumulated: Accumulated) -> Figure:
     """Precision over recall of each class at the threshold 0.5, their mean in black.
 
-    Classes are named, with their AP50, where they are few; otherwise they are grey.
+    Classes are named, with their AP50, where they are few; otherwise they are gray.
     Those without objects are left out.
     """
     figure = Figure(figsize=(8, 5), layout="constrained")
@@ -107,7 +107,7 @@ def plot_class_precision(accumulated: Accumulated) -> Figure:
             axes.plot(recalls, values, color="0.8", linewidth=0.8)
             continue
         label = f"{accumulated.names[k]} {values.mean():.3f}"
-        style = "-" if number < 10 else "--"  # the colours repeat after ten
+        style = "-" if number < 10 else "--"  # the colors repeat after ten
         axes.plot(recalls, values, style, color=f"C{number % 10}", label=label)
     mean = precision.mean(axis=1)
     label = f"{len(classes)} classes: AP50 {mean.mean():.3f}"
@@ -162,7 +162,7 @@ def _series(rows: Sequence[Mapping], name: str) -> tuple[np.ndarray, np.ndarray]
 
 
 def _smooth(values: np.ndarray) -> np.ndarray:
-    """Median of each value and its five neighbours on either side, fewer at the ends.
+    """Median of each value and its five neighbors on either side, fewer at the ends.
 
     Not the mean: the fall of the first steps would lift it for a long while.
     """

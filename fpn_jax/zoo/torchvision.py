@@ -126,7 +126,7 @@ def retinanet_resnet50_fpn_v2(
 def fcos_resnet50_fpn(
     num_classes: int = 91, backbone: nn.Module | None = None
 ) -> OneStage:
-    """Returns FCOS (Tian et al. 2019) with centre sampling and P6 made of P5."""
+    """Returns FCOS (Tian et al. 2019) with center sampling and P6 made of P5."""
     return OneStage(
         backbone=backbone or ResNet(depth=50, levels=(3, 4, 5), frozen_stages=2),
         neck=FPN(channels=256, extra="conv_p5"),

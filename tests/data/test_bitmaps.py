@@ -106,9 +106,9 @@ def test_pasting_is_torchvisions():
     waves = np.sin(6 * x + phase[:, 0]) + np.sin(5 * y + phase[:, 1])
     masks = (1 / (1 + np.exp(-3 * waves))).astype(np.float32)
     # Many reach out of the image; torchvision fails where none of a box is inside.
-    centres, halves = rng.uniform(0, 120, (60, 2)), rng.uniform(1, 60, (60, 2))
+    centers, halves = rng.uniform(0, 120, (60, 2)), rng.uniform(1, 60, (60, 2))
     halves[:10] = rng.uniform(0, 1.0, (10, 2))  # down to a pixel
-    boxes = np.concatenate([centres - halves, centres + halves], axis=1)
+    boxes = np.concatenate([centers - halves, centers + halves], axis=1)
     boxes[5] = [0, 0, 150, 120]  # the image itself
     boxes = boxes.astype(np.float32)
     theirs = reference(

@@ -26,7 +26,7 @@ def test_channels_are_red_green_blue(form):
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "RGBA", "1"])
-def test_other_colour_modes_become_rgb(mode):
+def test_other_color_modes_become_rgb(mode):
     original = Image.fromarray(np.full((8, 8, 3), 255, np.uint8)).convert(mode)
     image = decode_image(_encode(original, "PNG"), "white")
     np.testing.assert_array_equal(image, np.full((8, 8, 3), 255))

@@ -21,7 +21,7 @@ NUM = 10
 
 
 class Numbers:
-    """Ten grey images; number i has i boxes, brightness 10 * i and id 100 + i."""
+    """Ten gray images; number i has i boxes, brightness 10 * i and id 100 + i."""
 
     name = "numbers"
     categories = (Category(0, "thing"),)

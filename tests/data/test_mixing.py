@@ -8,7 +8,7 @@ import pytest
 from fpn_jax.data.example import KeypointSpec, UnreadableImage
 from fpn_jax.data.mixing import CopyPaste, MixUp, Mosaic
 from fpn_jax.data.transforms import HorizontalFlip
-from tests.support.grey_source import GreySource
+from tests.support.gray_source import GraySource
 from tests.support.painted_example import painted_example
 
 CANVAS = (120, 160)
@@ -152,7 +152,7 @@ def test_a_mosaic_is_four_images_with_their_objects(seed):
     assert 0 <= left <= (4 - len(mosaic.labels)) * 60 * 50 / 4
 
 
-def test_the_images_of_a_mosaic_meet_in_a_point_and_grey_is_outside():
+def test_the_images_of_a_mosaic_meet_in_a_point_and_gray_is_outside():
     shown = set()
     for seed in range(20):
         mosaic = Mosaic(SOURCE, CANVAS)(SOURCE[0], rng(seed))
@@ -206,7 +206,7 @@ def test_the_probability_is_kept():
 
 
 def test_examples_have_no_masks_or_keypoints_where_the_source_has_none():
-    source = GreySource(3)
+    source = GraySource(3)
     for kind in (Mosaic(source, (40, 40)), MixUp(source)):
         mixed = kind(source[0], rng())
         assert mixed.masks is None and mixed.keypoints is None
@@ -214,8 +214,8 @@ def test_examples_have_no_masks_or_keypoints_where_the_source_has_none():
 
 
 def test_unreadable_images_are_passed_over_and_a_source_of_them_is_told():
-    source = GreySource(5, unreadable=(0, 1, 3, 4))
+    source = GraySource(5, unreadable=(0, 1, 3, 4))
     assert len(MixUp(source)(source[2], rng()).boxes) == 2
-    nothing = GreySource(2, unreadable=(0, 1))
+    nothing = GraySource(2, unreadable=(0, 1))
     with pytest.raises(UnreadableImage, match="jpg: broken"):
         MixUp(nothing)(source[2], rng())

@@ -4,7 +4,7 @@ import pytest
 from fpn_jax.data.example import KeypointSpec
 from fpn_jax.data.mixing import MixUp, Mosaic
 from fpn_jax.data.transforms import (
-    ColourJitter,
+    ColorJitter,
     FitCanvas,
     HorizontalFlip,
     RandomCrop,
@@ -218,7 +218,7 @@ def test_jitter_drops_exactly_the_boxes_of_which_too_little_is_left():
         ScaleJitter((50, 50)),
         FitCanvas((9, 9)),
         RandomCrop(1.0),
-        ColourJitter(1.0),
+        ColorJitter(1.0),
     ],
 )
 def test_an_image_without_objects_stays_one(transform):
@@ -256,7 +256,7 @@ def test_crops_are_as_frequent_and_as_large_as_asked():
     assert 80 < heights.mean() < 100 and 110 < widths.mean() < 130
 
 
-GREYS = np.repeat(np.arange(0, 256, 5, dtype=np.uint8)[None, :, None], 3, axis=2)
+GRAYS = np.repeat(np.arange(0, 256, 5, dtype=np.uint8)[None, :, None], 3, axis=2)
 NOTHING = {
     "brightness": (1, 1),
     "contrast": (1, 1),
@@ -265,32 +265,32 @@ NOTHING = {
 }
 
 
-def _coloured(image, **changes):
+def _colored(image, **changes):
     example = painted_example([], *image.shape[:2], image=image)
-    return ColourJitter(1.0, **NOTHING | changes)(example, _rng()).image
+    return ColorJitter(1.0, **NOTHING | changes)(example, _rng()).image
 
 
-def test_colours_by_hand():
-    assert (_coloured(GREYS) == GREYS).all()
+def test_colors_by_hand():
+    assert (_colored(GRAYS) == GRAYS).all()
     assert (
-        _coloured(GREYS, brightness=(2, 2)) == np.minimum(2 * GREYS.astype(int), 255)
+        _colored(GRAYS, brightness=(2, 2)) == np.minimum(2 * GRAYS.astype(int), 255)
     ).all()
-    mean = GREYS.mean()
-    expected = np.rint(mean + (GREYS - mean) / 2)
-    np.testing.assert_allclose(_coloured(GREYS, contrast=(0.5, 0.5)), expected, atol=1)
-    assert (_coloured(GREYS, saturation=(3, 3), hue=(0.3, 0.3)) == GREYS).all()
+    mean = GRAYS.mean()
+    expected = np.rint(mean + (GRAYS - mean) / 2)
+    np.testing.assert_allclose(_colored(GRAYS, contrast=(0.5, 0.5)), expected, atol=1)
+    assert (_colored(GRAYS, saturation=(3, 3), hue=(0.3, 0.3)) == GRAYS).all()
     red = np.full((2, 2, 3), (200, 0, 0), np.uint8)
-    grey = _coloured(red, saturation=(0, 0))
-    assert (grey == 200).all()  # the value of the cone stays
-    green = _coloured(red, hue=(1 / 3, 1 / 3))[0, 0]
+    gray = _colored(red, saturation=(0, 0))
+    assert (gray == 200).all()  # the value of the cone stays
+    green = _colored(red, hue=(1 / 3, 1 / 3))[0, 0]
     assert green[1] == 200 and green[0] < 10 and green[2] < 10
 
 
-def test_colours_change_nothing_but_the_image():
+def test_colors_change_nothing_but_the_image():
     image = _rng().integers(0, 256, (120, 160, 3), np.uint8)
     example = painted_example(ONE, image=image)
-    same = _coloured(image)  # there and back through hue and saturation
+    same = _colored(image)  # there and back through hue and saturation
     assert np.abs(same.astype(int) - image).mean() < 2
-    changed = ColourJitter(1.0)(example, _rng())
+    changed = ColorJitter(1.0)(example, _rng())
     assert changed.boxes is example.boxes and changed.masks is example.masks
     assert np.abs(changed.image.astype(int) - image).mean() > 3

@@ -74,7 +74,7 @@ def torch_model(kind: str):
 def condition(model, kind: str):
     """Returns the model with towers that keep the scale of their features.
 
-    With the N(0, 0.01) of their initialisation, the gradients of narrow towers are so
+    With the N(0, 0.01) of their initialization, the gradients of narrow towers are so
     steep, and FCOS's distances so near the kink of their ReLU, that 20 steps in float32
     and in float64 end 1e-2 to 1e-1 apart in torch alone; from here 1e-4.
     """
@@ -284,7 +284,7 @@ def small_batch():
 
 
 def variables_of(detector, batch):
-    """Returns random variables; to compile their own initialisers takes much longer."""
+    """Returns random variables; to compile their own initializers takes much longer."""
     random = np.random.default_rng(0)
 
     def draw(leaf):

@@ -114,7 +114,7 @@ def run_torch(model, batch):
 def batch_of(canvas: tuple[int, int], seed: int = 0) -> dict:
     """Returns two images, the second one smaller than the canvas, with objects.
 
-    Patches of one colour under noise: features differ from place to place, and no two
+    Patches of one color under noise: features differ from place to place, and no two
     are equal.
     """
     random = np.random.default_rng(seed)

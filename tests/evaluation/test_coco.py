@@ -17,7 +17,7 @@ from fpn_jax.evaluation.coco import (
     Measure,
     accumulate,
     evaluate_results,
-    summarise,
+    summarize,
 )
 
 SIZES = {"": 0, "s": 1, "m": 2, "l": 3}
@@ -448,4 +448,4 @@ def test_summary_of_accumulated_is_the_evaluation(measure):
     sizes, limits = len(measure.sizes), len(measure.limits)
     assert accumulated.precision.shape == (10, 101, classes, sizes)
     assert accumulated.recall.shape == (10, classes, sizes, limits)
-    assert summarise(accumulated) == evaluate_results(ground_truth, results, measure)
+    assert summarize(accumulated) == evaluate_results(ground_truth, results, measure)

@@ -11,7 +11,7 @@ from fpn_jax.evaluation.coco import BOXES, PROPOSALS
 from fpn_jax.evaluation.evaluate import Evaluated, evaluate, evaluation_step
 from fpn_jax.evaluation.records import coco_ground_truth
 from fpn_jax.types import Detections, LossTerm
-from tests.support.grey_source import GreySource
+from tests.support.gray_source import GraySource
 
 
 def nothing_found(variables, batch) -> Evaluated:
@@ -26,7 +26,7 @@ def nothing_found(variables, batch) -> Evaluated:
     return Evaluated({}, nothing, batch["image_ids"])
 
 
-def settings(source: GreySource, *, max_errors: int) -> dict:
+def settings(source: GraySource, *, max_errors: int) -> dict:
     return {
         "batches": evaluation_batches(
             source, batch_size=2, canvas=(80, 80), max_boxes=1, max_errors=max_errors
@@ -37,7 +37,7 @@ def settings(source: GreySource, *, max_errors: int) -> dict:
 
 
 def test_more_unreadable_images_than_allowed_stop_the_evaluation():
-    source = GreySource(6, unreadable=(1, 4))
+    source = GraySource(6, unreadable=(1, 4))
     metrics, results = evaluate(
         {}, step=nothing_found, measures=[PROPOSALS], **settings(source, max_errors=2)
     )
@@ -74,7 +74,7 @@ class Oracle:
 
 def test_results_are_in_the_pixels_of_the_original_images():
     """The images of 40 x 40 are doubled on their way: 4 pixels of the canvas are 2."""
-    source = GreySource(3)
+    source = GraySource(3)
     step = jax.jit(
         lambda variables, batch: evaluation_step(variables, batch, model=Oracle())
     )
@@ -93,13 +93,13 @@ def test_results_are_in_the_pixels_of_the_original_images():
 
 
 def test_a_cancelled_evaluation_has_no_result():
-    arguments = settings(GreySource(3), max_errors=0)
+    arguments = settings(GraySource(3), max_errors=0)
     assert (
         evaluate(
             {},
             step=nothing_found,
             measures=[BOXES],
-            cancelled=lambda: True,
+            canceled=lambda: True,
             **arguments,
         )
         is None

@@ -93,7 +93,7 @@ def test_detections_by_hand():
 
 def test_losses_by_hand():
     # Of the level of 8 px only (8, 8) is inside, and less than 1.5 strides from the
-    # centre (9, 10). Its farthest side, at 6, is too near for the level of 16 px.
+    # center (9, 10). Its farthest side, at 6, is too near for the level of 16 px.
     targets = targets_of([4, 4, 14, 16])
     terms = losses(HEAD, outputs_of(logit=0.0, distance=0.5), targets)
     assert {term.count.item() for term in terms.values()} == {1}
@@ -107,7 +107,7 @@ def test_losses_by_hand():
 
 def test_a_large_object_belongs_to_the_coarse_level():
     # The levels part at 16 px, and the farthest side is 20 px from (16, 16), more from
-    # the others near the centre: the finest level has none of its points.
+    # the others near the center: the finest level has none of its points.
     head = HEAD.clone(distance_range=(1.0, 2.0))
     outputs, targets = outputs_of(distance=0.5), targets_of([0, 0, 36, 36])
     terms = losses(head, outputs, targets)

@@ -62,7 +62,7 @@ def test_every_class_starts_with_its_prior():
 
 
 def test_detections_by_hand():
-    # Anchors are centred on (0, 0), (8, 0), (0, 8), (8, 8); and on (0, 0) again.
+    # Anchors are centered on (0, 0), (8, 0), (0, 8), (8, 8); and on (0, 0) again.
     logits = np.full((5, 3), -9.0)
     logits[0, 1] = 2  # the best of its class
     logits[4, 1] = 1  # the same box: dropped, though of another level

@@ -26,7 +26,7 @@ def up(x, like):
 
 
 class Node(torch.nn.Module):
-    """Fast normalised fusion (section 3.3) and a depthwise-separable convolution."""
+    """Fast normalized fusion (section 3.3) and a depthwise-separable convolution."""
 
     def __init__(self, num_inputs: int):
         super().__init__()

@@ -131,8 +131,8 @@ def identity_fpn(neck: FPN, features: dict) -> dict:
     def fill(leaf):
         if leaf.ndim == 1:
             return jnp.zeros_like(leaf)
-        centre = leaf.shape[0] // 2
-        return jnp.zeros_like(leaf).at[centre, centre].set(1 / leaf.shape[2])
+        center = leaf.shape[0] // 2
+        return jnp.zeros_like(leaf).at[center, center].set(1 / leaf.shape[2])
 
     return neck.apply(jax.tree.map(fill, variables), features)
 

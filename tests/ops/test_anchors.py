@@ -54,7 +54,7 @@ def test_unrounded_cell_anchors_keep_their_area():
     np.testing.assert_allclose(height / width, np.repeat(RATIOS, 3), rtol=1e-6)
 
 
-def test_first_anchor_is_centred_on_the_corner_of_the_canvas():
+def test_first_anchor_is_centered_on_the_corner_of_the_canvas():
     cell = cell_anchors((32,), (1.0,))
     anchors = level_anchors(cell, (2, 3), (8, 4))
     centers = (anchors[:, :2] + anchors[:, 2:]) / 2  # (x, y), row by row
@@ -120,7 +120,7 @@ def test_levels_without_sizes_are_named():
 
 
 @pytest.mark.parametrize("canvas", [(256, 384), (160, 224)])
-def test_points_are_the_centres_of_anchors(canvas):
+def test_points_are_the_centers_of_anchors(canvas):
     grids = grids_of(canvas, range(3, 8))
     sizes = {level: (2**level,) for level in grids}
     anchors = pyramid_anchors(canvas, grids, sizes, (1.0,), stride_rule="canvas")

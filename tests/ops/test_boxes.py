@@ -65,8 +65,8 @@ def test_clip_cuts_at_the_size_of_each_image():
 
 
 def test_deltas_by_hand():
-    anchor = jnp.array([[0.0, 0, 10, 20]])  # centre (5, 10)
-    box = jnp.array([[5.0, 0, 25, 20]])  # centre (15, 10), twice as wide
+    anchor = jnp.array([[0.0, 0, 10, 20]])  # center (5, 10)
+    box = jnp.array([[5.0, 0, 25, 20]])  # center (15, 10), twice as wide
     deltas = encode_deltas(box, anchor)
     np.testing.assert_allclose(deltas, [[1, 0, np.log(2), 0]], atol=1e-7)
     weighted = encode_deltas(box, anchor, (10, 10, 5, 5))

@@ -19,7 +19,7 @@ def draw(*shape: int, seed: int = 0) -> np.ndarray:
 def test_each_channel_meets_its_own_filter_by_hand():
     first = np.arange(1.0, 10.0).reshape(1, 3, 3)
     x = jnp.stack([first, 10 * first], axis=-1)
-    # Both see the upper left neighbour, the second one twice as large.
+    # Both see the upper left neighbor, the second one twice as large.
     kernel = jnp.zeros((3, 3, 1, 2)).at[0, 0, 0].set(jnp.array([1.0, 2.0]))
     y = depthwise_convolution(x, kernel)
     expected = np.array([[0, 0, 0], [0, 1, 2], [0, 4, 5]])

@@ -132,7 +132,7 @@ def test_points_inside_a_box_are_positive_and_those_on_its_side_are_not():
     np.testing.assert_array_equal(match.negative, ~match.positive)
 
 
-def test_only_points_near_the_centre_are_positive():
+def test_only_points_near_the_center_are_positive():
     # 12 is the radius away; a circle would leave out the last one.
     points = [[50, 50], [61, 50], [62, 50], [61, 61]]
     match = match_points(points, [[0, 0, 100, 100]], radius=12)

@@ -9,7 +9,7 @@ from fpn_jax.ops.roi_align import assign_levels, pyramid_roi_align, roi_align
 from tests.support.torch_reference import torch, torchvision
 
 # Theirs and ours place a sample within a few float32 steps of its coordinate, up to
-# 160 cells here, 1e-5 each; two neighbours differ by some 4 in unit-normal features.
+# 160 cells here, 1e-5 each; two neighbors differ by some 4 in unit-normal features.
 TOLERANCE = 2e-4
 CANVAS = (512, 640)
 COMPILED = torchvision.extension._has_ops()

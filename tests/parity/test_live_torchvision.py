@@ -16,7 +16,7 @@ compiled = torchvision.extension._has_ops()
 @pytest.mark.parametrize("x, value", [(-2.2, 0), (-1.8, 1), (4.2, 3), (4.8, 0)])
 def test_a_sample_more_than_a_cell_outside_is_0(x, value):
     # A map of columns 1, 2, 3, 3; one box of one cell whose two samples in each
-    # direction lie a quarter before and after its centre.
+    # direction lie a quarter before and after its center.
     features = torch.tensor([1.0, 2.0, 3.0, 3.0]).expand(1, 1, 4, 4)
     box = torch.tensor([[0.0, x, 1.0, x + 1, 2.0]])
     inside = sum(-1 <= x + shift <= 4 for shift in (0.25, 0.75))

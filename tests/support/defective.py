@@ -76,8 +76,8 @@ def plant_defects(root: Path) -> set[Found]:
 
 def _plant_files(root: Path, content: dict, file: str) -> set[Found]:
     """Adds images that have something wrong, without objects."""
-    grey = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
-    data = cv2.imencode(".jpg", grey)[1].tobytes()
+    gray = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
+    data = cv2.imencode(".jpg", gray)[1].tobytes()
     shutil.copy(root / "train" / file, root / "train" / "again.jpg")
     other = sorted((root / "validation").glob("*.jpg"))[0]
     shutil.copy(other, root / "train" / "known.jpg")
@@ -85,11 +85,11 @@ def _plant_files(root: Path, content: dict, file: str) -> set[Found]:
     (root / "train" / "cut.jpg").write_bytes(data[: len(data) // 2])
     (root / "train" / "text.jpg").write_text("404 Not Found")
     (root / "train" / "empty.jpg").write_bytes(b"")
-    cv2.imwrite(str(root / "train" / "turned.png"), grey.transpose(1, 0, 2))
+    cv2.imwrite(str(root / "train" / "turned.png"), gray.transpose(1, 0, 2))
     kinds = {
         "again.jpg": "image twice",
         "known.jpg": "",
-        "black.png": "one colour",
+        "black.png": "one color",
         "cut.jpg": "image unreadable",
         "text.jpg": "image unreadable",
         "empty.jpg": "image unreadable",

@@ -27,7 +27,7 @@ Pairs = Sequence[tuple[Example, bytes]]  # examples and the files of their image
 def miniature(num_images: int) -> list[tuple[Example, bytes]]:
     """Returns examples and the files of their images.
 
-    Scenes of digits of odd sizes, some without objects; colour, grey, CMYK, progressive
+    Scenes of digits of odd sizes, some without objects; color, gray, CMYK, progressive
     and EXIF-rotated JPEG, and PNG; crowds, and boxes of one pixel.
     """
     material = load_material("validation")

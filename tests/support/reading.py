@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fpn_jax.data.loader import training_batches
 from fpn_jax.training.files import replace_text
-from tests.support.grey_source import GreySource
+from tests.support.gray_source import GraySource
 
 SIZE, BATCH, SAVE_EVERY = 37, 4, 3
 
@@ -18,7 +18,7 @@ SIZE, BATCH, SAVE_EVERY = 37, 4, 3
 def main(folder: Path, workers: int, steps: int) -> None:
     """Goes on from the last save; every step is a line of `steps.jsonl`."""
     batches = training_batches(
-        GreySource(SIZE),
+        GraySource(SIZE),
         batch_size=BATCH,
         canvas=(64, 64),
         max_boxes=2,

@@ -4,7 +4,7 @@ import pytest
 
 from fpn_jax.data.mixing import CopyPaste, MixUp, Mosaic
 from fpn_jax.data.transforms import (
-    ColourJitter,
+    ColorJitter,
     HorizontalFlip,
     RandomCrop,
     ScaleJitter,
@@ -15,7 +15,7 @@ from fpn_jax.training.augmentation import (
     training_transforms,
 )
 from fpn_jax.training.config import DataConfig
-from tests.support.grey_source import GreySource
+from tests.support.gray_source import GraySource
 
 
 @pytest.mark.parametrize(
@@ -28,25 +28,25 @@ from tests.support.grey_source import GreySource
     ],
 )
 def test_all_images_but_digits_are_flipped_unless_told(data, flips):
-    transforms = training_transforms(data, GreySource(1), mixed=True)
+    transforms = training_transforms(data, GraySource(1), mixed=True)
     kinds = [type(transform) for transform in transforms]
     assert kinds == [HorizontalFlip] * flips + [ScaleJitter]
 
 
 def test_images_are_mixed_where_asked_and_while_it_lasts():
     data = DataConfig(mosaic=0.5, mixup=0.2, flip=True, scale_jitter=(0.5, 2))
-    mosaic, *others, mixup = training_transforms(data, GreySource(1), mixed=True)
+    mosaic, *others, mixup = training_transforms(data, GraySource(1), mixed=True)
     assert (mosaic.probability, mixup.probability) == (0.5, 0.2)
     assert list(mixup.transforms) == others
-    assert training_transforms(data, GreySource(1), mixed=False) == others
+    assert training_transforms(data, GraySource(1), mixed=False) == others
 
 
 def test_everything_at_once_has_an_order():
     data = DataConfig(
-        flip=True, crop=0.1, colour=0.2, mosaic=0.3, copy_paste=0.4, mixup=0.5
+        flip=True, crop=0.1, color=0.2, mosaic=0.3, copy_paste=0.4, mixup=0.5
     )
-    mixed = training_transforms(data, GreySource(1), mixed=True)
-    kinds = [Mosaic, HorizontalFlip, RandomCrop, ScaleJitter, ColourJitter]
+    mixed = training_transforms(data, GraySource(1), mixed=True)
+    kinds = [Mosaic, HorizontalFlip, RandomCrop, ScaleJitter, ColorJitter]
     assert [type(one) for one in mixed] == [*kinds, CopyPaste, MixUp]
     unlike = [one.probability for one in mixed if hasattr(one, "probability")]
     assert unlike == [0.3, 0.5, 0.1, 0.2, 0.4, 0.5]
@@ -55,7 +55,7 @@ def test_everything_at_once_has_an_order():
 
 
 def test_objects_are_pasted_only_where_there_are_masks():
-    shown = every_transform(GreySource(1), (32, 32), masks=False)
+    shown = every_transform(GraySource(1), (32, 32), masks=False)
     assert {"copy-paste"} == every_transform(
-        GreySource(1), (32, 32), masks=True
+        GraySource(1), (32, 32), masks=True
     ).keys() - shown.keys()

@@ -11,9 +11,9 @@ from fpn_jax.evaluation.coco import BOXES, MASKS, PROPOSALS, evaluate_results
 from fpn_jax.evaluation.records import coco_ground_truth
 from fpn_jax.training.metrics import MetricWriter
 from fpn_jax.training.report import write_report
-from tests.support.grey_source import GreySource
+from tests.support.gray_source import GraySource
 
-SOURCE = GreySource(14, unreadable=(0, 3))
+SOURCE = GraySource(14, unreadable=(0, 3))
 BOX = {"category_id": 0, "bbox": [5.0, 5.0, 20.0, 20.0]}
 CURVES = {"losses", "precision_recall", "samples"}
 
@@ -58,8 +58,8 @@ def test_a_report_leaves_out_an_unreadable_image_and_sizes_that_do_not_exist(tmp
     )
 
     assert names == CURVES | {"average_recall"}
-    centres = panels[:, 240, 400]  # away from boxes and tags
-    assert (centres == 128).all()
+    centers = panels[:, 240, 400]  # away from boxes and tags
+    assert (centers == 128).all()
     # Image 9, the eighth readable one, has the only box above the score that is shown.
     assert different_panels(panels) == [7]
 

@@ -12,7 +12,7 @@ from fpn_jax.visualize.drawing import (
     draw_truth,
 )
 
-GREY = np.full((100, 120, 3), 128, np.uint8)
+GRAY = np.full((100, 120, 3), 128, np.uint8)
 BOX = np.float32([[30, 40, 90, 80]])
 
 
@@ -24,23 +24,23 @@ def changed(before: np.ndarray, after: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("draw", [draw_boxes, draw_truth])
 def test_a_box_is_drawn_along_its_edges_on_a_copy(draw):
-    picture = draw(GREY, BOX)
+    picture = draw(GRAY, BOX)
 
-    assert (GREY == 128).all()
+    assert (GRAY == 128).all()
     # Lines are two pixels wide or less, one of them on the edge.
-    np.testing.assert_allclose(changed(GREY, picture), [40, 30, 80, 90], atol=1)
+    np.testing.assert_allclose(changed(GRAY, picture), [40, 30, 80, 90], atol=1)
     assert (picture[45:75, 35:85] == 128).all()
 
 
 @pytest.mark.parametrize("draw", [draw_boxes, draw_truth])
 def test_padding_boxes_are_not_drawn(draw):
-    assert (draw(GREY, BOX, valid=np.array([False])) == GREY).all()
+    assert (draw(GRAY, BOX, valid=np.array([False])) == GRAY).all()
 
 
-def test_labels_choose_the_colour_and_rows_do_without_labels():
+def test_labels_choose_the_color_and_rows_do_without_labels():
     boxes = np.concatenate([BOX, BOX + 5])
     by_row, by_label = (
-        draw_boxes(GREY, boxes, labels=labels) for labels in (None, np.array([1, 1]))
+        draw_boxes(GRAY, boxes, labels=labels) for labels in (None, np.array([1, 1]))
     )
     first, second = (40, 60), (45, 60)  # a pixel of either upper edge
 
@@ -49,7 +49,7 @@ def test_labels_choose_the_colour_and_rows_do_without_labels():
 
 
 def test_truth_is_dashed_in_black_and_white():
-    edge = draw_truth(GREY, BOX)[40, 30:90]
+    edge = draw_truth(GRAY, BOX)[40, 30:90]
 
     assert {tuple(pixel) for pixel in edge.tolist()} == {(0, 0, 0), (255, 255, 255)}
 
@@ -57,8 +57,8 @@ def test_truth_is_dashed_in_black_and_white():
 @pytest.mark.parametrize("corner", [(-20, -20), (0, 0), (110, 90), (118, 0)])
 def test_a_tag_stays_readable_at_the_border_of_the_image(corner):
     box = np.float32([[*corner, corner[0] + 30, corner[1] + 30]])
-    plain = draw_boxes(GREY, box)
-    tagged = draw_boxes(GREY, box, scores=np.float32([0.87]), labels=[2], names="abc")
+    plain = draw_boxes(GRAY, box)
+    tagged = draw_boxes(GRAY, box, scores=np.float32([0.87]), labels=[2], names="abc")
 
     top, left, bottom, right = changed(plain, tagged)
     assert bottom - top >= 9
@@ -69,10 +69,10 @@ def test_a_mask_tints_its_pixels_and_no_others():
     mask = np.zeros((1, 100, 120), bool)
     mask[0, 40:80, 30:90] = True
 
-    picture = draw_masks(GREY, mask)
+    picture = draw_masks(GRAY, mask)
 
-    assert (GREY == 128).all()
-    different = (picture != GREY).any(axis=-1)
+    assert (GRAY == 128).all()
+    different = (picture != GRAY).any(axis=-1)
     np.testing.assert_array_equal(different, mask[0])
     inside, outline = picture[60, 60].astype(int), picture[40, 60].astype(int)
     # The tint lets the image through; the outline does not.
@@ -84,14 +84,14 @@ def test_a_hole_in_a_mask_stays_clear():
     mask[0, 20:80, 20:80] = True
     mask[0, 40:60, 40:60] = False
 
-    assert (draw_masks(GREY, mask)[45:55, 45:55] == 128).all()
+    assert (draw_masks(GRAY, mask)[45:55, 45:55] == 128).all()
 
 
 def test_keypoints_are_dots_joined_by_the_skeleton():
     points = np.float32([[[20, 50], [100, 50], [60, 90]]])
 
-    dots = draw_keypoints(GREY, points)
-    joined = draw_keypoints(GREY, points, skeleton=[(0, 1)])
+    dots = draw_keypoints(GRAY, points)
+    joined = draw_keypoints(GRAY, points, skeleton=[(0, 1)])
 
     for x, y in points[0].astype(int):
         assert (dots[y, x] != 128).any()
@@ -112,17 +112,17 @@ def test_detections_are_drawn_with_all_they_have_and_without_padding():
         keypoints=np.float32([[[60, 60], [80, 60]], [[5, 5], [5, 95]]]),
     )
 
-    picture = draw_detections(GREY, found, names=["cat", "dog"], skeleton=[(0, 1)])
+    picture = draw_detections(GRAY, found, names=["cat", "dog"], skeleton=[(0, 1)])
 
-    box = draw_boxes(GREY, BOX, scores=found.scores, labels=[1], names=["cat", "dog"])
-    top, left, bottom, right = changed(GREY, box)
-    np.testing.assert_array_equal(changed(GREY, picture), [top, left, bottom, right])
+    box = draw_boxes(GRAY, BOX, scores=found.scores, labels=[1], names=["cat", "dog"])
+    top, left, bottom, right = changed(GRAY, box)
+    np.testing.assert_array_equal(changed(GRAY, picture), [top, left, bottom, right])
     np.testing.assert_array_equal(picture[:40], box[:40])  # the same tag
     assert (picture[60, 70] != picture[70, 70]).any()  # the skeleton, the mask
     assert (picture[70, 70] != 128).any()
 
 
-def test_one_class_needs_no_name_and_each_object_has_its_own_colour():
+def test_one_class_needs_no_name_and_each_object_has_its_own_color():
     found = Detections(
         boxes=np.concatenate([BOX, BOX + 5]),
         scores=np.float32([0.9, 0.8]),
@@ -131,6 +131,6 @@ def test_one_class_needs_no_name_and_each_object_has_its_own_colour():
     )
 
     np.testing.assert_array_equal(
-        draw_detections(GREY, found, names=["person"]),
-        draw_boxes(GREY, found.boxes, scores=found.scores),
+        draw_detections(GRAY, found, names=["person"]),
+        draw_boxes(GRAY, found.boxes, scores=found.scores),
     )

@@ -6,7 +6,7 @@ import pytest
 from fpn_jax.types import Detections
 from fpn_jax.visualize.pictures import pyramid_picture, sample_grid, save_image
 
-GREY = np.full((100, 120, 3), 128, np.uint8)
+GRAY = np.full((100, 120, 3), 128, np.uint8)
 BOX = np.float32([[30, 40, 90, 80]])
 
 
@@ -18,7 +18,7 @@ def detections(boxes: np.ndarray, **further: np.ndarray) -> Detections:
 
 
 def test_the_grid_holds_every_image_at_one_size():
-    images = [GREY, np.zeros((320, 320, 3), np.uint8), GREY]
+    images = [GRAY, np.zeros((320, 320, 3), np.uint8), GRAY]
     boxes = [BOX, np.zeros((0, 4)), BOX]
 
     grid = sample_grid(images, boxes, [*map(detections, boxes)], columns=2, panel=200)
@@ -29,12 +29,12 @@ def test_the_grid_holds_every_image_at_one_size():
 
 
 def test_masks_and_keypoints_grow_with_their_image():
-    """The grey image of 120 x 100 is doubled."""
+    """The gray image of 120 x 100 is doubled."""
     mask = np.zeros((1, 100, 120), bool)
     mask[0, 45:75, 35:85] = True
     found = detections(BOX, masks=mask, keypoints=np.float32([[[100, 20]]]))
 
-    grid = sample_grid([GREY], [BOX], [found], columns=1, panel=240)
+    grid = sample_grid([GRAY], [BOX], [found], columns=1, panel=240)
 
     assert (grid[2 * 45 + 2 : 2 * 75 - 2, 2 * 35 + 2 : 2 * 85 - 2] != 128).any(-1).all()
     assert (grid[2 * 76 : 2 * 80 - 4, 2 * 35 : 2 * 85] == 128).all()
@@ -54,7 +54,7 @@ def test_a_pyramid_is_drawn_level_by_level():
     assert lower.mean() > upper.mean()
 
 
-def test_a_saved_image_keeps_its_colours(tmp_path):
+def test_a_saved_image_keeps_its_colors(tmp_path):
     import cv2
 
     red = np.zeros((4, 4, 3), np.uint8)
@@ -68,4 +68,4 @@ def test_an_image_that_cannot_be_saved_is_an_error_with_its_path(tmp_path):
     (tmp_path / "red.png").mkdir()
 
     with pytest.raises(OSError, match="red.png"):
-        save_image(tmp_path / "red.png", GREY)
+        save_image(tmp_path / "red.png", GRAY)

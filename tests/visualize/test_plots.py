@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from fpn_jax.evaluation.coco import BOXES, Accumulated, summarise
+from fpn_jax.evaluation.coco import BOXES, Accumulated, summarize
 from fpn_jax.visualize.plots import (
     plot_class_precision,
     plot_confusion,
@@ -49,7 +49,7 @@ def test_loss_curves_show_training_and_validation(tmp_path):
     assert (tmp_path / "losses.png").stat().st_size > 1000
 
 
-def test_smoothing_takes_the_median_of_the_neighbours():
+def test_smoothing_takes_the_median_of_the_neighbors():
     rows = [{"step": n, "loss": 100.0 if n in (0, 50) else n + 1.0} for n in range(99)]
     smooth = np.array(lines(plot_losses(rows).axes[0])["loss"])[:, 1]
     assert smooth[20] == 21  # a straight line stays
@@ -85,7 +85,7 @@ def curves(num_classes: int) -> Accumulated:
 
 
 def test_precision_curves_name_the_average_precision():
-    metrics = summarise(curves(4))
+    metrics = summarize(curves(4))
 
     labels = list(lines(plot_precision_recall(curves(4)).axes[0]))
 
@@ -98,7 +98,7 @@ def test_few_classes_are_named_with_their_precision_at_one_half():
 
     names = [label.split()[0] for label in lines(figure.axes[0])]
     assert names == ["c0", "c1", "c2", "3"]  # c3 has no objects; 3 classes in the mean
-    metrics = summarise(curves(4))
+    metrics = summarize(curves(4))
     assert list(lines(figure.axes[0]))[-1] == f"3 classes: AP50 {metrics['AP50']:.3f}"
 
 
@@ -117,7 +117,7 @@ def test_precision_without_any_object_is_an_empty_plot(plot, tmp_path):
     assert all(np.isnan(line.get_ydata()).all() for line in figure.axes[0].get_lines())
 
 
-def test_a_confusion_matrix_shows_shares_by_colour_and_counts_by_number():
+def test_a_confusion_matrix_shows_shares_by_color_and_counts_by_number():
     matrix = np.array([[3, 1, 0], [0, 0, 2], [5, 0, 0]])
 
     axes = plot_confusion(matrix, ["cat", "dog"]).axes[0]

@@ -153,7 +153,7 @@ def test_what_is_not_a_state_dict_is_refused(tmp_path):
         load_state_dict(tmp_path / "a.pth")
 
 
-def test_a_missing_file_names_its_nearest_neighbour(tmp_path):
+def test_a_missing_file_names_its_nearest_neighbor(tmp_path):
     torch.save({"a": torch.ones(2)}, tmp_path / "resnet50.pth")
     with pytest.raises(ValueError, match=r"there is none \(nearest: resnet50.pth\)"):
         load_state_dict(tmp_path / "resnet5.pth")

@@ -20,7 +20,7 @@ SPLITS = {"train": 4000, "validation": 200}
 MAX_OBJECTS = 12
 # The ends of the longest way through the ink, and the mean of the ink.
 KEYPOINTS = KeypointSpec(
-    names=("upper end", "centre", "lower end"),
+    names=("upper end", "center", "lower end"),
     flip=(0, 1, 2),
     skeleton=((0, 1), (1, 2)),
     sigmas=(0.05, 0.05, 0.05),  # between those of COCO: 0.025 of an eye, 0.107 of a hip
@@ -31,7 +31,7 @@ _EMPTY_SHARE = 0.05
 _HEIGHTS = (8.0, 160.0)
 _MAX_OVERLAP = 0.1  # of the smaller box
 # Ink of a scan, 0 … 1, that becomes transparent, and what is added until it is opaque:
-# strokes of an enlarged scan have wide grey flanks; this makes them edges.
+# strokes of an enlarged scan have wide gray flanks; this makes them edges.
 _CLEAR, _FADE = 0.25, 0.3
 # Blocks, not a draw: scikit-learn keeps the order of the writers.
 _SCANS = {"train": slice(0, 1437), "validation": slice(1437, 1797)}
@@ -125,7 +125,7 @@ def _glyph(scan: np.ndarray, height: float, rng: np.random.Generator) -> _Glyph:
     matrix = np.array([[cos, -sin], [sin, cos]]) @ [[1, shear], [0, 1]]
     matrix *= height / scan.shape[0]
     size = int(1.6 * height) + 6  # room for the rotated corners and the blur
-    # The centre of the scan goes to the centre of the patch.
+    # The center of the scan goes to the center of the patch.
     offset = (size - 1) / 2 - matrix @ np.full(2, (scan.shape[0] - 1) / 2)
     affine = np.column_stack([matrix, offset])
     ink = cv2.warpAffine(scan, affine, (size, size), flags=cv2.INTER_CUBIC)
@@ -155,18 +155,18 @@ def _free_place(
 def _paint(
     image: np.ndarray, glyph: _Glyph, shift: np.ndarray, rng: np.random.Generator
 ) -> None:
-    """Blends a colour that contrasts with what is beneath the box into the image."""
+    """Blends a color that contrasts with what is beneath the box into the image."""
     x1, y1, x2, y2 = glyph.box + np.tile(shift, 2)
     beneath = image[y1:y2, x1:x2].mean()
     # Far from the brightness beneath: brighter or darker, where there is room for it.
     choices = [beneath - rng.uniform(90, 150), beneath + rng.uniform(90, 150)]
     choices = [value for value in choices if 0 <= value <= 255]
     brightness = rng.choice(choices) if choices else (255 if beneath < 128 else 0)
-    colour = np.clip(brightness + rng.uniform(-40, 40, 3), 0, 255)
+    color = np.clip(brightness + rng.uniform(-40, 40, 3), 0, 255)
     on_scene, on_patch = _windows(len(glyph.opacity), shift)
     alpha = glyph.opacity[on_patch] * np.float32(rng.uniform(0.85, 1.0))
     # One channel at a time: NumPy is slow where its innermost axis has three elements.
-    for channel, value in enumerate(colour.astype(np.float32)):
+    for channel, value in enumerate(color.astype(np.float32)):
         region = image[on_scene][..., channel]
         region += alpha * (value - region)
 

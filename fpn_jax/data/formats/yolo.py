@@ -23,7 +23,7 @@ def yolo_source(
     `path` is its YAML file: `names`, and for each split a folder of images, a text file
     that lists them, or a list of these, relative to `path` there or to the file. The
     objects of `images/a.jpg` are the lines of `labels/a.txt`: a class and x, y of the
-    centre, width and height; or the points of a polygon, from which come box and mask;
+    center, width and height; or the points of a polygon, from which come box and mask;
     with `kpt_shape` the box and the keypoints. All are shares of the image. An image
     without such a file, or with an empty one, has no objects.
 
@@ -166,7 +166,7 @@ def _point_names(path: epath.Path, settings: dict) -> list[str]:
 
 
 def _xywh(x: float, y: float, width: float, height: float) -> list[float]:
-    """Returns the box of a centre and sides."""
+    """Returns the box of a center and sides."""
     return [x - width / 2, y - height / 2, width, height]
 
 

@@ -131,8 +131,8 @@ def test_keypoints_lie_on_the_ink_and_in_its_middle(scenes):
             visibilities += points[:, 2].tolist()
         ys, xs = np.nonzero(scene.masks[-1]) if len(scene.masks) else ([], [])
         if len(xs):  # nothing covers the last one
-            centre = [np.mean(xs) + 0.5, np.mean(ys) + 0.5]
-            np.testing.assert_allclose(scene.keypoints[-1, 1, :2], centre, rtol=1e-5)
+            center = [np.mean(xs) + 0.5, np.mean(ys) + 0.5]
+            np.testing.assert_allclose(scene.keypoints[-1, 1, :2], center, rtol=1e-5)
     assert set(visibilities) == {1, 2}
 
 

@@ -5,10 +5,10 @@ import numpy as np
 from fpn_jax.data.example import Category, Example, UnreadableImage
 
 
-class GreySource:
-    """Grey images of 40 x 40 with one object each; image ids are the indices."""
+class GraySource:
+    """Gray images of 40 x 40 with one object each; image ids are the indices."""
 
-    name = "grey"
+    name = "gray"
     categories = (Category(0, "thing"),)
     keypoint_spec = None
 
