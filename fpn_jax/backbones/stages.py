@@ -9,7 +9,7 @@ C5 has a `stage6`.
 from collections.abc import Collection
 from typing import Any
 
-import jax
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 from fpn_jax.choices import check_choice
 
@@ -26,14 +26,18 @@ def check_stages(levels: Collection[int], frozen_stages: int, *, top: int = 5) -
     check_choice("frozen_stages", frozen_stages, range(top + 1))
 
 
-def frozen_mask(params: dict[str, Any], frozen_stages: int) -> dict[str, Any]:
-    """Returns a bool for each leaf of a backbone's parameters: True where frozen.
+def frozen_names(frozen_stages: int) -> tuple[str, ...]:
+    """Returns the names of the first stages, which no step of training changes."""
+    return STAGES[:frozen_stages]
 
-    For the optimizer: no gradient reaches these leaves, but weight decay would still
-    move them.
+
+def frozen_mask(params: dict[str, Any], frozen: Collection[str]) -> dict[str, Any]:
+    """Returns a bool for each leaf of `params`: True in the parts named `frozen`.
+
+    A part is a path, "stage2" or "backbone/stage2". For the optimizer: no gradient
+    reaches these leaves, but weight decay would still move them.
     """
-    frozen = STAGES[:frozen_stages]
-    return {
-        stage: jax.tree.map(lambda _, value=stage in frozen: value, leaves)
-        for stage, leaves in params.items()
-    }
+    parts = tuple(f"{part}/" for part in frozen)
+    flat = flatten_dict(params, sep="/")
+    mask = {path: f"{path}/".startswith(parts) for path in flat}
+    return unflatten_dict(mask, sep="/")

@@ -6,7 +6,7 @@ from functools import partial
 import flax.linen as nn
 import jax
 
-from fpn_jax.backbones.stages import check_stages
+from fpn_jax.backbones.stages import check_stages, frozen_names
 from fpn_jax.choices import check_choice
 from fpn_jax.layers import AxisName, Conv, Dtype, Norm, max_pool
 from fpn_jax.types import Pyramid
@@ -55,6 +55,11 @@ class VGG(nn.Module):
     remat: bool = False  # stages are computed again in the backward pass: less memory
     axis_name: AxisName = None  # the pmap axis of norm="batch"
     dtype: Dtype = None
+
+    @property
+    def frozen(self) -> tuple[str, ...]:
+        """Names of the stages that no step of training changes."""
+        return frozen_names(self.frozen_stages)
 
     @nn.compact
     def __call__(self, images: jax.Array, *, train: bool = False) -> Pyramid:

@@ -4,10 +4,12 @@ import flax.linen as nn
 import flax.struct
 import jax
 
+from fpn_jax.detectors.contract import Measured
+from fpn_jax.detectors.features import frozen_parts, pyramid
+from fpn_jax.detectors.fields import with_limits
 from fpn_jax.detectors.proposal_network import ProposalNetwork
 from fpn_jax.heads.box import BoxHead, BoxOutputs
-from fpn_jax.ops.images import normalize
-from fpn_jax.types import Detections, LossTerm, Proposals, Pyramid, Targets
+from fpn_jax.types import Detections, LossTerm, Proposals, Targets
 
 
 @flax.struct.dataclass
@@ -26,8 +28,6 @@ class FastRCNN(nn.Module):
     necks are compared on the same boxes. Images and sizes are those of `TwoStage`.
     """
 
-    frozen = ("proposals",)  # submodules that no step changes; not a field
-
     # Submodules.
     proposals: ProposalNetwork
     backbone: nn.Module
@@ -37,14 +37,34 @@ class FastRCNN(nn.Module):
     image_mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     image_std: tuple[float, float, float] = (0.229, 0.224, 0.225)
 
+    @property
+    def num_classes(self) -> int:
+        """Number of classes of the box head."""
+        return self.box_head.num_classes
+
+    @property
+    def measures(self) -> tuple[Measured, ...]:
+        """Average precision of boxes."""
+        return ("boxes",)
+
+    @property
+    def frozen(self) -> tuple[str, ...]:
+        """The proposal network, and the frozen stages of the backbone."""
+        return ("proposals", *frozen_parts(self.backbone))
+
+    @property
+    def first_stage(self) -> nn.Module:
+        """The head of the proposal network."""
+        return self.proposals.first_stage
+
     def __call__(
         self, images: jax.Array, sizes: jax.Array, *, train: bool = False
     ) -> FastRCNNOutputs:
         """Returns the proposals and what the box head says of them."""
         proposals = self.proposals.propose(images, sizes)
-        pyramid = self._pyramid(images, sizes, train=train)
+        features = pyramid(self, images, sizes, train=train)
         box = self.box_head(
-            pyramid, proposals.boxes, canvas=images.shape[1:3], train=train
+            features, proposals.boxes, canvas=images.shape[1:3], train=train
         )
         return FastRCNNOutputs(proposals, box)
 
@@ -63,7 +83,7 @@ class FastRCNN(nn.Module):
             jax.lax.stop_gradient(proposals), targets, sizes, keys=keys
         )
         box = self.box_head(
-            self._pyramid(images, sizes, train=train),
+            pyramid(self, images, sizes, train=train),
             samples.boxes,
             samples.valid,
             canvas=images.shape[1:3],
@@ -76,6 +96,18 @@ class FastRCNN(nn.Module):
         outputs = self(images, sizes)
         return self.box_head.detections(outputs.box, outputs.proposals, sizes)
 
-    def _pyramid(self, images: jax.Array, sizes: jax.Array, *, train: bool) -> Pyramid:
-        pixels = normalize(images, sizes, mean=self.image_mean, std=self.image_std)
-        return self.neck(self.backbone(pixels, train=train), train=train)
+    def with_thresholds(
+        self,
+        *,
+        score_threshold: float | None = None,
+        nms_threshold: float | None = None,
+        max_detections: int | None = None,
+    ) -> "FastRCNN":
+        """Returns the detector with other limits on its detections; None keeps one."""
+        head = with_limits(
+            self.box_head,
+            score_threshold=score_threshold,
+            nms_threshold=nms_threshold,
+            max_detections=max_detections,
+        )
+        return self.clone(box_head=head)

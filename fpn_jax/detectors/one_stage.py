@@ -3,7 +3,9 @@
 import flax.linen as nn
 import jax
 
-from fpn_jax.ops.images import normalize
+from fpn_jax.detectors.contract import Measured
+from fpn_jax.detectors.features import frozen_parts, pyramid
+from fpn_jax.detectors.fields import with_limits
 from fpn_jax.types import Detections, LossTerm, Targets
 
 
@@ -23,11 +25,29 @@ class OneStage(nn.Module):
     image_mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     image_std: tuple[float, float, float] = (0.229, 0.224, 0.225)
 
+    @property
+    def num_classes(self) -> int:
+        """Number of classes of the head."""
+        return self.head.num_classes
+
+    @property
+    def measures(self) -> tuple[Measured, ...]:
+        """Average precision of boxes."""
+        return ("boxes",)
+
+    @property
+    def frozen(self) -> tuple[str, ...]:
+        """Frozen stages of the backbone."""
+        return frozen_parts(self.backbone)
+
+    @property
+    def first_stage(self) -> nn.Module | None:
+        """The head where it has anchors of given sizes and ratios (RetinaNet)."""
+        return self.head if hasattr(self.head, "anchor_sizes") else None
+
     def __call__(self, images: jax.Array, sizes: jax.Array, *, train: bool = False):
         """Returns the outputs of the head, a pytree of its own type."""
-        pixels = normalize(images, sizes, mean=self.image_mean, std=self.image_std)
-        pyramid = self.neck(self.backbone(pixels, train=train), train=train)
-        return self.head(pyramid, train=train)
+        return self.head(pyramid(self, images, sizes, train=train), train=train)
 
     def loss(
         self,
@@ -48,3 +68,19 @@ class OneStage(nn.Module):
         """Returns the best boxes of each image after suppression, by falling score."""
         outputs = self(images, sizes)
         return self.head.detections(outputs, sizes, canvas=images.shape[1:3])
+
+    def with_thresholds(
+        self,
+        *,
+        score_threshold: float | None = None,
+        nms_threshold: float | None = None,
+        max_detections: int | None = None,
+    ) -> "OneStage":
+        """Returns the detector with other limits on its detections; None keeps one."""
+        head = with_limits(
+            self.head,
+            score_threshold=score_threshold,
+            nms_threshold=nms_threshold,
+            max_detections=max_detections,
+        )
+        return self.clone(head=head)

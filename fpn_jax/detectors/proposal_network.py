@@ -4,8 +4,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from fpn_jax.detectors.contract import Measured
+from fpn_jax.detectors.features import frozen_parts, pyramid
+from fpn_jax.detectors.fields import with_limits
 from fpn_jax.heads.rpn import RPNHead, RPNOutputs
-from fpn_jax.ops.images import normalize
 from fpn_jax.types import Detections, LossTerm, Proposals, Targets
 
 
@@ -25,13 +27,31 @@ class ProposalNetwork(nn.Module):
     image_mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     image_std: tuple[float, float, float] = (0.229, 0.224, 0.225)
 
+    @property
+    def num_classes(self) -> None:
+        """None: a proposal has no class."""
+        return None
+
+    @property
+    def measures(self) -> tuple[Measured, ...]:
+        """Average recall of proposals."""
+        return ("proposals",)
+
+    @property
+    def frozen(self) -> tuple[str, ...]:
+        """Frozen stages of the backbone."""
+        return frozen_parts(self.backbone)
+
+    @property
+    def first_stage(self) -> RPNHead:
+        """The head itself."""
+        return self.head
+
     def __call__(
         self, images: jax.Array, sizes: jax.Array, *, train: bool = False
     ) -> RPNOutputs:
         """Returns objectness logits and deltas of every level."""
-        pixels = normalize(images, sizes, mean=self.image_mean, std=self.image_std)
-        pyramid = self.neck(self.backbone(pixels, train=train), train=train)
-        return self.head(pyramid)
+        return self.head(pyramid(self, images, sizes, train=train))
 
     def loss(
         self,
@@ -66,3 +86,19 @@ class ProposalNetwork(nn.Module):
             labels=jnp.zeros(proposals.scores.shape, jnp.int32),
             valid=proposals.valid,
         )
+
+    def with_thresholds(
+        self,
+        *,
+        score_threshold: float | None = None,
+        nms_threshold: float | None = None,
+        max_detections: int | None = None,
+    ) -> "ProposalNetwork":
+        """Returns the detector with other limits on its proposals; None keeps one."""
+        head = with_limits(
+            self.head,
+            score_threshold=score_threshold,
+            nms_threshold=nms_threshold,
+            post_nms=max_detections,
+        )
+        return self.clone(head=head)

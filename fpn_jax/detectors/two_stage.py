@@ -4,12 +4,14 @@ import flax.linen as nn
 import flax.struct
 import jax
 
+from fpn_jax.detectors.contract import Measured
+from fpn_jax.detectors.features import frozen_parts, pyramid
+from fpn_jax.detectors.fields import with_limits
 from fpn_jax.heads.box import BoxHead, BoxOutputs
 from fpn_jax.heads.keypoint import KeypointHead
 from fpn_jax.heads.mask import MaskHead
 from fpn_jax.heads.rpn import RPNHead, RPNOutputs
-from fpn_jax.ops.images import normalize
-from fpn_jax.types import Detections, LossTerm, Proposals, Pyramid, Targets
+from fpn_jax.types import Detections, LossTerm, Proposals, Targets
 
 
 @flax.struct.dataclass
@@ -43,24 +45,46 @@ class TwoStage(nn.Module):
     image_mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     image_std: tuple[float, float, float] = (0.229, 0.224, 0.225)
 
+    @property
+    def num_classes(self) -> int:
+        """Number of classes of the box head."""
+        return self.box_head.num_classes
+
+    @property
+    def measures(self) -> tuple[Measured, ...]:
+        """Average precision of boxes, and of what further heads add to them."""
+        masks = () if self.mask_head is None else ("masks",)
+        keypoints = () if self.keypoint_head is None else ("keypoints",)
+        return ("boxes", *masks, *keypoints)
+
+    @property
+    def frozen(self) -> tuple[str, ...]:
+        """Frozen stages of the backbone."""
+        return frozen_parts(self.backbone)
+
+    @property
+    def first_stage(self) -> RPNHead:
+        """The proposal head."""
+        return self.rpn
+
     def __call__(
         self, images: jax.Array, sizes: jax.Array, *, train: bool = False
     ) -> TwoStageOutputs:
         """Returns the outputs of every head: masks and keypoints of the final boxes."""
         canvas = images.shape[1:3]
-        pyramid = self._pyramid(images, sizes, train=train)
-        rpn = self.rpn(pyramid)
+        features = pyramid(self, images, sizes, train=train)
+        rpn = self.rpn(features)
         proposals = self.rpn.proposals(rpn, sizes, canvas=canvas)
-        box = self.box_head(pyramid, proposals.boxes, canvas=canvas, train=train)
+        box = self.box_head(features, proposals.boxes, canvas=canvas, train=train)
         detections = self.box_head.detections(box, proposals, sizes)
         masks = heatmaps = None
         if self.mask_head is not None:
             masks = self.mask_head(
-                pyramid, detections.boxes, canvas=canvas, train=train
+                features, detections.boxes, canvas=canvas, train=train
             )
         if self.keypoint_head is not None:
             heatmaps = self.keypoint_head(
-                pyramid, detections.boxes, canvas=canvas, train=train
+                features, detections.boxes, canvas=canvas, train=train
             )
         return TwoStageOutputs(rpn, proposals, box, detections, masks, heatmaps)
 
@@ -80,9 +104,9 @@ class TwoStage(nn.Module):
         positives of the same sample.
         """
         canvas = images.shape[1:3]
-        pyramid = self._pyramid(images, sizes, train=train)
+        features = pyramid(self, images, sizes, train=train)
         rpn_keys, box_keys = jax.vmap(jax.random.split, out_axes=1)(keys)
-        rpn = self.rpn(pyramid)
+        rpn = self.rpn(features)
         terms = self.rpn.loss(rpn, sizes, targets, canvas=canvas, keys=rpn_keys)
 
         # As many as in training also where the loss is only measured: comparable.
@@ -91,17 +115,19 @@ class TwoStage(nn.Module):
         )
         samples = self.box_head.sample(proposals, targets, sizes, keys=box_keys)
         box = self.box_head(
-            pyramid, samples.boxes, samples.valid, canvas=canvas, train=train
+            features, samples.boxes, samples.valid, canvas=canvas, train=train
         )
         terms |= self.box_head.loss(box, samples, targets)
 
         samples = self.box_head.positives(samples)
         boxes, positive = samples.boxes, samples.positive
         if self.mask_head is not None:
-            masks = self.mask_head(pyramid, boxes, positive, canvas=canvas, train=train)
+            masks = self.mask_head(
+                features, boxes, positive, canvas=canvas, train=train
+            )
             terms |= self.mask_head.loss(masks, samples, targets)
         if self.keypoint_head is not None:
-            heatmaps = self.keypoint_head(pyramid, boxes, canvas=canvas, train=train)
+            heatmaps = self.keypoint_head(features, boxes, canvas=canvas, train=train)
             terms |= self.keypoint_head.loss(heatmaps, samples, targets)
         return terms
 
@@ -119,6 +145,18 @@ class TwoStage(nn.Module):
             detections = detections.replace(keypoints=keypoints, keypoint_scores=scores)
         return detections
 
-    def _pyramid(self, images: jax.Array, sizes: jax.Array, *, train: bool) -> Pyramid:
-        pixels = normalize(images, sizes, mean=self.image_mean, std=self.image_std)
-        return self.neck(self.backbone(pixels, train=train), train=train)
+    def with_thresholds(
+        self,
+        *,
+        score_threshold: float | None = None,
+        nms_threshold: float | None = None,
+        max_detections: int | None = None,
+    ) -> "TwoStage":
+        """Returns the detector with other limits on its detections; None keeps one."""
+        head = with_limits(
+            self.box_head,
+            score_threshold=score_threshold,
+            nms_threshold=nms_threshold,
+            max_detections=max_detections,
+        )
+        return self.clone(box_head=head)

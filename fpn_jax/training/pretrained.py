@@ -6,6 +6,7 @@ from pathlib import Path
 import jax
 from flax.traverse_util import flatten_dict, unflatten_dict
 
+from fpn_jax.detectors.contract import facts
 from fpn_jax.training.config import Config
 from fpn_jax.training.run import load_run
 from fpn_jax.training.state import TrainState, with_variables
@@ -31,7 +32,7 @@ def with_pretrained(state: TrainState, config: Config) -> TrainState:
         found = _weights(path, state, config)
         given |= {name.split("/")[1] for name in found}
         state = with_variables(state, unflatten_dict(found, sep="/"))
-    for name in getattr(config.model, "frozen", ()):
+    for name in _whole_frozen(config):
         if name not in given:
             raise ValueError(
                 f"train.pretrained: {name} of this model is never trained, and must be "
@@ -50,7 +51,7 @@ def _weights(path: str, state: TrainState, config: Config) -> dict[str, jax.Arra
         {"params": state.params, "batch_stats": state.batch_stats}, sep="/"
     )
     found = load_run(path).variables
-    for name in getattr(config.model, "frozen", ()):
+    for name in _whole_frozen(config):
         if _shapes(found["params"]) == _shapes(state.params[name]):
             found = {collection: {name: tree} for collection, tree in found.items()}
             return flatten_dict(found, sep="/")
@@ -67,6 +68,11 @@ def _weights(path: str, state: TrainState, config: Config) -> dict[str, jax.Arra
             *(path, len(fresh), len(wanted), fresh[0]),
         )
     return shared
+
+
+def _whole_frozen(config: Config) -> list[str]:
+    """Returns the names of the submodules of a detector that are frozen as a whole."""
+    return [part for part in facts(config.model).frozen if "/" not in part]
 
 
 def _shapes(params: dict) -> dict[str, tuple[int, ...]]:

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
-import flax.linen as nn
 import jax
 import optax
 
 from fpn_jax.backbones.stages import frozen_mask
+from fpn_jax.detectors.contract import facts
 from fpn_jax.detectors.fields import with_field
 from fpn_jax.evaluation.evaluate import evaluation_step
 from fpn_jax.runtime import call_once
@@ -128,16 +128,7 @@ def _initial_state(config, optimizer) -> Callable[[], TrainState]:
 
 def _optimizer(config: Config) -> optax.GradientTransformation:
     return make_optimizer(
-        config.optimizer, config.train.steps, frozen=partial(_frozen, config.model)
+        config.optimizer,
+        config.train.steps,
+        frozen=partial(frozen_mask, frozen=facts(config.model).frozen),
     )
-
-
-def _frozen(model: nn.Module, params: dict) -> dict:
-    """Returns a bool for each parameter of a detector: True in what is frozen."""
-    names = getattr(model, "frozen", ())
-    frozen = {
-        name: jax.tree.map(lambda _, value=name in names: value, leaves)
-        for name, leaves in params.items()
-    }
-    stages = getattr(model.backbone, "frozen_stages", 0)
-    return frozen | {"backbone": frozen_mask(params["backbone"], stages)}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fpn_jax.backbones.mobilenet_v3 import MobileNetV3, scaled
-from fpn_jax.backbones.stages import frozen_mask
+from fpn_jax.backbones.stages import frozen_mask, frozen_names
 from fpn_jax.parity.random_detectors import randomize_norms
 from fpn_jax.weights.state_dicts import Rule, convert
 from fpn_jax.weights.torchvision_mobilenet_v3 import mobilenet_v3_rules
@@ -221,7 +221,7 @@ def test_frozen_stages_get_no_gradient_and_keep_their_statistics(frozen_stages):
     )
     variables = load(torch_mobilenet("small", 0.3), backbone)
     grads, statistics, _ = training_gradients(backbone, variables, images(2))
-    frozen = frozen_mask(variables["params"], frozen_stages)
+    frozen = frozen_mask(variables["params"], frozen_names(frozen_stages))
     assert jax.tree.map(lambda g: not np.any(g), grads) == frozen
     kept = jax.tree.map(np.array_equal, statistics, variables["batch_stats"])
     for stage, same in kept.items():
@@ -240,7 +240,7 @@ def test_three_frozen_stages_are_what_torchvision_freezes_by_default():
     body = detector.body.parameters()
     expected = sum(p.numel() for p in body if not p.requires_grad)
     params = abstract_params(MobileNetV3(levels=(5, 6)))
-    frozen = frozen_mask(params, 3)
+    frozen = frozen_mask(params, frozen_names(3))
     sizes = jax.tree.map(lambda leaf, still: leaf.size * still, params, frozen)
     assert sum(jax.tree.leaves(sizes)) == expected == 58_896
 

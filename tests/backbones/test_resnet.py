@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fpn_jax.backbones.resnet import DEPTHS, ResNet
-from fpn_jax.backbones.stages import frozen_mask
+from fpn_jax.backbones.stages import frozen_mask, frozen_names
 from fpn_jax.parity.random_detectors import randomize_norms
 from fpn_jax.weights.state_dicts import convert
 from fpn_jax.weights.torchvision import backbone_rules, load_backbone
@@ -228,7 +228,7 @@ def test_frozen_stages_get_no_gradient_and_keep_their_statistics(frozen_stages):
     resnet = ResNet(18, norm="batch", levels=(4,), frozen_stages=frozen_stages)
     variables = load_backbone(numpy_state(torch_resnet(18)), resnet)
     grads, statistics, _ = training_gradients(resnet, variables, images())
-    frozen = frozen_mask(variables["params"], frozen_stages)
+    frozen = frozen_mask(variables["params"], frozen_names(frozen_stages))
     still = jax.tree.map(lambda g: not np.any(g), grads)
     assert still == frozen
     kept = {
@@ -242,7 +242,7 @@ def test_frozen_stages_get_no_gradient_and_keep_their_statistics(frozen_stages):
 
 def test_the_usual_freezing_of_resnet_50_leaves_the_known_count():
     params = abstract_params(ResNet(50))
-    frozen = frozen_mask(params, 2)
+    frozen = frozen_mask(params, frozen_names(2))
     sizes = jax.tree.map(lambda leaf, still: leaf.size * still, params, frozen)
     assert sum(jax.tree.leaves(sizes)) == 222_400  # torchvision: stem and layer1
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fpn_jax.backbones.stages import frozen_mask
+from fpn_jax.backbones.stages import frozen_mask, frozen_names
 from fpn_jax.backbones.vgg import DEPTHS, VGG
 from fpn_jax.parity.random_detectors import randomize_norms
 from fpn_jax.weights.torchvision import load_backbone
@@ -147,7 +147,7 @@ def test_frozen_stages_get_no_gradient_and_keep_their_statistics(frozen_stages):
         return jax.grad(loss, has_aux=True)(params)
 
     grads, statistics = step(variables["params"])
-    frozen = frozen_mask(variables["params"], frozen_stages)
+    frozen = frozen_mask(variables["params"], frozen_names(frozen_stages))
     for stage in ("stem", "stage2", "stage3"):
         still = all(jax.tree.leaves(frozen[stage]))
         # The bias before a norm has no gradient but rounding, so kernels are asked.

@@ -9,7 +9,7 @@ import pytest
 
 from fpn_jax.backbones.mobilenet_v3 import MobileNetV3
 from fpn_jax.backbones.resnet import ResNet
-from fpn_jax.backbones.stages import frozen_mask
+from fpn_jax.backbones.stages import frozen_mask, frozen_names
 from fpn_jax.backbones.vgg import VGG
 from fpn_jax.zoo import torchvision as zoo
 from tests.support.torch_reference import torchvision
@@ -53,7 +53,9 @@ def count(tree) -> int:
 def test_parameters_are_as_many_as_torchvisions(name):
     detector = zoo.TORCHVISION[name]()
     params = parameters(detector)
-    frozen = frozen_mask(params["backbone"], detector.backbone.frozen_stages)
+    frozen = frozen_mask(
+        params["backbone"], frozen_names(detector.backbone.frozen_stages)
+    )
     num_frozen = sum(
         leaf.size
         for leaf, fixed in zip(

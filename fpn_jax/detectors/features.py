@@ -1,0 +1,25 @@
+"""From pixels to the pyramid that heads see: what every composition begins with."""
+
+import flax.linen as nn
+import jax
+
+from fpn_jax.ops.images import normalize
+from fpn_jax.types import Pyramid
+
+
+def pyramid(
+    detector: nn.Module, images: jax.Array, sizes: jax.Array, *, train: bool
+) -> Pyramid:
+    """Returns the levels of the detector's neck.
+
+    To be called in a method of the detector, which has the submodules `backbone` and
+    `neck` and the ImageNet statistics `image_mean` and `image_std`.
+    """
+    mean, std = detector.image_mean, detector.image_std
+    pixels = normalize(images, sizes, mean=mean, std=std)
+    return detector.neck(detector.backbone(pixels, train=train), train=train)
+
+
+def frozen_parts(backbone: nn.Module, name: str = "backbone") -> tuple[str, ...]:
+    """Returns the frozen parts of a detector whose submodule `name` is the backbone."""
+    return tuple(f"{name}/{part}" for part in getattr(backbone, "frozen", ()))
