@@ -172,7 +172,8 @@ def digits_detector() -> TwoStage:
     from P2: rows (c) and (f) would be one.
     """
     model = digits_faster_rcnn()
-    return model.clone(box_head=model.box_head.clone(canonical_size=56.0))
+    pool = dataclasses.replace(model.box_head.pool, canonical_size=56.0)
+    return model.clone(box_head=model.box_head.clone(pool=pool))
 
 
 def digits_proposals() -> ProposalNetwork:

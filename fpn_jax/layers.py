@@ -5,7 +5,8 @@ whatever the stride (`SAME` differs for stride 2 on even sizes).
 """
 
 from collections.abc import Hashable
-from typing import Literal
+from functools import partial
+from typing import Literal, Protocol
 
 import flax.linen as nn
 import jax
@@ -104,6 +105,28 @@ class Conv(nn.Module):
                 num_groups=32, epsilon=self.norm_epsilon, dtype=self.dtype, name="norm"
             )(x)
         return x
+
+
+class Normed(Protocol):
+    """A module whose convolutions have a norm, told by four fields of its own."""
+
+    norm: Norm
+    norm_epsilon: float
+    axis_name: AxisName
+    dtype: Dtype
+
+
+def normed_conv(module: Normed, *, train: bool) -> partial[Conv]:
+    """Returns `Conv` with the norm and dtype of a module; no bias beside a norm."""
+    return partial(
+        Conv,
+        use_bias=module.norm is None,
+        norm=module.norm,
+        norm_epsilon=module.norm_epsilon,
+        train=train,
+        axis_name=module.axis_name,
+        dtype=module.dtype,
+    )
 
 
 class FrozenNorm(nn.Module):

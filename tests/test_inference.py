@@ -13,6 +13,7 @@ from fpn_jax.detectors.two_stage import TwoStage
 from fpn_jax.heads.box import BoxHead
 from fpn_jax.heads.keypoint import KeypointHead
 from fpn_jax.heads.mask import MaskHead
+from fpn_jax.heads.roi_pool import RoIPool
 from fpn_jax.heads.rpn import RPNHead
 from fpn_jax.inference import Detector
 from fpn_jax.necks.fpn import FPN
@@ -30,7 +31,7 @@ def two_stage(**heads) -> TwoStage:
         Dummy(levels=(3, 4)),
         FPN(8),
         RPNHead(anchor_sizes=((16,), (32,), (64,)), pre_nms=60, post_nms=40),
-        BoxHead(2, levels=(3, 4), hidden_features=16, max_detections=9),
+        BoxHead(2, pool=RoIPool(levels=(3, 4)), hidden_features=16, max_detections=9),
         **heads,
     )
 
@@ -74,8 +75,12 @@ def test_what_is_saved_is_loaded(run):
 
 def test_detections_are_in_the_pixels_of_the_image(tmp_path_factory):
     model = two_stage(
-        mask_head=MaskHead(2, levels=(3, 4), num_convs=1, channels=8),
-        keypoint_head=KeypointHead(3, levels=(3, 4), num_convs=1, channels=8),
+        mask_head=MaskHead(
+            2, pool=RoIPool(size=14, levels=(3, 4)), num_convs=1, channels=8
+        ),
+        keypoint_head=KeypointHead(
+            3, pool=RoIPool(size=14, levels=(3, 4)), num_convs=1, channels=8
+        ),
     )
     found = fpn_jax.load(directory_of(model, tmp_path_factory))(picture(60, 230))
     num = len(found.scores)

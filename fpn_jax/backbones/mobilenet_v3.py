@@ -9,7 +9,13 @@ import jax
 
 from fpn_jax.backbones.stages import check_stages, frozen_names
 from fpn_jax.choices import check_choice
-from fpn_jax.layers import AxisName, Conv, Dtype, Norm
+from fpn_jax.layers import (
+    AxisName,
+    Conv,
+    Dtype,
+    Norm,
+    normed_conv,
+)
 from fpn_jax.types import Pyramid
 
 
@@ -192,15 +198,8 @@ class MobileNetV3(nn.Module):
         return jax.lax.stop_gradient(x) if stage <= self.frozen_stages else x
 
     def _conv(self, stage: int, train: bool) -> Callable[..., Conv]:
-        return partial(
-            Conv,
-            use_bias=False,
-            norm=self.norm,
-            norm_epsilon=self.norm_epsilon,
-            train=train and stage > self.frozen_stages,
-            axis_name=self.axis_name,
-            dtype=self.dtype,
-        )
+        train = train and stage > self.frozen_stages
+        return partial(normed_conv(self, train=train), use_bias=False)
 
 
 def scaled(channels: int, width: float) -> int:

@@ -8,7 +8,14 @@ import jax
 
 from fpn_jax.backbones.stages import check_stages, frozen_names
 from fpn_jax.choices import check_choice
-from fpn_jax.layers import AxisName, Conv, Dtype, Norm, max_pool
+from fpn_jax.layers import (
+    AxisName,
+    Conv,
+    Dtype,
+    Norm,
+    max_pool,
+    normed_conv,
+)
 from fpn_jax.types import Pyramid
 
 
@@ -144,12 +151,5 @@ class ResNet(nn.Module):
         return (2, 1) if self.stride_in_1x1 or self.depth < 50 else (1, 2)
 
     def _conv(self, stage: int, train: bool) -> Callable[..., Conv]:
-        return partial(
-            Conv,
-            use_bias=False,
-            norm=self.norm,
-            norm_epsilon=self.norm_epsilon,
-            train=train and stage > self.frozen_stages,
-            axis_name=self.axis_name,
-            dtype=self.dtype,
-        )
+        train = train and stage > self.frozen_stages
+        return partial(normed_conv(self, train=train), use_bias=False)

@@ -8,7 +8,13 @@ import jax
 
 from fpn_jax.backbones.stages import check_stages, frozen_names
 from fpn_jax.choices import check_choice
-from fpn_jax.layers import AxisName, Conv, Dtype, Norm, max_pool
+from fpn_jax.layers import (
+    AxisName,
+    Dtype,
+    Norm,
+    max_pool,
+    normed_conv,
+)
 from fpn_jax.types import Pyramid
 
 # depth: how many convolutions conv1_x … conv5_x are
@@ -85,13 +91,8 @@ class VGG(nn.Module):
     def _stage(
         self, stage: int, train: bool, *, groups: tuple[int, ...], name: str
     ) -> Stage:
-        conv = partial(
-            Conv,
-            norm=self.norm,
-            norm_epsilon=self.norm_epsilon,
-            train=train and stage > self.frozen_stages,
-            axis_name=self.axis_name,
-            dtype=self.dtype,
-        )
+        train = train and stage > self.frozen_stages
+        # torchvision's have a bias even beside a norm.
+        conv = partial(normed_conv(self, train=train), use_bias=True)
         stage_class = nn.remat(Stage) if self.remat else Stage
         return stage_class(conv, groups, DEPTHS[self.depth], name=name)

@@ -14,8 +14,8 @@ All are Linen modules. Arrays are NHWC; a `Pyramid` maps a level l to features o
   its upper left, (0, 0) for padding of the batch, which has no part in any loss.
   `__call__` creates every variable. `loss` gives sums and counts (`LossTerm`), which
   the step divides after it has added them over the devices. `num_classes`, `loss` and
-  `detect` are needed; `measures`, `frozen`, `first_stage` and `with_thresholds` have
-  defaults (`contract.facts`).
+  `detect` are needed; `measures`, `frozen`, `first_stage`, `pool` and `with_thresholds`
+  have defaults (`contract.facts`).
 
 A module of your own may have any collection of variables besides `params` (training
 carries them along), and draw from any stream of random numbers by `make_rng` when

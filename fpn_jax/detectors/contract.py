@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple, Protocol, Self
 import flax.linen as nn
 import jax
 
+from fpn_jax.heads.roi_pool import RoIPool
 from fpn_jax.types import Detections, LossTerm, Targets
 
 Measured = Literal["proposals", "boxes", "masks", "keypoints"]
@@ -30,6 +31,10 @@ class Detector(Protocol):
     @property
     def frozen(self) -> tuple[str, ...]:
         """Parts of its parameters that no step changes, as paths: "backbone/stem"."""
+
+    @property
+    def pool(self) -> RoIPool | None:
+        """How features of its boxes are cut out; None where they are not."""
 
     @property
     def first_stage(self) -> nn.Module | None:
@@ -71,6 +76,7 @@ class Facts(NamedTuple):
     measures: tuple[Measured, ...] = ("boxes",)
     frozen: tuple[str, ...] = ()
     first_stage: nn.Module | None = None
+    pool: RoIPool | None = None
 
 
 def facts(detector: nn.Module) -> Facts:

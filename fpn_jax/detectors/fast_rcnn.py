@@ -9,6 +9,7 @@ from fpn_jax.detectors.features import frozen_parts, pyramid
 from fpn_jax.detectors.fields import with_limits
 from fpn_jax.detectors.proposal_network import ProposalNetwork
 from fpn_jax.heads.box import BoxHead, BoxOutputs
+from fpn_jax.heads.roi_pool import RoIPool
 from fpn_jax.types import Detections, LossTerm, Proposals, Targets
 
 
@@ -51,6 +52,11 @@ class FastRCNN(nn.Module):
     def frozen(self) -> tuple[str, ...]:
         """The proposal network, and the frozen stages of the backbone."""
         return ("proposals", *frozen_parts(self.backbone))
+
+    @property
+    def pool(self) -> RoIPool:
+        """How the box head cuts out features."""
+        return self.box_head.pool
 
     @property
     def first_stage(self) -> nn.Module:

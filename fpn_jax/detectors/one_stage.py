@@ -58,11 +58,11 @@ class OneStage(nn.Module):
         keys: jax.Array,
         train: bool = False,
     ) -> dict[str, LossTerm]:
-        """Returns the terms of the head's loss; every position counts, so that the
-        `keys [B]` of other detectors' samples draw nothing here."""
-        del keys
+        """Returns the terms of the head's loss; `keys [B]` are for one that samples."""
         outputs = self(images, sizes, train=train)
-        return self.head.loss(outputs, sizes, targets, canvas=images.shape[1:3])
+        return self.head.loss(
+            outputs, sizes, targets, canvas=images.shape[1:3], keys=keys
+        )
 
     def detect(self, images: jax.Array, sizes: jax.Array) -> Detections:
         """Returns the best boxes of each image after suppression, by falling score."""

@@ -51,7 +51,7 @@ class ProposalNetwork(nn.Module):
         self, images: jax.Array, sizes: jax.Array, *, train: bool = False
     ) -> RPNOutputs:
         """Returns objectness logits and deltas of every level."""
-        return self.head(pyramid(self, images, sizes, train=train))
+        return self.head(pyramid(self, images, sizes, train=train), train=train)
 
     def loss(
         self,

@@ -10,6 +10,7 @@ from fpn_jax.detectors.fields import with_limits
 from fpn_jax.heads.box import BoxHead, BoxOutputs
 from fpn_jax.heads.keypoint import KeypointHead
 from fpn_jax.heads.mask import MaskHead
+from fpn_jax.heads.roi_pool import RoIPool
 from fpn_jax.heads.rpn import RPNHead, RPNOutputs
 from fpn_jax.types import Detections, LossTerm, Proposals, Targets
 
@@ -63,6 +64,11 @@ class TwoStage(nn.Module):
         return frozen_parts(self.backbone)
 
     @property
+    def pool(self) -> RoIPool:
+        """How the box head cuts out features."""
+        return self.box_head.pool
+
+    @property
     def first_stage(self) -> RPNHead:
         """The proposal head."""
         return self.rpn
@@ -73,7 +79,7 @@ class TwoStage(nn.Module):
         """Returns the outputs of every head: masks and keypoints of the final boxes."""
         canvas = images.shape[1:3]
         features = pyramid(self, images, sizes, train=train)
-        rpn = self.rpn(features)
+        rpn = self.rpn(features, train=train)
         proposals = self.rpn.proposals(rpn, sizes, canvas=canvas)
         box = self.box_head(features, proposals.boxes, canvas=canvas, train=train)
         detections = self.box_head.detections(box, proposals, sizes)
@@ -106,7 +112,7 @@ class TwoStage(nn.Module):
         canvas = images.shape[1:3]
         features = pyramid(self, images, sizes, train=train)
         rpn_keys, box_keys = jax.vmap(jax.random.split, out_axes=1)(keys)
-        rpn = self.rpn(features)
+        rpn = self.rpn(features, train=train)
         terms = self.rpn.loss(rpn, sizes, targets, canvas=canvas, keys=rpn_keys)
 
         # As many as in training also where the loss is only measured: comparable.
@@ -127,23 +133,21 @@ class TwoStage(nn.Module):
             )
             terms |= self.mask_head.loss(masks, samples, targets)
         if self.keypoint_head is not None:
-            heatmaps = self.keypoint_head(features, boxes, canvas=canvas, train=train)
+            heatmaps = self.keypoint_head(
+                features, boxes, positive, canvas=canvas, train=train
+            )
             terms |= self.keypoint_head.loss(heatmaps, samples, targets)
         return terms
 
     def detect(self, images: jax.Array, sizes: jax.Array) -> Detections:
         """Returns the final boxes of each image, with masks and keypoints of them."""
         outputs = self(images, sizes)
-        detections = outputs.detections
+        found = outputs.detections
         if self.mask_head is not None:
-            masks = self.mask_head.masks(outputs.masks, detections.labels)
-            detections = detections.replace(masks=masks)
+            found = self.mask_head.detections(outputs.masks, found, sizes)
         if self.keypoint_head is not None:
-            keypoints, scores = self.keypoint_head.keypoints(
-                outputs.heatmaps, detections.boxes
-            )
-            detections = detections.replace(keypoints=keypoints, keypoint_scores=scores)
-        return detections
+            found = self.keypoint_head.detections(outputs.heatmaps, found, sizes)
+        return found
 
     def with_thresholds(
         self,

@@ -11,12 +11,18 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from fpn_jax.layers import AxisName, Conv, Dtype, Norm
+from fpn_jax.heads.roi_pool import RoIPool
+from fpn_jax.layers import (
+    AxisName,
+    Dtype,
+    Norm,
+    normed_conv,
+)
 from fpn_jax.ops.boxes import Weights, clip, decode_deltas, encode_deltas
+from fpn_jax.ops.images import is_image
 from fpn_jax.ops.losses import smooth_l1
 from fpn_jax.ops.matching import match_by_iou
 from fpn_jax.ops.nms import select_detections
-from fpn_jax.ops.roi_align import pyramid_roi_align
 from fpn_jax.ops.sampling import balanced_sample
 from fpn_jax.types import Detections, LossTerm, Proposals, Pyramid, Targets
 
@@ -49,11 +55,7 @@ class BoxHead(nn.Module):
 
     num_classes: int = 90  # without the background; 90: ids of COCO, ten of them unused
     # Network.
-    levels: tuple[int, ...] = (2, 3, 4, 5)  # from which features are cut out
-    canonical_size: float = 224.0  # pixels of a box of level 4 (FPN, eq. 1)
-    size: int = 7  # cells along a side of the cut-out
-    sampling_ratio: int = 2  # samples along a side of a cell
-    aligned: bool = False  # True: pixel centers are at halves, as in Detectron2
+    pool: RoIPool = RoIPool()
     num_convs: int = 0
     num_hidden: int = 2  # fully connected layers: fc6, fc7
     hidden_features: int = 1024
@@ -90,29 +92,11 @@ class BoxHead(nn.Module):
         With `norm="batch"` and `train` the statistics are those of the boxes that are
         `valid [B, R]`; None: of all.
         """
-        x = pyramid_roi_align(
-            {level: pyramid[level] for level in self.levels},
-            boxes,
-            canvas=canvas,
-            size=self.size,
-            sampling_ratio=self.sampling_ratio,
-            aligned=self.aligned,
-            canonical_size=self.canonical_size,
-        )
-        x = x.reshape(-1, *x.shape[2:])
+        x = self.pool(pyramid, boxes, canvas=canvas)
         rows = None if valid is None else valid.reshape(-1)
+        conv = normed_conv(self, train=train)
         for i in range(self.num_convs):
-            conv = Conv(
-                x.shape[-1],
-                use_bias=self.norm is None,
-                norm=self.norm,
-                norm_epsilon=self.norm_epsilon,
-                train=train,
-                axis_name=self.axis_name,
-                dtype=self.dtype,
-                name=f"conv{i}",
-            )
-            x = nn.relu(conv(x, rows))
+            x = nn.relu(conv(x.shape[-1], name=f"conv{i}")(x, rows))
         x = x.reshape(len(x), -1)
         for i in range(self.num_hidden):
             x = nn.relu(self._dense(x, self.hidden_features, f"fc{6 + i}"))
@@ -139,7 +123,7 @@ class BoxHead(nn.Module):
         matched with one: a proposal inside a crowd is a negative, as in torchvision. An
         image of size 0 (`sizes [B, 2]`) is padding of the batch and has no sample.
         """
-        real = (sizes > 0).all(axis=-1)[:, None]
+        real = is_image(sizes)[:, None]
         objects = targets.valid & ~targets.crowd & real
         boxes = jnp.concatenate([proposals.boxes, targets.boxes], axis=1)
         valid = jnp.concatenate([proposals.valid & real, objects], axis=1)
@@ -176,7 +160,7 @@ class BoxHead(nn.Module):
         }
 
     def detections(
-        self, outputs: BoxOutputs, proposals: Proposals, sizes: jax.Array
+        self, outputs: BoxOutputs, found: Proposals, sizes: jax.Array
     ) -> Detections:
         """Returns the best `max_detections` boxes of each image, by falling score.
 
@@ -186,7 +170,7 @@ class BoxHead(nn.Module):
         scores keep the order of the proposals.
         """
         return jax.vmap(self._image_detections)(
-            outputs.logits, outputs.deltas, proposals.boxes, proposals.valid, sizes
+            outputs.logits, outputs.deltas, found.boxes, found.valid, sizes
         )
 
     def _dense(self, x: jax.Array, features: int, name: str) -> jax.Array:

@@ -19,8 +19,9 @@ from jaxtyping import Array, Float
 
 from fpn_jax.heads.tower import tower
 from fpn_jax.layers import Conv, Dtype
-from fpn_jax.ops.anchors import pyramid_points
+from fpn_jax.ops.anchors import grids_of, pyramid_points
 from fpn_jax.ops.boxes import clip, decode_ltrb, encode_ltrb, giou
+from fpn_jax.ops.images import is_image
 from fpn_jax.ops.losses import focal
 from fpn_jax.ops.matching import match_by_center
 from fpn_jax.ops.nms import select_detections
@@ -90,6 +91,7 @@ class FCOSHead(nn.Module):
         targets: Targets,
         *,
         canvas: tuple[int, int],
+        keys: jax.Array | None = None,
     ) -> dict[str, LossTerm]:
         """Returns `class`, `box` and `centerness`, all over the positives of the batch.
 
@@ -97,10 +99,11 @@ class FCOSHead(nn.Module):
         of the positives. Crowd regions want no points: those on them are negatives. An
         image of size 0 (`sizes [B, 2]`) is padding of the batch and does not count.
         """
+        del keys  # every position counts: nothing is drawn
         sums = jax.vmap(partial(self._image_loss, canvas=canvas))(
             outputs, targets.boxes, targets.labels, targets.valid & ~targets.crowd
         )
-        real = (sizes > 0).all(axis=-1)
+        real = is_image(sizes)
         class_loss, box_loss, centerness_loss, count = (
             jnp.sum(x, where=real) for x in sums
         )
@@ -123,16 +126,15 @@ class FCOSHead(nn.Module):
         """
         return jax.vmap(partial(self._image_detections, canvas=canvas))(outputs, sizes)
 
-    def points(
-        self, outputs: FCOSOutputs, canvas: tuple[int, int]
+    def places(
+        self, grids: dict[int, tuple[int, int]], *, canvas: tuple[int, int]
     ) -> dict[int, jax.Array]:
-        """Returns the points [H W, 2] of every level, finest first."""
-        grids = {level: x.shape[-3:-1] for level, x in sorted(outputs.deltas.items())}
+        """Returns the points [H W, 2] of every level's grid (rows, columns)."""
         return pyramid_points(canvas, grids, stride_rule=self.stride_rule)
 
     def _image_loss(self, outputs, boxes, labels, valid, *, canvas):
         """Returns the sums of the three losses of one image, and its positives."""
-        points = self.points(outputs, canvas)
+        points = self.places(grids_of(outputs.deltas), canvas=canvas)
         sums = [
             self._level_loss(outputs, level, points, boxes, labels, valid)
             for level in points
@@ -181,7 +183,9 @@ class FCOSHead(nn.Module):
     def _image_detections(self, outputs, size, *, canvas):
         levels = [
             self._level_candidates(outputs, level, points)
-            for level, points in self.points(outputs, canvas).items()
+            for level, points in self.places(
+                grids_of(outputs.deltas), canvas=canvas
+            ).items()
         ]
         boxes, scores, labels = map(jnp.concatenate, zip(*levels, strict=True))
         return select_detections(

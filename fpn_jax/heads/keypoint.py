@@ -11,10 +11,10 @@ import optax
 
 from fpn_jax.heads.box import RoISamples
 from fpn_jax.heads.deconv import Deconv
+from fpn_jax.heads.roi_pool import RoIPool
 from fpn_jax.layers import Conv, Dtype
 from fpn_jax.ops.keypoints import decode_keypoints, keypoint_targets
-from fpn_jax.ops.roi_align import pyramid_roi_align
-from fpn_jax.types import LossTerm, Pyramid, Targets
+from fpn_jax.types import Detections, LossTerm, Pyramid, Targets
 
 
 class KeypointHead(nn.Module):
@@ -26,11 +26,7 @@ class KeypointHead(nn.Module):
 
     num_keypoints: int = 17  # COCO's, of a person
     # Network.
-    levels: tuple[int, ...] = (2, 3, 4, 5)  # from which features are cut out
-    canonical_size: float = 224.0  # pixels of a box of level 4 (FPN, eq. 1)
-    size: int = 14  # cells along a side of the cut-out; a heat map has four times
-    sampling_ratio: int = 2  # samples along a side of a cell
-    aligned: bool = False  # True: pixel centers are at halves, as in Detectron2
+    pool: RoIPool = RoIPool(size=14)  # a heat map has four times the cells
     num_convs: int = 8
     channels: int = 512
     dtype: Dtype = None
@@ -40,34 +36,27 @@ class KeypointHead(nn.Module):
         self,
         pyramid: Pyramid,
         boxes: jax.Array,
+        valid: jax.Array | None = None,
         *,
         canvas: tuple[int, int],
         train: bool = False,
     ) -> jax.Array:
-        """Returns heat maps [B, R, 4 size, 4 size, P] of `boxes [B, R, 4]`, float32.
+        """Returns heat maps [B, R, 4 S, 4 S, P] of `boxes [B, R, 4]`, float32.
 
-        They are logits. There is no norm, so that `train` changes nothing.
+        They are logits, S the size of the pool. There is no norm, so that `valid` and
+        `train` change nothing.
         """
-        x = pyramid_roi_align(
-            {level: pyramid[level] for level in self.levels},
-            boxes,
-            canvas=canvas,
-            size=self.size,
-            sampling_ratio=self.sampling_ratio,
-            aligned=self.aligned,
-            canonical_size=self.canonical_size,
-        )
-        x = x.reshape(-1, *x.shape[2:])
+        x = self.pool(pyramid, boxes, canvas=canvas)
         for i in range(self.num_convs):
             x = nn.relu(Conv(self.channels, dtype=self.dtype, name=f"conv{i}")(x))
         x = Deconv(self.num_keypoints, 4, dtype=self.dtype, name="deconv")(x)
-        side = 4 * self.size
+        side = 4 * self.pool.size
         shape = (len(x), side, side, self.num_keypoints)
         x = jax.image.resize(x.astype(jnp.float32), shape, "bilinear", antialias=False)
         return x.reshape(*boxes.shape[:2], *shape[1:])
 
     def loss(
-        self, heatmaps: jax.Array, samples: RoISamples, targets: Targets
+        self, outputs: jax.Array, samples: RoISamples, targets: Targets
     ) -> dict[str, LossTerm]:
         """Returns `keypoint`: the mean over the keypoints that count.
 
@@ -78,13 +67,13 @@ class KeypointHead(nn.Module):
         Raises:
           ValueError: for targets without keypoints, or with another number of them.
         """
-        if targets.keypoints is None or targets.keypoints.shape[2] != heatmaps.shape[4]:
+        if targets.keypoints is None or targets.keypoints.shape[2] != outputs.shape[4]:
             shape = None if targets.keypoints is None else targets.keypoints.shape
             raise ValueError(
                 "targets.keypoints must be [B, G, P, 3] with the P = "
-                f"{heatmaps.shape[4]} keypoints of the head, got {shape}"
+                f"{outputs.shape[4]} keypoints of the head, got {shape}"
             )
-        batch, rois, side, _, points = heatmaps.shape
+        batch, rois, side, _, points = outputs.shape
         keypoints = jnp.take_along_axis(
             targets.keypoints, samples.index[..., None, None], axis=1
         )
@@ -92,12 +81,20 @@ class KeypointHead(nn.Module):
             lambda keypoints, boxes: keypoint_targets(keypoints, boxes, size=side)
         )(keypoints, samples.boxes)
         counts = counts & (samples.positive & samples.valid)[..., None]
-        logits = heatmaps.astype(jnp.float32).reshape(batch, rois, -1, points)
+        logits = outputs.astype(jnp.float32).reshape(batch, rois, -1, points)
         cross_entropy = optax.softmax_cross_entropy_with_integer_labels(
             logits, cells, axis=2
         )
         total = jnp.sum(cross_entropy, where=counts)
         return {"keypoint": LossTerm(total, jnp.sum(counts, dtype=jnp.float32))}
+
+    def detections(
+        self, outputs: jax.Array, found: Detections, sizes: jax.Array
+    ) -> Detections:
+        """Returns the detections with the keypoints of each and their scores."""
+        del sizes  # keypoints lie in their boxes
+        keypoints, scores = self.keypoints(outputs, found.boxes)
+        return found.replace(keypoints=keypoints, keypoint_scores=scores)
 
     def keypoints(
         self, heatmaps: jax.Array, boxes: jax.Array

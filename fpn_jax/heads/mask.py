@@ -12,10 +12,16 @@ import optax
 
 from fpn_jax.heads.box import RoISamples
 from fpn_jax.heads.deconv import Deconv
-from fpn_jax.layers import AxisName, Conv, Dtype, Norm
+from fpn_jax.heads.roi_pool import RoIPool
+from fpn_jax.layers import (
+    AxisName,
+    Conv,
+    Dtype,
+    Norm,
+    normed_conv,
+)
 from fpn_jax.ops.masks import mask_targets
-from fpn_jax.ops.roi_align import pyramid_roi_align
-from fpn_jax.types import LossTerm, Pyramid, Targets
+from fpn_jax.types import Detections, LossTerm, Pyramid, Targets
 
 
 class MaskHead(nn.Module):
@@ -27,11 +33,7 @@ class MaskHead(nn.Module):
 
     num_classes: int = 90  # without the background; 90: ids of COCO, ten of them unused
     # Network.
-    levels: tuple[int, ...] = (2, 3, 4, 5)  # from which features are cut out
-    canonical_size: float = 224.0  # pixels of a box of level 4 (FPN, eq. 1)
-    size: int = 14  # cells along a side of the cut-out; a mask has twice as many
-    sampling_ratio: int = 2  # samples along a side of a cell
-    aligned: bool = False  # True: pixel centers are at halves, as in Detectron2
+    pool: RoIPool = RoIPool(size=14)  # a mask has twice as many cells along a side
     num_convs: int = 4
     channels: int = 256
     norm: Norm = None  # of the convolutions
@@ -49,41 +51,23 @@ class MaskHead(nn.Module):
         canvas: tuple[int, int],
         train: bool = False,
     ) -> jax.Array:
-        """Returns logits [B, R, 2 size, 2 size, K+1] of `boxes [B, R, 4]`.
+        """Returns logits [B, R, 2 S, 2 S, K+1] of `boxes [B, R, 4]`.
 
-        With `norm="batch"` and `train` the statistics are those of the boxes that are
-        `valid [B, R]`; None: of all.
+        S is the size of the pool. With `norm="batch"` and `train` the statistics are
+        those of the boxes that are `valid [B, R]`; None: of all.
         """
-        x = pyramid_roi_align(
-            {level: pyramid[level] for level in self.levels},
-            boxes,
-            canvas=canvas,
-            size=self.size,
-            sampling_ratio=self.sampling_ratio,
-            aligned=self.aligned,
-            canonical_size=self.canonical_size,
-        )
-        x = x.reshape(-1, *x.shape[2:])
+        x = self.pool(pyramid, boxes, canvas=canvas)
         rows = None if valid is None else valid.reshape(-1)
+        conv = normed_conv(self, train=train)
         for i in range(self.num_convs):
-            conv = Conv(
-                self.channels,
-                use_bias=self.norm is None,
-                norm=self.norm,
-                norm_epsilon=self.norm_epsilon,
-                train=train,
-                axis_name=self.axis_name,
-                dtype=self.dtype,
-                name=f"conv{i}",
-            )
-            x = nn.relu(conv(x, rows))
+            x = nn.relu(conv(self.channels, name=f"conv{i}")(x, rows))
         x = nn.relu(Deconv(self.channels, dtype=self.dtype, name="deconv")(x))
         num_outputs = self.num_classes + 1
         logits = Conv(num_outputs, 1, dtype=self.dtype, name="mask_logits")(x)
         return logits.reshape(*boxes.shape[:2], *logits.shape[1:])
 
     def loss(
-        self, logits: jax.Array, samples: RoISamples, targets: Targets
+        self, outputs: jax.Array, samples: RoISamples, targets: Targets
     ) -> dict[str, LossTerm]:
         """Returns `mask`: the mean over the positive samples and their cells.
 
@@ -104,16 +88,23 @@ class MaskHead(nn.Module):
                 targets.masks,
                 boxes,
                 index,
-                size=logits.shape[2],
+                size=outputs.shape[2],
                 regions=targets.mask_regions,
             )
 
         wanted = jax.vmap(image_targets)(targets, samples.boxes, samples.index)
-        chosen = _of_class(logits, samples.labels)
+        chosen = _of_class(outputs, samples.labels)
         cross_entropy = optax.sigmoid_binary_cross_entropy(chosen, wanted)
         positive = samples.positive & samples.valid
         total = jnp.sum(cross_entropy.mean(axis=(2, 3)), where=positive)
         return {"mask": LossTerm(total, jnp.sum(positive, dtype=jnp.float32))}
+
+    def detections(
+        self, outputs: jax.Array, found: Detections, sizes: jax.Array
+    ) -> Detections:
+        """Returns the detections with the mask of each, by its own class."""
+        del sizes  # masks are relative to their boxes
+        return found.replace(masks=self.masks(outputs, found.labels))
 
     def masks(self, logits: jax.Array, labels: jax.Array) -> jax.Array:
         """Returns probabilities [B, D, M, M], each box's of its class `labels [B, D]`.

@@ -18,8 +18,9 @@ import numpy as np
 from fpn_jax.choices import check_choice
 from fpn_jax.heads.tower import tower
 from fpn_jax.layers import Conv, Dtype
-from fpn_jax.ops.anchors import pyramid_anchors
+from fpn_jax.ops.anchors import grids_of, pyramid_anchors
 from fpn_jax.ops.boxes import clip, decode_deltas, encode_deltas, giou
+from fpn_jax.ops.images import is_image
 from fpn_jax.ops.losses import focal, smooth_l1
 from fpn_jax.ops.matching import match_by_iou
 from fpn_jax.ops.nms import select_detections
@@ -110,6 +111,7 @@ class RetinaNetHead(nn.Module):
         targets: Targets,
         *,
         canvas: tuple[int, int],
+        keys: jax.Array | None = None,
     ) -> dict[str, LossTerm]:
         """Returns `class` and `box`: per image over its positives, then over images.
 
@@ -119,10 +121,11 @@ class RetinaNetHead(nn.Module):
         matched with nothing: anchors on them are negatives. An image of size 0
         (`sizes [B, 2]`) is padding of the batch and does not count.
         """
+        del keys  # every position counts: nothing is drawn
         class_loss, box_loss = jax.vmap(partial(self._image_loss, canvas=canvas))(
             outputs, targets.boxes, targets.labels, targets.valid & ~targets.crowd
         )
-        real = (sizes > 0).all(axis=-1)
+        real = is_image(sizes)
         count = jnp.sum(real, dtype=jnp.float32)
         return {
             "class": LossTerm(jnp.sum(class_loss, where=real), count),
@@ -141,11 +144,10 @@ class RetinaNetHead(nn.Module):
         """
         return jax.vmap(partial(self._image_detections, canvas=canvas))(outputs, sizes)
 
-    def anchors(
-        self, outputs: RetinaNetOutputs, canvas: tuple[int, int]
+    def places(
+        self, grids: dict[int, tuple[int, int]], *, canvas: tuple[int, int]
     ) -> dict[int, jax.Array]:
-        """Returns the anchors [H W A, 4] of every level, finest first."""
-        grids = {level: x.shape[-3:-1] for level, x in sorted(outputs.deltas.items())}
+        """Returns the anchors [H W A, 4] of every level's grid (rows, columns)."""
         return pyramid_anchors(
             canvas,
             grids,
@@ -168,7 +170,7 @@ class RetinaNetHead(nn.Module):
 
     def _image_loss(self, outputs, boxes, labels, valid, *, canvas):
         """Returns the class and the box loss of one image."""
-        of_level = self.anchors(outputs, canvas)
+        of_level = self.places(grids_of(outputs.deltas), canvas=canvas)
         anchors = jnp.concatenate(list(of_level.values()))
         match = match_by_iou(
             anchors,
@@ -221,7 +223,9 @@ class RetinaNetHead(nn.Module):
             self._level_candidates(
                 outputs.logits[level], outputs.deltas[level], anchors
             )
-            for level, anchors in self.anchors(outputs, canvas).items()
+            for level, anchors in self.places(
+                grids_of(outputs.deltas), canvas=canvas
+            ).items()
         ]
         boxes, scores, labels = map(jnp.concatenate, zip(*levels, strict=True))
         found = select_detections(

@@ -16,8 +16,9 @@ import jax.numpy as jnp
 import optax
 
 from fpn_jax.layers import Conv, Dtype
-from fpn_jax.ops.anchors import pyramid_anchors
+from fpn_jax.ops.anchors import grids_of, pyramid_anchors
 from fpn_jax.ops.boxes import clip, decode_deltas, encode_deltas
+from fpn_jax.ops.images import is_image
 from fpn_jax.ops.losses import smooth_l1
 from fpn_jax.ops.matching import match_by_iou
 from fpn_jax.ops.nms import nms
@@ -62,8 +63,9 @@ class RPNHead(nn.Module):
     dtype: Dtype = None
 
     @nn.compact
-    def __call__(self, pyramid: Pyramid) -> RPNOutputs:
+    def __call__(self, pyramid: Pyramid, *, train: bool = False) -> RPNOutputs:
         """Returns objectness logits and deltas for every level of `pyramid`."""
+        del train  # there is no norm
         num_anchors = self._num_anchors(pyramid)
         channels = next(iter(pyramid.values())).shape[-1]
         init = nn.initializers.normal(0.01)
@@ -96,7 +98,9 @@ class RPNHead(nn.Module):
         are matched with nothing. An image of size 0 (`sizes [B, 2]`) is padding of the
         batch and has no sample.
         """
-        anchors = jnp.concatenate(list(self.anchors(outputs, canvas).values()))
+        anchors = jnp.concatenate(
+            list(self.places(grids_of(outputs.objectness), canvas=canvas).values())
+        )
         logits, deltas = _concatenate_levels(outputs)
         bce, box, count = jax.vmap(self._image_loss, in_axes=(0, 0, None, 0, 0, 0, 0))(
             logits,
@@ -104,7 +108,7 @@ class RPNHead(nn.Module):
             anchors,
             targets.boxes,
             targets.valid & ~targets.crowd,
-            (sizes > 0).all(axis=-1),
+            is_image(sizes),
             keys,
         )
         return {
@@ -139,7 +143,9 @@ class RPNHead(nn.Module):
                 anchors,
                 sizes,
             )
-            for level, anchors in self.anchors(outputs, canvas).items()
+            for level, anchors in self.places(
+                grids_of(outputs.objectness), canvas=canvas
+            ).items()
         ]
         boxes, scores, kept = (
             jnp.concatenate(field, axis=1) for field in zip(*levels, strict=True)
@@ -152,11 +158,10 @@ class RPNHead(nn.Module):
             valid=best >= 0,
         )
 
-    def anchors(
-        self, outputs: RPNOutputs, canvas: tuple[int, int]
+    def places(
+        self, grids: dict[int, tuple[int, int]], *, canvas: tuple[int, int]
     ) -> dict[int, jax.Array]:
-        """Returns the anchors [H W A, 4] of every level, finest first."""
-        grids = {level: x.shape[1:3] for level, x in outputs.objectness.items()}
+        """Returns the anchors [H W A, 4] of every level's grid (rows, columns)."""
         return pyramid_anchors(
             canvas,
             grids,

@@ -16,9 +16,16 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from fpn_jax.layers import AxisName, Conv, Dtype, Norm
-from fpn_jax.ops.anchors import level_points
+from fpn_jax.layers import (
+    AxisName,
+    Conv,
+    Dtype,
+    Norm,
+    normed_conv,
+)
+from fpn_jax.ops.anchors import grids_of, level_points
 from fpn_jax.ops.boxes import clip, decode_deltas, pairwise_iou
+from fpn_jax.ops.images import is_image
 from fpn_jax.ops.matching import Assignment, match_by_iou
 from fpn_jax.ops.nms import select_detections
 from fpn_jax.ops.top_pairs import top_pairs
@@ -73,16 +80,7 @@ class YOLOv3Head(nn.Module):
         """Returns logits, deltas and objectness for every level of `pyramid`."""
         num_anchors = self._num_anchors(pyramid)
         channels = next(iter(pyramid.values())).shape[-1]
-        hidden = partial(
-            Conv,
-            2 * channels,
-            use_bias=self.norm is None,
-            norm=self.norm,
-            norm_epsilon=self.norm_epsilon,
-            train=train,
-            axis_name=self.axis_name,
-            dtype=self.dtype,
-        )
+        hidden = partial(normed_conv(self, train=train), 2 * channels)
         rare = nn.initializers.constant(-math.log(1 / self.prior - 1))
         init = nn.initializers.normal(0.01)
         last = partial(Conv, kernel_size=1, kernel_init=init, dtype=self.dtype)
@@ -106,6 +104,7 @@ class YOLOv3Head(nn.Module):
         targets: Targets,
         *,
         canvas: tuple[int, int],
+        keys: jax.Array | None = None,
     ) -> dict[str, LossTerm]:
         """Returns `class`, `box` and `objectness`, all over the positives of the batch.
 
@@ -117,11 +116,11 @@ class YOLOv3Head(nn.Module):
         share of the image: left out here. Crowd regions have no
         anchor. An image of size 0 (`sizes [B, 2]`) is padding and does not count.
         """
-        del canvas  # strides are 2**level
+        del canvas, keys  # strides are 2**level; nothing is drawn
         sums = jax.vmap(self._image_loss)(
             outputs, targets.boxes, targets.labels, targets.valid & ~targets.crowd
         )
-        real = (sizes > 0).all(axis=-1)
+        real = is_image(sizes)
         class_loss, box_loss, objectness_loss, count = (
             jnp.sum(x, where=real) for x in sums
         )
@@ -144,23 +143,37 @@ class YOLOv3Head(nn.Module):
         del canvas
         return jax.vmap(self._image_detections)(outputs, sizes)
 
+    def places(
+        self, grids: dict[int, tuple[int, int]], *, canvas: tuple[int, int]
+    ) -> dict[int, jax.Array]:
+        """Returns the anchors [H W A, 4] of every level's grid, around cell middles."""
+        del canvas  # strides are 2**level
+        places = {}
+        for order, (level, grid) in enumerate(grids.items()):
+            anchors = self._level_anchors(order, level, grid)
+            places[level] = _boxes(anchors.corner + anchors.stride / 2, anchors.sides)
+        return places
+
     def anchors(self, grids: dict[int, tuple[int, int]]) -> Anchors:
         """Returns the anchors of grids {level: (rows, columns)}, finest level first."""
-        levels = []
-        num = len(self.anchor_shapes[0])
-        for order, (level, grid) in enumerate(grids.items()):
-            corner = level_points(grid, (2**level, 2**level))
-            shapes = jnp.array(self.anchor_shapes[order], jnp.float32)
-            numbers = order * num + jnp.arange(num)
-            levels.append(
-                Anchors(
-                    corner=jnp.repeat(corner, num, axis=0),
-                    stride=jnp.full((len(corner) * num, 1), 2.0**level),
-                    sides=jnp.tile(shapes, (len(corner), 1)),
-                    number=jnp.tile(numbers, len(corner)),
-                )
-            )
+        levels = [
+            self._level_anchors(order, level, grid)
+            for order, (level, grid) in enumerate(grids.items())
+        ]
         return Anchors(*map(jnp.concatenate, zip(*levels, strict=True)))
+
+    def _level_anchors(self, order: int, level: int, grid: tuple[int, int]) -> Anchors:
+        """Returns the anchors of the level that is number `order` of the pyramid."""
+        num = len(self.anchor_shapes[0])
+        corner = level_points(grid, (2**level, 2**level))
+        shapes = jnp.array(self.anchor_shapes[order], jnp.float32)
+        numbers = order * num + jnp.arange(num)
+        return Anchors(
+            corner=jnp.repeat(corner, num, axis=0),
+            stride=jnp.full((len(corner) * num, 1), 2.0**level),
+            sides=jnp.tile(shapes, (len(corner), 1)),
+            number=jnp.tile(numbers, len(corner)),
+        )
 
     def assign(
         self, anchors: Anchors, boxes: jax.Array, valid: jax.Array
@@ -208,7 +221,7 @@ class YOLOv3Head(nn.Module):
 
     def _image_loss(self, outputs, boxes, labels, valid):
         """Returns the sums of the three losses of one image, and its positives."""
-        anchors = self.anchors(_grids(outputs))
+        anchors = self.anchors(grids_of(outputs.deltas))
         match = self.assign(anchors, boxes, valid)
         of_class = labels[match.index][:, None] == jnp.arange(self.num_classes)[None]
         class_loss = optax.sigmoid_binary_cross_entropy(
@@ -226,7 +239,7 @@ class YOLOv3Head(nn.Module):
         )
 
     def _image_detections(self, outputs, size):
-        anchors = self.anchors(_grids(outputs))
+        anchors = self.anchors(grids_of(outputs.deltas))
         boxes = clip(_decode(_flat(outputs.deltas, 4), anchors), size)
         objectness = jax.nn.sigmoid(_flat(outputs.objectness, 1))
         scores = jax.nn.sigmoid(_flat(outputs.logits, self.num_classes)) * objectness
@@ -254,10 +267,6 @@ def _decode(deltas, anchors: Anchors):
     """Returns the box [N, 4] of each anchor (the paper, figure 2)."""
     center = anchors.corner + jax.nn.sigmoid(deltas[:, :2]) * anchors.stride
     return decode_deltas(deltas.at[:, :2].set(0), _boxes(center, anchors.sides))
-
-
-def _grids(outputs: YOLOv3Outputs) -> dict[int, tuple[int, int]]:
-    return {level: x.shape[-3:-1] for level, x in sorted(outputs.deltas.items())}
 
 
 def _flat(levels: Pyramid, channels: int):

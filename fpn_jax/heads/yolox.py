@@ -14,9 +14,16 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from fpn_jax.layers import AxisName, Conv, Dtype, Norm
-from fpn_jax.ops.anchors import pyramid_anchors
+from fpn_jax.layers import (
+    AxisName,
+    Conv,
+    Dtype,
+    Norm,
+    normed_conv,
+)
+from fpn_jax.ops.anchors import grids_of, pyramid_anchors
 from fpn_jax.ops.boxes import clip, decode_deltas, iou, pairwise_iou
+from fpn_jax.ops.images import is_image
 from fpn_jax.ops.matching import Assignment, match_by_cost
 from fpn_jax.ops.nms import select_detections
 from fpn_jax.types import Detections, LossTerm, Pyramid, Targets
@@ -30,7 +37,7 @@ class YOLOXOutputs:
     """What the network says of every cell, level by level."""
 
     logits: Pyramid  # {level: [B, H, W, K]}
-    deltas: Pyramid  # {level: [B, H, W, 4]}, of the squares of `YOLOXHead.squares`
+    deltas: Pyramid  # {level: [B, H, W, 4]}, of the squares of `YOLOXHead.places`
     objectness: Pyramid  # {level: [B, H, W, 1]} logits
 
 
@@ -60,14 +67,7 @@ class YOLOXHead(nn.Module):
     def __call__(self, pyramid: Pyramid, *, train: bool = False) -> YOLOXOutputs:
         """Returns logits, deltas and objectness for every level of `pyramid`."""
         hidden = partial(
-            Conv,
-            next(iter(pyramid.values())).shape[-1],
-            use_bias=self.norm is None,
-            norm=self.norm,
-            norm_epsilon=self.norm_epsilon,
-            train=train,
-            axis_name=self.axis_name,
-            dtype=self.dtype,
+            normed_conv(self, train=train), next(iter(pyramid.values())).shape[-1]
         )
         rare = nn.initializers.constant(-math.log(1 / self.prior - 1))
         # Uniform, of a third of the variance that keeps a map's: torch's default.
@@ -94,6 +94,7 @@ class YOLOXHead(nn.Module):
         targets: Targets,
         *,
         canvas: tuple[int, int],
+        keys: jax.Array | None = None,
     ) -> dict[str, LossTerm]:
         """Returns `class`, `box` and `objectness`, all over the positives of the batch.
 
@@ -104,10 +105,11 @@ class YOLOXHead(nn.Module):
 
         The L1 loss that the authors add for the last epochs is left out.
         """
+        del keys  # every position counts: nothing is drawn
         sums = jax.vmap(partial(self._image_loss, canvas=canvas))(
             outputs, targets.boxes, targets.labels, targets.valid & ~targets.crowd
         )
-        real = (sizes > 0).all(axis=-1)
+        real = is_image(sizes)
         class_loss, box_loss, objectness_loss, count = (
             jnp.sum(x, where=real) for x in sums
         )
@@ -129,17 +131,17 @@ class YOLOXHead(nn.Module):
         """
         return jax.vmap(partial(self._image_detections, canvas=canvas))(outputs, sizes)
 
-    def squares(self, outputs: YOLOXOutputs, canvas: tuple[int, int]) -> jax.Array:
-        """Returns the square [N, 4] of every cell: of its size, centered on its corner.
+    def places(
+        self, grids: dict[int, tuple[int, int]], *, canvas: tuple[int, int]
+    ) -> dict[int, jax.Array]:
+        """Returns a square [H W, 4] for every cell: of its size, around its corner.
 
         Deltas of it are the paper's: the offset from the corner and the logarithms of
         the sides, all in strides. `decode_deltas` cuts a side at 62.5 strides, which
         the authors do not: a box of 500 px on P3.
         """
-        grids = {level: x.shape[-3:-1] for level, x in sorted(outputs.deltas.items())}
         strides = {level: (2**level,) for level in grids}
-        squares = pyramid_anchors(canvas, grids, strides, (1,), stride_rule="level")
-        return jnp.concatenate(list(squares.values()))
+        return pyramid_anchors(canvas, grids, strides, (1,), stride_rule="level")
 
     def assign(
         self,
@@ -232,7 +234,8 @@ class YOLOXHead(nn.Module):
             ).astype(jnp.float32)
             for x in (outputs.logits, outputs.deltas, outputs.objectness)
         )
-        squares = self.squares(outputs, canvas)
+        places = self.places(grids_of(outputs.deltas), canvas=canvas)
+        squares = jnp.concatenate(list(places.values()))
         return squares, logits, decode_deltas(deltas, squares), objectness[:, 0]
 
 

@@ -6,7 +6,15 @@ from functools import partial
 import flax.linen as nn
 import jax
 
-from fpn_jax.layers import AxisName, Conv, Dtype, Norm, max_pool, upsample_to
+from fpn_jax.layers import (
+    AxisName,
+    Conv,
+    Dtype,
+    Norm,
+    max_pool,
+    normed_conv,
+    upsample_to,
+)
 from fpn_jax.types import Pyramid
 
 _EPSILON = 1e-4  # of the fast normalized fusion (section 3.3)
@@ -33,16 +41,7 @@ class BiFPN(nn.Module):
         levels = sorted(pyramid)
         if levels != list(range(levels[0], levels[-1] + 1)):
             raise ValueError(f"levels of a BiFPN must follow each other, got {levels}")
-        conv = partial(
-            Conv,
-            self.channels,
-            use_bias=self.norm is None,
-            norm=self.norm,
-            norm_epsilon=self.norm_epsilon,
-            train=train,
-            axis_name=self.axis_name,
-            dtype=self.dtype,
-        )
+        conv = partial(normed_conv(self, train=train), self.channels)
         outputs = {
             level: conv(kernel_size=1, name=f"lateral{level}")(pyramid[level])
             for level in levels

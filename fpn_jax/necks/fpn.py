@@ -2,12 +2,18 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import flax.linen as nn
 
 from fpn_jax.choices import check_choice
-from fpn_jax.layers import AxisName, Conv, Dtype, Norm, upsample_to
+from fpn_jax.layers import (
+    AxisName,
+    Conv,
+    Dtype,
+    Norm,
+    normed_conv,
+    upsample_to,
+)
 from fpn_jax.necks.extra_levels import NUM_EXTRA, ExtraLevels, extra_levels
 from fpn_jax.types import Pyramid
 
@@ -43,22 +49,18 @@ class FPN(nn.Module):
         """Returns {level: [B, H / 2**level, W / 2**level, channels]}, finest first."""
         levels = self._returned_levels(pyramid)
         top = max(pyramid)
-        conv = partial(
-            self._conv,
-            use_bias=self.norm is None,
-            norm=self.norm,
-            norm_epsilon=self.norm_epsilon,
-            train=train,
-            axis_name=self.axis_name,
-        )
+        # Kaiming-uniform with a = 1, as torchvision initializes its pyramids.
+        init = nn.initializers.lecun_uniform()
+        conv = partial(normed_conv(self, train=train), self.channels, kernel_init=init)
         merged = self._merge(conv, pyramid, finest=min(*levels, top))
         outputs = {}
         for level, x in merged.items():
             if level in levels or (level == top and max(levels) > top):
                 outputs[level] = conv(3, name=f"output{level}")(x)
         if max(levels) > top:
+            plain = partial(Conv, self.channels, kernel_init=init, dtype=self.dtype)
             outputs |= extra_levels(
-                self.extra, self._conv, top=top, c_top=pyramid[top], p_top=outputs[top]
+                self.extra, plain, top=top, c_top=pyramid[top], p_top=outputs[top]
             )
         return {level: outputs[level] for level in levels}
 
@@ -94,10 +96,3 @@ class FPN(nn.Module):
                 x = x + upsample_to(above, *pyramid[level].shape[1:3])
             merged[level] = above = x
         return merged
-
-    def _conv(self, kernel_size: int, **fields: Any) -> Conv:
-        # Kaiming-uniform with a = 1, as torchvision initializes its pyramids.
-        init = nn.initializers.lecun_uniform()
-        return Conv(
-            self.channels, kernel_size, kernel_init=init, dtype=self.dtype, **fields
-        )

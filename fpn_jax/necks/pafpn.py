@@ -1,11 +1,16 @@
 """The path aggregation neck (PANet: Liu et al. 2018, section 3.1 and figure 1 b)."""
 
 from functools import partial
-from typing import Any
 
 import flax.linen as nn
 
-from fpn_jax.layers import AxisName, Conv, Dtype, Norm
+from fpn_jax.layers import (
+    AxisName,
+    Conv,
+    Dtype,
+    Norm,
+    normed_conv,
+)
 from fpn_jax.necks.extra_levels import ExtraLevels, extra_levels
 from fpn_jax.necks.fpn import FPN
 from fpn_jax.types import Pyramid
@@ -49,20 +54,18 @@ class PAFPN(nn.Module):
                 name=f"top_down{i}",
             )
             outputs = self._bottom_up(i, fpn(outputs, train=train), train)
+        init = nn.initializers.lecun_uniform()  # as FPN's
+        plain = partial(Conv, self.channels, kernel_init=init, dtype=self.dtype)
         return outputs | extra_levels(
-            self.extra, self._conv, top=top, c_top=pyramid[top], p_top=outputs[top]
+            self.extra, plain, top=top, c_top=pyramid[top], p_top=outputs[top]
         )
 
     def _bottom_up(self, i: int, pyramid: Pyramid, train: bool) -> Pyramid:
         """Returns N of every level of P, after the path number `i`."""
         conv = partial(
-            self._conv,
-            kernel_size=3,
-            use_bias=self.norm is None,
-            norm=self.norm,
-            norm_epsilon=self.norm_epsilon,
-            train=train,
-            axis_name=self.axis_name,
+            normed_conv(self, train=train),
+            self.channels,
+            kernel_init=nn.initializers.lecun_uniform(),
         )
         outputs = {}
         below = None
@@ -73,7 +76,3 @@ class PAFPN(nn.Module):
                 x = nn.relu(conv(name=f"output{i}_{level}")(x + down))
             outputs[level] = below = x
         return outputs
-
-    def _conv(self, **fields: Any) -> Conv:
-        init = nn.initializers.lecun_uniform()  # as FPN's
-        return Conv(self.channels, kernel_init=init, dtype=self.dtype, **fields)

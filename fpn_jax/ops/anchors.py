@@ -16,6 +16,11 @@ from fpn_jax.choices import check_choice
 from fpn_jax.ops.boxes import Number
 
 
+def grids_of(maps: Mapping[int, Array]) -> dict[int, tuple[int, int]]:
+    """Returns the rows and columns of every level's map [*B, H, W, C], finest first."""
+    return {level: maps[level].shape[-3:-1] for level in sorted(maps)}
+
+
 def cell_anchors(
     sizes: Sequence[Number], ratios: Sequence[Number], *, rounded: bool = True
 ) -> Float[np.ndarray, "a 4"]:

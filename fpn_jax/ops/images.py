@@ -1,7 +1,7 @@
 """Pixels to network input."""
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Real
+from jaxtyping import Array, Bool, Float, Int, Real
 
 from fpn_jax.ops.boxes import Number
 
@@ -26,3 +26,8 @@ def normalize(
     column_inside = jnp.arange(width)[None] < sizes[:, 1:]
     inside = row_inside[:, :, None, None] & column_inside[:, None, :, None]
     return jnp.where(inside, pixels, 0)
+
+
+def is_image(sizes: Int[Array, "b 2"]) -> Bool[Array, " b"]:
+    """Tells images from the padding of a batch, whose height and width are 0."""
+    return (sizes > 0).all(axis=-1)

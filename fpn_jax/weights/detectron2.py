@@ -202,7 +202,7 @@ def _two_stage_rules(detector: nn.Module) -> list[Rule]:
 def _box_rules(head: nn.Module) -> list[Rule]:
     theirs = "box_predictor"
     return [
-        *conv_rules("box_head.fc1", "fc6", flattened(head.size)),
+        *conv_rules("box_head.fc1", "fc6", flattened(head.pool.size)),
         *linear_rules("box_head.fc2", "fc7"),
         *_output_rules(
             f"{theirs}.cls_score", "class_logits", LINEAR, _BACKGROUND_FIRST

@@ -87,7 +87,7 @@ def _box_rules(head: nn.Module) -> list[Rule]:
     return [
         *conv_rules("box_head.{i}.0", "conv{i}"),
         *norm_rules("box_head.{i}.1", "conv{i}", head.norm),
-        *conv_rules(f"box_head.{fc6}", "fc6", flattened(head.size)),
+        *conv_rules(f"box_head.{fc6}", "fc6", flattened(head.pool.size)),
         *linear_rules(f"box_head.{fc7}", "fc7"),
         *linear_rules("box_predictor.cls_score", "class_logits"),
         *linear_rules("box_predictor.bbox_pred", "box_deltas"),

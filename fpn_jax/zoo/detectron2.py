@@ -25,6 +25,7 @@ from fpn_jax.heads.box import BoxHead
 from fpn_jax.heads.keypoint import KeypointHead
 from fpn_jax.heads.mask import MaskHead
 from fpn_jax.heads.retinanet import RetinaNetHead
+from fpn_jax.heads.roi_pool import RoIPool
 from fpn_jax.heads.rpn import RPNHead
 from fpn_jax.necks.fpn import FPN
 
@@ -50,7 +51,10 @@ def faster_rcnn(depth: int = 50, num_classes: int = 80) -> TwoStage:
         neck=FPN(channels=256, extra="pool"),
         rpn=_rpn_head(post_nms=1000),
         box_head=BoxHead(
-            num_classes, aligned=True, smooth_l1_beta=0.0, min_side=NOT_EMPTY
+            num_classes,
+            pool=RoIPool(aligned=True),
+            smooth_l1_beta=0.0,
+            min_side=NOT_EMPTY,
         ),
         image_std=PIXEL_STD,
     )
@@ -59,7 +63,9 @@ def faster_rcnn(depth: int = 50, num_classes: int = 80) -> TwoStage:
 def mask_rcnn(depth: int = 50, num_classes: int = 80) -> TwoStage:
     """Returns the Mask R-CNN of mask_rcnn_R_50_FPN."""
     detector = faster_rcnn(depth, num_classes)
-    return detector.clone(mask_head=MaskHead(num_classes, aligned=True))
+    return detector.clone(
+        mask_head=MaskHead(num_classes, pool=RoIPool(size=14, aligned=True))
+    )
 
 
 def keypoint_rcnn(depth: int = 50, num_classes: int = 1) -> TwoStage:
@@ -68,7 +74,9 @@ def keypoint_rcnn(depth: int = 50, num_classes: int = 1) -> TwoStage:
     return detector.clone(
         rpn=detector.rpn.clone(training_post_nms=1500),
         box_head=detector.box_head.clone(smooth_l1_beta=0.5),
-        keypoint_head=KeypointHead(num_keypoints=17, aligned=True),
+        keypoint_head=KeypointHead(
+            num_keypoints=17, pool=RoIPool(size=14, aligned=True)
+        ),
     )
 
 

@@ -27,6 +27,7 @@ from fpn_jax.heads.fcos import FCOSHead
 from fpn_jax.heads.keypoint import KeypointHead
 from fpn_jax.heads.mask import MaskHead
 from fpn_jax.heads.retinanet import RetinaNetHead
+from fpn_jax.heads.roi_pool import RoIPool
 from fpn_jax.heads.rpn import RPNHead
 from fpn_jax.necks.fpn import FPN
 
@@ -63,7 +64,7 @@ def fasterrcnn_mobilenet_v3_large_fpn(
         backbone=backbone or MobileNetV3(size="large", levels=(5, 6), frozen_stages=3),
         neck=FPN(channels=256),
         rpn=RPNHead(anchor_sizes=((32, 64, 128, 256, 512),) * 3, score_threshold=0.05),
-        box_head=BoxHead(num_classes, levels=(5,)),
+        box_head=BoxHead(num_classes, pool=RoIPool(levels=(5,))),
     )
 
 

@@ -10,6 +10,7 @@ from fpn_jax.data.example import Category
 from fpn_jax.detectors.fast_rcnn import FastRCNN
 from fpn_jax.detectors.proposal_network import ProposalNetwork
 from fpn_jax.heads.box import BoxHead
+from fpn_jax.heads.roi_pool import RoIPool
 from fpn_jax.heads.rpn import RPNHead
 from fpn_jax.necks.fpn import FPN
 from fpn_jax.runtime import call_once
@@ -36,7 +37,7 @@ MODEL = FastRCNN(
     proposals=PROPOSALS,
     backbone=Dummy(levels=(4,)),
     neck=FPN(8, extra="none", norm="batch"),
-    box_head=BoxHead(10, levels=(4,), hidden_features=16, num_samples=32),
+    box_head=BoxHead(10, pool=RoIPool(levels=(4,)), hidden_features=16, num_samples=32),
 )
 
 

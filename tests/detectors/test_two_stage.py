@@ -16,6 +16,7 @@ from fpn_jax.detectors.two_stage import TwoStage
 from fpn_jax.heads.box import BoxHead
 from fpn_jax.heads.keypoint import KeypointHead
 from fpn_jax.heads.mask import MaskHead
+from fpn_jax.heads.roi_pool import RoIPool
 from fpn_jax.heads.rpn import RPNHead
 from fpn_jax.necks.fpn import FPN
 from fpn_jax.ops.images import normalize
@@ -181,7 +182,7 @@ def small_model(dtype=None, **box_head) -> TwoStage:
         ),
         BoxHead(
             num_classes=NUM_CLASSES,
-            levels=(4,),
+            pool=RoIPool(levels=(4,)),
             hidden_features=32,
             num_samples=32,
             dtype=dtype,
@@ -296,8 +297,12 @@ def test_one_canvas_is_compiled_once_whatever_is_in_it(small):
 def test_masks_and_keypoints_are_trained_on_positives_and_given_for_detections(small):
     _, _, batch = small
     model = small_model(score_threshold=0.0, max_detections=7).clone(
-        mask_head=MaskHead(NUM_CLASSES, levels=(4,), num_convs=1, channels=8),
-        keypoint_head=KeypointHead(3, levels=(4,), num_convs=1, channels=8),
+        mask_head=MaskHead(
+            NUM_CLASSES, pool=RoIPool(size=14, levels=(4,)), num_convs=1, channels=8
+        ),
+        keypoint_head=KeypointHead(
+            3, pool=RoIPool(size=14, levels=(4,)), num_convs=1, channels=8
+        ),
     )
     inputs = on_device(batch["images"], batch["sizes"])
     variables = call_once(model.init, jax.random.key(0), *inputs)

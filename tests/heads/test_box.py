@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from fpn_jax.heads.box import BoxHead, BoxOutputs, RoISamples
+from fpn_jax.heads.roi_pool import RoIPool
 from fpn_jax.parity.random_detectors import randomize_norms
 from fpn_jax.types import Proposals, Targets
 from fpn_jax.weights.state_dicts import convert
@@ -146,7 +147,7 @@ def test_linear_layers_start_as_torchs_do():
 @pytest.mark.parametrize("levels", [(5,), (2, 3)])
 def test_features_come_from_the_levels_named(levels):
     pyramid, boxes = random_pyramid(), random_boxes(2, 30)
-    head = BoxHead(num_classes=2, levels=levels, hidden_features=8)
+    head = BoxHead(num_classes=2, pool=RoIPool(levels=levels), hidden_features=8)
     init, apply = (
         jax.jit(partial(function, canvas=CANVAS))
         for function in (head.init, head.apply)

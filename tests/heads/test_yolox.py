@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from fpn_jax.heads.yolox import YOLOXHead, YOLOXOutputs
+from fpn_jax.ops.anchors import grids_of
 from fpn_jax.types import Targets
 from tests.support.torch_reference import torch
 from tests.support.twins import assert_equals_twin, conv, norm, overlap, sigmoid
@@ -72,7 +73,8 @@ def simota(boxes, logits, objectness, wanted, labels) -> dict[int, tuple[int, fl
 def test_the_assignment_is_that_of_a_plain_loop_in_100_random_cases():
     random = np.random.default_rng(0)
     empty = outputs_of(np.zeros((1, NUM_CELLS, 5 + CLASSES)))
-    squares = HEAD.squares(jax.tree.map(lambda x: x[0], empty), CANVAS)
+    places = HEAD.places(grids_of(empty.deltas), canvas=CANVAS)
+    squares = jnp.concatenate(list(places.values()))
     assign = jax.jit(HEAD.assign)
     taken = 0
     for _ in range(100):

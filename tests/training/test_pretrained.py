@@ -14,6 +14,7 @@ from fpn_jax.detectors.one_stage import OneStage
 from fpn_jax.detectors.proposal_network import ProposalNetwork
 from fpn_jax.heads.box import BoxHead
 from fpn_jax.heads.retinanet import RetinaNetHead
+from fpn_jax.heads.roi_pool import RoIPool
 from fpn_jax.heads.rpn import RPNHead
 from fpn_jax.necks.fpn import FPN
 from fpn_jax.runtime import call_once
@@ -104,7 +105,7 @@ def test_what_is_never_trained_must_be_given(converted):
         proposals=proposals,
         backbone=Dummy(levels=(4, 5)),
         neck=FPN(8, extra="none"),
-        box_head=BoxHead(3, levels=(4,), hidden_features=8),
+        box_head=BoxHead(3, pool=RoIPool(levels=(4,)), hidden_features=8),
     )
     config = dataclasses.replace(config_of(3, pretrained=(str(place),)), model=model)
     with pytest.raises(ValueError, match="proposals of this model is never trained"):

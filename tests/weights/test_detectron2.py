@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from fpn_jax.ops.anchors import grids_of
 from fpn_jax.parity.random_detectors import randomize_norms
 from fpn_jax.weights.detectron2 import (
     detector_rules,
@@ -344,7 +345,7 @@ def test_retinanets_anchors_keep_their_logits_and_deltas():
     with torch.no_grad():
         pyramid = twin.pyramid(images())
     assert sorted(outputs.logits) == list(pyramid) == [3, 4, 5, 6, 7]
-    ours = detector.head.anchors(outputs, SIZE)
+    ours = detector.head.places(grids_of(outputs.deltas), canvas=SIZE)
     for level, x in pyramid.items():
         with torch.no_grad():
             logits = head.cls_score(head.cls_subnet(x))

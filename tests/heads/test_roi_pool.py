@@ -1,5 +1,7 @@
 """All heads on boxes pool from the level that their canonical size says."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -31,9 +33,12 @@ def test_boxes_are_pooled_from_the_level_of_their_size(head, canonical_size, lev
     def outputs(head):
         return jax.tree.leaves(head.apply(variables, pyramid, BOXES, canvas=canvas))
 
-    ours = outputs(head.clone(canonical_size=canonical_size))
-    alone = outputs(head.clone(levels=(level,)))
+    def with_pool(**changes):
+        return head.clone(pool=dataclasses.replace(head.pool, **changes))
+
+    ours = outputs(with_pool(canonical_size=canonical_size))
+    alone = outputs(with_pool(levels=(level,)))
     for left, right in zip(ours, alone, strict=True):
         np.testing.assert_allclose(left, right, atol=1e-6)
-    others = outputs(head.clone(levels=({2: 3, 4: 5, 5: 4}[level],)))
+    others = outputs(with_pool(levels=({2: 3, 4: 5, 5: 4}[level],)))
     assert any((a != b).any() for a, b in zip(ours, others, strict=True))

@@ -1,0 +1,46 @@
+"""How a head on boxes cuts their features out of a pyramid (FPN, section 4.2)."""
+
+import dataclasses
+
+import jax
+
+from fpn_jax.ops.roi_align import assign_levels, pyramid_roi_align
+from fpn_jax.types import Pyramid
+
+
+@dataclasses.dataclass(frozen=True)
+class RoIPool:
+    """RoIAlign of each box on the level that suits its size."""
+
+    size: int = 7  # cells along a side of the cut-out
+    levels: tuple[int, ...] = (2, 3, 4, 5)  # levels from which features are cut out
+    canonical_size: float = 224.0  # pixels of a box that belongs to P4 (FPN, eq. 1)
+    sampling_ratio: int = 2  # samples along a side of a cell
+    aligned: bool = False  # True: pixel centers are at halves, as in Detectron2
+
+    def __call__(
+        self, pyramid: Pyramid, boxes: jax.Array, *, canvas: tuple[int, int]
+    ) -> jax.Array:
+        """Returns the features [B R, size, size, C] of `boxes [B, R, 4]`.
+
+        Raises ValueError where the pyramid lacks one of the levels.
+        """
+        if missing := set(self.levels) - pyramid.keys():
+            raise ValueError(
+                f"pool.levels are {self.levels}, the neck gives {sorted(pyramid)}: no "
+                f"level {min(missing)}"
+            )
+        pooled = pyramid_roi_align(
+            {level: pyramid[level] for level in self.levels},
+            boxes,
+            canvas=canvas,
+            size=self.size,
+            sampling_ratio=self.sampling_ratio,
+            aligned=self.aligned,
+            canonical_size=self.canonical_size,
+        )
+        return pooled.reshape(-1, *pooled.shape[2:])
+
+    def levels_of(self, boxes: jax.Array) -> jax.Array:
+        """Returns the level [N] from which the features of `boxes [N, 4]` are cut."""
+        return assign_levels(boxes, self.levels, canonical_size=self.canonical_size)
