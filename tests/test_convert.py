@@ -27,7 +27,7 @@ from fpn_jax.training.programs import make_programs
 from fpn_jax.training.run import load_run
 from fpn_jax.weights.detectron2 import detector_rules
 from fpn_jax.weights.state_dicts import export_state_dict
-from fpn_jax.weights.torchvision import load_detector
+from fpn_jax.weights.torchvision import detector_from_torchvision
 from fpn_jax.zoo.detectron2 import DETECTRON2
 from tests.support.torch_models import numpy_state
 from tests.support.torch_reference import torch, torchvision
@@ -64,7 +64,7 @@ def run(checkpoint, tmp_path_factory):
 
 def test_the_run_has_the_weights_the_canvas_and_the_categories(checkpoint, run):
     loaded = load_run(run)
-    wanted = load_detector(
+    wanted = detector_from_torchvision(
         {n: x.numpy() for n, x in torch.load(checkpoint).items()}, loaded.config.model
     )
     kernel = ["params", "box_head", "fc6", "kernel"]

@@ -22,7 +22,7 @@ from fpn_jax.heads.rpn import RPNHead
 from fpn_jax.ops.images import normalize
 from fpn_jax.parity.random_detectors import Scaled, freeze_norms, randomize_norms
 from fpn_jax.types import Proposals, targets_of
-from fpn_jax.weights.torchvision import load_detector
+from fpn_jax.weights.torchvision import detector_from_torchvision
 from fpn_jax.zoo.torchvision import TORCHVISION, keypointrcnn_resnet50_fpn
 from tests.detectors.test_one_stage import Prepared
 from tests.detectors.test_proposal_network import ALL
@@ -177,7 +177,9 @@ def torch_gradients(model, losses, ours):
     sum(losses.values()).backward()
     # Gradients are loaded like weights.
     state = {name: p.grad.numpy() for name, p in model.named_parameters()}
-    return flatten_dict(load_detector(numpy_state(model) | state, ours)["params"])
+    return flatten_dict(
+        detector_from_torchvision(numpy_state(model) | state, ours)["params"]
+    )
 
 
 # One of each kind of loss in the quick tests; the heads' own tests have the keypoints'.
@@ -195,7 +197,7 @@ def test_losses_and_every_gradient_equal_torchvision(name):
     if "keypoint" in name:
         batch["labels"][:] = 0
     wanted, proposals = torch_losses(theirs, batch)
-    variables = load_detector(numpy_state(theirs), ours)
+    variables = detector_from_torchvision(numpy_state(theirs), ours)
     expected = torch_gradients(theirs, wanted, ours)
     compute = jax.jit(partial(our_losses_and_gradients, ours))
     losses, gradients = compute(variables, batch, proposals)

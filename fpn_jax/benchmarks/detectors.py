@@ -28,7 +28,7 @@ from fpn_jax.runtime import call_once
 from fpn_jax.training.state import TrainState
 from fpn_jax.training.step import AXIS, jit_step, train_step
 from fpn_jax.types import Detections
-from fpn_jax.weights.torchvision import load_detector
+from fpn_jax.weights.torchvision import detector_from_torchvision
 from fpn_jax.zoo.torchvision import TORCHVISION
 
 # 2 x multiply-accumulate of one image at 800 x 1344, 91 outputs, 1000 RoIs, and 100
@@ -129,7 +129,7 @@ def our_training(name: str, batch: dict, model: Any = None) -> Callable[[], floa
 def _variables(detector: Any, model: Any) -> dict:
     if model is not None:
         state_dict = {name: x.numpy() for name, x in model.state_dict().items()}
-        return jax.tree.map(jnp.array, load_detector(state_dict, detector))
+        return jax.tree.map(jnp.array, detector_from_torchvision(state_dict, detector))
     images, sizes = jnp.zeros((1, 320, 320, 3)), jnp.full((1, 2), 320)
     initial = call_once(detector.init, jax.random.key(0), images, sizes)
     return {"batch_stats": {}} | initial

@@ -13,7 +13,7 @@ from fpn_jax.benchmarks.timing import OURS, Contest
 from fpn_jax.heads.rpn import RPNOutputs
 from fpn_jax.runtime import call_once
 from fpn_jax.weights.state_dicts import StateDict
-from fpn_jax.weights.torchvision import load_detector
+from fpn_jax.weights.torchvision import detector_from_torchvision
 from fpn_jax.zoo.paper import rpn_resnet50_fpn
 
 
@@ -35,7 +35,7 @@ def forward_contest(peer: bool, *, height: int, width: int, flop: float) -> Cont
         return Contest({OURS: run}, runs=7, flop=flop)
 
     peers, state_dict = _torchvision_contestants(pixels)
-    variables = jax.device_put(load_detector(state_dict, model))
+    variables = jax.device_put(detector_from_torchvision(state_dict, model))
     run = partial(_run, forward, variables, images)
     ours = jax.tree.leaves(run())
     return Contest(

@@ -10,6 +10,7 @@ import numpy as np
 from fpn_jax.choices import check_choice
 from fpn_jax.data.example import Category
 from fpn_jax.data.formats.coco_names import COCO, COCO_IDS, UNUSED
+from fpn_jax.detectors.contract import facts
 from fpn_jax.detectors.feature_extractor import FeatureExtractor
 from fpn_jax.training.categories import run_categories
 from fpn_jax.training.config import Config, DataConfig
@@ -17,11 +18,12 @@ from fpn_jax.training.run import Run, check_detects, load_run, save_run
 from fpn_jax.weights.detectron2 import load_detectron2
 from fpn_jax.weights.state_dicts import StateDict
 from fpn_jax.weights.torchvision import (
+    backbone_from_torchvision,
     batch_counters,
-    export_detector,
+    counts_background,
+    detector_from_torchvision,
+    detector_to_torchvision,
     fitted,
-    load_backbone,
-    load_detector,
 )
 from fpn_jax.zoo.classifiers import CLASSIFIERS
 from fpn_jax.zoo.detectron2 import DETECTRON2
@@ -57,7 +59,7 @@ def run_from_torchvision(
     data = _data(_CANVASES.get(name, _CANVAS))
     return Run(
         config=Config(model=detector, data=data),
-        variables=load_detector(state_dict, detector),
+        variables=detector_from_torchvision(state_dict, detector),
         step=0,
         categories=_categories(detector),
     )
@@ -70,7 +72,7 @@ def _classifier_run(
 ) -> Run:
     if norm_epsilon is not None:
         backbone = backbone.clone(norm_epsilon=norm_epsilon)
-    variables = load_backbone(state_dict, backbone)
+    variables = backbone_from_torchvision(state_dict, backbone)
     return Run(
         config=Config(model=FeatureExtractor(backbone)),
         variables={kind: {"backbone": tree} for kind, tree in variables.items()},
@@ -83,7 +85,7 @@ def run_from_detectron2(name: str, file: str | Path) -> Run:
     """Returns a detector of Detectron2's zoo with the weights of a file."""
     check_choice("model", name, DETECTRON2)
     detector = DETECTRON2[name]()
-    persons = getattr(detector, "keypoint_head", None) is not None
+    persons = "keypoints" in facts(detector).measures
     return Run(
         config=Config(model=detector, data=_data(_CANVAS)),
         variables=load_detectron2(file, detector),
@@ -111,7 +113,7 @@ def run_to_torchvision(run: str | Path, checkpoint: str = "best") -> StateDict:
     check_detects(loaded.config.model, run)
     kept = Path(run) / _COUNTERS
     counters = json.loads(kept.read_text()) if kept.exists() else {}
-    return export_detector(
+    return detector_to_torchvision(
         loaded.variables,
         loaded.config.model,
         {name: np.array(n, np.int64) for name, n in counters.items()},
@@ -124,15 +126,12 @@ def _data(canvas: tuple[int, int]) -> DataConfig:
 
 def _categories(detector: nn.Module) -> tuple[Category, ...]:
     """Returns a category for each label; a dense head's label 0 is the background."""
-    if hasattr(detector, "head"):
-        first, coco = 0, (Category(0, UNUSED), *COCO_IDS)
-        num_classes = detector.head.num_classes
-    else:
-        first, coco = 1, COCO_IDS
-        num_classes = detector.box_head.num_classes
-        if detector.keypoint_head is not None:
-            coco = COCO_IDS[:1]  # persons
-    if num_classes == len(coco):
+    known = facts(detector)
+    first, coco = 0, (Category(0, UNUSED), *COCO_IDS)
+    if counts_background(detector):
+        persons = "keypoints" in known.measures
+        first, coco = 1, COCO_IDS[:1] if persons else COCO_IDS
+    if known.num_classes == len(coco):
         return coco
-    ids = range(first, first + num_classes)
+    ids = range(first, first + known.num_classes)
     return tuple(Category(id_, f"class {id_}") for id_ in ids)

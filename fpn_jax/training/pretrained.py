@@ -11,7 +11,7 @@ from fpn_jax.training.config import Config
 from fpn_jax.training.run import load_run
 from fpn_jax.training.state import TrainState, with_variables
 from fpn_jax.weights.state_dicts import load_state_dict
-from fpn_jax.weights.torchvision import load_backbone
+from fpn_jax.weights.torchvision import backbone_from_torchvision
 
 _log = logging.getLogger(__name__)
 
@@ -44,7 +44,9 @@ def with_pretrained(state: TrainState, config: Config) -> TrainState:
 def _weights(path: str, state: TrainState, config: Config) -> dict[str, jax.Array]:
     """Returns the variables that a path gives the model, by their names there."""
     if not Path(path).is_dir():
-        backbone = load_backbone(load_state_dict(path), config.model.backbone)
+        backbone = backbone_from_torchvision(
+            load_state_dict(path), config.model.backbone
+        )
         backbone = {name: {"backbone": tree} for name, tree in backbone.items()}
         return flatten_dict(backbone, sep="/")
     wanted = flatten_dict(

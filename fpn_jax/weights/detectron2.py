@@ -18,7 +18,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fpn_jax.choices import check_choice
+from fpn_jax.backbones.resnet import ResNet
+from fpn_jax.detectors.fields import parts
+from fpn_jax.detectors.one_stage import OneStage
+from fpn_jax.detectors.proposal_network import ProposalNetwork
+from fpn_jax.detectors.two_stage import TwoStage
+from fpn_jax.heads.box import BoxHead
+from fpn_jax.heads.keypoint import KeypointHead
+from fpn_jax.heads.mask import MaskHead
+from fpn_jax.heads.retinanet import RetinaNetHead
+from fpn_jax.necks.fpn import FPN
 from fpn_jax.weights.layer_rules import (
     conv_rules,
     flattened,
@@ -37,6 +46,7 @@ from fpn_jax.weights.state_dicts import (
     convert,
     load_state_dict,
 )
+from fpn_jax.weights.tables import rules_of
 
 
 def load_detectron2(path: str | Path, detector: nn.Module) -> dict[str, Any]:
@@ -46,11 +56,11 @@ def load_detectron2(path: str | Path, detector: nn.Module) -> dict[str, Any]:
     it is run.
     """
     if Path(path).suffix == ".pkl":
-        return load_detector(_zoo_state_dict(path), detector)
-    return load_detector(load_state_dict(path), detector)
+        return detector_from_detectron2(_zoo_state_dict(path), detector)
+    return detector_from_detectron2(load_state_dict(path), detector)
 
 
-def load_detector(
+def detector_from_detectron2(
     state_dict: Mapping[str, np.ndarray], detector: nn.Module
 ) -> dict[str, Any]:
     """Returns the variables of a detector from the state dict of its counterpart.
@@ -71,18 +81,12 @@ def load_detector(
 def detector_rules(detector: nn.Module) -> list[Rule]:
     """Returns the table of the Detectron2 model that ours corresponds to."""
     tables = {
-        "ProposalNetwork": _proposal_network_rules,
-        "OneStage": _retinanet_rules,
-        "TwoStage": _two_stage_rules,
+        ProposalNetwork: _proposal_network_rules,
+        OneStage: _one_stage_rules,
+        TwoStage: _two_stage_rules,
     }
-    name = type(detector).__name__
-    check_choice("detector", name, tables)
     return [
-        *nested(_resnet_rules(detector), "backbone.bottom_up", "backbone"),
-        *conv_rules("backbone.fpn_lateral{i}", "neck/lateral{i}"),
-        *conv_rules("backbone.fpn_output{i}", "neck/output{i}"),
-        *conv_rules("backbone.top_block.p{i}", "neck/p{i}"),
-        *tables[name](detector),
+        *rules_of(detector, tables, library="Detectron2"),
         # Of early releases; ours are fields.
         Rule("pixel_mean", None),
         Rule("pixel_std", None),
@@ -148,8 +152,22 @@ def _output_rules(theirs: str, ours: str, layout: Layout, change: Layout) -> lis
     ]
 
 
-def _resnet_rules(detector: nn.Module) -> list[Rule]:
-    norm = detector.backbone.norm
+def _pyramid_rules(backbone: nn.Module, neck: nn.Module) -> list[Rule]:
+    body = rules_of(backbone, {ResNet: _resnet_rules}, library="Detectron2")
+    fpn = rules_of(neck, {FPN: _fpn_rules}, library="Detectron2")
+    return [*nested(body, "backbone.bottom_up", "backbone"), *fpn]
+
+
+def _fpn_rules(fpn: FPN) -> list[Rule]:
+    return [
+        *conv_rules("backbone.fpn_lateral{i}", "neck/lateral{i}"),
+        *conv_rules("backbone.fpn_output{i}", "neck/output{i}"),
+        *conv_rules("backbone.top_block.p{i}", "neck/p{i}"),
+    ]
+
+
+def _resnet_rules(resnet: ResNet) -> list[Rule]:
+    norm = resnet.norm
     theirs, ours = "res{stage}.{block}", "stage{stage}/block{block}"
     return [
         *conv_rules("stem.conv1", "stem/conv", _then(_BGR, CONV)),
@@ -170,13 +188,22 @@ def _rpn_rules() -> list[Rule]:
     ]
 
 
-def _proposal_network_rules(detector: nn.Module) -> list[Rule]:
-    rules = nested(_rpn_rules(), "proposal_generator.rpn_head", "head")
-    return [*rules, Rule("roi_heads.*", None)]
+def _proposal_network_rules(detector: ProposalNetwork) -> list[Rule]:
+    return [
+        *_pyramid_rules(detector.backbone, detector.neck),
+        *nested(_rpn_rules(), "proposal_generator.rpn_head", "head"),
+        Rule("roi_heads.*", None),
+    ]
 
 
-def _retinanet_rules(detector: nn.Module) -> list[Rule]:
-    head = detector.head
+def _one_stage_rules(detector: OneStage) -> list[Rule]:
+    head = rules_of(
+        detector.head, {RetinaNetHead: _retinanet_rules}, library="Detectron2"
+    )
+    return [*_pyramid_rules(detector.backbone, detector.neck), *head]
+
+
+def _retinanet_rules(head: RetinaNetHead) -> list[Rule]:
     anchors = _ratio_by_ratio(len(head.anchor_sizes[0]), len(head.anchor_ratios))
     rules = [
         *_output_rules("head.cls_score", "head/class_logits", CONV, anchors),
@@ -188,18 +215,24 @@ def _retinanet_rules(detector: nn.Module) -> list[Rule]:
     return rules
 
 
-def _two_stage_rules(detector: nn.Module) -> list[Rule]:
-    rules = nested(_rpn_rules(), "proposal_generator.rpn_head", "rpn")
-    rules += nested(_box_rules(detector.box_head), "roi_heads", "box_head")
-    if detector.mask_head is not None:
-        rules += nested(_mask_rules(detector.mask_head), "roi_heads", "mask_head")
-    if detector.keypoint_head is not None:
-        keypoints = _keypoint_rules(detector.keypoint_head)
-        rules += nested(keypoints, "roi_heads", "keypoint_head")
+def _two_stage_rules(detector: TwoStage) -> list[Rule]:
+    tables = {
+        BoxHead: _box_rules,
+        MaskHead: _mask_rules,
+        KeypointHead: _keypoint_rules,
+    }
+    rules = [
+        *_pyramid_rules(detector.backbone, detector.neck),
+        *nested(_rpn_rules(), "proposal_generator.rpn_head", "rpn"),
+    ]
+    for name, head in parts(detector).items():
+        if name in ("box_head", "mask_head", "keypoint_head"):
+            rules_of_head = rules_of(head, tables, library="Detectron2")
+            rules += nested(rules_of_head, "roi_heads", name)
     return rules
 
 
-def _box_rules(head: nn.Module) -> list[Rule]:
+def _box_rules(head: BoxHead) -> list[Rule]:
     theirs = "box_predictor"
     return [
         *conv_rules("box_head.fc1", "fc6", flattened(head.pool.size)),
@@ -213,7 +246,7 @@ def _box_rules(head: nn.Module) -> list[Rule]:
     ]
 
 
-def _mask_rules(head: nn.Module) -> list[Rule]:
+def _mask_rules(head: MaskHead) -> list[Rule]:
     rules = [
         *conv_rules("mask_head.deconv", "deconv"),
         *_output_rules("mask_head.predictor", "mask_logits", CONV, _with_background(1)),
@@ -223,7 +256,7 @@ def _mask_rules(head: nn.Module) -> list[Rule]:
     return rules
 
 
-def _keypoint_rules(head: nn.Module) -> list[Rule]:
+def _keypoint_rules(head: KeypointHead) -> list[Rule]:
     rules = conv_rules("keypoint_head.score_lowres", "deconv")
     for i in range(head.num_convs):
         rules += conv_rules(f"keypoint_head.conv_fcn{i + 1}", f"conv{i}")

@@ -19,16 +19,21 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from fpn_jax.choices import check_choice
+from fpn_jax.detectors.contract import facts
+from fpn_jax.detectors.fields import parts
+from fpn_jax.detectors.one_stage import OneStage
+from fpn_jax.detectors.proposal_network import ProposalNetwork
+from fpn_jax.detectors.two_stage import TwoStage
 from fpn_jax.weights.layer_rules import nested
 from fpn_jax.weights.state_dicts import Rule, StateDict, convert, export_state_dict
+from fpn_jax.weights.tables import rules_of
 from fpn_jax.weights.torchvision_backbones import backbone_rules, body_rules
-from fpn_jax.weights.torchvision_heads import fpn_rules, head_rules
+from fpn_jax.weights.torchvision_heads import head_rules, neck_rules
 
 _COUNTER = "num_batches_tracked"
 
 
-def load_backbone(
+def backbone_from_torchvision(
     state_dict: Mapping[str, np.ndarray], backbone: nn.Module
 ) -> dict[str, Any]:
     """Returns the variables of a backbone from a torchvision classifier's."""
@@ -37,7 +42,7 @@ def load_backbone(
     return convert(state_dict, backbone_rules(backbone), variables)
 
 
-def load_detector(
+def detector_from_torchvision(
     state_dict: Mapping[str, np.ndarray], detector: nn.Module
 ) -> dict[str, Any]:
     """Returns the variables of a detector from that of torchvision it corresponds to.
@@ -57,10 +62,11 @@ def fitted(detector: nn.Module, state_dict: Mapping[str, np.ndarray]) -> nn.Modu
     norms of its backbone count batches: those of a model that was built without any
     weights do, and are batch norm with an epsilon of 1e-5.
     """
+    outputs = _outputs(state_dict)
     changes = {
-        name: getattr(detector, name).clone(**outputs)
-        for name, outputs in _outputs(state_dict).items()
-        if getattr(detector, name, None) is not None
+        name: part.clone(**outputs[name])
+        for name, part in parts(detector).items()
+        if name in outputs
     }
     if any(name.startswith("backbone.body.") for name in batch_counters(state_dict)):
         batch_norm = detector.backbone.clone(norm="batch", norm_epsilon=1e-5)
@@ -87,7 +93,7 @@ def _outputs(state_dict: Mapping[str, np.ndarray]) -> dict[str, dict[str, int]]:
     return outputs
 
 
-def export_detector(
+def detector_to_torchvision(
     variables: Mapping[str, Any],
     detector: nn.Module,
     counters: Mapping[str, np.ndarray] = MappingProxyType({}),
@@ -107,26 +113,27 @@ def export_detector(
     return export_state_dict(variables, rules) | zeros | dict(counters)
 
 
+def counts_background(detector: nn.Module) -> bool:
+    """Whether label 0 of torchvision's counterpart is the background, not an object.
+
+    It is in the R-CNNs, whose box heads have a background.
+    """
+    return facts(detector).pool is not None
+
+
 def batch_counters(state_dict: Mapping[str, np.ndarray]) -> StateDict:
-    """Returns what `load_detector` leaves out and `export_detector` wants back."""
+    """Returns what converting leaves out and `detector_to_torchvision` wants back."""
     return {n: array for n, array in state_dict.items() if n.endswith(f".{_COUNTER}")}
 
 
 def detector_rules(detector: nn.Module) -> list[Rule]:
     """Returns the table of the torchvision detector that ours corresponds to."""
     tables = {
-        "ProposalNetwork": _proposal_network_rules,
-        "OneStage": _one_stage_rules,
-        "TwoStage": _two_stage_rules,
+        ProposalNetwork: _proposal_network_rules,
+        OneStage: _one_stage_rules,
+        TwoStage: _two_stage_rules,
     }
-    name = type(detector).__name__
-    check_choice("detector", name, tables)
-    levels = sorted(detector.backbone.levels)
-    return [
-        *nested(body_rules(detector.backbone), "backbone.body", "backbone"),
-        *nested(fpn_rules(detector.neck, levels), "backbone.fpn", "neck"),
-        *tables[name](detector),
-    ]
+    return rules_of(detector, tables, library="torchvision")
 
 
 def _batch_norm_means(variables: Mapping[str, Any]) -> dict[str, Any]:
@@ -143,19 +150,34 @@ def _batch_norm_means(variables: Mapping[str, Any]) -> dict[str, Any]:
     return unflatten_dict(means)
 
 
-def _proposal_network_rules(detector: nn.Module) -> list[Rule]:
-    rules = nested(head_rules(detector.head), "rpn.head", "head")
-    return [*rules, Rule("roi_heads.*", None)]
+def _pyramid_rules(backbone: nn.Module, neck: nn.Module) -> list[Rule]:
+    return [
+        *nested(body_rules(backbone), "backbone.body", "backbone"),
+        *nested(neck_rules(neck, sorted(backbone.levels)), "backbone.fpn", "neck"),
+    ]
 
 
-def _one_stage_rules(detector: nn.Module) -> list[Rule]:
-    return nested(head_rules(detector.head), "head", "head")
+def _proposal_network_rules(detector: ProposalNetwork) -> list[Rule]:
+    return [
+        *_pyramid_rules(detector.backbone, detector.neck),
+        *nested(head_rules(detector.head), "rpn.head", "head"),
+        Rule("roi_heads.*", None),
+    ]
 
 
-def _two_stage_rules(detector: nn.Module) -> list[Rule]:
-    rules = nested(head_rules(detector.rpn), "rpn.head", "rpn")
-    for name in ("box_head", "mask_head", "keypoint_head"):
-        head = getattr(detector, name)
-        if head is not None:
+def _one_stage_rules(detector: OneStage) -> list[Rule]:
+    return [
+        *_pyramid_rules(detector.backbone, detector.neck),
+        *nested(head_rules(detector.head), "head", "head"),
+    ]
+
+
+def _two_stage_rules(detector: TwoStage) -> list[Rule]:
+    rules = [
+        *_pyramid_rules(detector.backbone, detector.neck),
+        *nested(head_rules(detector.rpn), "rpn.head", "rpn"),
+    ]
+    for name, head in parts(detector).items():
+        if name in ("box_head", "mask_head", "keypoint_head"):
             rules += nested(head_rules(head), "roi_heads", name)
     return rules

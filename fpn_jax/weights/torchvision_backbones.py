@@ -10,18 +10,16 @@ import flax.linen as nn
 from fpn_jax.backbones.mobilenet_v3 import MobileNetV3
 from fpn_jax.backbones.resnet import ResNet
 from fpn_jax.backbones.vgg import DEPTHS, VGG
-from fpn_jax.choices import check_choice
 from fpn_jax.weights.layer_rules import conv_rules, norm_rules
 from fpn_jax.weights.state_dicts import Rule
+from fpn_jax.weights.tables import rules_of
 from fpn_jax.weights.torchvision_mobilenet_v3 import mobilenet_v3_rules
 
 
 def backbone_rules(backbone: nn.Module) -> list[Rule]:
     """Returns the table of a torchvision classifier of the backbone's architecture."""
-    if isinstance(backbone, MobileNetV3):
-        rules = mobilenet_v3_rules(backbone, prefix="features.")
-        return [*rules, Rule("classifier.*", None)]
-    return body_rules(backbone)
+    tables = {**_TABLES, MobileNetV3: _mobilenet_v3_classifier_rules}
+    return rules_of(backbone, tables, library="torchvision")
 
 
 def body_rules(backbone: nn.Module) -> list[Rule]:
@@ -29,14 +27,12 @@ def body_rules(backbone: nn.Module) -> list[Rule]:
 
     A ResNet or VGG has the names of the classifier there.
     """
-    tables = {
-        "ResNet": _resnet_rules,
-        "VGG": _vgg_rules,
-        "MobileNetV3": partial(mobilenet_v3_rules, prefix=""),
-    }
-    name = type(backbone).__name__
-    check_choice("backbone", name, tables)
-    return tables[name](backbone)
+    return rules_of(backbone, _TABLES, library="torchvision")
+
+
+def _mobilenet_v3_classifier_rules(backbone: MobileNetV3) -> list[Rule]:
+    rules = mobilenet_v3_rules(backbone, prefix="features.")
+    return [*rules, Rule("classifier.*", None)]
 
 
 def _resnet_rules(resnet: ResNet) -> list[Rule]:
@@ -72,3 +68,10 @@ def _vgg_rules(vgg: VGG) -> list[Rule]:
             index += 2 if vgg.norm is None else 3
         index += 1
     return [*rules, Rule("classifier.*", None)]
+
+
+_TABLES = {
+    ResNet: _resnet_rules,
+    VGG: _vgg_rules,
+    MobileNetV3: partial(mobilenet_v3_rules, prefix=""),
+}

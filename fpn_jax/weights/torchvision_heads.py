@@ -3,16 +3,29 @@
 Each has the names of torchvision 0.28, and those of older releases where they differ.
 """
 
+from functools import partial
+
 import flax.linen as nn
 
-from fpn_jax.choices import check_choice
+from fpn_jax.heads.box import BoxHead
+from fpn_jax.heads.fcos import FCOSHead
+from fpn_jax.heads.keypoint import KeypointHead
+from fpn_jax.heads.mask import MaskHead
+from fpn_jax.heads.retinanet import RetinaNetHead
+from fpn_jax.heads.rpn import RPNHead
 from fpn_jax.necks.fpn import FPN
 from fpn_jax.weights.layer_rules import conv_rules, flattened, linear_rules, norm_rules
 from fpn_jax.weights.state_dicts import Rule
+from fpn_jax.weights.tables import rules_of
 
 
-def fpn_rules(fpn: FPN, levels: list[int]) -> list[Rule]:
-    """Returns the table of a `FeaturePyramidNetwork` on these levels of a backbone."""
+def neck_rules(neck: nn.Module, levels: list[int]) -> list[Rule]:
+    """Returns the table of a neck on these levels of a backbone."""
+    tables = {FPN: partial(_fpn_rules, levels=levels)}
+    return rules_of(neck, tables, library="torchvision")
+
+
+def _fpn_rules(fpn: FPN, levels: list[int]) -> list[Rule]:
     rules = []
     for i, level in enumerate(levels):
         for theirs, ours in (("inner", "lateral"), ("layer", "output")):
@@ -26,19 +39,17 @@ def fpn_rules(fpn: FPN, levels: list[int]) -> list[Rule]:
 def head_rules(head: nn.Module) -> list[Rule]:
     """Returns the table of a head; that of an RoI head has its predictor's rows too."""
     tables = {
-        "RPNHead": _rpn_rules,
-        "RetinaNetHead": _retinanet_rules,
-        "FCOSHead": _fcos_rules,
-        "BoxHead": _box_rules,
-        "MaskHead": _mask_rules,
-        "KeypointHead": _keypoint_rules,
+        RPNHead: _rpn_rules,
+        RetinaNetHead: _retinanet_rules,
+        FCOSHead: _fcos_rules,
+        BoxHead: _box_rules,
+        MaskHead: _mask_rules,
+        KeypointHead: _keypoint_rules,
     }
-    name = type(head).__name__
-    check_choice("head", name, tables)
-    return tables[name](head)
+    return rules_of(head, tables, library="torchvision")
 
 
-def _rpn_rules(head: nn.Module) -> list[Rule]:
+def _rpn_rules(head: RPNHead) -> list[Rule]:
     return [
         *conv_rules("conv.{i}.0", "conv{i}"),
         *conv_rules("conv", "conv0"),  # older releases
@@ -47,7 +58,7 @@ def _rpn_rules(head: nn.Module) -> list[Rule]:
     ]
 
 
-def _retinanet_rules(head: nn.Module) -> list[Rule]:
+def _retinanet_rules(head: RetinaNetHead) -> list[Rule]:
     rules = []
     for theirs, ours in (("classification", "class"), ("regression", "box")):
         tower = f"{theirs}_head.conv"
@@ -59,7 +70,7 @@ def _retinanet_rules(head: nn.Module) -> list[Rule]:
     return rules + _dense_predictor_rules()
 
 
-def _fcos_rules(head: nn.Module) -> list[Rule]:
+def _fcos_rules(head: FCOSHead) -> list[Rule]:
     rules = []
     for theirs, ours in (("classification", "class"), ("regression", "box")):
         tower = f"{theirs}_head.conv"
@@ -78,7 +89,7 @@ def _dense_predictor_rules() -> list[Rule]:
     ]
 
 
-def _box_rules(head: nn.Module) -> list[Rule]:
+def _box_rules(head: BoxHead) -> list[Rule]:
     # Two linear layers by name; or convolutions, one to flatten, and linear layers,
     # each with an activation behind it.
     fc6, fc7 = "fc6", "fc7"
@@ -94,7 +105,7 @@ def _box_rules(head: nn.Module) -> list[Rule]:
     ]
 
 
-def _mask_rules(head: nn.Module) -> list[Rule]:
+def _mask_rules(head: MaskHead) -> list[Rule]:
     rules = []
     for i in range(head.num_convs):
         rules += conv_rules(f"mask_head.{i}.0", f"conv{i}")
@@ -107,7 +118,7 @@ def _mask_rules(head: nn.Module) -> list[Rule]:
     ]
 
 
-def _keypoint_rules(head: nn.Module) -> list[Rule]:
+def _keypoint_rules(head: KeypointHead) -> list[Rule]:
     rules = []
     for i in range(head.num_convs):  # an activation after each
         rules += conv_rules(f"keypoint_head.{2 * i}", f"conv{i}")

@@ -9,7 +9,7 @@ from fpn_jax.backbones.resnet import DEPTHS, ResNet
 from fpn_jax.backbones.stages import frozen_mask, frozen_names
 from fpn_jax.parity.random_detectors import randomize_norms
 from fpn_jax.weights.state_dicts import convert
-from fpn_jax.weights.torchvision import backbone_rules, load_backbone
+from fpn_jax.weights.torchvision import backbone_from_torchvision, backbone_rules
 from tests.support.slow import slow_but
 from tests.support.torch_models import numpy_state, to_nhwc, to_torch
 from tests.support.torch_reference import torch, torchvision
@@ -51,14 +51,18 @@ def test_features_equal_torchvisions(depth):
     model = torch_resnet(depth)
     resnet = ResNet(depth)
     x = images()
-    ours = jax.jit(resnet.apply)(load_backbone(numpy_state(model), resnet), x)
+    ours = jax.jit(resnet.apply)(
+        backbone_from_torchvision(numpy_state(model), resnet), x
+    )
     with torch.no_grad():
         assert_levels_close(ours, torch_pyramid(model, to_torch(x)), 1e-4)
 
 
 def test_features_equal_torchvisions_where_strides_leave_odd_sizes():
     model, resnet, x = torch_resnet(18), ResNet(18), images(2, 75, 101)
-    ours = jax.jit(resnet.apply)(load_backbone(numpy_state(model), resnet), x)
+    ours = jax.jit(resnet.apply)(
+        backbone_from_torchvision(numpy_state(model), resnet), x
+    )
     with torch.no_grad():
         assert_levels_close(ours, torch_pyramid(model, to_torch(x)), 1e-4)
 
@@ -113,7 +117,7 @@ def test_gradients_equal_torchs_with_running_statistics(float64):
     resnet = ResNet(18, norm="frozen", levels=(2, 3), dtype="float64")
     x = float64(images())
     model = torch_resnet(18).double()
-    variables = float64(load_backbone(numpy_state(model), resnet))
+    variables = float64(backbone_from_torchvision(numpy_state(model), resnet))
 
     @jax.jit
     def gradients(params):
@@ -140,7 +144,7 @@ def test_training_equals_torchs_with_batch_statistics(float64):
     resnet = ResNet(18, norm="batch", levels=(2, 3), dtype="float64")
     x = float64(images(2))
     model = torch_resnet(18).double()
-    variables = float64(load_backbone(numpy_state(model), resnet))
+    variables = float64(backbone_from_torchvision(numpy_state(model), resnet))
     grads, statistics, ours = training_gradients(resnet, variables, x)
 
     theirs = torch_pyramid(model.train(), to_torch(x))
@@ -149,7 +153,7 @@ def test_training_equals_torchs_with_batch_statistics(float64):
     assert_levels_close(ours, theirs, 1e-9)
     their_grads = their_gradients(model, resnet, variables["params"])
     assert_gradients_close(grads, their_grads, 1e-9)
-    after = load_backbone(numpy_state(model), resnet)["batch_stats"]
+    after = backbone_from_torchvision(numpy_state(model), resnet)["batch_stats"]
     # torch's variance is the unbiased one, n / (n - 1) larger, of which 0.1 enters the
     # running variance; n is 192 in stage 3.
     jax.tree.map(
@@ -194,7 +198,7 @@ def test_parameter_paths_read_like_the_paper():
 
 def test_stages_above_the_last_level_are_not_built():
     resnet = ResNet(50, levels=(4,))
-    variables = load_backbone(numpy_state(torch_resnet(50)), resnet)
+    variables = backbone_from_torchvision(numpy_state(torch_resnet(50)), resnet)
     assert variables["params"].keys() == {"stem", "stage2", "stage3", "stage4"}
     pyramid = jax.eval_shape(resnet.apply, variables, images())
     assert {level: x.shape for level, x in pyramid.items()} == {4: (1, 4, 6, 1024)}
@@ -203,7 +207,7 @@ def test_stages_above_the_last_level_are_not_built():
 def test_the_stride_in_the_1x1_moves_from_conv2_to_conv1():
     x = images()
     plain = ResNet(50, levels=(2, 3))
-    variables = load_backbone(numpy_state(torch_resnet(50)), plain)
+    variables = backbone_from_torchvision(numpy_state(torch_resnet(50)), plain)
     model = torch_resnet(50)
     model.layer2[0].conv1.stride, model.layer2[0].conv2.stride = (2, 2), (1, 1)
     ours = jax.jit(plain.clone(stride_in_1x1=True).apply)(variables, x)
@@ -214,7 +218,7 @@ def test_the_stride_in_the_1x1_moves_from_conv2_to_conv1():
 
 def test_recomputing_blocks_changes_no_gradient():
     plain = ResNet(18, norm="batch", levels=(2, 3))
-    variables = load_backbone(numpy_state(torch_resnet(18)), plain)
+    variables = backbone_from_torchvision(numpy_state(torch_resnet(18)), plain)
     recomputing = plain.clone(remat=True)
     assert "remat" in str(jax.make_jaxpr(recomputing.apply)(variables, images(2)))
     ours, _, _ = training_gradients(recomputing, variables, images(2))
@@ -226,7 +230,7 @@ def test_recomputing_blocks_changes_no_gradient():
 @pytest.mark.parametrize("frozen_stages", [0, 1, 3])
 def test_frozen_stages_get_no_gradient_and_keep_their_statistics(frozen_stages):
     resnet = ResNet(18, norm="batch", levels=(4,), frozen_stages=frozen_stages)
-    variables = load_backbone(numpy_state(torch_resnet(18)), resnet)
+    variables = backbone_from_torchvision(numpy_state(torch_resnet(18)), resnet)
     grads, statistics, _ = training_gradients(resnet, variables, images())
     frozen = frozen_mask(variables["params"], frozen_names(frozen_stages))
     still = jax.tree.map(lambda g: not np.any(g), grads)

@@ -10,7 +10,7 @@ import pytest
 from fpn_jax.backbones.stages import frozen_mask, frozen_names
 from fpn_jax.backbones.vgg import DEPTHS, VGG
 from fpn_jax.parity.random_detectors import randomize_norms
-from fpn_jax.weights.torchvision import load_backbone
+from fpn_jax.weights.torchvision import backbone_from_torchvision
 from tests.support.torch_models import numpy_state, to_nhwc, to_torch
 from tests.support.torch_reference import torch, torchvision
 
@@ -47,7 +47,7 @@ def torch_pyramid(model: torch.nn.Module, x: torch.Tensor) -> dict:
 @pytest.mark.parametrize("norm", [None, "frozen", "batch"])
 def test_features_equal_torchvisions(depth, norm):
     model, vgg, x = torch_vgg(depth, norm), VGG(depth, norm=norm), images()
-    ours = jax.jit(vgg.apply)(load_backbone(numpy_state(model), vgg), x)
+    ours = jax.jit(vgg.apply)(backbone_from_torchvision(numpy_state(model), vgg), x)
     with torch.no_grad():
         theirs = torch_pyramid(model, to_torch(x))
     assert ours.keys() == theirs.keys()
@@ -90,7 +90,7 @@ def test_parameter_paths_read_like_the_paper():
 @pytest.mark.parametrize("norm", [None, "batch"])
 def test_stages_above_the_last_level_are_not_built(norm):
     vgg = VGG(11, norm=norm, levels=(2, 3))
-    variables = load_backbone(numpy_state(torch_vgg(11, norm)), vgg)
+    variables = backbone_from_torchvision(numpy_state(torch_vgg(11, norm)), vgg)
     assert variables["params"].keys() == {"stem", "stage2", "stage3"}
 
 
@@ -98,7 +98,7 @@ def test_stages_above_the_last_level_are_not_built(norm):
 def test_recomputing_stages_changes_no_feature_and_no_gradient(norm):
     plain = VGG(11, norm=norm, levels=(2, 3))
     recomputing = plain.clone(remat=True)
-    variables = load_backbone(numpy_state(torch_vgg(11, norm)), plain)
+    variables = backbone_from_torchvision(numpy_state(torch_vgg(11, norm)), plain)
 
     def step(vgg, params):
         def loss(params):
@@ -131,7 +131,7 @@ def test_recomputing_stages_changes_no_feature_and_no_gradient(norm):
 @pytest.mark.parametrize("frozen_stages", [0, 1, 2])
 def test_frozen_stages_get_no_gradient_and_keep_their_statistics(frozen_stages):
     vgg = VGG(11, norm="batch", levels=(2, 3), frozen_stages=frozen_stages)
-    variables = load_backbone(numpy_state(torch_vgg(11, "batch")), vgg)
+    variables = backbone_from_torchvision(numpy_state(torch_vgg(11, "batch")), vgg)
 
     @jax.jit
     def step(params):

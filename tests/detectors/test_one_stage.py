@@ -23,7 +23,7 @@ from fpn_jax.necks.fpn import FPN
 from fpn_jax.ops.images import normalize
 from fpn_jax.parity.random_detectors import randomize_norms
 from fpn_jax.types import targets_of
-from fpn_jax.weights.torchvision import load_detector
+from fpn_jax.weights.torchvision import detector_from_torchvision
 from tests.support.digit_batch import digit_batch
 from tests.support.torch_models import numpy_state, to_nhwc, to_torch
 from tests.support.torch_reference import torch, torchvision
@@ -116,7 +116,7 @@ def our_model(kind: str) -> OneStage:
 def models(kind: str):
     """Returns torchvision's decided model, ours, and ours' variables."""
     theirs, ours = decide(torch_model(kind), kind), our_model(kind)
-    return theirs, ours, load_detector(numpy_state(theirs), ours)
+    return theirs, ours, detector_from_torchvision(numpy_state(theirs), ours)
 
 
 def batch_of(canvas: tuple[int, int], seed: int = 0) -> dict[str, np.ndarray]:
@@ -231,7 +231,7 @@ def test_detections_equal_torchvision(kind, canvas):
 @pytest.mark.parametrize("kind, rate", [("retinanet", 0.0005), ("fcos", 0.001)])
 def test_twenty_steps_of_sgd_have_the_losses_of_torch(kind, rate):
     theirs, ours = condition(torch_model(kind), kind), our_model(kind)
-    variables = load_detector(numpy_state(theirs), ours)
+    variables = detector_from_torchvision(numpy_state(theirs), ours)
     batches = [digit_batch((2 * number, 2 * number + 1), 160) for number in range(3)]
     for batch in batches:
         batch["labels"] %= CLASSES

@@ -26,7 +26,7 @@ from fpn_jax.training.optimizer import make_optimizer
 from fpn_jax.training.state import TrainState
 from fpn_jax.training.step import train_step
 from fpn_jax.types import targets_of
-from fpn_jax.weights.torchvision import load_detector
+from fpn_jax.weights.torchvision import detector_from_torchvision
 from tests.support.torch_models import numpy_state, to_nhwc, to_torch
 from tests.support.torch_reference import torch, torchvision
 
@@ -105,7 +105,7 @@ def torch_rpn(model, batch):
 @pytest.fixture(scope="module")
 def resnet50():
     theirs, ours = torch_model(50, decided=True), our_model(50)
-    return theirs, ours, load_detector(numpy_state(theirs), ours)
+    return theirs, ours, detector_from_torchvision(numpy_state(theirs), ours)
 
 
 @pytest.mark.parametrize("canvas", CANVASES)
@@ -209,7 +209,7 @@ def test_losses_and_every_gradient_equal_torchvision(resnet50):
 
 def test_ten_steps_of_sgd_have_the_losses_of_torch():
     theirs, ours = torch_model(18, decided=False), our_model(18)
-    variables = load_detector(numpy_state(theirs), ours)
+    variables = detector_from_torchvision(numpy_state(theirs), ours)
     batches = [batch_of((160, 160), seed) for seed in range(3)]
 
     recipe = OptimizerConfig(
@@ -349,7 +349,7 @@ def gradient_tree(model, ours) -> dict:
         for name, parameter in model.named_parameters()
         if not name.startswith("roi_heads")
     }
-    return load_detector(numpy_state(model) | gradients, ours)["params"]
+    return detector_from_torchvision(numpy_state(model) | gradients, ours)["params"]
 
 
 def set_to_take_all(model) -> None:

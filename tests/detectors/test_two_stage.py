@@ -23,7 +23,7 @@ from fpn_jax.ops.images import normalize
 from fpn_jax.parity.random_detectors import randomize_norms
 from fpn_jax.runtime import call_once
 from fpn_jax.types import targets_of
-from fpn_jax.weights.torchvision import load_detector
+from fpn_jax.weights.torchvision import detector_from_torchvision
 from tests.detectors.test_proposal_network import ALL, on_device
 from tests.support.compilations import count_compilations
 from tests.support.torch_models import numpy_state, to_torch
@@ -142,7 +142,7 @@ def batch_of(canvas: tuple[int, int], seed: int = 0) -> dict:
 def decided():
     theirs, ours = torch_model(), our_model()
     decide(theirs)
-    return theirs, ours, load_detector(numpy_state(theirs), ours)
+    return theirs, ours, detector_from_torchvision(numpy_state(theirs), ours)
 
 
 @pytest.mark.parametrize("canvas", CANVASES)

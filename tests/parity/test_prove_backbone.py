@@ -8,7 +8,7 @@ from sklearn.datasets import load_sample_image
 from fpn_jax.detectors.feature_extractor import FeatureExtractor
 from fpn_jax.parity.prove_backbone import backbone_differences
 from fpn_jax.parity.random_detectors import randomize_norms
-from fpn_jax.weights.torchvision import load_backbone
+from fpn_jax.weights.torchvision import backbone_from_torchvision
 from fpn_jax.zoo.classifiers import CLASSIFIERS
 from tests.support.torch_models import numpy_state
 from tests.support.torch_reference import torch, torchvision
@@ -21,7 +21,7 @@ def build(name: str, **options) -> torch.nn.Module:
 
 
 def differences_of(classifier: torch.nn.Module, backbone) -> dict[str, float]:
-    weights = load_backbone(numpy_state(classifier), backbone)
+    weights = backbone_from_torchvision(numpy_state(classifier), backbone)
     variables = {kind: {"backbone": tree} for kind, tree in weights.items()}
     extractor = FeatureExtractor(backbone)
     return backbone_differences(classifier.eval(), extractor, variables, IMAGES)
@@ -32,7 +32,7 @@ def test_every_classifiers_tensors_have_their_place(name):
     with torch.device("meta"):
         state = build(name).state_dict()
     nothing = {n: np.broadcast_to(np.float32(0), x.shape) for n, x in state.items()}
-    variables = load_backbone(nothing, CLASSIFIERS[name])
+    variables = backbone_from_torchvision(nothing, CLASSIFIERS[name])
     convs = sum(n.endswith("weight") and x.ndim == 4 for n, x in nothing.items())
     kernels = [leaf for leaf in jax.tree.leaves(variables["params"]) if leaf.ndim == 4]
     assert len(kernels) == convs

@@ -16,8 +16,8 @@ import pytest
 from fpn_jax.ops.anchors import grids_of
 from fpn_jax.parity.random_detectors import randomize_norms
 from fpn_jax.weights.detectron2 import (
+    detector_from_detectron2,
     detector_rules,
-    load_detector,
     load_detectron2,
 )
 from fpn_jax.weights.state_dicts import export_state_dict
@@ -216,7 +216,7 @@ def pair(name: str) -> tuple:
     """Returns a twin, our detector and its variables."""
     twin = TWINS[name]()
     detector = narrow(getattr(detectron2, name)(num_classes=CLASSES))
-    return twin, detector, load_detector(detectron2_state(twin), detector)
+    return twin, detector, detector_from_detectron2(detectron2_state(twin), detector)
 
 
 def images() -> np.ndarray:
@@ -429,7 +429,7 @@ def test_a_training_checkpoint_is_read(tmp_path):
 def test_a_proposal_network_leaves_the_rest_of_an_r_cnn_out():
     twin, _, variables = pair("faster_rcnn")
     network = narrow(detectron2.rpn())
-    loaded = load_detector(detectron2_state(twin), network)
+    loaded = detector_from_detectron2(detectron2_state(twin), network)
     jax.tree.map(
         np.testing.assert_array_equal,
         loaded["params"]["head"],
@@ -440,7 +440,9 @@ def test_a_proposal_network_leaves_the_rest_of_an_r_cnn_out():
 def test_norms_without_statistics_have_mean_0_and_variance_1():
     twin, detector, _ = pair("faster_rcnn")
     state = {n: x for n, x in detectron2_state(twin).items() if "running" not in n}
-    norm = load_detector(state, detector)["batch_stats"]["backbone"]["stem"]["conv"]
+    norm = detector_from_detectron2(state, detector)["batch_stats"]["backbone"]["stem"][
+        "conv"
+    ]
     np.testing.assert_array_equal(norm["norm"]["mean"], np.zeros(WIDTH))
     np.testing.assert_array_equal(norm["norm"]["var"], np.ones(WIDTH))
 
@@ -450,7 +452,7 @@ def test_missing_and_unknown_tensors_are_told_by_detectron2s_names():
     state = detectron2_state(twin)
     state["roi_heads.box_head.fc3.bias"] = state.pop("roi_heads.box_head.fc2.bias")
     with pytest.raises(ValueError) as error:
-        load_detector(state, detector)
+        detector_from_detectron2(state, detector)
     assert str(error.value).split("\n")[1:] == [
         "  missing roi_heads.box_head.fc2.bias (nearest: roi_heads.box_head.fc3.bias)",
         "  unknown roi_heads.box_head.fc3.bias (nearest: roi_heads.box_head.fc2.bias)",

@@ -16,10 +16,10 @@ from fpn_jax.necks.fpn import FPN
 from fpn_jax.parity.random_detectors import randomize_norms
 from fpn_jax.weights.state_dicts import export_state_dict
 from fpn_jax.weights.torchvision import (
+    backbone_from_torchvision,
     batch_counters,
-    export_detector,
-    load_backbone,
-    load_detector,
+    detector_from_torchvision,
+    detector_to_torchvision,
 )
 from fpn_jax.weights.torchvision_backbones import backbone_rules
 from fpn_jax.zoo.torchvision import TORCHVISION
@@ -58,8 +58,8 @@ def test_names_of_older_releases_are_the_same_network(faster_rcnn):
     assert len(renamed.keys() - state_dict.keys()) == 18  # 8 FPN convolutions, the RPN
     jax.tree.map(
         np.testing.assert_array_equal,
-        load_detector(renamed, detector()),
-        load_detector(state_dict, detector()),
+        detector_from_torchvision(renamed, detector()),
+        detector_from_torchvision(state_dict, detector()),
     )
 
 
@@ -67,8 +67,8 @@ def test_names_of_older_releases_are_the_same_network(faster_rcnn):
 def test_export_of_a_proposal_network_is_bitwise_what_came(faster_rcnn, norm):
     network = detector(norm)
     state_dict = numpy_state(faster_rcnn)
-    variables = load_detector(state_dict, network)
-    back = export_detector(variables, network, batch_counters(state_dict))
+    variables = detector_from_torchvision(state_dict, network)
+    back = detector_to_torchvision(variables, network, batch_counters(state_dict))
     expected = {name for name in state_dict if not name.startswith("roi_heads")}
     assert back.keys() == expected
     for name in expected:
@@ -91,7 +91,7 @@ def test_export_of_a_backbone_is_bitwise_what_came(name, backbone):
         model.classifier = torch.nn.Identity()
     state_dict = numpy_state(model)
     back = export_state_dict(
-        load_backbone(state_dict, backbone), backbone_rules(backbone)
+        backbone_from_torchvision(state_dict, backbone), backbone_rules(backbone)
     )
     left_out = {n for n in state_dict if "num_batches" in n or n.startswith("fc.")}
     assert back.keys() == state_dict.keys() - left_out
@@ -102,7 +102,7 @@ def test_export_of_a_backbone_is_bitwise_what_came(name, backbone):
 def test_another_depth_is_told_apart_in_one_error():
     state_dict = numpy_state(torchvision.models.resnet18(num_classes=2))
     with pytest.raises(ValueError) as error:
-        load_backbone(state_dict, ResNet(34))
+        backbone_from_torchvision(state_dict, ResNet(34))
     first, *names = str(error.value).split("\n")
     # ResNet-34 has 16 blocks where ResNet-18 has 8, each of 2 convolutions and norms.
     assert first == (
@@ -116,12 +116,12 @@ def test_weights_without_batch_norm_do_not_fit_a_norm():
         model = torchvision.models.vgg11(num_classes=2, init_weights=False)
     state_dict = {name: np.zeros(p.shape) for name, p in model.state_dict().items()}
     with pytest.raises(ValueError, match="state_dict does not fit the model"):
-        load_backbone(state_dict, VGG(11, norm="batch"))
+        backbone_from_torchvision(state_dict, VGG(11, norm="batch"))
 
 
 def test_a_backbone_that_torchvision_does_not_have_is_refused():
-    with pytest.raises(ValueError, match="'VGG', 'MobileNetV3', got 'Dummy'"):
-        load_backbone({}, Dummy())
+    with pytest.raises(ValueError, match="no counterpart of Dummy, only of ResNet, VGG, Mob"):
+        backbone_from_torchvision({}, Dummy())
 
 
 @pytest.mark.parametrize("name", TORCHVISION)
@@ -133,8 +133,10 @@ def test_every_detector_comes_back_bit_by_bit(name):
             module.num_batches_tracked.fill_(i)
     state_dict = numpy_state(theirs)
     detector = TORCHVISION[name]()
-    back = export_detector(
-        load_detector(state_dict, detector), detector, batch_counters(state_dict)
+    back = detector_to_torchvision(
+        detector_from_torchvision(state_dict, detector),
+        detector,
+        batch_counters(state_dict),
     )
     assert back.keys() == state_dict.keys()
     for key, array in state_dict.items():
@@ -151,7 +153,9 @@ def test_a_detector_with_frozen_norms_comes_back_without_counters(monkeypatch):
     monkeypatch.undo()
     state_dict = numpy_state(randomize_norms(theirs))
     detector = TORCHVISION["fcos_resnet50_fpn"]()
-    back = export_detector(load_detector(state_dict, detector), detector)
+    back = detector_to_torchvision(
+        detector_from_torchvision(state_dict, detector), detector
+    )
     assert len(back) == 319
     theirs.load_state_dict({k: torch.tensor(x) for k, x in back.items()}, strict=True)
     for key, array in state_dict.items():
@@ -161,7 +165,9 @@ def test_a_detector_with_frozen_norms_comes_back_without_counters(monkeypatch):
 def test_counters_that_nobody_kept_are_0():
     state_dict = numpy_state(torchvision_v2())
     detector = TORCHVISION["retinanet_resnet50_fpn_v2"]()
-    back = export_detector(load_detector(state_dict, detector), detector)
+    back = detector_to_torchvision(
+        detector_from_torchvision(state_dict, detector), detector
+    )
     assert back.keys() == state_dict.keys()
     assert {int(back[name]) for name in batch_counters(back)} == {0}
 
@@ -212,8 +218,8 @@ def test_older_checkpoints_are_the_same_detector(name):
     detector = TORCHVISION[name]()
     jax.tree.map(
         np.testing.assert_array_equal,
-        load_detector(renamed, detector),
-        load_detector(state_dict, detector),
+        detector_from_torchvision(renamed, detector),
+        detector_from_torchvision(state_dict, detector),
     )
 
 
@@ -223,7 +229,9 @@ def test_all_that_does_not_fit_a_detector_is_reported_at_once():
         "head.regression_head.bbox_reg.bias"
     )
     with pytest.raises(ValueError) as error:
-        load_detector(state_dict, TORCHVISION["retinanet_resnet50_fpn_v2"](7))
+        detector_from_torchvision(
+            state_dict, TORCHVISION["retinanet_resnet50_fpn_v2"](7)
+        )
     lines = str(error.value).split("\n")
     assert lines[0].endswith("1 missing, 1 unknown, 2 of another shape")
     assert "  missing head.regression_head.bbox_reg.bias (nearest: " in lines[1]
