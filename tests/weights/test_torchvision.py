@@ -120,7 +120,9 @@ def test_weights_without_batch_norm_do_not_fit_a_norm():
 
 
 def test_a_backbone_that_torchvision_does_not_have_is_refused():
-    with pytest.raises(ValueError, match="no counterpart of Dummy, only of ResNet, VGG, Mob"):
+    with pytest.raises(
+        ValueError, match="no counterpart of Dummy, only of ResNet, VGG, Mob"
+    ):
         backbone_from_torchvision({}, Dummy())
 
 
