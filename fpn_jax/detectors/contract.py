@@ -23,27 +23,33 @@ class Detector(Protocol):
     @property
     def num_classes(self) -> int | None:
         """Number of classes, without a background; None: all objects are of one."""
+        ...
 
     @property
     def measures(self) -> tuple[Measured, ...]:
         """What its detections are measured by; ("boxes",) where it is left out."""
+        ...
 
     @property
     def frozen(self) -> tuple[str, ...]:
         """Parts of its parameters that no step changes, as paths: "backbone/stem"."""
+        ...
 
     @property
     def pool(self) -> RoIPool | None:
         """How features of its boxes are cut out; None where they are not."""
+        ...
 
     @property
     def first_stage(self) -> nn.Module | None:
         """The head that has anchors of given sizes and ratios; None without one."""
+        ...
 
     def __call__(
         self, images: jax.Array, sizes: jax.Array, *, train: bool = False
     ) -> Any:
         """Returns the raw outputs of the heads; creates every variable."""
+        ...
 
     def loss(
         self,
@@ -55,9 +61,11 @@ class Detector(Protocol):
         train: bool = False,
     ) -> dict[str, LossTerm]:
         """Returns the terms of the loss; `keys [B]` draw each image's samples."""
+        ...
 
     def detect(self, images: jax.Array, sizes: jax.Array) -> Detections:
         """Returns the final boxes of each image, by falling score."""
+        ...
 
     def with_thresholds(
         self,
@@ -67,6 +75,7 @@ class Detector(Protocol):
         max_detections: int | None = None,
     ) -> Self:
         """Returns the detector with other limits on its detections; None keeps one."""
+        ...
 
 
 class Facts(NamedTuple):

@@ -5,7 +5,7 @@ import flax.struct
 import jax
 
 from fpn_jax.detectors.contract import Measured
-from fpn_jax.detectors.features import frozen_parts, pyramid
+from fpn_jax.detectors.features import canvas_of, frozen_parts, pyramid
 from fpn_jax.detectors.fields import with_limits
 from fpn_jax.detectors.proposal_network import ProposalNetwork
 from fpn_jax.heads.box import BoxHead, BoxOutputs
@@ -70,7 +70,7 @@ class FastRCNN(nn.Module):
         proposals = self.proposals.propose(images, sizes)
         features = pyramid(self, images, sizes, train=train)
         box = self.box_head(
-            features, proposals.boxes, canvas=images.shape[1:3], train=train
+            features, proposals.boxes, canvas=canvas_of(images), train=train
         )
         return FastRCNNOutputs(proposals, box)
 
@@ -92,7 +92,7 @@ class FastRCNN(nn.Module):
             pyramid(self, images, sizes, train=train),
             samples.boxes,
             samples.valid,
-            canvas=images.shape[1:3],
+            canvas=canvas_of(images),
             train=train,
         )
         return self.box_head.loss(box, samples, targets)

@@ -20,6 +20,12 @@ def pyramid(
     return detector.neck(detector.backbone(pixels, train=train), train=train)
 
 
+def canvas_of(images: jax.Array) -> tuple[int, int]:
+    """Returns the height and width of images [B, H, W, 3]."""
+    _, height, width, _ = images.shape
+    return height, width
+
+
 def frozen_parts(backbone: nn.Module, name: str = "backbone") -> tuple[str, ...]:
     """Returns the frozen parts of a detector whose submodule `name` is the backbone."""
     return tuple(f"{name}/{part}" for part in getattr(backbone, "frozen", ()))

@@ -12,7 +12,7 @@ def with_field(module: nn.Module, name: str, value: Any) -> nn.Module:
 
     `axis_name` for batch norm under pmap, `dtype` for another precision.
     """
-    changes = {
+    changes: dict[str, Any] = {
         field: with_field(submodule, name, value)
         for field, submodule in _submodules(module)
     }
@@ -44,7 +44,9 @@ def with_limits(head: nn.Module, **limits: float | None) -> nn.Module:
 
     Raises ValueError for one that the head does not have.
     """
-    given = {name: value for name, value in limits.items() if value is not None}
+    given: dict[str, Any] = {
+        name: value for name, value in limits.items() if value is not None
+    }
     if unknown := given.keys() - _names(head):
         raise ValueError(f"{min(unknown)}: {type(head).__name__} has no such field")
     return head.clone(**given)

@@ -4,7 +4,7 @@ import flax.linen as nn
 import jax
 
 from fpn_jax.detectors.contract import Measured
-from fpn_jax.detectors.features import frozen_parts, pyramid
+from fpn_jax.detectors.features import canvas_of, frozen_parts, pyramid
 from fpn_jax.detectors.fields import with_limits
 from fpn_jax.types import Detections, LossTerm, Targets
 
@@ -61,13 +61,13 @@ class OneStage(nn.Module):
         """Returns the terms of the head's loss; `keys [B]` are for one that samples."""
         outputs = self(images, sizes, train=train)
         return self.head.loss(
-            outputs, sizes, targets, canvas=images.shape[1:3], keys=keys
+            outputs, sizes, targets, canvas=canvas_of(images), keys=keys
         )
 
     def detect(self, images: jax.Array, sizes: jax.Array) -> Detections:
         """Returns the best boxes of each image after suppression, by falling score."""
         outputs = self(images, sizes)
-        return self.head.detections(outputs, sizes, canvas=images.shape[1:3])
+        return self.head.detections(outputs, sizes, canvas=canvas_of(images))
 
     def with_thresholds(
         self,

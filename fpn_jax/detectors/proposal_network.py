@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 
 from fpn_jax.detectors.contract import Measured
-from fpn_jax.detectors.features import frozen_parts, pyramid
+from fpn_jax.detectors.features import canvas_of, frozen_parts, pyramid
 from fpn_jax.detectors.fields import with_limits
 from fpn_jax.heads.rpn import RPNHead, RPNOutputs
 from fpn_jax.types import Detections, LossTerm, Proposals, Targets
@@ -65,7 +65,7 @@ class ProposalNetwork(nn.Module):
         """Returns the terms of the RPN loss; `keys [B]` sample each image's anchors."""
         outputs = self(images, sizes, train=train)
         return self.head.loss(
-            outputs, sizes, targets, canvas=images.shape[1:3], keys=keys
+            outputs, sizes, targets, canvas=canvas_of(images), keys=keys
         )
 
     def propose(
@@ -74,7 +74,7 @@ class ProposalNetwork(nn.Module):
         """Returns the proposals of each image; with `train` as many as a second stage
         is trained on. Norms use their running statistics."""
         outputs = self(images, sizes)
-        canvas = images.shape[1:3]
+        canvas = canvas_of(images)
         return self.head.proposals(outputs, sizes, canvas=canvas, train=train)
 
     def detect(self, images: jax.Array, sizes: jax.Array) -> Detections:

@@ -1,11 +1,13 @@
 """Backbone + neck + RPN + heads on its boxes: Faster, Mask and Keypoint R-CNN."""
 
+from typing import Any
+
 import flax.linen as nn
 import flax.struct
 import jax
 
 from fpn_jax.detectors.contract import Measured
-from fpn_jax.detectors.features import frozen_parts, pyramid
+from fpn_jax.detectors.features import canvas_of, frozen_parts, pyramid
 from fpn_jax.detectors.fields import with_limits
 from fpn_jax.heads.box import BoxHead, BoxOutputs
 from fpn_jax.heads.keypoint import KeypointHead
@@ -23,8 +25,8 @@ class TwoStageOutputs:
     proposals: Proposals  # of the RPN
     box: BoxOutputs  # of the proposals
     detections: Detections  # of the box head
-    masks: jax.Array | None = None  # [B, D, M, M, K+1] logits of the detections
-    heatmaps: jax.Array | None = None  # [B, D, M, M, P] logits of the detections
+    masks: Any = None  # [B, D, M, M, K+1] logits of the detections
+    heatmaps: Any = None  # [B, D, M, M, P] logits of the detections
 
 
 class TwoStage(nn.Module):
@@ -77,7 +79,7 @@ class TwoStage(nn.Module):
         self, images: jax.Array, sizes: jax.Array, *, train: bool = False
     ) -> TwoStageOutputs:
         """Returns the outputs of every head: masks and keypoints of the final boxes."""
-        canvas = images.shape[1:3]
+        canvas = canvas_of(images)
         features = pyramid(self, images, sizes, train=train)
         rpn = self.rpn(features, train=train)
         proposals = self.rpn.proposals(rpn, sizes, canvas=canvas)
@@ -109,7 +111,7 @@ class TwoStage(nn.Module):
         gradient flows through their coordinates. Masks and keypoints are trained on the
         positives of the same sample.
         """
-        canvas = images.shape[1:3]
+        canvas = canvas_of(images)
         features = pyramid(self, images, sizes, train=train)
         rpn_keys, box_keys = jax.vmap(jax.random.split, out_axes=1)(keys)
         rpn = self.rpn(features, train=train)

@@ -47,7 +47,7 @@ def convolve_transposed(
     b, h, w, _ = x.shape
     pairs, crop = size // 2, size // 2 - 1
     patches = jnp.einsum("bhwi,yxoi->bhwyxo", x, kernel)
-    total = 0.0
+    total = jnp.zeros((), patches.dtype)
     for q in range(pairs):
         for r in range(pairs):
             part = patches[:, :, :, 2 * q : 2 * q + 2, 2 * r : 2 * r + 2]

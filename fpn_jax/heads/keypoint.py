@@ -4,6 +4,8 @@ Features cut out of the level that suits a box give every keypoint a heat map ov
 box, in which it is one cell: a classification of where it is.
 """
 
+import dataclasses
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -94,7 +96,7 @@ class KeypointHead(nn.Module):
         """Returns the detections with the keypoints of each and their scores."""
         del sizes  # keypoints lie in their boxes
         keypoints, scores = self.keypoints(outputs, found.boxes)
-        return found.replace(keypoints=keypoints, keypoint_scores=scores)
+        return dataclasses.replace(found, keypoints=keypoints, keypoint_scores=scores)
 
     def keypoints(
         self, heatmaps: jax.Array, boxes: jax.Array

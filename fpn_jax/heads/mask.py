@@ -5,6 +5,8 @@ on its own: the class is the box head's choice. Outputs are in torchvision's ord
 background is channel 0 and class k is channel k + 1.
 """
 
+import dataclasses
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -104,7 +106,7 @@ class MaskHead(nn.Module):
     ) -> Detections:
         """Returns the detections with the mask of each, by its own class."""
         del sizes  # masks are relative to their boxes
-        return found.replace(masks=self.masks(outputs, found.labels))
+        return dataclasses.replace(found, masks=self.masks(outputs, found.labels))
 
     def masks(self, logits: jax.Array, labels: jax.Array) -> jax.Array:
         """Returns probabilities [B, D, M, M], each box's of its class `labels [B, D]`.

@@ -5,6 +5,7 @@ class and four box deltas. Anchors are in the order of torchvision: finest level
 then rows, columns, ratios, sizes. Boxes are xyxy pixels of the canvas.
 """
 
+import dataclasses
 import math
 from functools import partial
 from typing import Literal
@@ -236,7 +237,7 @@ class RetinaNetHead(nn.Module):
             iou_threshold=self.nms_threshold,
             max_detections=self.max_detections,
         )
-        return found.replace(boxes=clip(found.boxes, size))
+        return dataclasses.replace(found, boxes=clip(found.boxes, size))
 
     def _level_candidates(self, logits, deltas, anchors):
         """Returns boxes, scores and labels of the best pairs of one image's level."""

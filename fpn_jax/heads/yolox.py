@@ -193,7 +193,9 @@ class YOLOXHead(nn.Module):
         """Returns the sums of the three losses of one image, and its positives."""
         squares, logits, found, objectness = self._flat(outputs, canvas)
         match, overlap = self.assign(
-            *map(jax.lax.stop_gradient, (found, logits, objectness)),
+            jax.lax.stop_gradient(found),
+            jax.lax.stop_gradient(logits),
+            jax.lax.stop_gradient(objectness),
             squares,
             boxes,
             labels,

@@ -133,5 +133,5 @@ def _categories(detector: nn.Module) -> tuple[Category, ...]:
         first, coco = 1, COCO_IDS[:1] if persons else COCO_IDS
     if known.num_classes == len(coco):
         return coco
-    ids = range(first, first + known.num_classes)
+    ids = [first + label for label in range(known.num_classes or 0)]
     return tuple(Category(id_, f"class {id_}") for id_ in ids)

@@ -51,14 +51,14 @@ def convert(
     are missing, that nothing asks for, or whose shape is another are reported in one
     ValueError, in the names of the state dict, each with the nearest candidate.
     """
-    expected = flatten_dict(variables, sep="/")
+    expected: dict[str, Any] = flatten_dict(variables, sep="/")
     names = {path: _their_name(path, rules) for path in expected}
     filled, extra, misshapen = {}, [], []
     for name, array in state_dict.items():
         rule, path = _our_path(name, rules)
         if rule is not None and path is None:
             continue
-        if path not in expected or path in filled:
+        if rule is None or path not in expected or path in filled:
             extra.append(name)
             continue
         leaf = expected[path]

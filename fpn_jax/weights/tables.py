@@ -7,7 +7,7 @@ import flax.linen as nn
 
 from fpn_jax.weights.state_dicts import Rule
 
-Tables = Mapping[type[nn.Module], Callable[[Any], list[Rule]]]
+Tables = Mapping[Any, Callable[[Any], list[Rule]]]  # by class of Linen modules
 
 
 def rules_of(module: nn.Module, tables: Tables, *, library: str) -> list[Rule]:

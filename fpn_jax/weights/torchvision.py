@@ -63,7 +63,7 @@ def fitted(detector: nn.Module, state_dict: Mapping[str, np.ndarray]) -> nn.Modu
     weights do, and are batch norm with an epsilon of 1e-5.
     """
     outputs = _outputs(state_dict)
-    changes = {
+    changes: dict[str, Any] = {
         name: part.clone(**outputs[name])
         for name, part in parts(detector).items()
         if name in outputs
@@ -74,7 +74,7 @@ def fitted(detector: nn.Module, state_dict: Mapping[str, np.ndarray]) -> nn.Modu
     return detector.clone(**changes)
 
 
-def _outputs(state_dict: Mapping[str, np.ndarray]) -> dict[str, dict[str, int]]:
+def _outputs(state_dict: Mapping[str, np.ndarray]) -> dict[str, dict[str, Any]]:
     """Returns head -> field -> the number of its outputs in a file."""
     biases = {
         name.rpartition(".")[0].rpartition(".")[2]: len(array)
