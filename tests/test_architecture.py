@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -117,6 +118,16 @@ def test_imports_point_upwards(file):
     others = rooms_imported(file) - {room}
     wrong = {other for other in others if ROW_OF_ROOM[other] >= ROW_OF_ROOM[room]}
     assert not wrong
+
+
+def test_files_import_each_other_in_no_circle():
+    graph = {
+        ".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts): {
+            name for name in all_imports(file) if name.startswith("fpn_jax.")
+        }
+        for file in OTHER_FILES
+    }
+    list(TopologicalSorter(graph).static_order())  # raises CycleError
 
 
 @each(INIT_FILES)

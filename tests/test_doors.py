@@ -14,6 +14,12 @@ import fpn_jax
 PACKAGE = Path(fpn_jax.__path__[0])
 DOORS = sorted(PACKAGE.rglob("__init__.py"))
 ROOMS = [".".join(door.parent.relative_to(PACKAGE.parent).parts) for door in DOORS]
+TESTS = Path(__file__).parent
+EXPERIMENTS = [  # the files with `get_config`, not the studies
+    TESTS / "support" / "miniature.py",
+    *sorted((TESTS.parent / "experiments").glob("coco_*.py")),
+    *sorted((TESTS.parent / "experiments").glob("digits_*.py")),
+]
 LATE_DOORS = [door for door in DOORS if "late_names" in door.read_text()]
 
 HEAVY = {"cv2", "grain", "matplotlib", "orbax", "tensorflow_datasets", "tyro", "torch"}
@@ -129,17 +135,21 @@ def test_a_door_of_plain_data_imports_neither_jax_nor_its_formats(room):
     assert not imported_by(f"import {room}") & (HEAVY | BENEATH_JAX)
 
 
-def test_every_file_can_be_imported_first():
+def test_every_room_can_be_imported_first():
     # In one process, but each as if nothing of the package were there.
-    files = [file for file in PACKAGE.rglob("*.py") if file.name != "__main__.py"]
-    paths = [file.relative_to(PACKAGE.parent).with_suffix("") for file in files]
-    modules = [".".join(path.parts).removesuffix(".__init__") for path in paths]
     code = (
         "import importlib, sys\n"
-        f"for module in {modules}:\n"
+        f"for room in {ROOMS}:\n"
         "    for name in [n for n in sys.modules if n.startswith('fpn_jax')]:\n"
         "        del sys.modules[name]\n"
-        "    importlib.import_module(module)\n"
+        "    importlib.import_module(room)\n"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
+
+
+@pytest.mark.parametrize("file", EXPERIMENTS, ids=lambda file: file.stem)
+def test_experiments_need_doors_only(file):
+    imports = names_by_module(ast.walk(ast.parse(file.read_text())))
+    ours = {module for module in imports if module.startswith("fpn_jax")}
+    assert ours and ours <= set(ROOMS)
