@@ -4,7 +4,7 @@ Ground truth is the dictionary of a COCO annotation file, results are COCO's lis
 are [x, y, width, height] in pixels of the original image (`records.py` makes both of
 examples and detections). A `Measure` says what is compared: `BOXES`, `MASKS`,
 `KEYPOINTS`, or `PROPOSALS`, which have no class. `evaluate_results` gives the figures
-by COCO's names, "AP", "AP50", "mask/AP" …, in 0 … 1, and -1 where there is nothing to
+by COCO's names, "AP", "AP50", "mask/AP" …, in 0 … 1, and NaN where there is nothing to
 be found; `accumulate` and `summarize` are its two halves. `evaluation_step` is the
 program that detects; `evaluate.py` runs it over a data set.
 """
