@@ -14,9 +14,9 @@ figures are those of others, to be reached.
 
 from recipe import coco_recipe
 
-from fpn_jax.backbones.resnet import ResNet
-from fpn_jax.training.config import Config
-from fpn_jax.zoo.torchvision import keypointrcnn_resnet50_fpn
+from fpn_jax.backbones import ResNet
+from fpn_jax.training import Config
+from fpn_jax.zoo import keypointrcnn_resnet50_fpn
 
 
 def get_config() -> Config:

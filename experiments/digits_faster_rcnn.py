@@ -5,12 +5,11 @@
 The same as `python -m fpn_jax.train` without a file, written out.
 """
 
-from fpn_jax.backbones.resnet import ResNet
-from fpn_jax.detectors.two_stage import TwoStage
-from fpn_jax.heads.box import BoxHead
-from fpn_jax.heads.rpn import RPNHead
-from fpn_jax.necks.fpn import FPN
-from fpn_jax.training.config import Config, DataConfig, OptimizerConfig, TrainConfig
+from fpn_jax.backbones import ResNet
+from fpn_jax.detectors import TwoStage
+from fpn_jax.heads import BoxHead, RPNHead
+from fpn_jax.necks import FPN
+from fpn_jax.training import Config, DataConfig, OptimizerConfig, TrainConfig
 
 
 def get_config() -> Config:

@@ -5,9 +5,9 @@ python -m fpn_jax.train experiments/digits_retinanet.py
 AP 0.072 by `--train.steps 400`, 12 minutes on 2 CPU cores: `experiments/README.md`.
 """
 
-from fpn_jax.heads.retinanet import RetinaNetHead
-from fpn_jax.training.config import Config, DataConfig, OptimizerConfig, TrainConfig
-from fpn_jax.zoo.digits import digits_one_stage
+from fpn_jax.heads import RetinaNetHead
+from fpn_jax.training import Config, DataConfig, OptimizerConfig, TrainConfig
+from fpn_jax.zoo import digits_one_stage
 
 
 def get_config() -> Config:

@@ -6,11 +6,11 @@
 0.635 on the 200 validation scenes. Recipe: AdamW and a cosine, 1200 steps of 4 images.
 """
 
-from fpn_jax.backbones.resnet import ResNet
-from fpn_jax.detectors.proposal_network import ProposalNetwork
-from fpn_jax.heads.rpn import RPNHead
-from fpn_jax.necks.fpn import FPN
-from fpn_jax.training.config import (
+from fpn_jax.backbones import ResNet
+from fpn_jax.detectors import ProposalNetwork
+from fpn_jax.heads import RPNHead
+from fpn_jax.necks import FPN
+from fpn_jax.training import (
     Config,
     DataConfig,
     EvaluationConfig,

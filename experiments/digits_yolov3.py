@@ -3,9 +3,9 @@
 python -m fpn_jax.train experiments/digits_yolov3.py
 """
 
-from fpn_jax.heads.yolov3 import YOLOv3Head
-from fpn_jax.training.config import Config, DataConfig, OptimizerConfig, TrainConfig
-from fpn_jax.zoo.digits import digits_one_stage
+from fpn_jax.heads import YOLOv3Head
+from fpn_jax.training import Config, DataConfig, OptimizerConfig, TrainConfig
+from fpn_jax.zoo import digits_one_stage
 
 
 def get_config() -> Config:

@@ -5,9 +5,9 @@ python -m fpn_jax.train experiments/digits_yolox.py
 AP 0.319 by `--train.steps 490`, 12 minutes on 2 CPU cores: `experiments/README.md`.
 """
 
-from fpn_jax.heads.yolox import YOLOXHead
-from fpn_jax.training.config import Config, DataConfig, OptimizerConfig, TrainConfig
-from fpn_jax.zoo.digits import digits_one_stage
+from fpn_jax.heads import YOLOXHead
+from fpn_jax.training import Config, DataConfig, OptimizerConfig, TrainConfig
+from fpn_jax.zoo import digits_one_stage
 
 
 def get_config() -> Config:

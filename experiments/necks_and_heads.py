@@ -19,14 +19,11 @@ import flax.linen as nn
 from experiments import digits_fcos, digits_retinanet, digits_yolov3, digits_yolox
 from experiments.runs import last_validation, one_line_errors, train_once
 from fpn_jax.command_line import parse
-from fpn_jax.detectors.proposal_network import ProposalNetwork
-from fpn_jax.necks.bifpn import BiFPN
-from fpn_jax.necks.fpn import FPN
-from fpn_jax.necks.pafpn import PAFPN
+from fpn_jax.detectors import ProposalNetwork
+from fpn_jax.necks import FPN, PAFPN, BiFPN
 from fpn_jax.runtime import set_up
-from fpn_jax.training.config import Config
-from fpn_jax.training.metrics import read_metrics
-from fpn_jax.zoo.digits import digits_proposal_network
+from fpn_jax.training import Config, read_metrics
+from fpn_jax.zoo import digits_proposal_network
 
 Neck = Literal["fpn", "pafpn", "bifpn"]
 Head = Literal["rpn", "retinanet", "fcos", "yolox", "yolov3"]

@@ -2,7 +2,7 @@
 
 import flax.linen as nn
 
-from fpn_jax.training.config import (
+from fpn_jax.training import (
     Config,
     DataConfig,
     EvaluationConfig,

@@ -9,9 +9,14 @@ import jax
 
 from fpn_jax.command_line import user_errors
 from fpn_jax.train import NOT_FINITE
-from fpn_jax.training.config import Config, load_config
-from fpn_jax.training.loop import NonFiniteLoss, Stopped, train
-from fpn_jax.training.metrics import read_metrics
+from fpn_jax.training import (
+    Config,
+    NonFiniteLoss,
+    Stopped,
+    load_config,
+    read_metrics,
+    train,
+)
 
 
 def train_once(config: Config, run: Path) -> None:

@@ -5,8 +5,8 @@ whatever the stride (`SAME` differs for stride 2 on even sizes).
 """
 
 from collections.abc import Hashable
-from functools import partial
-from typing import Literal, Protocol
+from functools import partial, reduce
+from typing import Literal, Protocol, cast
 
 import flax.linen as nn
 import jax
@@ -96,7 +96,7 @@ class Conv(nn.Module):
                 use_running_average=not self.train,
                 momentum=0.9,  # torch's 0.1, counted from the other end
                 epsilon=self.norm_epsilon,
-                axis_name=self.axis_name,
+                axis_name=cast(str | None, self.axis_name),  # flax allows for more
                 dtype=self.dtype,
                 name="norm",
             )(x, mask=rows)
@@ -183,14 +183,12 @@ def max_pool(
     height, width = ((n + 2 * padding - window) // 2 + 1 for n in x.shape[1:3])
     sides = (padding, padding)
     x = jnp.pad(x, ((0, 0), sides, sides, (0, 0)), constant_values=-jnp.inf)
-    best = None
-    for row in range(window):
-        for column in range(window):
-            rows = slice(row, row + 2 * height - 1, 2)
-            columns = slice(column, column + 2 * width - 1, 2)
-            part = x[:, rows, columns]
-            best = part if best is None else jnp.where(part > best, part, best)
-    return best
+    parts = (
+        x[:, row : row + 2 * height - 1 : 2, column : column + 2 * width - 1 : 2]
+        for row in range(window)
+        for column in range(window)
+    )
+    return reduce(lambda best, part: jnp.where(part > best, part, best), parts)
 
 
 def upsample2x(x: Float[Array, "b h w c"]) -> Float[Array, "b 2*h 2*w c"]:

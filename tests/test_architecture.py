@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # A file imports from its own room and from rooms in rows above it. A room is a folder,
 # or a file beside the folders; a folder in a room is a room of its own.
 ROWS = [
-    {"types", "choices", "runtime"},
+    {"types", "choices", "runtime", "lazy"},
     {"ops"},
     {"layers"},
     {"backbones"},
@@ -119,20 +120,53 @@ def test_imports_point_upwards(file):
     assert not wrong
 
 
+def test_files_import_each_other_in_no_circle():
+    graph = {
+        ".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts): {
+            name for name in all_imports(file) if name.startswith("fpn_jax.")
+        }
+        for file in OTHER_FILES
+    }
+    list(TopologicalSorter(graph).static_order())  # raises CycleError
+
+
 @each(INIT_FILES)
 def test_init_files_only_pass_names_on(file):
     for node in ast.parse(file.read_text()).body:
-        is_docstring = isinstance(node, ast.Expr) and isinstance(
-            node.value, ast.Constant
-        )
-        is_name = isinstance(node, ast.Assign) and node.targets[0].id in (
-            "__all__",
-            "__version__",
-        )
-        # The package's own: what needs more than the core is imported when asked for.
-        is_late = isinstance(node, ast.FunctionDef) and node.name == "__getattr__"
-        is_import = isinstance(node, ast.ImportFrom)
-        assert is_docstring or is_name or is_import or is_late
+        if isinstance(node, ast.If):  # TYPE_CHECKING: for type checkers alone
+            assert node.test.id == "TYPE_CHECKING" and not node.orelse
+            assert all(isinstance(inner, ast.ImportFrom) for inner in node.body)
+        elif isinstance(node, ast.Assign):
+            assert ast.unparse(node.targets[0]) in (
+                "__all__",
+                "__version__",
+                "TYPE_CHECKING",
+                "(__getattr__, __dir__)",
+            )
+        elif isinstance(node, ast.Expr):
+            assert isinstance(node.value, ast.Constant)  # the docstring
+        else:
+            assert isinstance(node, ast.ImportFrom)
+
+
+@each([file for file in INIT_FILES if file.parent != PACKAGE])
+def test_init_files_pass_names_of_their_own_room_on(file):
+    room = file.parent.relative_to(PACKAGE).as_posix()
+    modules = {name for name in all_imports(file) if name.startswith("fpn_jax.")}
+    others = {name for name in modules if not name.startswith(_module(file) + ".")}
+    assert others <= {"fpn_jax.lazy"}
+    assert rooms_imported(file) - {"lazy"} <= {room, "data/sources"}
+
+
+@each(OTHER_FILES)
+def test_files_import_from_files_and_not_through_doors(file):
+    # A door imports all of its room: files that used doors would go in circles.
+    assert not all_imports(file) & {_module(door) for door in INIT_FILES}
+
+
+def _module(file):
+    """The dotted name of a door, fpn_jax.ops of fpn_jax/ops/__init__.py."""
+    return ".".join(file.parent.relative_to(PACKAGE.parent).parts)
 
 
 @each(FILES)

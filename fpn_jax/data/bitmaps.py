@@ -6,6 +6,7 @@ down the columns, uncompressed as a list or compressed as text. A bitmap is bool
 """
 
 from collections.abc import Sequence
+from typing import cast
 
 import cv2
 import numpy as np
@@ -31,7 +32,8 @@ def decode_segmentation(
                 rle = coco_mask.frPyObjects(rle, height, width)
         else:
             polygons = [np.asarray(polygon, float).tolist() for polygon in segmentation]
-            rle = coco_mask.merge(coco_mask.frPyObjects(polygons, height, width))
+            parts = coco_mask.frPyObjects(polygons, height, width)
+            rle = coco_mask.merge(cast(list[dict], parts))  # one of each polygon
         return coco_mask.decode(rle).astype(np.bool_)
     except (RuntimeError, ValueError) as error:  # broken compressed counts
         raise ValueError(f"segmentation: {error}") from error
@@ -69,7 +71,7 @@ def encode_rle(mask: np.ndarray) -> dict:
     if len(counts) > 1 and counts[-1] == 0:  # the object ends with the image
         counts = counts[:-1]
     runs = {"size": [height, width], "counts": counts.tolist()}
-    rle = coco_mask.frPyObjects(runs, height, width)
+    rle = cast(dict, coco_mask.frPyObjects(runs, height, width))  # one of one
     return {"size": [height, width], "counts": rle["counts"].decode()}
 
 

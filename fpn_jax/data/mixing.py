@@ -102,12 +102,12 @@ class CopyPaste:
         height, width = np.minimum(example.image.shape[:2], other.image.shape[:2])
         size = int(height), int(width)
         other = other.select(taken)
-        pixels = other.masks.sum(axis=(1, 2))
+        pixels = _masks(other).sum(axis=(1, 2))
         other = crop(other, 0, 0, size, min_visible=0)
-        kept = other.masks.sum(axis=(1, 2))
+        kept = _masks(other).sum(axis=(1, 2))
         other = other.select((kept > 0) & (kept >= self.min_visible * pixels))
         over = np.zeros(example.image.shape[:2], np.bool_)
-        over[:height, :width] = other.masks.any(axis=0)
+        over[:height, :width] = _masks(other).any(axis=0)
         image = example.image.copy()
         image[over] = other.image[over[:height, :width]]
         behind = _behind(example, over, self.min_visible)
@@ -152,25 +152,27 @@ def _pasted(
             moved = np.zeros((len(part.masks), *size), np.bool_)
             moved[:, *place] = part.masks
             masks.append(moved)
-    keypoints = [_moved(part.keypoints, shift) for part, shift in parts]
+    boxes, keypoints = [], []
+    for part, (top, left) in parts:
+        boxes.append(part.boxes + np.array([left, top, left, top], np.float32))
+        if part.keypoints is not None:
+            keypoints.append(_moved(part.keypoints, (top, left)))
     return dataclasses.replace(
         example,
         image=image,
-        boxes=np.concatenate(
-            [part.boxes + np.float32((*shift[::-1],) * 2) for part, shift in parts]
-        ),
+        boxes=np.concatenate(boxes),
         labels=np.concatenate([part.labels for part, _ in parts]),
         crowd=np.concatenate([part.crowd for part, _ in parts]),
         areas=np.concatenate([part.areas for part, _ in parts]),
         masks=np.concatenate(masks) if masks else None,
-        keypoints=None if keypoints[0] is None else np.concatenate(keypoints),
+        keypoints=np.concatenate(keypoints) if keypoints else None,
     )
 
 
 def _behind(example: Example, over: np.ndarray, min_visible: float) -> Example:
     """What is seen of an example behind the pixels [H, W] that lie over it."""
-    masks = example.masks & ~over
-    pixels = example.masks.sum(axis=(1, 2))
+    masks = _masks(example) & ~over
+    pixels = _masks(example).sum(axis=(1, 2))
     seen = masks.sum(axis=(1, 2)) / np.maximum(pixels, 1)
     touched = (seen < 1) & (pixels > 0) & ~example.crowd
     boxes = example.boxes.copy()
@@ -187,7 +189,7 @@ def _behind(example: Example, over: np.ndarray, min_visible: float) -> Example:
         example,
         boxes=boxes,
         areas=np.where(touched, example.areas * seen, example.areas).astype(np.float32),
-        masks=np.where(example.crowd[:, None, None], example.masks, masks),
+        masks=np.where(example.crowd[:, None, None], _masks(example), masks),
         keypoints=keypoints,
     )
     return behind.select(~touched | (seen >= min_visible))
@@ -201,9 +203,14 @@ def _filled_up(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     )
 
 
-def _moved(keypoints: np.ndarray | None, shift: tuple[int, int]) -> np.ndarray | None:
+def _moved(keypoints: np.ndarray, shift: tuple[int, int]) -> np.ndarray:
     """Keypoints moved (down, right); those that are not there stay 0, 0, 0."""
-    if keypoints is None:
-        return None
     down, right = shift
-    return keypoints + np.float32([right, down, 0]) * (keypoints[..., 2:] > 0)
+    moves = np.array([right, down, 0], np.float32)
+    return keypoints + moves * (keypoints[..., 2:] > 0)
+
+
+def _masks(example: Example) -> np.ndarray:
+    if example.masks is None:
+        raise ValueError(f"copy_paste: needs masks, but {example.name} has none")
+    return example.masks

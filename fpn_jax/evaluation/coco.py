@@ -7,6 +7,7 @@ annotated area: small < 32**2 <= medium < 96**2 <= large.
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -27,7 +28,7 @@ class Measure:
     """What of the results is compared, and how many of each image's best count."""
 
     prefix: str  # of the metric names
-    overlap: str  # the engine's name for what is compared
+    overlap: Literal["bbox", "segm", "keypoints"]  # what is compared, for the engine
     limits: tuple[int, ...]
     precision_limit: int = 100  # of the limits, the one that AP is defined by
     sizes: tuple[str, ...] = ("", "s", "m", "l")

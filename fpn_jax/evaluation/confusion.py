@@ -62,7 +62,7 @@ def _count_image(
     objects = [row for row in truth if not row.get("iscrowd")]
     crowds = [row for row in truth if row.get("iscrowd")]
     taken = _pairs(_overlaps(found, objects), iou_threshold)
-    in_crowd = (_overlaps(found, crowds) >= iou_threshold).any(axis=1)
+    in_crowd = np.any(_overlaps(found, crowds) >= iou_threshold, axis=1)
     for number, result in enumerate(found):
         column = classes[result["category_id"]]
         if number in taken:
@@ -91,7 +91,8 @@ def _overlaps(found: list[Mapping], regions: list[Mapping]) -> np.ndarray:
 
     if not found or not regions:
         return np.zeros((len(found), len(regions)))
-    boxes = [
+    boxes, others = (
         np.array([row["bbox"] for row in rows], float) for rows in (found, regions)
-    ]
-    return np.asarray(mask.iou(*boxes, [row.get("iscrowd", 0) for row in regions]))
+    )
+    crowd = [row.get("iscrowd", 0) for row in regions]
+    return np.asarray(mask.iou(boxes, others, crowd))

@@ -1,7 +1,8 @@
 """The weighted bi-directional pyramid (EfficientDet: Tan et al. 2020, section 3)."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import partial, reduce
+from operator import add
 
 import flax.linen as nn
 import jax
@@ -90,7 +91,7 @@ class Fusion(nn.Module):
         weights = self.param("weights", nn.initializers.ones, (len(inputs),))
         weights = nn.relu(weights)
         weights = (weights / (weights.sum() + _EPSILON)).astype(inputs[0].dtype)
-        x = sum(weight * x for weight, x in zip(weights, inputs, strict=True))
+        x = reduce(add, (weight * x for weight, x in zip(weights, inputs, strict=True)))
         depthwise = self.conv(
             kernel_size=3, depthwise=True, use_bias=False, norm=None, name="depthwise"
         )

@@ -1,7 +1,8 @@
 """The feature pyramid network (Lin et al. 2017, section 3 and figure 3)."""
 
 from collections.abc import Callable
-from functools import partial
+from functools import partial, reduce
+from operator import add
 
 import flax.linen as nn
 
@@ -89,10 +90,10 @@ class FPN(nn.Module):
         for level in sorted(pyramid, reverse=True):
             if level < finest:
                 break
-            x = 0.0
+            parts = []
             if self.lateral or above is None:
-                x = conv(1, name=f"lateral{level}")(pyramid[level])
+                parts.append(conv(1, name=f"lateral{level}")(pyramid[level]))
             if self.top_down and above is not None:
-                x = x + upsample_to(above, *pyramid[level].shape[1:3])
-            merged[level] = above = x
+                parts.append(upsample_to(above, *pyramid[level].shape[1:3]))
+            merged[level] = above = reduce(add, parts)
         return merged

@@ -19,9 +19,9 @@ def normalize(
     not matter.
     """
     _, height, width, _ = images.shape
-    mean = jnp.asarray(mean, jnp.float32)[None, None, None]
-    std = jnp.asarray(std, jnp.float32)[None, None, None]
-    pixels = (images.astype(jnp.float32) / 255 - mean) / std
+    center = jnp.asarray(mean, jnp.float32)[None, None, None]
+    spread = jnp.asarray(std, jnp.float32)[None, None, None]
+    pixels = (images.astype(jnp.float32) / 255 - center) / spread
     row_inside = jnp.arange(height)[None] < sizes[:, :1]
     column_inside = jnp.arange(width)[None] < sizes[:, 1:]
     inside = row_inside[:, :, None, None] & column_inside[:, None, :, None]

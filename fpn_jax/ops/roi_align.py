@@ -103,7 +103,7 @@ def pyramid_roi_align(
     if not levels or levels[-1] - levels[0] >= len(levels):
         raise ValueError(f"pyramid has the levels {levels}, not consecutive ones")
     maps = [pyramid[level] for level in levels]
-    grids = tuple(x.shape[1:3] for x in maps)
+    grids = tuple((x.shape[1], x.shape[2]) for x in maps)
     scales = tuple(2.0 ** round(math.log2(height / canvas[0])) for height, _ in grids)
     plan = _Plan(grids, scales, size, sampling_ratio, aligned)
     _check(plan)

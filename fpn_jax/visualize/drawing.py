@@ -208,9 +208,9 @@ def _tag(
 
 def _draw_dashes(image: np.ndarray, start: tuple, end: tuple, thickness: int) -> None:
     dash = 5 * thickness
-    start, end = np.array(start), np.array(end)
-    length = np.abs(end - start).max()
+    way = np.subtract(end, start)
+    length = np.abs(way).max()
     for offset in range(0, length, 2 * dash):
         ends = np.minimum([offset, offset + dash], length)[:, None] / length
-        points = np.rint(start + ends * (end - start)).astype(int)
-        cv2.line(image, *map(tuple, points.tolist()), WHITE, thickness)
+        one, other = np.rint(start + ends * way).astype(int).tolist()
+        cv2.line(image, one, other, WHITE, thickness)

@@ -56,7 +56,8 @@ def pyramid_picture(
     for level, features in sorted(pyramid.items()):
         strength = np.abs(np.asarray(features, np.float32)).mean(axis=-1)
         strength = strength / max(float(strength.max()), 1e-12)
-        heat = cv2.applyColorMap(np.uint8(255 * strength), cv2.COLORMAP_VIRIDIS)
+        shades = (255 * strength).astype(np.uint8)
+        heat = cv2.applyColorMap(shades, cv2.COLORMAP_VIRIDIS)
         picture = cv2.resize(heat[..., ::-1], size, interpolation=cv2.INTER_NEAREST)
         grid = "x".join(str(side) for side in strength.shape)
         draw_tag(picture, f"level {level}: {grid}", (0, 0), WHITE)

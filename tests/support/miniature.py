@@ -3,11 +3,11 @@
 The data sets are given on the command line.
 """
 
-from fpn_jax.backbones.resnet import ResNet
-from fpn_jax.detectors.proposal_network import ProposalNetwork
-from fpn_jax.heads.rpn import RPNHead
-from fpn_jax.necks.fpn import FPN
-from fpn_jax.training.config import (
+from fpn_jax.backbones import ResNet
+from fpn_jax.detectors import ProposalNetwork
+from fpn_jax.heads import RPNHead
+from fpn_jax.necks import FPN
+from fpn_jax.training import (
     Config,
     DataConfig,
     EvaluationConfig,

@@ -1,0 +1,55 @@
+"""The README holds what can be held to the tree: its layout section."""
+
+import re
+from pathlib import Path
+
+from tests.test_architecture import ROW_OF_ROOM
+
+README = Path(__file__).parents[1] / "README.md"
+
+
+def rooms_of_the_layout() -> list[str]:
+    """Returns the rooms in their order, as `ROWS` of the architecture names them."""
+    text = README.read_text()
+    block = re.search(r"^```\nfpn_jax/\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    rooms, folder = [], ""
+    for line in block[1].splitlines():
+        indent, names = re.match(r"( +)((?:\w+(?:/|\.py)(?: +|$))+)", line).groups()
+        if len(indent) == 2:
+            folder = ""
+        for name in names.split():
+            rooms.append(folder + name.removesuffix("/").removesuffix(".py"))
+        if len(indent) == 2:
+            folder = f"{rooms[-1]}/"
+    return rooms
+
+
+def test_the_layout_names_every_room_and_command_once():
+    assert sorted(rooms_of_the_layout()) == sorted(ROW_OF_ROOM.keys() - {"__main__"})
+
+
+def test_the_layout_is_in_the_order_in_which_rooms_may_import():
+    rows = [ROW_OF_ROOM[room] for room in rooms_of_the_layout()]
+    assert rows == sorted(rows)
+
+
+def test_the_layout_tells_folders_from_files():
+    package = README.parent / "fpn_jax"
+    for room in rooms_of_the_layout():
+        name = room.rpartition("/")[2]
+        is_folder = (package / room).is_dir()
+        assert (f"{name}/ " if is_folder else f"{name}.py") in README.read_text()
+
+
+def test_files_that_the_readme_names_exist():
+    named = re.findall(
+        r"`((?:fpn_jax|weights|tests|experiments)/[\w/.]+)`", README.read_text()
+    )
+    missing = [
+        path
+        for path in named
+        if "NAME" not in path
+        and not (README.parent / path).exists()
+        and not (README.parent / "fpn_jax" / path).exists()
+    ]
+    assert named and not missing
