@@ -5,6 +5,7 @@ import importlib
 import inspect
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -153,3 +154,9 @@ def test_experiments_need_doors_only(file):
     imports = names_by_module(ast.walk(ast.parse(file.read_text())))
     ours = {module for module in imports if module.startswith("fpn_jax")}
     assert ours and ours <= set(ROOMS)
+
+
+def test_the_package_tells_type_checkers_that_it_is_typed():
+    assert (PACKAGE / "py.typed").exists()
+    project = tomllib.loads((TESTS.parent / "pyproject.toml").read_text())
+    assert "py.typed" in project["tool"]["setuptools"]["package-data"]["fpn_jax"]

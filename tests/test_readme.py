@@ -1,11 +1,23 @@
 """The README holds what can be held to the tree: its layout section."""
 
+import ast
 import re
 from pathlib import Path
 
-from tests.test_architecture import ROW_OF_ROOM
+TESTS = Path(__file__).parent
+README = TESTS.parent / "README.md"
 
-README = Path(__file__).parents[1] / "README.md"
+
+def row_of_each_room() -> dict[str, int]:
+    """Returns the rooms with the number of their row, from `ROWS` of the architecture.
+
+    Read and not imported: tests take nothing from other tests.
+    """
+    body = ast.parse((TESTS / "test_architecture.py").read_text()).body
+    names = [node for node in body if isinstance(node, ast.Assign)]
+    rows = next(node.value for node in names if node.targets[0].id == "ROWS")
+    rooms = enumerate(ast.literal_eval(rows))
+    return {room: row for row, names in rooms for room in names}
 
 
 def rooms_of_the_layout() -> list[str]:
@@ -25,11 +37,14 @@ def rooms_of_the_layout() -> list[str]:
 
 
 def test_the_layout_names_every_room_and_command_once():
-    assert sorted(rooms_of_the_layout()) == sorted(ROW_OF_ROOM.keys() - {"__main__"})
+    assert sorted(rooms_of_the_layout()) == sorted(
+        row_of_each_room().keys() - {"__main__"}
+    )
 
 
 def test_the_layout_is_in_the_order_in_which_rooms_may_import():
-    rows = [ROW_OF_ROOM[room] for room in rooms_of_the_layout()]
+    row = row_of_each_room()
+    rows = [row[room] for room in rooms_of_the_layout()]
     assert rows == sorted(rows)
 
 
