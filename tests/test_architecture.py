@@ -15,7 +15,8 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # A file imports from its own room and from rooms in rows above it. A room is a folder,
 # or a file beside the folders; a folder in a room is a room of its own.
 ROWS = [
-    {"types", "choices", "runtime"},
+    {"types", "choices", "compilation"},
+    {"runtime"},
     {"ops"},
     {"layers"},
     {"backbones"},
@@ -139,8 +140,21 @@ def test_init_files_only_pass_names_on(file):
 def test_torch_is_imported_only_inside_functions_that_need_it(file):
     torch = {"torch", "torchvision"}
     assert not torch & top_names(imports_outside_functions(file))
-    if room_of(file) not in ("weights", "parity", "benchmarks"):
-        assert not torch & top_names(all_imports(file))
+
+
+def test_torch_is_imported_to_compare_with_it_and_to_read_its_files_only():
+    having = {
+        file.relative_to(PACKAGE).as_posix()
+        for file in FILES
+        if {"torch", "torchvision"} & top_names(all_imports(file))
+    }
+    assert having == {
+        "benchmarks/loading.py",
+        "benchmarks/matmul.py",
+        "parity/live_torchvision.py",
+        "parity/torchvision_detectors.py",
+        "weights/state_dicts.py",
+    }
 
 
 @each(MODEL_FILES)

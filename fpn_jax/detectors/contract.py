@@ -35,6 +35,10 @@ class Detector(Protocol):
     def first_stage(self) -> nn.Module | None:
         """The head that has anchors of given sizes and ratios; None without one."""
 
+    @property
+    def pool(self) -> "Pool | None":
+        """Levels that features of boxes are cut out of; None: there is no box head."""
+
     def __call__(
         self, images: jax.Array, sizes: jax.Array, *, train: bool = False
     ) -> Any:
@@ -64,6 +68,13 @@ class Detector(Protocol):
         """Returns the detector with other limits on its detections; None keeps one."""
 
 
+class Pool(NamedTuple):
+    """Which level of the pyramid the features of a box are cut out of (FPN, eq. 1)."""
+
+    levels: tuple[int, ...]
+    canonical_size: float
+
+
 class Facts(NamedTuple):
     """What the rest of the package knows of a detector."""
 
@@ -71,6 +82,7 @@ class Facts(NamedTuple):
     measures: tuple[Measured, ...] = ("boxes",)
     frozen: tuple[str, ...] = ()
     first_stage: nn.Module | None = None
+    pool: Pool | None = None
 
 
 def facts(detector: nn.Module) -> Facts:

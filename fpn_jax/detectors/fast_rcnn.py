@@ -4,7 +4,7 @@ import flax.linen as nn
 import flax.struct
 import jax
 
-from fpn_jax.detectors.contract import Measured
+from fpn_jax.detectors.contract import Measured, Pool
 from fpn_jax.detectors.features import frozen_parts, pyramid
 from fpn_jax.detectors.fields import with_limits
 from fpn_jax.detectors.proposal_network import ProposalNetwork
@@ -56,6 +56,11 @@ class FastRCNN(nn.Module):
     def first_stage(self) -> nn.Module:
         """The head of the proposal network."""
         return self.proposals.first_stage
+
+    @property
+    def pool(self) -> Pool:
+        """Levels of the box head."""
+        return Pool(self.box_head.levels, self.box_head.canonical_size)
 
     def __call__(
         self, images: jax.Array, sizes: jax.Array, *, train: bool = False

@@ -4,7 +4,7 @@ import flax.linen as nn
 import flax.struct
 import jax
 
-from fpn_jax.detectors.contract import Measured
+from fpn_jax.detectors.contract import Measured, Pool
 from fpn_jax.detectors.features import frozen_parts, pyramid
 from fpn_jax.detectors.fields import with_limits
 from fpn_jax.heads.box import BoxHead, BoxOutputs
@@ -66,6 +66,11 @@ class TwoStage(nn.Module):
     def first_stage(self) -> RPNHead:
         """The proposal head."""
         return self.rpn
+
+    @property
+    def pool(self) -> Pool:
+        """Levels of the box head."""
+        return Pool(self.box_head.levels, self.box_head.canonical_size)
 
     def __call__(
         self, images: jax.Array, sizes: jax.Array, *, train: bool = False

@@ -21,12 +21,14 @@ from fpn_jax.heads.fcos import FCOSHead
 from fpn_jax.heads.retinanet import RetinaNetHead
 from fpn_jax.necks.fpn import FPN
 from fpn_jax.ops.images import normalize
+from fpn_jax.parity.layouts import numpy_state, to_nhwc, to_torch
+from fpn_jax.parity.live_torchvision import import_torchvision
 from fpn_jax.parity.random_detectors import randomize_norms
 from fpn_jax.types import targets_of
 from fpn_jax.weights.torchvision import load_detector
 from tests.support.digit_batch import digit_batch
-from tests.support.torch_models import numpy_state, to_nhwc, to_torch
-from tests.support.torch_reference import torch, torchvision
+
+torch, torchvision = import_torchvision()
 
 detection = torchvision.models.detection
 

@@ -15,20 +15,22 @@ import pytest
 
 from fpn_jax.backbones.dummy import Dummy
 from fpn_jax.backbones.resnet import ResNet
+from fpn_jax.compilation import call_once
 from fpn_jax.detectors.proposal_network import ProposalNetwork
 from fpn_jax.heads.rpn import RPNHead
 from fpn_jax.necks.fpn import FPN
 from fpn_jax.ops.images import normalize
+from fpn_jax.parity.layouts import numpy_state, to_nhwc, to_torch
+from fpn_jax.parity.live_torchvision import import_torchvision
 from fpn_jax.parity.random_detectors import randomize_norms
-from fpn_jax.runtime import call_once
 from fpn_jax.training.config import OptimizerConfig
 from fpn_jax.training.optimizer import make_optimizer
 from fpn_jax.training.state import TrainState
 from fpn_jax.training.step import train_step
 from fpn_jax.types import targets_of
 from fpn_jax.weights.torchvision import load_detector
-from tests.support.torch_models import numpy_state, to_nhwc, to_torch
-from tests.support.torch_reference import torch, torchvision
+
+torch, torchvision = import_torchvision()
 
 ALL = 1_000_000  # samples: more than there are anchors
 # Both sides divisible by 32; (256, 384) by 64, (224, 352) not: there the stride of the

@@ -11,9 +11,11 @@ from experiments.torchvision_reference import (
     make_optimizer,
     training_step,
 )
+from fpn_jax.parity.live_torchvision import import_torchvision
 from fpn_jax.training.config import OptimizerConfig
 from fpn_jax.zoo.digits import digits_faster_rcnn, digits_proposal_network
-from tests.support.torch_reference import torch
+
+torch, _ = import_torchvision()
 
 
 def plain_faster_rcnn():

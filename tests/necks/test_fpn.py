@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 
 from fpn_jax.necks.fpn import FPN
+from fpn_jax.parity.layouts import numpy_state, to_nhwc, to_torch
+from fpn_jax.parity.live_torchvision import import_torchvision
 from fpn_jax.parity.random_detectors import randomize_norms
 from fpn_jax.weights.state_dicts import convert
 from fpn_jax.weights.torchvision_heads import fpn_rules
-from tests.support.torch_models import numpy_state, to_nhwc, to_torch
-from tests.support.torch_reference import torch, torchvision
 from tests.support.twins import CHANNELS, pyramid
+
+torch, torchvision = import_torchvision()
 
 fpn_module = torchvision.ops.feature_pyramid_network
 

@@ -5,8 +5,13 @@ import importlib
 import numpy as np
 import pytest
 
-from fpn_jax.parity.live_torchvision import _plain_nms, _repair_roi_align
-from tests.support.torch_reference import torch, torchvision
+from fpn_jax.parity.live_torchvision import (
+    _plain_nms,
+    _repair_roi_align,
+    import_torchvision,
+)
+
+torch, torchvision = import_torchvision()
 
 roi_align = importlib.import_module("torchvision.ops.roi_align")
 compiled = torchvision.extension._has_ops()

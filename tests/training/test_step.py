@@ -9,11 +9,11 @@ import pytest
 
 from fpn_jax.backbones.dummy import Dummy
 from fpn_jax.backbones.resnet import ResNet
+from fpn_jax.compilation import call_once
 from fpn_jax.detectors.fields import with_field
 from fpn_jax.detectors.proposal_network import ProposalNetwork
 from fpn_jax.heads.rpn import RPNHead
 from fpn_jax.necks.fpn import FPN
-from fpn_jax.runtime import call_once
 from fpn_jax.training.state import create_state, inference_variables
 from fpn_jax.training.step import (
     AXIS,
