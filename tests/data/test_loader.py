@@ -26,6 +26,7 @@ class Numbers:
     name = "numbers"
     categories = (Category(0, "thing"),)
     keypoint_spec = None
+    defects = ()
 
     def __init__(self, size=NUM, unreadable=()):
         self._size = size

@@ -48,6 +48,8 @@ class TfdsSource:
         ValueError: if there is no such data set or split, or it has no masks.
     """
 
+    defects = ()  # it was written by a program
+
     def __init__(self, directory: epath.PathLike, split: str, *, masks: bool = False):
         if not is_tfds(directory):
             raise ValueError(
