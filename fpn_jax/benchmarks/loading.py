@@ -15,7 +15,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from fpn_jax.benchmarks.timing import OURS, Contest
-from fpn_jax.data.formats.coco import coco_source
+from fpn_jax.data.formats.coco import open_coco_file
 from fpn_jax.data.loader import training_batches
 from fpn_jax.data.transforms import HorizontalFlip, ScaleJitter
 from fpn_jax.parity.live_torchvision import import_torchvision
@@ -52,7 +52,7 @@ def loading_contest(peer: bool) -> Contest:
 
 def _ours(folder: Path, transforms: tuple, name: str = "images") -> list[np.ndarray]:
     batches = training_batches(
-        coco_source(folder),
+        open_coco_file(folder),
         batch_size=_BATCH,
         canvas=_CANVAS,
         max_boxes=_OBJECTS,

@@ -7,6 +7,6 @@
 - `augmented` shows training images under each random change.
 - `tables` and `page` present the same in a terminal and as HTML.
 
-Boxes are xyxy in pixels of the canvas, but for those of an `Examination` and a `Defect`,
-which are in pixels of their image.
+Boxes are xyxy: in pixels of the image in an `Examination` and a `Defect`, in pixels of
+the canvas everywhere else.
 """
