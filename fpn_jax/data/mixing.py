@@ -40,7 +40,7 @@ class Mosaic:
         y, x = (int(rng.uniform(side / 4, 3 * side / 4)) for side in size)
         parts = []
         for number in range(4):
-            other = draw(self.source, rng) if number else example
+            other = _random_example(self.source, rng) if number else example
             other = scale(other, fit_scale(other.image.shape, self.canvas))
             height, width = other.image.shape[:2]
             # Upper left, upper right, lower left, lower right of the point.
@@ -116,8 +116,8 @@ class CopyPaste:
         return dataclasses.replace(both, image=image)
 
 
-def draw(source: Source, rng: np.random.Generator) -> Example:
-    """Returns a random example of the source that can be decoded."""
+def _random_example(source: Source, rng: np.random.Generator) -> Example:
+    """A random example of the source that can be decoded."""
     for _ in range(_TRIES - 1):
         try:
             return source[int(rng.integers(len(source)))]
@@ -130,7 +130,7 @@ def _another(
     source: Source, transforms: tuple[Transform, ...], rng: np.random.Generator
 ) -> Example:
     """A random example of the source behind the transforms."""
-    example = draw(source, rng)
+    example = _random_example(source, rng)
     for transform in transforms:
         example = transform(example, rng)
     return example
