@@ -27,9 +27,8 @@ from fpn_jax.parity.torchvision_detectors import freeze_norms
 from fpn_jax.types import Proposals, targets_of
 from fpn_jax.weights.torchvision import load_detector
 from fpn_jax.zoo.torchvision import TORCHVISION, keypointrcnn_resnet50_fpn
-from tests.detectors.test_one_stage import Prepared
-from tests.detectors.test_proposal_network import ALL
 from tests.support.digit_batch import MAX_BOXES, digit_batch
+from tests.support.side_by_side import ALL, Prepared
 from tests.support.slow import slow_but
 
 torch, torchvision = import_torchvision()

@@ -9,18 +9,10 @@ import pytest
 from fpn_jax.data.example import UnreadableImage
 from fpn_jax.data.sources import open_source, readable
 from tests.support import formats
+from tests.support.formats import FORMS
 
 NUM_IMAGES = 200
 EXACT = ("image_id", "image", "labels", "boxes")
-# What a form cannot say: areas are then those of boxes, nothing is crowd.
-FORMS = {
-    "coco": (formats.write_coco, {"areas", "crowd", "masks"}),
-    "official": (formats.write_official, {"areas", "crowd", "masks"}),
-    "archives": (formats.write_archives, {"areas", "crowd", "masks"}),
-    "voc": (formats.write_voc, {"crowd"}),
-    "yolo": (formats.write_yolo, set()),
-    "csv": (formats.write_csv, set()),
-}
 
 
 @pytest.fixture(scope="module")

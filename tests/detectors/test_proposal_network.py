@@ -29,10 +29,10 @@ from fpn_jax.training.state import TrainState
 from fpn_jax.training.step import train_step
 from fpn_jax.types import targets_of
 from fpn_jax.weights.torchvision import load_detector
+from tests.support.side_by_side import ALL, close, on_device
 
 torch, torchvision = import_torchvision()
 
-ALL = 1_000_000  # samples: more than there are anchors
 # Both sides divisible by 32; (256, 384) by 64, (224, 352) not: there the stride of the
 # anchors on P6 is not 64 in torchvision.
 CANVASES = ((256, 384), (224, 352), (160, 160))
@@ -357,13 +357,3 @@ def gradient_tree(model, ours) -> dict:
 def set_to_take_all(model) -> None:
     sampler = torchvision.models.detection._utils.BalancedPositiveNegativeSampler
     model.rpn.fg_bg_sampler = sampler(ALL, 0.5)
-
-
-def on_device(*trees):
-    return jax.tree.map(jnp.asarray, trees)
-
-
-def close(ours, theirs, relative: float) -> None:
-    """Asserts the largest difference, as a share of the largest value."""
-    difference = np.abs(np.asarray(ours) - np.asarray(theirs)).max()
-    assert difference <= relative * np.abs(theirs).max()

@@ -25,8 +25,8 @@ from fpn_jax.parity.live_torchvision import import_torchvision
 from fpn_jax.parity.random_detectors import randomize_norms
 from fpn_jax.types import targets_of
 from fpn_jax.weights.torchvision import load_detector
-from tests.detectors.test_proposal_network import ALL, on_device
 from tests.support.compilations import count_compilations
+from tests.support.side_by_side import ALL, on_device
 
 torch, torchvision = import_torchvision()
 
