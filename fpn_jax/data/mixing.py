@@ -13,7 +13,7 @@ from fpn_jax.data.bitmaps import mask_box
 from fpn_jax.data.example import Example, Source, UnreadableImage
 from fpn_jax.data.transforms import Transform, crop, fit_scale, scale
 
-_GREY = 114  # where there is no image, as in the code of YOLOv3 and its successors
+_GRAY = 114  # where there is no image, as in the code of YOLOv3 and its successors
 _TRIES = 20  # unreadable images in a row before a draw gives up
 
 
@@ -142,7 +142,7 @@ def _pasted(
     size: tuple[int, int],
 ) -> Example:
     """The parts, each moved (down, right), on one gray image; named as `example`."""
-    image = np.full((*size, 3), _GREY, np.uint8)
+    image = np.full((*size, 3), _GRAY, np.uint8)
     masks = []
     for part, (top, left) in parts:
         height, width = part.image.shape[:2]
@@ -197,7 +197,7 @@ def _filled_up(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """The image with gray on its right and below it."""
     down, right = np.subtract(size, image.shape[:2]).tolist()
     return cv2.copyMakeBorder(
-        image, 0, down, 0, right, cv2.BORDER_CONSTANT, value=(_GREY,) * 3
+        image, 0, down, 0, right, cv2.BORDER_CONSTANT, value=(_GRAY,) * 3
     )
 
 
