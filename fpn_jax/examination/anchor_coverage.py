@@ -94,7 +94,7 @@ def with_better_anchors(
 
 
 def _moves(head: nn.Module) -> list[Callable[[nn.Module, float], nn.Module]]:
-    """Returns what multiplies all sizes, or one size, or one ratio of a head."""
+    """The changes of a head by a factor: all sizes, each size, each ratio."""
 
     def all_sizes(head, factor):
         sizes = tuple(

@@ -268,6 +268,6 @@ def _pasted(box: np.ndarray) -> np.ndarray:
 
 
 def _mask_iou(mask: np.ndarray, other: np.ndarray) -> float:
-    """Returns 1 for two empty masks."""
+    """The IoU of two masks; 1 where both are empty."""
     union = np.sum(mask | other)
     return np.sum(mask & other) / union if union else 1.0

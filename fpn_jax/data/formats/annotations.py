@@ -76,7 +76,10 @@ def stop_if_any(name: str, defects: list[Defect]) -> None:
 def _sound_rows(
     name: str, content: object, defects: list[Defect]
 ) -> dict[str, list[dict]]:
-    """Returns the rows of the three lists that have what is read, and an own id."""
+    """Keeps the rows with all required fields and an id of their own.
+
+    The others become defects.
+    """
     required = {
         "images": ("id", "file_name", "height", "width"),
         "categories": ("id", "name"),
@@ -107,7 +110,7 @@ def _sound_rows(
 
 
 def _wrong_type(row: dict, fields: Sequence[str]) -> str | None:
-    """The first of the fields, but `bbox`, that holds what it cannot, or None."""
+    """Name of the first field of a wrong type, or None; `bbox` is checked later."""
     for field in fields:
         kinds = _KINDS.get(field, object)
         if isinstance(row[field], bool) or not isinstance(row[field], kinds):
