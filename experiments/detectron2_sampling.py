@@ -15,8 +15,9 @@ import sys
 import numpy as np
 from sklearn.datasets import load_sample_image
 
+from fpn_jax.parity.layouts import image_tensor
 from fpn_jax.parity.live_torchvision import import_torchvision
-from fpn_jax.parity.random_detectors import lively_detector, to_tensor
+from fpn_jax.parity.random_detectors import lively_detector
 
 torch, torchvision = import_torchvision()
 
@@ -29,7 +30,7 @@ def main() -> int:
     """Returns the exit status."""
     image = load_sample_image("china.jpg")
     model = lively_detector("fasterrcnn_resnet50_fpn", [image])
-    canvas, _ = model.transform([to_tensor(image)])
+    canvas, _ = model.transform([image_tensor(image)])
     features = model.backbone(canvas.tensors)
     (boxes,), _ = model.rpn(canvas, features)
     pyramid = list(features.values())[: len(_LEVELS)]

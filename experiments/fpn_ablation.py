@@ -36,10 +36,11 @@ from matplotlib.figure import Figure
 
 from experiments.runs import last_validation, one_line_errors, train_once
 from fpn_jax.command_line import parse
+from fpn_jax.detectors.contract import facts
 from fpn_jax.detectors.fast_rcnn import FastRCNN
+from fpn_jax.detectors.features import first_stage_grids
 from fpn_jax.detectors.proposal_network import ProposalNetwork
 from fpn_jax.detectors.two_stage import TwoStage
-from fpn_jax.examination.anchor_coverage import anchor_head, head_outputs
 from fpn_jax.runtime import set_up
 from fpn_jax.training.config import (
     Config,
@@ -248,12 +249,10 @@ def _on_one_level(model: nn.Module, level: int) -> nn.Module:
 
 def num_anchors(model: nn.Module, canvas: tuple[int, int] = _PAPERS_CANVAS) -> int:
     """Returns how many anchors a detector has on a canvas of any size."""
-    head, outputs = anchor_head(model), head_outputs(model, (64, 64))
+    head, levels = facts(model).first_stage, first_stage_grids(model, (64, 64))
     cells = sum(
         -(-canvas[0] // 2**level) * -(-canvas[1] // 2**level) * len(sizes)
-        for level, sizes in zip(
-            sorted(outputs.objectness), head.anchor_sizes, strict=True
-        )
+        for level, sizes in zip(levels, head.anchor_sizes, strict=True)
     )
     return cells * len(head.anchor_ratios)
 

@@ -2,13 +2,13 @@
 
     python -m experiments.torchvision_parity [MODEL …] [--json FILE]
 
-Each is built at random by torchvision (`fpn_jax/benchmarks/lively.py`: norms drawn,
-last layers scaled until tens of detections pass), saved, converted from its file, and
-run by both libraries on three photographs: lying, upright, small. Prints how many
+Each is built at random by torchvision (`fpn_jax/parity/random_detectors.py`: norms
+drawn, last layers scaled until tens of detections pass), saved, converted from its
+file, and run by both libraries on three photographs: wide, tall, small. Prints how many
 detections agree (0.05 px, 1e-4 of score, masks' IoU 0.99, keypoints 0.1 px), how many
 others are ties, and the largest differences of those that agree; what only one side has
 found is listed. A tie is two boxes of which either could have suppressed the other
-(`fpn_jax/weights/prove.py`); or, of an R-CNN, a box that is found from torchvision's
+(`fpn_jax/parity/prove.py`); or, of an R-CNN, a box that is found from torchvision's
 proposals, where one side keeps a proposal that overlaps another by the threshold.
 
 Needs the extra `test`, and the root of the repository as working directory.
@@ -34,7 +34,8 @@ from fpn_jax.command_line import parse, user_errors
 from fpn_jax.inference import Detector
 from fpn_jax.parity.live_torchvision import import_torchvision
 from fpn_jax.parity.prove import as_detections, count_ties, match_detections
-from fpn_jax.parity.random_detectors import detect, lively_detector
+from fpn_jax.parity.random_detectors import lively_detector
+from fpn_jax.parity.torchvision_detectors import detect
 from fpn_jax.runtime import set_up
 from fpn_jax.training.conversion import run_from_torchvision
 from fpn_jax.types import Detections, Proposals, Pyramid

@@ -23,7 +23,6 @@ from typing import Literal
 
 import numpy as np
 
-from fpn_jax.benchmarks.timing import num_cores
 from fpn_jax.command_line import parse, user_errors
 from fpn_jax.data.batch import Batch
 from fpn_jax.data.example import Category
@@ -33,6 +32,7 @@ from fpn_jax.data.transforms import HorizontalFlip
 from fpn_jax.evaluation.coco import BOXES, PROPOSALS, evaluate_results
 from fpn_jax.evaluation.records import coco_ground_truth, image_results
 from fpn_jax.parity.live_torchvision import import_torchvision
+from fpn_jax.runtime import num_cores
 from fpn_jax.training.config import Config, OptimizerConfig
 from fpn_jax.training.optimizer import learning_rate_schedule
 from fpn_jax.types import Detections

@@ -34,12 +34,11 @@ from fpn_jax.benchmarks.timing import (
     OURS,
     Contest,
     busy_share,
-    num_cores,
     take_turns,
 )
 from fpn_jax.choices import check_choice
 from fpn_jax.command_line import parse, user_errors
-from fpn_jax.runtime import set_up
+from fpn_jax.runtime import num_cores, set_up
 
 _PEAK = "matmul.peak"
 # The pyramid of a 3:4 image of COCO, and about the boxes that a box head trains on.

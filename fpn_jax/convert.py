@@ -94,12 +94,12 @@ def convert_torchvision(chosen: Torchvision) -> int:
         maps_table,
         proofs_table,
         prove,
-        torchvision_detector,
     )
     from fpn_jax.parity.prove_backbone import (
         backbone_differences,
         torchvision_classifier,
     )
+    from fpn_jax.parity.torchvision_detectors import detector_of_weights
     from fpn_jax.training.conversion import (
         run_from_torchvision,
         save_from_torchvision,
@@ -128,7 +128,7 @@ def convert_torchvision(chosen: Torchvision) -> int:
         equal = max(differences.values()) <= MAP_TOLERANCE
     else:
         proofs = prove(
-            torchvision_detector(chosen.model, state_dict, model),
+            detector_of_weights(chosen.model, state_dict, model),
             model,
             run.variables,
             Detector(model, run.variables, canvas, run.categories),

@@ -10,43 +10,25 @@ Exit status: 0 nothing is wrong, 1 defects were found, 2 wrong input.
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from functools import partial
 from pathlib import Path
 
-import flax.linen as nn
-import jax.numpy as jnp
 import numpy as np
 import tyro
 from rich.console import Console
 
 from fpn_jax.command_line import parse, user_errors
-from fpn_jax.data.formats.splits import NoSuchSplit
+from fpn_jax.data.example import Source
 from fpn_jax.data.sources import open_source
-from fpn_jax.data.transforms import fit_scale
-from fpn_jax.examination.anchor_coverage import (
-    anchor_head,
-    coverage,
-    head_outputs,
-    with_better_anchors,
-)
-from fpn_jax.examination.examine import Examination, Subset, examine, shared_defects
-from fpn_jax.examination.page import (
-    augmented_sections,
-    defect_sections,
-    with_pictures,
-)
-from fpn_jax.examination.tables import (
-    anchor_table,
-    class_table,
-    defect_list,
-    level_table,
-    size_table,
-)
-from fpn_jax.ops.roi_align import assign_levels
+from fpn_jax.examination.augmented import augmented_sections, every_transform
+from fpn_jax.examination.canvas import boxes_on_canvas, canvas_line
+from fpn_jax.examination.examine import Examination, all_defects, examine_splits
+from fpn_jax.examination.levels import level_report
+from fpn_jax.examination.page import defect_sections, with_pictures
+from fpn_jax.examination.tables import class_table, defect_list, size_table
 from fpn_jax.runtime import set_up
-from fpn_jax.training.augmentation import every_transform
 from fpn_jax.training.config import Config, check_canvas, load_config
 
 
@@ -81,19 +63,46 @@ def report(chosen: Arguments) -> int:
     if chosen.show and not chosen.html:
         raise ValueError("show: pictures need a page, give --html FILE")
     console = Console(record=chosen.html is not None)
-    splits = examined_splits(chosen, console)
-    defects = [(name, defect) for name, one in splits.items() for defect in one.defects]
+    say = partial(console.print, markup=False, soft_wrap=True)
+    splits, missing = examine_splits(partial(_open, chosen), chosen.splits)
+    for name, error in missing.items():
+        say(f"{name}: {error}")
+    defects = all_defects(splits)
+    say(defect_list(defects) if defects else "no defects found")
+    _print_boxes(console, splits, config, canvas)
+    if chosen.html:
+        page = console.export_html(inline_styles=True)
+        sound = next(iter(splits.values())).readable
+        changes = every_transform(sound, canvas, masks=chosen.masks)
+        sections = defect_sections(splits, defects)
+        sections += augmented_sections(sound, changes, chosen.show)
+        chosen.html.write_text(with_pictures(page, sections), encoding="utf-8")
+        say(f"the same with pictures is in {chosen.html}")
+    return len(defects)
+
+
+def _open(chosen: Arguments, split: str) -> Source:
+    return open_source(
+        chosen.data,
+        split,
+        masks=chosen.masks,
+        keypoints=chosen.keypoints,
+        strict=False,
+    )
+
+
+def _print_boxes(
+    console: Console,
+    splits: Mapping[str, Examination],
+    config: Config,
+    canvas: tuple[int, int],
+) -> None:
+    """Prints the classes of all splits; of the first how its boxes fit the detector."""
     training = next(iter(splits.values()))
-    for (_, first), (name, other) in combinations(splits.items(), 2):
-        defects += [(name, defect) for defect in shared_defects(first, other)]
-    if defects:
-        console.print(defect_list(defects), markup=False, soft_wrap=True)
-    else:
-        console.print("no defects found")
-    boxes_of_images = boxes_on_canvas(training, canvas)
-    boxes = np.concatenate([np.zeros((0, 4), np.float32), *boxes_of_images])
+    of_images = boxes_on_canvas(training, canvas)
+    boxes = np.concatenate([np.zeros((0, 4), np.float32), *of_images])
     console.print(
-        f"{training.source.name}: {len(boxes)} boxes in {len(boxes_of_images)} images, "
+        f"{training.source.name}: {len(boxes)} boxes in {len(of_images)} images, "
         f"on a canvas of {canvas[0]} x {canvas[1]} px",
         markup=False,
         soft_wrap=True,
@@ -107,120 +116,8 @@ def report(chosen: Arguments) -> int:
     if len(boxes):
         console.print(class_table(splits))
         console.print(size_table(boxes))
-        print_levels(console, boxes, config.model, canvas)
-    if chosen.html:
-        page = console.export_html(inline_styles=True)
-        sections = defect_sections(splits, defects)
-        sound = Subset(training.source, [one.index for one in training.seen])
-        changes = every_transform(sound, canvas, masks=chosen.masks)
-        sections += augmented_sections(sound, changes, chosen.show)
-        chosen.html.write_text(with_pictures(page, sections), encoding="utf-8")
-        console.print(
-            f"the same with pictures is in {chosen.html}", markup=False, soft_wrap=True
-        )
-    return len(defects)
-
-
-def examined_splits(chosen: Arguments, console: Console) -> dict[str, Examination]:
-    """Returns the splits by their names, each walked through."""
-    splits = {}
-    for name in chosen.splits or ("train", "validation"):
-        try:
-            source = open_source(
-                chosen.data,
-                name,
-                masks=chosen.masks,
-                keypoints=chosen.keypoints,
-                strict=False,
-            )
-        except NoSuchSplit as error:
-            if chosen.splits or not splits:
-                raise
-            console.print(f"{name}: {error}", markup=False, soft_wrap=True)
-            continue
-        # A folder of one split gives the same for every name.
-        if source.name not in {one.source.name for one in splits.values()}:
-            splits[name] = examine(source)
-    return splits
-
-
-def boxes_on_canvas(
-    examination: Examination, canvas: tuple[int, int]
-) -> list[np.ndarray]:
-    """Returns the boxes [N, 4] of each image's objects where training puts them.
-
-    Crowd regions are not objects.
-    """
-    return [
-        np.float32(fit_scale(one.size, canvas)) * one.boxes[~one.crowd]
-        for one in examination.seen
-    ]
-
-
-def canvas_line(examination: Examination, canvas: tuple[int, int]) -> str:
-    """Returns how much of the canvas the images fill, and one that they would more."""
-    sizes = np.array([one.size for one in examination.seen])
-    best = best_canvas(sizes, canvas[0] * canvas[1])
-    line = f"images fill {filled(sizes, canvas):.0%} of the canvas"
-    if filled(sizes, best) < filled(sizes, canvas) + 0.01:
-        return line
-    return f"{line}; {best[0]} x {best[1]} px: {filled(sizes, best):.0%}"
-
-
-def best_canvas(sizes: np.ndarray, pixels: int) -> tuple[int, int]:
-    """Returns the canvas of at most so many pixels that images fill most.
-
-    Its sides are multiples of 32, as a pyramid's must be.
-    """
-    heights = range(32, pixels // 32 + 1, 32)
-    canvases = [(height, pixels // height // 32 * 32) for height in heights]
-    return max(
-        (canvas for canvas in canvases if canvas[1]),
-        key=lambda canvas: filled(sizes, canvas) * canvas[0] * canvas[1],
-    )
-
-
-def filled(sizes: np.ndarray, canvas: tuple[int, int]) -> float:
-    """Returns the mean share of the canvas that fitted images [N, 2] cover."""
-    scales = np.min(np.divide(canvas, sizes), axis=1)
-    return float((scales**2 * sizes.prod(axis=1)).mean() / np.prod(canvas))
-
-
-def print_levels(
-    console: Console, boxes: np.ndarray, model: nn.Module, canvas: tuple[int, int]
-) -> None:
-    """Prints what each level has to do with the boxes, and anchors that suit them."""
-    head = anchor_head(model)
-    if head is None:
-        console.print("the detector has no anchors of given sizes and ratios")
-    else:
-        outputs = head_outputs(model, canvas)
-        console.print(
-            anchor_table(boxes, coverage(boxes, head.anchors(outputs, canvas)))
-        )
-        better = with_better_anchors(head, outputs, canvas, boxes)
-        console.print(
-            f"anchors that suit these boxes: sizes {_numbers(better.anchor_sizes)}, "
-            f"ratios {_numbers(better.anchor_ratios)}",
-            soft_wrap=True,
-        )
-        console.print(
-            anchor_table(boxes, coverage(boxes, better.anchors(outputs, canvas)))
-        )
-    box_head = getattr(model, "box_head", None)
-    if box_head is not None:
-        level = assign_levels(
-            jnp.asarray(boxes), box_head.levels, canonical_size=box_head.canonical_size
-        )
-        console.print(level_table(boxes, np.asarray(level), box_head.levels))
-
-
-def _numbers(values: tuple) -> str:
-    """Returns the numbers, those of a level in brackets."""
-    return " ".join(
-        f"({_numbers(value)})" if isinstance(value, tuple) else f"{value:.3g}"
-        for value in values
-    )
+        for part in level_report(boxes, config.model, canvas):
+            console.print(part, soft_wrap=isinstance(part, str))
 
 
 if __name__ == "__main__":

@@ -55,8 +55,8 @@ def evaluate_run(chosen: Arguments) -> dict[str, float]:
     from rich.console import Console
 
     from fpn_jax.detectors.fields import with_field
+    from fpn_jax.evaluation.tables import class_metrics_table, metrics_table
     from fpn_jax.training.programs import evaluation_program
-    from fpn_jax.training.progress import class_table, metrics_table
     from fpn_jax.training.run import check_detects, load_run
     from fpn_jax.training.validation import Validation
 
@@ -84,7 +84,7 @@ def evaluate_run(chosen: Arguments) -> dict[str, float]:
     title = f"{source.name}, {len(source)} images, checkpoint of step {run.step}"
     console = Console(quiet=jax.process_index() != 0)
     if any(name.startswith("AP/") for name in metrics):
-        console.print(class_table(metrics))
+        console.print(class_metrics_table(metrics))
     console.print(metrics_table(metrics, title=title))
     return metrics
 

@@ -3,18 +3,13 @@
 import ctypes
 import os
 import warnings
-from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+
+from fpn_jax.compilation import set_cpu_flags
 
 # Of glibc's mallopt: how many heaps the threads share. With one for each thread, what
 # compilation has freed is not used again: 190 MB of a Faster R-CNN's training.
 _M_ARENA_MAX, _ARENAS = -8, 1
-
-# jaxlib 0.10 sends float32 convolutions on CPU to YNNPACK, where Eigen is 2-3 times
-# faster for 1x1 convolutions and 3-5 times for weight gradients.
-_CPU_CONV_FLAG = "--xla_cpu_experimental_ynn_fusion_type=-individual_convolution"
 
 
 def set_up() -> None:
@@ -58,54 +53,16 @@ def join_processes() -> None:
         ) from error
 
 
-def set_cpu_flags() -> None:
-    """Adds the CPU convolution flag to XLA_FLAGS; call before JAX's first operation.
-
-    A flag that jaxlib does not know aborts the process, hence the version test (0.7.2
-    does not know it). A value the user has set is left alone.
-    """
-    major, minor = (int(part) for part in version("jaxlib").split(".")[:2])
-    flags = os.environ.get("XLA_FLAGS", "")
-    if (major, minor) >= (0, 10) and "ynn_fusion_type" not in flags:
-        os.environ["XLA_FLAGS"] = f"{flags} {_CPU_CONV_FLAG}".strip()
+def num_cores() -> int:
+    """Number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
-def call_once(function: Callable, *arguments: Any, **options: Any) -> Any:
-    """Returns what a function gives, compiled for this one call; `options` are jit's.
-
-    For initializations. The program is dropped, which of a detector takes 130 MB. On
-    CPU it is optimized little: for the random numbers of each parameter, XLA's usual
-    level takes 2.4 times as long to compile, and saves tenths of a second.
-    """
-    import jax
-
-    options_of_xla = None
-    if jax.default_backend() == "cpu":
-        options_of_xla = {"xla_backend_optimization_level": 1}
-    lowered = jax.jit(function, **options).lower(*arguments)
-    return lowered.compile(compiler_options=options_of_xla)(*arguments)
-
-
-def compile_first(program: Any) -> Callable:
-    """Returns a jitted `program` of which only the last argument's shapes vary.
-
-    It is compiled before the first call with each, and what compiling has used goes
-    back to the system in between: 90 MB of a Faster R-CNN's training, and 400 MB where
-    no cache has the program.
-    """
-    import jax
-
-    executables = {}
-
-    def call(*arguments):
-        shapes = tuple(leaf.shape for leaf in jax.tree.leaves(arguments[-1]))
-        if shapes not in executables:
-            executables[shapes] = program.lower(*arguments).compile()
-            if hasattr(libc := ctypes.CDLL(None), "malloc_trim"):  # glibc
-                libc.malloc_trim(0)
-        return executables[shapes](*arguments)
-
-    return call
+def cache_directory() -> Path:
+    """Returns $XDG_CACHE_HOME/fpn_jax, by default ~/.cache/fpn_jax."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "fpn_jax"
 
 
 def _number(name: str) -> int:
@@ -113,8 +70,3 @@ def _number(name: str) -> int:
     if not value.isdecimal():
         raise ValueError(f"{name} must be a number, got {value!r}")
     return int(value)
-
-
-def cache_directory() -> Path:
-    """Returns $XDG_CACHE_HOME/fpn_jax, by default ~/.cache/fpn_jax."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "fpn_jax"

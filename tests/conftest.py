@@ -6,7 +6,7 @@ from pathlib import Path
 # Two workers share the cores: torch's threads would wait for each other's.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from fpn_jax.runtime import set_cpu_flags  # noqa: E402
+from fpn_jax.compilation import set_cpu_flags  # noqa: E402
 
 set_cpu_flags()
 

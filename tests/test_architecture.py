@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from collections import Counter
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -11,12 +12,14 @@ import pytest
 import fpn_jax
 
 PACKAGE = Path(fpn_jax.__path__[0])
+TESTS = Path(__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 # A file imports from its own room and from rooms in rows above it. A room is a folder,
 # or a file beside the folders; a folder in a room is a room of its own.
 ROWS = [
-    {"types", "choices", "runtime", "lazy"},
+    {"types", "choices", "lazy", "compilation"},
+    {"runtime"},
     {"ops"},
     {"layers"},
     {"backbones"},
@@ -173,8 +176,21 @@ def _module(file):
 def test_torch_is_imported_only_inside_functions_that_need_it(file):
     torch = {"torch", "torchvision"}
     assert not torch & top_names(imports_outside_functions(file))
-    if room_of(file) not in ("weights", "parity", "benchmarks"):
-        assert not torch & top_names(all_imports(file))
+
+
+def test_torch_is_imported_to_compare_with_it_and_to_read_its_files_only():
+    having = {
+        file.relative_to(PACKAGE).as_posix()
+        for file in FILES
+        if {"torch", "torchvision"} & top_names(all_imports(file))
+    }
+    assert having == {
+        "benchmarks/loading.py",
+        "benchmarks/matmul.py",
+        "parity/live_torchvision.py",
+        "parity/torchvision_detectors.py",
+        "weights/state_dicts.py",
+    }
 
 
 @each(MODEL_FILES)
@@ -213,6 +229,26 @@ def test_files_hold_one_idea(file):
         "builder",
     }
     assert file.stem not in vague
+
+
+def test_public_functions_have_names_of_their_own():
+    names = Counter(
+        node.name
+        for file in FILES
+        for node in ast.parse(file.read_text()).body
+        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")
+    )
+    # Every command has a main; the tables of two libraries are read by modules' names.
+    several = {name for name, count in names.items() if count > 1}
+    assert several == {"main", "detector_rules"}
+
+
+def test_helpers_of_tests_come_from_their_own_room():
+    files = [*TESTS.rglob("*.py"), *(TESTS.parent / "experiments").glob("*.py")]
+    for file in files:
+        tests = {name for name in all_imports(file) if name.startswith("tests")}
+        assert all(name.startswith("tests.support") for name in tests), file
+        assert not tests or file.is_relative_to(TESTS), file
 
 
 def test_no_class_inherits_from_a_class_of_ours():

@@ -18,8 +18,11 @@ from fpn_jax.evaluate import Arguments, evaluate_run
 from fpn_jax.heads.fcos import FCOSHead
 from fpn_jax.inference import Detector, load
 from fpn_jax.necks.fpn import FPN
-from fpn_jax.parity.prove import prove, torchvision_detector
+from fpn_jax.parity.layouts import numpy_state
+from fpn_jax.parity.live_torchvision import import_torchvision
+from fpn_jax.parity.prove import prove
 from fpn_jax.parity.random_detectors import lively_detector, randomize_norms
+from fpn_jax.parity.torchvision_detectors import detector_of_weights
 from fpn_jax.training.config import Config, DataConfig, TrainConfig
 from fpn_jax.training.conversion import run_from_torchvision, run_to_torchvision
 from fpn_jax.training.pretrained import with_pretrained
@@ -29,8 +32,8 @@ from fpn_jax.weights.detectron2 import detector_rules
 from fpn_jax.weights.state_dicts import export_state_dict
 from fpn_jax.weights.torchvision import detector_from_torchvision
 from fpn_jax.zoo.detectron2 import DETECTRON2
-from tests.support.torch_models import numpy_state
-from tests.support.torch_reference import torch, torchvision
+
+torch, torchvision = import_torchvision()
 
 NAME = "fasterrcnn_mobilenet_v3_large_320_fpn"
 
@@ -109,7 +112,7 @@ def test_the_proof_says_equal(checkpoint, photograph, tmp_path, capsys):
 def test_the_proof_fails_where_a_threshold_is_another(checkpoint):
     state_dict = {n: x.numpy() for n, x in torch.load(checkpoint).items()}
     run = run_from_torchvision(NAME, state_dict)
-    theirs = torchvision_detector(NAME, state_dict, run.config.model)
+    theirs = detector_of_weights(NAME, state_dict, run.config.model)
     model = run.config.model
     other = model.clone(box_head=model.box_head.clone(nms_threshold=0.3))
     image = load_sample_image("china.jpg")[160:420]

@@ -7,6 +7,7 @@ import pytest
 
 import fpn_jax
 from fpn_jax.backbones.dummy import Dummy
+from fpn_jax.compilation import call_once
 from fpn_jax.data.example import Category
 from fpn_jax.detectors.proposal_network import ProposalNetwork
 from fpn_jax.detectors.two_stage import TwoStage
@@ -17,7 +18,6 @@ from fpn_jax.heads.roi_pool import RoIPool
 from fpn_jax.heads.rpn import RPNHead
 from fpn_jax.inference import Detector
 from fpn_jax.necks.fpn import FPN
-from fpn_jax.runtime import call_once
 from fpn_jax.training.config import Config, DataConfig
 from fpn_jax.training.run import Run, load_run, save_run
 from tests.support.compilations import count_compilations

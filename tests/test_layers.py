@@ -9,8 +9,10 @@ import pytest
 
 from fpn_jax import layers
 from fpn_jax.layers import Conv, max_pool, upsample2x, upsample_to
-from tests.support.torch_models import to_nhwc, to_torch
-from tests.support.torch_reference import torch
+from fpn_jax.parity.layouts import to_nhwc, to_torch
+from fpn_jax.parity.live_torchvision import import_torchvision
+
+torch, _ = import_torchvision()
 
 F = torch.nn.functional
 

@@ -9,13 +9,16 @@ import pytest
 
 from fpn_jax.benchmarks.inputs import photographs_of_three_sizes
 from fpn_jax.inference import Detector
+from fpn_jax.parity.live_torchvision import import_torchvision
 from fpn_jax.parity.prove import as_detections, count_ties, match_detections
-from fpn_jax.parity.random_detectors import detect, lively_detector
+from fpn_jax.parity.random_detectors import lively_detector
+from fpn_jax.parity.torchvision_detectors import detect
 from fpn_jax.training.conversion import run_from_torchvision
 from fpn_jax.weights.state_dicts import load_state_dict
 from fpn_jax.zoo.torchvision import TORCHVISION
 from tests.support.slow import slow_but
-from tests.support.torch_reference import torch
+
+torch, _ = import_torchvision()
 
 
 def converted(model, name, path):

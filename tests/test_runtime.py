@@ -1,30 +1,18 @@
-"""What a program costs before it runs."""
+"""The process before JAX starts."""
 
-import jax
-import jax.numpy as jnp
+import os
+
 import pytest
 
-from fpn_jax.runtime import compile_first
+from fpn_jax.runtime import num_cores
 
 
-def test_a_program_is_compiled_once_for_each_shape_of_its_last_argument():
-    traces = []
-
-    def scale(factor, x):
-        traces.append(x.shape)
-        return factor * x
-
-    program = compile_first(jax.jit(scale))
-    for size in (3, 3, 4, 3, 4):
-        assert (program(2.0, jnp.ones(size)) == 2).all()
-    assert traces == [(3,), (4,)]
-    with pytest.raises(TypeError):
-        program(jnp.ones(1), jnp.ones(3))
-
-
-def test_the_options_of_jit_reach_the_compiler():
-    program = compile_first(
-        jax.jit(lambda x: x + 1, compiler_options={"no_such_option": True})
-    )
-    with pytest.raises(Exception, match="No such compile option: 'no_such_option'"):
-        program(jnp.ones(3))
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="Linux only")
+def test_only_the_cores_that_the_process_may_use_are_counted():
+    cores = os.sched_getaffinity(0)
+    assert num_cores() == len(cores)
+    os.sched_setaffinity(0, {min(cores)})
+    try:
+        assert num_cores() == 1
+    finally:
+        os.sched_setaffinity(0, cores)

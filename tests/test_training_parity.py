@@ -20,16 +20,18 @@ from flax.traverse_util import flatten_dict
 
 from fpn_jax.heads.rpn import RPNHead
 from fpn_jax.ops.images import normalize
-from fpn_jax.parity.random_detectors import Scaled, freeze_norms, randomize_norms
+from fpn_jax.parity.layouts import numpy_state, to_torch
+from fpn_jax.parity.live_torchvision import import_torchvision
+from fpn_jax.parity.random_detectors import Scaled, randomize_norms
+from fpn_jax.parity.torchvision_detectors import freeze_norms
 from fpn_jax.types import Proposals, targets_of
 from fpn_jax.weights.torchvision import detector_from_torchvision
 from fpn_jax.zoo.torchvision import TORCHVISION, keypointrcnn_resnet50_fpn
-from tests.detectors.test_one_stage import Prepared
-from tests.detectors.test_proposal_network import ALL
 from tests.support.digit_batch import MAX_BOXES, digit_batch
+from tests.support.side_by_side import ALL, Prepared
 from tests.support.slow import slow_but
-from tests.support.torch_models import numpy_state, to_torch
-from tests.support.torch_reference import torch, torchvision
+
+torch, torchvision = import_torchvision()
 
 detection = torchvision.models.detection
 SIDE = 128

@@ -15,16 +15,17 @@ import optax
 from jax.sharding import Mesh
 
 from fpn_jax.benchmarks.inputs import photograph, training_batch
-from fpn_jax.benchmarks.peer import import_torchvision
-from fpn_jax.benchmarks.timing import OURS, Contest
-from fpn_jax.benchmarks.torchvision_detectors import (
-    torchvision_detector,
-    torchvision_inference,
-    torchvision_training,
+from fpn_jax.benchmarks.peer_detectors import (
+    peer_detector,
+    peer_inference,
+    peer_training,
 )
+from fpn_jax.benchmarks.timing import OURS, Contest
+from fpn_jax.compilation import call_once
 from fpn_jax.inference import Detector
+from fpn_jax.parity.layouts import numpy_state
+from fpn_jax.parity.live_torchvision import import_torchvision
 from fpn_jax.parity.prove import as_detections, match_detections
-from fpn_jax.runtime import call_once
 from fpn_jax.training.state import TrainState
 from fpn_jax.training.step import AXIS, jit_step, train_step
 from fpn_jax.types import Detections
@@ -52,9 +53,9 @@ def inference_contest(
     image = photograph(canvas)
     if not peer:
         return Contest({OURS: our_inference(name, image)}, runs=9, flop=flop)
-    model = torchvision_detector(name, canvas)
+    model = peer_detector(name, canvas)
     theirs = {
-        label: torchvision_inference(module, image)
+        label: peer_inference(module, image)
         for label, module in _memory_formats(model).items()
     }
     ours = our_inference(name, image, model)
@@ -76,10 +77,10 @@ def training_contest(peer: bool, *, name: str, side: int) -> Contest:
     batch = training_batch(side)
     if not peer:
         return Contest({OURS: our_training(name, batch)}, runs=9)
-    model = torchvision_detector(name, (side, side))
+    model = peer_detector(name, (side, side))
     ours = our_training(name, batch, model)
     theirs = {
-        label: torchvision_training(module, batch)
+        label: peer_training(module, batch)
         for label, module in _memory_formats(model).items()
     }
     loss, wanted = ours(), theirs["torchvision"]()
@@ -128,14 +129,15 @@ def our_training(name: str, batch: dict, model: Any = None) -> Callable[[], floa
 
 def _variables(detector: Any, model: Any) -> dict:
     if model is not None:
-        state_dict = {name: x.numpy() for name, x in model.state_dict().items()}
-        return jax.tree.map(jnp.array, detector_from_torchvision(state_dict, detector))
+        return jax.tree.map(
+            jnp.array, detector_from_torchvision(numpy_state(model), detector)
+        )
     images, sizes = jnp.zeros((1, 320, 320, 3)), jnp.full((1, 2), 320)
     initial = call_once(detector.init, jax.random.key(0), images, sizes)
     return {"batch_stats": {}} | initial
 
 
 def _memory_formats(model: Any) -> dict[str, Any]:
-    torch, _ = import_torchvision()
+    torch, _ = import_torchvision(compiled=True)
     last = copy.deepcopy(model).to(memory_format=torch.channels_last)
     return {"torchvision": model, "torchvision channels_last": last}

@@ -14,11 +14,11 @@ import numpy as np
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from fpn_jax.benchmarks.peer import import_torchvision
 from fpn_jax.benchmarks.timing import OURS, Contest
-from fpn_jax.data.formats.coco import coco_source
+from fpn_jax.data.formats.coco import open_coco_file
 from fpn_jax.data.loader import training_batches
 from fpn_jax.data.transforms import HorizontalFlip, ScaleJitter
+from fpn_jax.parity.live_torchvision import import_torchvision
 
 _IMAGES, _BATCH = 64, 8
 _SIZE = 480, 640  # height, width of the files
@@ -52,7 +52,7 @@ def loading_contest(peer: bool) -> Contest:
 
 def _ours(folder: Path, transforms: tuple, name: str = "images") -> list[np.ndarray]:
     batches = training_batches(
-        coco_source(folder),
+        open_coco_file(folder),
         batch_size=_BATCH,
         canvas=_CANVAS,
         max_boxes=_OBJECTS,
@@ -67,7 +67,7 @@ def _ours(folder: Path, transforms: tuple, name: str = "images") -> list[np.ndar
 
 def _torch_batches(folder: Path, *, chance: bool) -> Callable[[], list[np.ndarray]]:
     """Returns a function that gives as many batches of torch's loader."""
-    torch, _ = import_torchvision()
+    torch, _ = import_torchvision(compiled=True)
     torch.set_num_threads(1)  # its pool would not stay on one core
     from torchvision import tv_tensors
     from torchvision.transforms import v2

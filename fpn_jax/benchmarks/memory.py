@@ -16,12 +16,12 @@ import tyro
 
 from fpn_jax.benchmarks.detectors import GFLOP, our_inference, our_training
 from fpn_jax.benchmarks.inputs import photograph, training_batch
-from fpn_jax.benchmarks.timing import OURS
-from fpn_jax.benchmarks.torchvision_detectors import (
-    torchvision_detector,
-    torchvision_inference,
-    torchvision_training,
+from fpn_jax.benchmarks.peer_detectors import (
+    peer_detector,
+    peer_inference,
+    peer_training,
 )
+from fpn_jax.benchmarks.timing import OURS
 from fpn_jax.choices import check_choice
 from fpn_jax.command_line import parse, user_errors
 from fpn_jax.runtime import set_up
@@ -81,11 +81,11 @@ def _ready(who: str, work: str, name: str) -> Callable[[], object]:
         image = photograph(_CANVAS)
         if who == OURS:
             return our_inference(name, image)
-        return torchvision_inference(torchvision_detector(name, _CANVAS), image)
+        return peer_inference(peer_detector(name, _CANVAS), image)
     batch = training_batch(_SIDE)
     if who == OURS:
         return our_training(name, batch)
-    return torchvision_training(torchvision_detector(name, (_SIDE, _SIDE)), batch)
+    return peer_training(peer_detector(name, (_SIDE, _SIDE)), batch)
 
 
 if __name__ == "__main__":

@@ -8,10 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fpn_jax.benchmarks.peer import import_torchvision
 from fpn_jax.benchmarks.timing import OURS, Contest
+from fpn_jax.compilation import call_once
 from fpn_jax.heads.rpn import RPNOutputs
-from fpn_jax.runtime import call_once
+from fpn_jax.parity.layouts import numpy_state, to_nhwc, to_torch
+from fpn_jax.parity.live_torchvision import import_torchvision
+from fpn_jax.parity.torchvision_detectors import fold_norms
 from fpn_jax.weights.state_dicts import StateDict
 from fpn_jax.weights.torchvision import detector_from_torchvision
 from fpn_jax.zoo.paper import rpn_resnet50_fpn
@@ -52,7 +54,7 @@ def _run(forward: Callable, *arguments) -> RPNOutputs:
 
 def _difference(ours: list[jax.Array], outputs: tuple[list, list]) -> float:
     """The largest over all maps, of each map's own scale."""
-    theirs = [tensor.permute(0, 2, 3, 1).numpy() for maps in outputs for tensor in maps]
+    theirs = [to_nhwc(tensor) for maps in outputs for tensor in maps]
     return max(
         float(np.abs(x - y).max() / np.abs(y).max())
         for x, y in zip(ours, theirs, strict=True)
@@ -63,13 +65,10 @@ def _torchvision_contestants(
     pixels: np.ndarray,
 ) -> tuple[dict[str, Callable[[], tuple[list, list]]], StateDict]:
     """torchvision's modules, as they are and with norms folded as ours are; weights."""
-    torch, torchvision = import_torchvision()
-    from torch.fx.experimental.optimization import fuse
-    from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
-    from torchvision.models.detection.rpn import RPNHead
-
+    torch, torchvision = import_torchvision(compiled=True)
+    detection = torchvision.models.detection
     build = partial(
-        resnet_fpn_backbone,
+        detection.backbone_utils.resnet_fpn_backbone,
         backbone_name="resnet50",
         weights=None,
         trainable_layers=5,
@@ -77,8 +76,8 @@ def _torchvision_contestants(
     frozen = build(norm_layer=torchvision.ops.FrozenBatchNorm2d).eval()
     foldable = build(norm_layer=torch.nn.BatchNorm2d).eval()
     foldable.load_state_dict(frozen.state_dict(), strict=False)  # no batch counters
-    head = RPNHead(256, 3).eval()
-    images = torch.from_numpy(pixels).permute(0, 3, 1, 2)
+    head = detection.rpn.RPNHead(256, 3).eval()
+    images = to_torch(pixels)
 
     def contestant(backbone, memory_format):
         modules = copy.deepcopy([backbone, head])  # the format changes in place
@@ -94,12 +93,12 @@ def _torchvision_contestants(
     contestants = {
         "torchvision": contestant(frozen, torch.contiguous_format),
         "torchvision channels_last": contestant(frozen, torch.channels_last),
-        "torchvision folded": contestant(fuse(foldable), torch.channels_last),
+        "torchvision folded": contestant(fold_norms(foldable), torch.channels_last),
     }
     modules = {"backbone": frozen, "rpn.head": head}
     state_dict = {
-        f"{place}.{name}": tensor.numpy()
+        f"{place}.{name}": array
         for place, module in modules.items()
-        for name, tensor in module.state_dict().items()
+        for name, array in numpy_state(module).items()
     }
     return contestants, state_dict

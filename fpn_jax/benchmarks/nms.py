@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fpn_jax.benchmarks.peer import import_torchvision
 from fpn_jax.benchmarks.timing import OURS, Contest
 from fpn_jax.ops.nms import nms
+from fpn_jax.parity.live_torchvision import import_torchvision
 
 _NUM_BOXES = 1000  # what an RPN keeps of a level in testing
 _NUM_OBJECTS = 40
@@ -29,7 +29,7 @@ def nms_contest(
     if not peer:
         return Contest(contestants, runs=40)
 
-    torch, torchvision = import_torchvision()
+    torch, torchvision = import_torchvision(compiled=True)
     tensors = torch.from_numpy(corners), torch.from_numpy(scores)
     theirs = partial(torchvision.ops.nms, *tensors, threshold)
     contestants["torchvision"] = theirs

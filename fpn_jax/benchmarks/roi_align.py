@@ -7,9 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fpn_jax.benchmarks.peer import import_torchvision
 from fpn_jax.benchmarks.timing import OURS, Contest
 from fpn_jax.ops.roi_align import pyramid_roi_align
+from fpn_jax.parity.layouts import to_nhwc, to_torch
+from fpn_jax.parity.live_torchvision import import_torchvision
 
 _LEVELS = (2, 3, 4, 5)
 _SIZE = 7  # bins along a side, as for the box head
@@ -27,7 +28,7 @@ def roi_align_forward(
     if not peer:
         return Contest(contestants, runs=_RUNS)
 
-    torch, _ = import_torchvision()
+    torch, _ = import_torchvision(compiled=True)
     maps, their_pool = _torchvision_pool(pyramid, boxes, canvas)
     contestants["torchvision"] = theirs = torch.inference_mode()(
         lambda: their_pool(maps)
@@ -51,10 +52,10 @@ def roi_align_backward(
     if not peer:
         return Contest(contestants, runs=_RUNS)
 
-    torch, _ = import_torchvision()
+    torch, _ = import_torchvision(compiled=True)
     maps, their_pool = _torchvision_pool(pyramid, boxes, canvas)
     outputs = their_pool([x.requires_grad_() for x in maps])
-    gradients = torch.from_numpy(np.moveaxis(gradient, -1, 1).copy())
+    gradients = to_torch(gradient)
     contestants["torchvision"] = theirs = partial(
         torch.autograd.grad, outputs, maps, gradients, retain_graph=True
     )
@@ -86,17 +87,17 @@ def _run(program: Callable, *arguments) -> Callable:
 
 def _torchvision_pool(pyramid: dict, boxes: np.ndarray, canvas: tuple[int, int]):
     """Their maps of the pyramid, and their pooling of the boxes from such maps."""
-    torch, torchvision = import_torchvision()
+    torch, torchvision = import_torchvision(compiled=True)
     names = [str(level) for level in pyramid]
     pool = torchvision.ops.MultiScaleRoIAlign(names, _SIZE, sampling_ratio=2)
-    maps = [torch.from_numpy(np.moveaxis(x, -1, 1).copy()) for x in pyramid.values()]
+    maps = [to_torch(x) for x in pyramid.values()]
     boxes = [torch.from_numpy(boxes)]
     return maps, lambda maps: pool(dict(zip(names, maps, strict=True)), boxes, [canvas])
 
 
 def _difference(ours: Iterable[jax.Array], theirs: Iterable) -> float:
     """The largest, of the largest value: no box may belong to some level."""
-    theirs = [np.moveaxis(x.numpy(), 1, -1) for x in theirs]
+    theirs = [to_nhwc(x) for x in theirs]
     pairs = zip(ours, theirs, strict=True)
     largest = max(np.abs(x).max() for x in theirs)
     return float(max(np.abs(x - y).max() for x, y in pairs) / largest)

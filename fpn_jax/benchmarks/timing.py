@@ -1,7 +1,6 @@
 """Fair timing: contestants take turns on a quiet machine."""
 
 import operator
-import os
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -72,13 +71,6 @@ def busy_share(seconds: float = 1.0) -> float | None:
     time.sleep(seconds)
     total, idle = (b - a for a, b in zip(before, _cpu_ticks(), strict=True))
     return 1 - idle / max(total, 1)
-
-
-def num_cores() -> int:
-    """How many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _cpu_ticks() -> tuple[int, int]:

@@ -21,7 +21,7 @@ from fpn_jax.lazy import late_names
 
 if TYPE_CHECKING:
     from fpn_jax.data.batch import Batch, to_canvas
-    from fpn_jax.data.defects import Defect, example_defects
+    from fpn_jax.data.defects import Defect
     from fpn_jax.data.example import (
         Category,
         Example,
@@ -62,7 +62,6 @@ __all__ = [
     "Transform",
     "UnreadableImage",
     "evaluation_batches",
-    "example_defects",
     "open_source",
     "readable",
     "to_canvas",
@@ -74,7 +73,7 @@ __getattr__, __dir__ = late_names(
     __name__,
     {
         "fpn_jax.data.batch": ("Batch", "to_canvas"),
-        "fpn_jax.data.defects": ("Defect", "example_defects"),
+        "fpn_jax.data.defects": ("Defect",),
         "fpn_jax.data.example": (
             "Category",
             "Example",

@@ -7,9 +7,12 @@ pixel that Detectron2 adds.
 """
 
 import dataclasses
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
+
+from fpn_jax.data.defects import Defect
 
 
 class Category(NamedTuple):
@@ -104,12 +107,13 @@ class Source(Protocol):
 
     A source that knows the heights and widths of its images without reading them has
     them as `image_sizes`, [N, 2]; one that knows which have objects says so by
-    `has_objects` (`selection.py`); one that left out what is wrong lists `defects`.
+    `has_objects` (`selection.py`).
     """
 
     name: str
     categories: tuple[Category, ...]
     keypoint_spec: KeypointSpec | None  # None: the data set has no keypoints
+    defects: Sequence[Defect]  # what is wrong and was left out
 
     def __len__(self) -> int: ...
 

@@ -13,7 +13,7 @@ from fpn_jax.data.bitmaps import mask_box
 from fpn_jax.data.example import Example, Source, UnreadableImage
 from fpn_jax.data.transforms import Transform, crop, fit_scale, scale
 
-_GREY = 114  # where there is no image, as in the code of YOLOv3 and its successors
+_GRAY = 114  # where there is no image, as in the code of YOLOv3 and its successors
 _TRIES = 20  # unreadable images in a row before a draw gives up
 
 
@@ -40,7 +40,7 @@ class Mosaic:
         y, x = (int(rng.uniform(side / 4, 3 * side / 4)) for side in size)
         parts = []
         for number in range(4):
-            other = draw(self.source, rng) if number else example
+            other = _random_example(self.source, rng) if number else example
             other = scale(other, fit_scale(other.image.shape, self.canvas))
             height, width = other.image.shape[:2]
             # Upper left, upper right, lower left, lower right of the point.
@@ -116,8 +116,8 @@ class CopyPaste:
         return dataclasses.replace(both, image=image)
 
 
-def draw(source: Source, rng: np.random.Generator) -> Example:
-    """Returns a random example of the source that can be decoded."""
+def _random_example(source: Source, rng: np.random.Generator) -> Example:
+    """A random example of the source that can be decoded."""
     for _ in range(_TRIES - 1):
         try:
             return source[int(rng.integers(len(source)))]
@@ -130,7 +130,7 @@ def _another(
     source: Source, transforms: tuple[Transform, ...], rng: np.random.Generator
 ) -> Example:
     """A random example of the source behind the transforms."""
-    example = draw(source, rng)
+    example = _random_example(source, rng)
     for transform in transforms:
         example = transform(example, rng)
     return example
@@ -142,7 +142,7 @@ def _pasted(
     size: tuple[int, int],
 ) -> Example:
     """The parts, each moved (down, right), on one gray image; named as `example`."""
-    image = np.full((*size, 3), _GREY, np.uint8)
+    image = np.full((*size, 3), _GRAY, np.uint8)
     masks = []
     for part, (top, left) in parts:
         height, width = part.image.shape[:2]
@@ -199,7 +199,7 @@ def _filled_up(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """The image with gray on its right and below it."""
     down, right = np.subtract(size, image.shape[:2]).tolist()
     return cv2.copyMakeBorder(
-        image, 0, down, 0, right, cv2.BORDER_CONSTANT, value=(_GREY,) * 3
+        image, 0, down, 0, right, cv2.BORDER_CONSTANT, value=(_GRAY,) * 3
     )
 
 

@@ -30,6 +30,7 @@ class Relabeled:
         )
         self.name = source.name
         self.keypoint_spec = source.keypoint_spec
+        self.defects = source.defects
         self.categories = tuple(
             known.get(name) or Category(next(free), name) for name in names
         )

@@ -12,6 +12,7 @@ class Selection:
         self.name = source.name
         self.categories = source.categories
         self.keypoint_spec = source.keypoint_spec
+        self.defects = source.defects
         sizes = getattr(source, "image_sizes", None)
         self.image_sizes = None if sizes is None else sizes[indices]
         self._source = source

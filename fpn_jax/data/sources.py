@@ -1,22 +1,26 @@
-"""A source by one word: the embedded digits, or where a data set lies."""
+"""A source by one word: the embedded digits, or the path of a data set."""
 
 from collections.abc import Iterator
 
-from etils import epath
-
 from fpn_jax.data.digits.dataset import prepare_digits
 from fpn_jax.data.example import Example, Source, UnreadableImage
-from fpn_jax.data.formats.coco import (
-    annotation_folders,
-    coco_source,
-    is_coco,
-    official_source,
+from fpn_jax.data.formats.coco import is_coco, open_coco
+from fpn_jax.data.formats.csv_table import is_csv, open_csv
+from fpn_jax.data.formats.published_coco import is_published_coco, open_published_coco
+from fpn_jax.data.formats.splits import NoSuchSplit
+from fpn_jax.data.formats.tfds import is_tfds, open_tfds
+from fpn_jax.data.formats.voc import is_voc, open_voc
+from fpn_jax.data.formats.yolo import is_yolo, open_yolo
+
+# The first form that fits is taken.
+_FORMATS = (
+    (is_tfds, open_tfds),
+    (is_coco, open_coco),
+    (is_yolo, open_yolo),
+    (is_published_coco, open_published_coco),
+    (is_voc, open_voc),
+    (is_csv, open_csv),
 )
-from fpn_jax.data.formats.csv_table import csv_source, is_csv
-from fpn_jax.data.formats.splits import NoSuchSplit, names_of
-from fpn_jax.data.formats.tfds import TfdsSource, is_tfds
-from fpn_jax.data.formats.voc import is_voc, voc_source
-from fpn_jax.data.formats.yolo import yolo_source
 
 
 def open_source(
@@ -27,7 +31,7 @@ def open_source(
     keypoints: bool = False,
     strict: bool = True,
 ) -> Source:
-    """Returns a split of the source called `name`, which is one of
+    """A split of the source called `name`, which is one of
 
     - "digits";
     - a prepared TFDS directory (`dataset_info.json`) of coco, voc or the like;
@@ -40,8 +44,8 @@ def open_source(
     - a folder of tables, `SPLIT.csv`;
     - a folder in which `split` is a COCO folder.
 
-    But for TFDS, which reads array_record files itself, it may lie where epath reads:
-    `gs://bucket/coco` with the package gcsfs, `s3://…` with s3fs.
+    It may be a path that epath reads, `gs://bucket/coco` with the package gcsfs or
+    `s3://…` with s3fs; but not of TFDS, which reads array_record files itself.
 
     Args:
         split: as the data set calls it; validation may be `val` or `valid` there.
@@ -51,30 +55,13 @@ def open_source(
         strict: whether defects of annotations are errors; if not, what has one is left
             out, and the source lists them as its `defects`.
     """
-    if name == "digits":
-        return TfdsSource(prepare_digits(), split, masks=masks)
-    root = epath.Path(name).expanduser()
+    path = prepare_digits() if name == "digits" else name
     try:
-        prepared = is_tfds(root)
+        form = next((open_it for fits, open_it in _FORMATS if fits(path, split)), None)
     except ImportError as error:  # gcsfs, s3fs …
         raise ValueError(f"data source {name!r}: {error}") from error
-    if prepared:
-        return TfdsSource(root, split, masks=masks)
-    for folder in (root, *(root / one for one in names_of(split))):
-        if is_coco(folder):
-            return coco_source(folder, masks=masks, strict=strict)
-    for file in (root, root / "data.yaml"):
-        if file.suffix in (".yaml", ".yml") and file.is_file():
-            return yolo_source(file, split, masks=masks, strict=strict)
-    if annotation_folders(root):
-        return official_source(
-            root, split, masks=masks, keypoints=keypoints, strict=strict
-        )
-    for is_one, source in ((is_voc, voc_source), (is_csv, csv_source)):
-        if is_one(root):
-            if masks:
-                raise ValueError(f"masks: {name} has boxes only")
-            return source(root, split, strict=strict)
+    if form is not None:
+        return form(path, split, masks=masks, keypoints=keypoints, strict=strict)
     raise NoSuchSplit(
         f"data source {name!r} is neither 'digits' nor a directory with "
         "dataset_info.json (TFDS), annotations or annotations.json (COCO), data.yaml "

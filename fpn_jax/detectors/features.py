@@ -1,7 +1,10 @@
 """From pixels to the pyramid that heads see: what every composition begins with."""
 
+from functools import partial
+
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 
 from fpn_jax.ops.images import normalize
 from fpn_jax.types import Pyramid
@@ -29,3 +32,19 @@ def canvas_of(images: jax.Array) -> tuple[int, int]:
 def frozen_parts(backbone: nn.Module, name: str = "backbone") -> tuple[str, ...]:
     """Returns the frozen parts of a detector whose submodule `name` is the backbone."""
     return tuple(f"{name}/{part}" for part in getattr(backbone, "frozen", ()))
+
+
+def first_stage_grids(
+    detector: nn.Module, canvas: tuple[int, int]
+) -> dict[int, tuple[int, int]]:
+    """The rows and columns of each level that the first stage sees on a canvas.
+
+    Nothing is computed.
+    """
+    owner = getattr(detector, "proposals", detector)  # of a Fast R-CNN
+    images, sizes = jnp.zeros((1, *canvas, 3), jnp.uint8), jnp.array([canvas])
+    levels = partial(pyramid, train=False)
+    features, _ = jax.eval_shape(
+        partial(owner.init_with_output, method=levels), jax.random.key(0), images, sizes
+    )
+    return {level: features[level].shape[1:3] for level in sorted(features)}

@@ -1,10 +1,14 @@
-"""What the doctor does: what there is in a data set and what is wrong.
+"""What the doctor finds in a data set; the command is `fpn_jax.doctor`.
 
-A walk through a split (`examine.py`) reads every image once and gives an `Examination`:
-what is kept of each example, and its defects, sorted by kind and place. `coverage` says
-which anchor of a detector overlaps each box most; boxes are [N, 4], xyxy, in pixels of
-the canvas. The tables are rich's, for a terminal; `with_pictures` adds pictures to a
-page of HTML. Nothing here changes the data.
+- `examine_splits` reads every image once: an `Examination` keeps what there is, without
+  the pixels, and the `Defect`s of the annotations and of each example.
+- `canvas`, `anchor_coverage` and `levels` hold the boxes of a split against a canvas
+  and a detector, which they ask for its `facts` only.
+- `augmented` shows training images under each random change.
+- `tables` and `page` present the same in a terminal and as HTML.
+
+Boxes are xyxy: in pixels of the image in an `Examination` and a `Defect`, in pixels of
+the canvas everywhere else. Nothing here changes the data.
 """
 
 from typing import TYPE_CHECKING
@@ -17,12 +21,17 @@ if TYPE_CHECKING:
         coverage,
         with_better_anchors,
     )
-    from fpn_jax.examination.examine import Examination, Seen, shared_defects
-    from fpn_jax.examination.page import (
-        augmented_sections,
-        defect_sections,
-        with_pictures,
+    from fpn_jax.examination.augmented import augmented_sections, every_transform
+    from fpn_jax.examination.canvas import best_canvas, boxes_on_canvas, canvas_line
+    from fpn_jax.examination.examine import (
+        Examination,
+        Seen,
+        all_defects,
+        examine_splits,
+        shared_defects,
     )
+    from fpn_jax.examination.levels import level_report
+    from fpn_jax.examination.page import defect_sections, with_pictures
     from fpn_jax.examination.tables import (
         anchor_table,
         class_table,
@@ -35,12 +44,19 @@ __all__ = [
     "Coverage",
     "Examination",
     "Seen",
+    "all_defects",
     "anchor_table",
     "augmented_sections",
+    "best_canvas",
+    "boxes_on_canvas",
+    "canvas_line",
     "class_table",
     "coverage",
     "defect_list",
     "defect_sections",
+    "every_transform",
+    "examine_splits",
+    "level_report",
     "level_table",
     "shared_defects",
     "size_table",
@@ -56,12 +72,21 @@ __getattr__, __dir__ = late_names(
             "coverage",
             "with_better_anchors",
         ),
-        "fpn_jax.examination.examine": ("Examination", "Seen", "shared_defects"),
-        "fpn_jax.examination.page": (
-            "augmented_sections",
-            "defect_sections",
-            "with_pictures",
+        "fpn_jax.examination.augmented": ("augmented_sections", "every_transform"),
+        "fpn_jax.examination.canvas": (
+            "best_canvas",
+            "boxes_on_canvas",
+            "canvas_line",
         ),
+        "fpn_jax.examination.examine": (
+            "Examination",
+            "Seen",
+            "all_defects",
+            "examine_splits",
+            "shared_defects",
+        ),
+        "fpn_jax.examination.levels": ("level_report",),
+        "fpn_jax.examination.page": ("defect_sections", "with_pictures"),
         "fpn_jax.examination.tables": (
             "anchor_table",
             "class_table",

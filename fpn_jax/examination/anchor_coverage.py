@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import flax.linen as nn
 import jax
@@ -31,25 +30,8 @@ class Coverage:
     iou: np.ndarray  # [N] float32, with it
 
 
-def anchor_head(model: nn.Module) -> nn.Module | None:
-    """Returns the head of a detector that has anchors of given sizes and ratios."""
-    model = getattr(model, "proposals", model)  # of a Fast R-CNN
-    heads = (getattr(model, name, None) for name in ("rpn", "head"))
-    return next((head for head in heads if hasattr(head, "anchor_sizes")), None)
-
-
-def head_outputs(model: nn.Module, canvas: tuple[int, int]) -> Any:
-    """Returns the shapes of what the head with the anchors gives on a canvas."""
-    model = getattr(model, "proposals", model)
-    images, sizes = jnp.zeros((1, *canvas, 3), jnp.uint8), jnp.array([canvas])
-    outputs, _ = jax.eval_shape(
-        model.init_with_output, jax.random.key(0), images, sizes
-    )
-    return getattr(outputs, "rpn", outputs)
-
-
 def coverage(boxes: np.ndarray, anchors: Mapping[int, np.ndarray]) -> Coverage:
-    """Returns which anchor overlaps each of `boxes [N, 4]` most, and how much.
+    """Which anchor overlaps each of `boxes [N, 4]` most, and how much.
 
     Boxes are in pixels of the canvas of the anchors. Of anchors that tie, the first of
     the finest level counts.
@@ -68,19 +50,21 @@ def coverage(boxes: np.ndarray, anchors: Mapping[int, np.ndarray]) -> Coverage:
 
 
 def with_better_anchors(
-    head: nn.Module, outputs: Any, canvas: tuple[int, int], boxes: np.ndarray
+    head: nn.Module,
+    grids: Mapping[int, tuple[int, int]],
+    canvas: tuple[int, int],
+    boxes: np.ndarray,
 ) -> nn.Module:
-    """Returns the head with as many anchors, so that no small change covers more.
+    """Tunes sizes and ratios by coordinate search; the number of anchors stays.
 
-    Sizes and ratios are changed one by one, and a change is kept where the mean over
-    the boxes of their IoU with the best anchor, cut at 0.7, grows. `outputs` are those
-    of `head_outputs`. Of many boxes 256 are looked at.
+    A change of one size or ratio is kept where the mean over the boxes of their IoU
+    with the best anchor, cut at 0.7, grows. At most 256 of the boxes are looked at.
     """
     rows = np.linspace(0, len(boxes) - 1, min(len(boxes), _SEARCHED)).astype(int)
     some = boxes[rows]
 
     def merit(head: nn.Module) -> float:
-        found = coverage(some, head.anchors(outputs, canvas))
+        found = coverage(some, head.places(grids, canvas=canvas))
         return float(np.minimum(found.iou, _ENOUGH).mean())
 
     best = merit(head)
@@ -97,7 +81,7 @@ def with_better_anchors(
 
 
 def _moves(head: nn.Module) -> list[Callable[[nn.Module, float], nn.Module]]:
-    """Returns what multiplies all sizes, or one size, or one ratio of a head."""
+    """The changes of a head by a factor: all sizes, each size, each ratio."""
 
     def all_sizes(head, factor):
         sizes = tuple(

@@ -2,15 +2,18 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import zip_longest
+from itertools import combinations, zip_longest
 
 import numpy as np
 
-from fpn_jax.data.defects import Defect, example_defects
+from fpn_jax.data.defects import Defect
 from fpn_jax.data.example import Category, Example, Source, UnreadableImage
+from fpn_jax.data.formats.splits import NoSuchSplit
+from fpn_jax.data.selection import Selection
+from fpn_jax.examination.example_defects import example_defects
 
 _THREADS = 4  # decoding leaves Python's lock
 _AT_ONCE = 64  # examples in memory, at most
@@ -37,25 +40,15 @@ class Examination:
     seen: list[Seen]  # without those that cannot be read
     defects: list[Defect]
 
-
-class Subset:
-    """The examples of a source at the given places."""
-
-    def __init__(self, source: Source, places: Sequence[int]):
-        self.name, self.categories = source.name, source.categories
-        self.keypoint_spec = source.keypoint_spec
-        self._source, self._places = source, places
-
-    def __len__(self) -> int:
-        return len(self._places)
-
-    def __getitem__(self, index: int) -> Example:
-        return self._source[self._places[index]]
+    @property
+    def readable(self) -> Selection:
+        """The examples that were seen, as a source of their own."""
+        return Selection(self.source, np.array([one.index for one in self.seen], int))
 
 
 def examine(source: Source) -> Examination:
     """Returns what there is and what is wrong; reads every image once."""
-    defects = list(getattr(source, "defects", ()))
+    defects = list(source.defects)
     seen = []
     for found, problems in _examined(source):
         defects += problems
@@ -64,6 +57,39 @@ def examine(source: Source) -> Examination:
     defects += _without_objects(source.categories, seen)
     defects += _repeated(seen)
     return Examination(source, seen, defects)
+
+
+def examine_splits(
+    open_split: Callable[[str], Source], names: Sequence[str] | None
+) -> tuple[dict[str, Examination], dict[str, NoSuchSplit]]:
+    """Examines the splits of a data set; also returns those that it does not have.
+
+    By default these are "train" and, if it is there, "validation". A folder of one
+    split, which gives the same for every name, is examined once.
+
+    Raises:
+        NoSuchSplit: if the first split or one of `names` is not there.
+    """
+    splits, missing = {}, {}
+    for name in names or ("train", "validation"):
+        try:
+            source = open_split(name)
+        except NoSuchSplit as error:
+            if names or not splits:
+                raise
+            missing[name] = error
+            continue
+        if source.name not in {each.source.name for each in splits.values()}:
+            splits[name] = examine(source)
+    return splits, missing
+
+
+def all_defects(splits: Mapping[str, Examination]) -> list[tuple[str, Defect]]:
+    """The defects of each split and of each pair of splits, with the split's name."""
+    defects = [(name, defect) for name, one in splits.items() for defect in one.defects]
+    for (_, first), (name, other) in combinations(splits.items(), 2):
+        defects += [(name, defect) for defect in shared_defects(first, other)]
+    return defects
 
 
 def shared_defects(first: Examination, other: Examination) -> list[Defect]:

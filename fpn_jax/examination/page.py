@@ -8,8 +8,7 @@ import cv2
 import numpy as np
 
 from fpn_jax.data.defects import Defect
-from fpn_jax.data.example import Example, Source
-from fpn_jax.data.transforms import Transform
+from fpn_jax.data.example import Example
 from fpn_jax.examination.examine import Examination
 from fpn_jax.visualize.drawing import draw_boxes, draw_masks, draw_truth
 
@@ -59,28 +58,6 @@ def defect_sections(
                 (f"{split}: {defect}", example_picture(example, names, box))
             )
     return list(sections.items())
-
-
-def augmented_sections(
-    source: Source, transforms: Mapping[str, Transform], num: int
-) -> list[Section]:
-    """Returns a section for each transform, with the first images changed by it."""
-    names = [category.name for category in source.categories]
-    examples = [source[index] for index in range(min(num, len(source)))]
-    return [
-        (
-            kind,
-            [
-                (example.name, example_picture(change(example, _rng(number)), names))
-                for number, example in enumerate(examples)
-            ],
-        )
-        for kind, change in transforms.items()
-    ]
-
-
-def _rng(number: int) -> np.random.Generator:
-    return np.random.default_rng(number)
 
 
 def example_picture(

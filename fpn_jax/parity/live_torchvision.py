@@ -8,18 +8,26 @@ in Python is made to do what its compiled one does.
 
 from types import ModuleType
 
+from fpn_jax.runtime import num_cores
 
-def import_torchvision() -> tuple[ModuleType, ModuleType]:
-    """Returns torch and torchvision, with or without its compiled operators.
 
-    Raises ValueError where one is not installed.
+def import_torchvision(*, compiled: bool = False) -> tuple[ModuleType, ModuleType]:
+    """Returns torch and torchvision, by default with or without compiled operators.
+
+    With `compiled`, which is for timing, torch also uses every core.
+
+    Raises:
+        ValueError: if one is not installed; with `compiled` also if torchvision's
+            operators do not load, as happens beside a torch for other devices.
     """
     try:
         import torch
         import torchvision
     except ImportError as error:
         raise ValueError(f"torch and torchvision are needed: {error}") from error
-    except RuntimeError:
+    except RuntimeError as error:  # torchvision finds its operators missing
+        if compiled:
+            raise ValueError(f"torchvision does not load: {error}") from error
         library = torch.library.Library("torchvision", "DEF")
         library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         library.define(
@@ -30,7 +38,11 @@ def import_torchvision() -> tuple[ModuleType, ModuleType]:
 
         torchvision.declared_here = library  # kept alive with the module
         _repair_roi_align()
-    if not torchvision.extension._has_ops():
+    if compiled:
+        if not torchvision.extension._has_ops():
+            raise ValueError("torchvision's compiled operators do not load")
+        torch.set_num_threads(num_cores())
+    elif not torchvision.extension._has_ops():
         import torchvision.ops.boxes
 
         torchvision.ops.boxes._assert_has_ops = lambda: None

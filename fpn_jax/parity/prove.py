@@ -12,7 +12,10 @@ import flax.linen as nn
 import jax
 import numpy as np
 
+from fpn_jax.detectors.contract import facts
+from fpn_jax.parity.layouts import image_tensor, to_nhwc
 from fpn_jax.parity.live_torchvision import import_torchvision
+from fpn_jax.parity.torchvision_detectors import first_label
 from fpn_jax.types import Detections, Pyramid
 
 MAP_TOLERANCE = 1e-4  # of the largest value of the map
@@ -44,31 +47,6 @@ class Proof(NamedTuple):
         near = max(self.differences.values()) <= MAP_TOLERANCE
         complete = self.theirs == self.ours == self.matched + self.tied
         return near and complete and self.tied <= TIES * self.theirs
-
-
-def torchvision_detector(
-    name: str, state_dict: Mapping[str, np.ndarray], detector: nn.Module
-) -> Any:
-    """Returns the model of torchvision's builder `name` that `detector` corresponds to.
-
-    It has the weights of a state dict and is in evaluation mode, where batch norm is
-    what frozen batch norm is.
-    """
-    torch, torchvision = import_torchvision()
-    outputs = {}
-    if hasattr(detector, "head"):
-        outputs["num_classes"] = detector.head.num_classes
-    else:
-        outputs["num_classes"] = detector.box_head.num_classes + 1
-        if detector.keypoint_head is not None:
-            outputs["num_keypoints"] = detector.keypoint_head.num_keypoints
-    build = getattr(torchvision.models.detection, name)
-    model = build(weights=None, weights_backbone=None, **outputs)
-    for module in model.backbone.body.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            module.eps = detector.backbone.norm_epsilon
-    model.load_state_dict({n: torch.tensor(x) for n, x in state_dict.items()})
-    return model.eval()
 
 
 def prove(
@@ -132,8 +110,6 @@ def proofs_table(names: Iterable[str], proofs: Sequence[Proof]) -> str:
 def as_detections(found: Mapping[str, Any], detector: nn.Module) -> Detections:
     """Returns one image's tensors of torchvision in the conventions of `detector`."""
     found = {name: tensor.numpy() for name, tensor in found.items()}
-    # The labels of torchvision's R-CNNs count the background.
-    first_label = 0 if hasattr(detector, "head") else 1
     masks = keypoints = None
     if "masks" in found:
         masks = found["masks"][:, 0] > 0.5
@@ -142,7 +118,7 @@ def as_detections(found: Mapping[str, Any], detector: nn.Module) -> Detections:
     return Detections(
         boxes=found["boxes"],
         scores=found["scores"],
-        labels=found["labels"] - first_label,
+        labels=found["labels"] - first_label(detector),
         valid=np.ones(len(found["scores"]), bool),
         masks=masks,
         keypoints=keypoints,
@@ -207,7 +183,8 @@ def _maps(detector: nn.Module, pixels: jax.Array) -> tuple[Pyramid, Pyramid, Any
     """Returns features, pyramid and the first head's outputs of normalized images."""
     features = detector.backbone(pixels)
     pyramid = detector.neck(features)
-    head = detector.head if hasattr(detector, "head") else detector.rpn
+    first_stage = facts(detector).first_stage
+    head = detector.head if first_stage is None else first_stage
     return features, pyramid, head(pyramid)
 
 
@@ -245,14 +222,13 @@ def _run(model: Any, image: np.ndarray) -> _Seen:
         )
         for name, module in modules.items()
     ]
-    tensor = torch.from_numpy(image.transpose(2, 0, 1) / np.float32(255))
     with torch.inference_mode():
-        (found,) = model([tensor])
+        (found,) = model([image_tensor(image)])
     for hook in hooks:
         hook.remove()
-    maps = [nhwc(x) for name in ("features", "pyramid") for x in seen[name].values()]
+    maps = [to_nhwc(x) for name in ("features", "pyramid") for x in seen[name].values()]
     return _Seen(
-        pixels=nhwc(seen["canvas"][0].tensors),
+        pixels=to_nhwc(seen["canvas"][0].tensors),
         maps=maps + _head_maps(seen["head"]),
         detections=found,
     )
@@ -262,12 +238,7 @@ def _head_maps(output: dict[str, Any] | tuple[list, list]) -> list[np.ndarray]:
     """Returns a vector for each output: of a dense head, or of an RPN's two lists."""
     if isinstance(output, dict):
         return [tensor.numpy().ravel() for tensor in output.values()]
-    return [np.concatenate([nhwc(x).ravel() for x in levels]) for levels in output]
-
-
-def nhwc(tensor: Any) -> np.ndarray:
-    """Returns torch's [N, C, H, W] as an array [N, H, W, C]."""
-    return tensor.permute(0, 2, 3, 1).numpy()
+    return [np.concatenate([to_nhwc(x).ravel() for x in levels]) for levels in output]
 
 
 def largest_difference(ours: Any, theirs: np.ndarray) -> float:
@@ -297,6 +268,6 @@ def _pasted(box: np.ndarray) -> np.ndarray:
 
 
 def _mask_iou(mask: np.ndarray, other: np.ndarray) -> float:
-    """Returns 1 for two empty masks."""
+    """The IoU of two masks; 1 where both are empty."""
     union = np.sum(mask | other)
     return np.sum(mask & other) / union if union else 1.0

@@ -7,8 +7,9 @@ import flax.linen as nn
 import jax
 import numpy as np
 
+from fpn_jax.parity.layouts import tensor_state, to_nhwc, to_torch
 from fpn_jax.parity.live_torchvision import import_torchvision
-from fpn_jax.parity.prove import largest_difference, nhwc
+from fpn_jax.parity.prove import largest_difference
 
 
 def torchvision_classifier(name: str, state_dict: Mapping[str, np.ndarray]) -> Any:
@@ -22,12 +23,8 @@ def torchvision_classifier(name: str, state_dict: Mapping[str, np.ndarray]) -> A
         model = getattr(torchvision.models, name)(weights=None)
     head = "fc" if hasattr(model, "fc") else "classifier"
     setattr(model, head, torch.nn.Identity())
-    tensors = {
-        n: torch.tensor(array)
-        for n, array in state_dict.items()
-        if not n.startswith(f"{head}.")
-    }
-    model.load_state_dict(tensors, assign=True)
+    kept = {n: x for n, x in state_dict.items() if not n.startswith(f"{head}.")}
+    model.load_state_dict(tensor_state(kept), assign=True)
     return model.eval()
 
 
@@ -55,12 +52,12 @@ def backbone_differences(
     differences = {}
     for image in images:
         pixels = (image / 255 - extractor.image_mean) / extractor.image_std
-        pixels = torch.from_numpy(_padded(pixels.astype(np.float32)))
+        pixels = to_torch(_padded(pixels.astype(np.float32)))
         with torch.inference_mode():
-            classifier(pixels.permute(0, 3, 1, 2))
+            classifier(pixels)
         sizes = np.array([image.shape[:2]], np.int32)
         for level, ours in forward(variables, _padded(image), sizes).items():
-            difference = largest_difference(ours, nhwc(seen[level]))
+            difference = largest_difference(ours, to_nhwc(seen[level]))
             worst = max(difference, differences.get(f"C{level}", 0.0))
             differences[f"C{level}"] = worst
     return differences

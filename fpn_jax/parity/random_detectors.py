@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from fpn_jax.parity.live_torchvision import import_torchvision
+from fpn_jax.parity.torchvision_detectors import detect, torchvision_detector
 
 # Layer: the standard deviation and the mean of its outputs over all places. Those of
 # the last layers give some tens of detections, of many classes, with scores away from 0
@@ -47,11 +48,9 @@ def lively_detector(name: str, images: Sequence[np.ndarray], **options: Any) -> 
     It is scaled on `images`, each uint8 [H, W, 3]. `options` are those of torchvision's
     builder.
     """
-    torch, torchvision = import_torchvision()
+    torch, _ = import_torchvision()
     torch.manual_seed(0)
-    build = getattr(torchvision.models.detection, name)
-    model = build(weights=None, weights_backbone=None, **options)
-    randomize_norms(model)
+    model = randomize_norms(torchvision_detector(name, **options))
     layers = dict(model.named_modules())
     _calibrate(model, images)
     hooks = [
@@ -78,31 +77,6 @@ def randomize_norms(model: Any, seed: int = 0) -> Any:
                 for name, (low, high) in _NORMS.items():
                     getattr(module, name).uniform_(low, high, generator=random)
     return model.eval()
-
-
-def freeze_norms(model: Any, epsilon: float) -> None:
-    """Puts torchvision's frozen batch norm in the place of those of the backbone."""
-    _, torchvision = import_torchvision()
-    body = model.backbone.body
-    for place, norm in list(body.named_modules()):
-        if "BatchNorm" in type(norm).__name__:
-            frozen = torchvision.ops.FrozenBatchNorm2d(norm.num_features, epsilon)
-            frozen.load_state_dict(norm.state_dict())
-            owner, _, field = place.rpartition(".")
-            setattr(body.get_submodule(owner), field, frozen)
-
-
-def detect(model: Any, images: Sequence[np.ndarray]) -> list[dict]:
-    """Returns what torchvision's detector says of each uint8 image [H, W, 3]."""
-    torch, _ = import_torchvision()
-    with torch.no_grad():
-        return model([to_tensor(image) for image in images])
-
-
-def to_tensor(image: np.ndarray) -> Any:
-    """Returns a uint8 image [H, W, 3] as torchvision takes it: [3, H, W] in 0 … 1."""
-    torch, _ = import_torchvision()
-    return torch.from_numpy(image.transpose(2, 0, 1).copy()) / 255
 
 
 def _calibrate(model: Any, images: Sequence[np.ndarray]) -> None:

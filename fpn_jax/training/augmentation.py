@@ -41,19 +41,3 @@ def images_in_one(data: DataConfig) -> int:
     """Returns of how many images a training image has objects, at most."""
     others = 3 * bool(data.mosaic) + bool(data.copy_paste) + bool(data.mixup)
     return 1 + others
-
-
-def every_transform(
-    source: Source, canvas: tuple[int, int], *, masks: bool
-) -> dict[str, Transform]:
-    """Returns each kind of change by its name, always happening, to be looked at."""
-    fit = ScaleJitter(canvas, 1, 1)
-    return {
-        "flip": HorizontalFlip(1.0),
-        "crop": RandomCrop(1.0),
-        "scale jitter 0.5 … 2": ScaleJitter(canvas, 0.5, 2),
-        "scale jitter 0.1 … 2 (large-scale)": ScaleJitter(canvas, 0.1, 2),
-        "color": ColorJitter(1.0),
-        "mosaic": Mosaic(source, canvas, 1.0),
-        "mixup": MixUp(source, (fit,), 1.0),
-    } | ({"copy-paste": CopyPaste(source, (fit,), 1.0)} if masks else {})

@@ -8,10 +8,10 @@ import jax
 import optax
 
 from fpn_jax.backbones.stages import frozen_mask
+from fpn_jax.compilation import call_once
 from fpn_jax.detectors.contract import facts
 from fpn_jax.detectors.fields import with_field
 from fpn_jax.evaluation.evaluate import evaluation_step
-from fpn_jax.runtime import call_once
 from fpn_jax.training.config import Config
 from fpn_jax.training.optimizer import learning_rate_schedule, make_optimizer
 from fpn_jax.training.state import TrainState, create_state

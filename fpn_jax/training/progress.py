@@ -8,14 +8,9 @@ from collections.abc import Iterator
 import jax
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
-_PREFIXES = ("", "mask/", "keypoint/")  # of the metric names
-_ROWS = [("AR", f"@{limit}") for limit in (1, 10, 20, 100, 1000)] + [("AP", "")]
-_COLUMNS = {
-    **{"all": "", "small": "s", "medium": "m", "large": "l"},  # objects
-    **{"0.50": "50", "0.75": "75"},  # thresholds
-}
+from fpn_jax.evaluation.tables import metrics_table
+
 _MUCH_WAITING = 0.05  # of the time: more is worth a word
 
 
@@ -88,50 +83,6 @@ class ProgressDisplay:
     def metrics(self, step: int, metrics: dict[str, float]) -> None:
         """Prints the table of average recall and precision at a step."""
         self._console.print(metrics_table(metrics, title=f"validation at step {step}"))
-
-
-def metrics_table(metrics: dict[str, float], *, title: str) -> Table:
-    """Returns recall and precision by object size and threshold, the loss below them.
-
-    A section for each of boxes, masks and keypoints that were measured.
-    """
-    loss = metrics.get("loss")
-    table = Table(
-        title=title,
-        title_justify="left",
-        caption=None if loss is None else f"loss {loss:.4f}",
-        caption_justify="left",
-    )
-    table.add_column("")
-    for heading in _COLUMNS:
-        table.add_column(heading, justify="right")
-    for prefix in _PREFIXES:
-        for kind, limit in _ROWS:
-            if prefix + kind + limit in metrics:
-                keys = (f"{prefix}{kind}{part}{limit}" for part in _COLUMNS.values())
-                cells = (_cell(metrics.get(key)) for key in keys)
-                table.add_row(prefix + kind + limit, *cells)
-        table.add_section()
-    return table
-
-
-def class_table(metrics: dict[str, float]) -> Table:
-    """Returns the average precision of each class that has objects, best first."""
-    prefixes = [prefix for prefix in _PREFIXES if f"{prefix}AP" in metrics]
-    names = [key.removeprefix("AP/") for key in metrics if key.startswith("AP/")]
-    names.sort(key=lambda name: -metrics[f"AP/{name}"])
-    table = Table("", *(f"{prefix}AP" for prefix in prefixes))
-    for name in names:
-        cells = (_cell(metrics.get(f"{prefix}AP/{name}")) for prefix in prefixes)
-        table.add_row(name, *cells)
-    return table
-
-
-def _cell(value: float | None) -> str:
-    """Nothing for what is not measured, a dash for what the data has no objects of."""
-    if value is None:
-        return ""
-    return "-" if math.isnan(value) else f"{value:.3f}"
 
 
 def _clock(seconds: float) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 import optax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from fpn_jax.runtime import compile_first
+from fpn_jax.compilation import compile_first
 from fpn_jax.training.state import TrainState
 from fpn_jax.types import targets_of
 

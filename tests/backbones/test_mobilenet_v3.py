@@ -9,11 +9,13 @@ import pytest
 
 from fpn_jax.backbones.mobilenet_v3 import MobileNetV3, scaled
 from fpn_jax.backbones.stages import frozen_mask, frozen_names
+from fpn_jax.parity.layouts import numpy_state, to_nhwc, to_torch
+from fpn_jax.parity.live_torchvision import import_torchvision
 from fpn_jax.parity.random_detectors import randomize_norms
 from fpn_jax.weights.state_dicts import Rule, convert
 from fpn_jax.weights.torchvision_mobilenet_v3 import mobilenet_v3_rules
-from tests.support.torch_models import numpy_state, to_nhwc, to_torch
-from tests.support.torch_reference import torch, torchvision
+
+torch, torchvision = import_torchvision()
 
 ALL = (2, 3, 4, 5, 6)
 # The layers at which torchvision's extractor takes the levels: those of stride 2 behind

@@ -7,12 +7,14 @@ import pytest
 
 from fpn_jax.backbones.resnet import DEPTHS, ResNet
 from fpn_jax.backbones.stages import frozen_mask, frozen_names
+from fpn_jax.parity.layouts import numpy_state, to_nhwc, to_torch
+from fpn_jax.parity.live_torchvision import import_torchvision
 from fpn_jax.parity.random_detectors import randomize_norms
 from fpn_jax.weights.state_dicts import convert
 from fpn_jax.weights.torchvision import backbone_from_torchvision, backbone_rules
 from tests.support.slow import slow_but
-from tests.support.torch_models import numpy_state, to_nhwc, to_torch
-from tests.support.torch_reference import torch, torchvision
+
+torch, torchvision = import_torchvision()
 
 STAGES = {2: "layer1", 3: "layer2", 4: "layer3", 5: "layer4"}
 

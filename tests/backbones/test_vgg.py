@@ -9,10 +9,12 @@ import pytest
 
 from fpn_jax.backbones.stages import frozen_mask, frozen_names
 from fpn_jax.backbones.vgg import DEPTHS, VGG
+from fpn_jax.parity.layouts import numpy_state, to_nhwc, to_torch
+from fpn_jax.parity.live_torchvision import import_torchvision
 from fpn_jax.parity.random_detectors import randomize_norms
 from fpn_jax.weights.torchvision import backbone_from_torchvision
-from tests.support.torch_models import numpy_state, to_nhwc, to_torch
-from tests.support.torch_reference import torch, torchvision
+
+torch, torchvision = import_torchvision()
 
 
 def images(batch: int = 1) -> np.ndarray:

@@ -10,18 +10,24 @@ from fpn_jax.benchmarks import (
     muon,
     network,
     nms,
+    peer_detectors,
     roi_align,
-    torchvision_detectors,
 )
 from fpn_jax.benchmarks.timing import OURS
-from tests.support.torch_reference import torch, torchvision
+from fpn_jax.parity.live_torchvision import import_torchvision
+
+torch, torchvision = import_torchvision()
 
 
 @pytest.fixture(autouse=True)
-def reference(monkeypatch):
+def eager(monkeypatch):
     """Lets torchvision take part where its compiled operators do not load."""
-    for module in (detectors, loading, network, nms, roi_align, torchvision_detectors):
-        monkeypatch.setattr(module, "import_torchvision", lambda: (torch, torchvision))
+
+    def reference(*, compiled):
+        return torch, torchvision
+
+    for module in (detectors, loading, network, nms, roi_align, peer_detectors):
+        monkeypatch.setattr(module, "import_torchvision", reference)
     # Their roi_align in Python, where it serves, is not worth minutes of compilation.
     torch.compiler.set_stance("force_eager")
     yield

@@ -10,7 +10,9 @@ from fpn_jax.data.bitmaps import (
     paste_masks,
     resize_masks,
 )
-from tests.support.torch_reference import torch, torchvision
+from fpn_jax.parity.live_torchvision import import_torchvision
+
+torch, torchvision = import_torchvision()
 
 
 def _blobs(seed, height=37, width=53):

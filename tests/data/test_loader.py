@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from fpn_jax.data.example import Category, Example, UnreadableImage
-from fpn_jax.data.formats.coco import coco_source
+from fpn_jax.data.formats.coco import open_coco_file
 from fpn_jax.data.formats.tfds import TfdsSource
 from fpn_jax.data.loader import evaluation_batches, training_batches
 from fpn_jax.data.mixing import Mosaic
@@ -26,6 +26,7 @@ class Numbers:
     name = "numbers"
     categories = (Category(0, "thing"),)
     keypoint_spec = None
+    defects = ()
 
     def __init__(self, size=NUM, unreadable=()):
         self._size = size
@@ -388,7 +389,7 @@ def test_a_corrupt_jpeg_of_a_coco_folder_is_skipped(tmp_path, caplog):
     for i in range(3):
         Path(tmp_path / f"{i}.jpg").write_bytes(data[: len(data) // 2] if i else data)
     with caplog.at_level(logging.WARNING):
-        ids = _ids(_take(_training(coco_source(tmp_path)), 3))
+        ids = _ids(_take(_training(open_coco_file(tmp_path)), 3))
     assert set(ids) == {0}
     assert len(caplog.records) == 2 and "1.jpg: not a readable" in caplog.text
 

@@ -20,6 +20,7 @@ class Painted:
 
     name = "painted"
     keypoint_spec = POINTS
+    defects = ()
 
     def __len__(self):
         return 4

@@ -11,8 +11,8 @@ from fpn_jax.data.example import UnreadableImage
 from fpn_jax.data.loader import training_batches
 from fpn_jax.data.sources import open_source
 from fpn_jax.data.transforms import ScaleJitter
-from tests.data.test_sources import FORMS
 from tests.support import formats
+from tests.support.formats import FORMS
 
 
 class Bucket(MemoryFileSystem):

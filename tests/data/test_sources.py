@@ -2,25 +2,19 @@
 
 import pickle
 import re
+from inspect import signature
 
 import numpy as np
 import pytest
 
+from fpn_jax.data import sources
 from fpn_jax.data.example import UnreadableImage
 from fpn_jax.data.sources import open_source, readable
 from tests.support import formats
+from tests.support.formats import FORMS
 
 NUM_IMAGES = 200
 EXACT = ("image_id", "image", "labels", "boxes")
-# What a form cannot say: areas are then those of boxes, nothing is crowd.
-FORMS = {
-    "coco": (formats.write_coco, {"areas", "crowd", "masks"}),
-    "official": (formats.write_official, {"areas", "crowd", "masks"}),
-    "archives": (formats.write_archives, {"areas", "crowd", "masks"}),
-    "voc": (formats.write_voc, {"crowd"}),
-    "yolo": (formats.write_yolo, set()),
-    "csv": (formats.write_csv, set()),
-}
 
 
 @pytest.fixture(scope="module")
@@ -160,3 +154,13 @@ def test_what_is_no_data_set_is_told(tmp_path):
 def test_forms_without_masks_say_so(written, form):
     with pytest.raises(ValueError, match=re.escape(f"{form} has boxes only")):
         open_form(written, form, masks=True)
+
+
+def test_forms_are_told_and_opened_by_functions_of_one_signature():
+    for is_form, open_form in sources._FORMATS:
+        assert list(signature(is_form).parameters) == ["path", "split"]
+        path, split, *options = signature(open_form).parameters.values()
+        assert (path.name, split.name) == ("path", "split")
+        assert [option.name for option in options] == ["masks", "keypoints", "strict"]
+        assert all(option.kind is option.KEYWORD_ONLY for option in options)
+        assert [option.default for option in options] == [False, False, True]

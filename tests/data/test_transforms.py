@@ -13,8 +13,10 @@ from fpn_jax.data.transforms import (
     resize,
     turned,
 )
+from fpn_jax.parity.live_torchvision import import_torchvision
 from tests.support.painted_example import painted_example
-from tests.support.torch_reference import torch, torchvision
+
+torch, torchvision = import_torchvision()
 
 ONE = [[30, 20, 90, 70]]
 

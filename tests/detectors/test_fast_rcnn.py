@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from fpn_jax.backbones.dummy import Dummy
+from fpn_jax.compilation import call_once
 from fpn_jax.data.example import Category
 from fpn_jax.detectors.fast_rcnn import FastRCNN
 from fpn_jax.detectors.proposal_network import ProposalNetwork
@@ -13,7 +14,6 @@ from fpn_jax.heads.box import BoxHead
 from fpn_jax.heads.roi_pool import RoIPool
 from fpn_jax.heads.rpn import RPNHead
 from fpn_jax.necks.fpn import FPN
-from fpn_jax.runtime import call_once
 from fpn_jax.training.config import Config, DataConfig, OptimizerConfig, TrainConfig
 from fpn_jax.training.pretrained import with_pretrained
 from fpn_jax.training.programs import make_programs

@@ -12,6 +12,7 @@ import optax
 import pytest
 
 from fpn_jax.backbones.dummy import Dummy
+from fpn_jax.compilation import call_once
 from fpn_jax.detectors.one_stage import OneStage
 from fpn_jax.detectors.proposal_network import ProposalNetwork
 from fpn_jax.heads.fcos import FCOSHead
@@ -22,7 +23,6 @@ from fpn_jax.heads.yolox import YOLOXHead
 from fpn_jax.necks.bifpn import BiFPN
 from fpn_jax.necks.fpn import FPN
 from fpn_jax.necks.pafpn import PAFPN
-from fpn_jax.runtime import call_once
 from fpn_jax.training.state import create_state, inference_variables
 from fpn_jax.training.step import train_step
 from tests.support.digit_batch import digit_batch

@@ -21,12 +21,15 @@ from fpn_jax.heads.fcos import FCOSHead
 from fpn_jax.heads.retinanet import RetinaNetHead
 from fpn_jax.necks.fpn import FPN
 from fpn_jax.ops.images import normalize
+from fpn_jax.parity.layouts import numpy_state, to_nhwc, to_torch
+from fpn_jax.parity.live_torchvision import import_torchvision
 from fpn_jax.parity.random_detectors import randomize_norms
 from fpn_jax.types import targets_of
 from fpn_jax.weights.torchvision import detector_from_torchvision
 from tests.support.digit_batch import digit_batch
-from tests.support.torch_models import numpy_state, to_nhwc, to_torch
-from tests.support.torch_reference import torch, torchvision
+from tests.support.side_by_side import Prepared, close, on_device
+
+torch, torchvision = import_torchvision()
 
 detection = torchvision.models.detection
 
@@ -35,16 +38,6 @@ CLASSES, CHANNELS = 7, 64
 # P6 in the last not 64, in torchvision.
 CANVASES = ((256, 384), (192, 320), (160, 224))
 KINDS = ("retinanet", "retinanet_v2", "fcos")
-
-
-class Prepared(torch.nn.Module):
-    """In the place of a model's transform: takes the canvas, and leaves boxes there."""
-
-    def forward(self, images, targets=None):
-        return detection.image_list.ImageList(torch.stack(images), self.sizes), targets
-
-    def postprocess(self, result, *_):
-        return result
 
 
 def torch_model(kind: str):
@@ -382,17 +375,3 @@ def our_loss_and_gradients(model, variables, batch):
 
     gradients, losses = jax.jit(jax.grad(loss, has_aux=True))(variables["params"])
     return losses, gradients
-
-
-def on_device(*trees):
-    return jax.tree.map(jnp.asarray, trees)
-
-
-def close(ours, theirs, relative: float) -> None:
-    assert largest_difference(ours, theirs) <= relative
-
-
-def largest_difference(ours, theirs) -> float:
-    """Returns the largest difference, as a share of the largest value."""
-    difference = np.abs(np.asarray(ours) - np.asarray(theirs)).max()
-    return float(difference / np.abs(theirs).max())

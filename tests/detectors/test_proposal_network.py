@@ -15,22 +15,24 @@ import pytest
 
 from fpn_jax.backbones.dummy import Dummy
 from fpn_jax.backbones.resnet import ResNet
+from fpn_jax.compilation import call_once
 from fpn_jax.detectors.proposal_network import ProposalNetwork
 from fpn_jax.heads.rpn import RPNHead
 from fpn_jax.necks.fpn import FPN
 from fpn_jax.ops.images import normalize
+from fpn_jax.parity.layouts import numpy_state, to_nhwc, to_torch
+from fpn_jax.parity.live_torchvision import import_torchvision
 from fpn_jax.parity.random_detectors import randomize_norms
-from fpn_jax.runtime import call_once
 from fpn_jax.training.config import OptimizerConfig
 from fpn_jax.training.optimizer import make_optimizer
 from fpn_jax.training.state import TrainState
 from fpn_jax.training.step import train_step
 from fpn_jax.types import targets_of
 from fpn_jax.weights.torchvision import detector_from_torchvision
-from tests.support.torch_models import numpy_state, to_nhwc, to_torch
-from tests.support.torch_reference import torch, torchvision
+from tests.support.side_by_side import ALL, close, on_device
 
-ALL = 1_000_000  # samples: more than there are anchors
+torch, torchvision = import_torchvision()
+
 # Both sides divisible by 32; (256, 384) by 64, (224, 352) not: there the stride of the
 # anchors on P6 is not 64 in torchvision.
 CANVASES = ((256, 384), (224, 352), (160, 160))
@@ -355,13 +357,3 @@ def gradient_tree(model, ours) -> dict:
 def set_to_take_all(model) -> None:
     sampler = torchvision.models.detection._utils.BalancedPositiveNegativeSampler
     model.rpn.fg_bg_sampler = sampler(ALL, 0.5)
-
-
-def on_device(*trees):
-    return jax.tree.map(jnp.asarray, trees)
-
-
-def close(ours, theirs, relative: float) -> None:
-    """Asserts the largest difference, as a share of the largest value."""
-    difference = np.abs(np.asarray(ours) - np.asarray(theirs)).max()
-    assert difference <= relative * np.abs(theirs).max()

@@ -12,6 +12,7 @@ import pytest
 
 from fpn_jax.backbones.dummy import Dummy
 from fpn_jax.backbones.resnet import ResNet
+from fpn_jax.compilation import call_once
 from fpn_jax.detectors.two_stage import TwoStage
 from fpn_jax.heads.box import BoxHead
 from fpn_jax.heads.keypoint import KeypointHead
@@ -20,14 +21,15 @@ from fpn_jax.heads.roi_pool import RoIPool
 from fpn_jax.heads.rpn import RPNHead
 from fpn_jax.necks.fpn import FPN
 from fpn_jax.ops.images import normalize
+from fpn_jax.parity.layouts import numpy_state, to_torch
+from fpn_jax.parity.live_torchvision import import_torchvision
 from fpn_jax.parity.random_detectors import randomize_norms
-from fpn_jax.runtime import call_once
 from fpn_jax.types import targets_of
 from fpn_jax.weights.torchvision import detector_from_torchvision
-from tests.detectors.test_proposal_network import ALL, on_device
 from tests.support.compilations import count_compilations
-from tests.support.torch_models import numpy_state, to_torch
-from tests.support.torch_reference import torch, torchvision
+from tests.support.side_by_side import ALL, on_device
+
+torch, torchvision = import_torchvision()
 
 detection = torchvision.models.detection
 CANVASES = ((128, 192), (96, 160), (160, 160))

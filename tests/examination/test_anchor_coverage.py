@@ -4,15 +4,13 @@ import numpy as np
 import pytest
 
 from fpn_jax.backbones.dummy import Dummy
-from fpn_jax.detectors.one_stage import OneStage
+from fpn_jax.detectors.contract import facts
+from fpn_jax.detectors.features import first_stage_grids
 from fpn_jax.detectors.proposal_network import ProposalNetwork
 from fpn_jax.examination.anchor_coverage import (
-    anchor_head,
     coverage,
-    head_outputs,
     with_better_anchors,
 )
-from fpn_jax.heads.fcos import FCOSHead
 from fpn_jax.heads.rpn import RPNHead
 from fpn_jax.necks.fpn import FPN
 from fpn_jax.zoo.digits import digits_faster_rcnn
@@ -22,8 +20,8 @@ MODEL = ProposalNetwork(Dummy(levels=(3, 4)), FPN(8, extra="none"), HEAD)
 
 
 def anchors_of(model, canvas):
-    head = anchor_head(model)
-    return head.anchors(head_outputs(model, canvas), canvas)
+    grids = first_stage_grids(model, canvas)
+    return facts(model).first_stage.places(grids, canvas=canvas)
 
 
 def test_the_anchors_are_those_of_the_head_on_the_canvas():
@@ -31,13 +29,6 @@ def test_the_anchors_are_those_of_the_head_on_the_canvas():
     assert {level: len(rows) for level, rows in anchors.items()} == {3: 96, 4: 24}
     assert anchors[3][13].tolist() == [0, 0, 16, 16]  # around (8, 8)
     assert sum(map(len, anchors_of(digits_faster_rcnn(), (320, 320)).values())) == 25575
-
-
-def test_only_detectors_with_anchors_have_an_anchor_head():
-    assert anchor_head(MODEL) is HEAD
-    assert anchor_head(digits_faster_rcnn()) == digits_faster_rcnn().rpn
-    fcos = OneStage(MODEL.backbone, MODEL.neck, FCOSHead(3, num_convs=0))
-    assert anchor_head(fcos) is None
 
 
 def test_the_best_anchor_of_each_box_by_hand():
@@ -69,15 +60,15 @@ def test_the_search_finds_the_anchors_of_boxes_that_have_some():
     centers = 16 * random.integers(1, 4, (200, 2))
     sides = np.where(random.random((200, 1)) < 0.5, [17, 8.5], [44, 22])
     boxes = np.float32(np.hstack([centers - sides / 2, centers + sides / 2]))
-    outputs = head_outputs(MODEL, (64, 96))
-    before = coverage(boxes, HEAD.anchors(outputs, (64, 96)))
-    better = with_better_anchors(HEAD, outputs, (64, 96), boxes)
-    after = coverage(boxes, better.anchors(outputs, (64, 96)))
+    canvas, grids = (64, 96), {3: (8, 12), 4: (4, 6)}
+    before = coverage(boxes, HEAD.places(grids, canvas=canvas))
+    better = with_better_anchors(HEAD, grids, canvas, boxes)
+    after = coverage(boxes, better.places(grids, canvas=canvas))
     assert (before.iou < 0.7).all() and (after.iou >= 0.7).all()
     assert better.anchor_ratios[0] < 0.8  # enough for 0.7
 
 
 def test_anchors_that_cover_everything_are_left_alone():
     boxes = np.tile(np.float32([[0, 0, 16, 16]]), (300, 1))
-    outputs = head_outputs(MODEL, (64, 96))
-    assert with_better_anchors(HEAD, outputs, (64, 96), boxes) == HEAD
+    grids = {3: (8, 12), 4: (4, 6)}
+    assert with_better_anchors(HEAD, grids, (64, 96), boxes) == HEAD

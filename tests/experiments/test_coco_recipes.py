@@ -14,6 +14,7 @@ import tyro
 
 from fpn_jax.data.example import Category, KeypointSpec
 from fpn_jax.evaluation.coco import KEYPOINTS, MASKS
+from fpn_jax.parity.live_torchvision import import_torchvision
 from fpn_jax.training.config import check_config
 from fpn_jax.training.experiment import load_experiment
 from fpn_jax.training.metrics import read_metrics
@@ -23,7 +24,8 @@ from fpn_jax.training.step import train_step
 from fpn_jax.training.validation import measures_of
 from tests.support import formats
 from tests.support.commands import run
-from tests.support.torch_reference import torch, torchvision
+
+torch, torchvision = import_torchvision()
 
 PATHS = sorted((Path(__file__).parents[2] / "experiments").glob("coco_*.py"))
 RECIPES = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)

@@ -12,9 +12,11 @@ from experiments.torchvision_reference import (
     training_step,
 )
 from fpn_jax.ops.anchors import grids_of
+from fpn_jax.parity.live_torchvision import import_torchvision
 from fpn_jax.training.config import OptimizerConfig
 from fpn_jax.zoo.digits import digits_faster_rcnn, digits_proposal_network
-from tests.support.torch_reference import torch
+
+torch, _ = import_torchvision()
 
 
 def plain_faster_rcnn():

@@ -10,12 +10,14 @@ import pytest
 
 from fpn_jax.heads.box import BoxHead, BoxOutputs, RoISamples
 from fpn_jax.heads.roi_pool import RoIPool
+from fpn_jax.parity.layouts import numpy_state, to_torch
+from fpn_jax.parity.live_torchvision import import_torchvision
 from fpn_jax.parity.random_detectors import randomize_norms
 from fpn_jax.types import Proposals, Targets
 from fpn_jax.weights.state_dicts import convert
 from fpn_jax.weights.torchvision_heads import head_rules
-from tests.support.torch_models import numpy_state, to_torch
-from tests.support.torch_reference import torch, torchvision
+
+torch, torchvision = import_torchvision()
 
 detection = torchvision.models.detection
 CANVAS = (192, 256)

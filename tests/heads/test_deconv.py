@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from fpn_jax.heads.deconv import Deconv, convolve_transposed
-from tests.support.torch_models import to_nhwc, to_torch
-from tests.support.torch_reference import torch
+from fpn_jax.parity.layouts import to_nhwc, to_torch
+from fpn_jax.parity.live_torchvision import import_torchvision
+
+torch, _ = import_torchvision()
 
 
 def test_a_pixel_spreads_its_kernel_by_hand():

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 from fpn_jax.heads.rpn import RPNHead
+from fpn_jax.parity.layouts import numpy_state, to_nhwc, to_torch
+from fpn_jax.parity.live_torchvision import import_torchvision
 from fpn_jax.weights.state_dicts import convert
 from fpn_jax.weights.torchvision_heads import head_rules
-from tests.support.torch_models import numpy_state, to_nhwc, to_torch
-from tests.support.torch_reference import torch, torchvision
+
+torch, torchvision = import_torchvision()
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from fpn_jax.heads.yolov3 import YOLOv3Head, YOLOv3Outputs
+from fpn_jax.parity.live_torchvision import import_torchvision
 from fpn_jax.types import Targets
-from tests.support.torch_reference import torch
 from tests.support.twins import assert_equals_twin, conv, norm, overlap, sigmoid
+
+torch, _ = import_torchvision()
 
 CANVAS = (64, 96)
 GRIDS = {3: (8, 12), 4: (4, 6)}

@@ -9,9 +9,11 @@ import pytest
 
 from fpn_jax.heads.yolox import YOLOXHead, YOLOXOutputs
 from fpn_jax.ops.anchors import grids_of
+from fpn_jax.parity.live_torchvision import import_torchvision
 from fpn_jax.types import Targets
-from tests.support.torch_reference import torch
 from tests.support.twins import assert_equals_twin, conv, norm, overlap, sigmoid
+
+torch, _ = import_torchvision()
 
 CANVAS = (64, 96)
 LEVELS = (3, 4, 5)

@@ -9,8 +9,10 @@ import pytest
 
 from fpn_jax.layers import Conv
 from fpn_jax.necks.bifpn import BiFPN, Fusion
-from tests.support.torch_reference import torch
+from fpn_jax.parity.live_torchvision import import_torchvision
 from tests.support.twins import CHANNELS, assert_equals_twin, conv, norm, pyramid
+
+torch, _ = import_torchvision()
 
 WIDTH = 12
 LEVELS = (3, 4, 5)

@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 
 from fpn_jax.necks.fpn import FPN
+from fpn_jax.parity.layouts import numpy_state, to_nhwc, to_torch
+from fpn_jax.parity.live_torchvision import import_torchvision
 from fpn_jax.parity.random_detectors import randomize_norms
 from fpn_jax.weights.state_dicts import convert
-from fpn_jax.weights.torchvision_heads import fpn_rules
-from tests.support.torch_models import numpy_state, to_nhwc, to_torch
-from tests.support.torch_reference import torch, torchvision
+from fpn_jax.weights.torchvision_heads import neck_rules
 from tests.support.twins import CHANNELS, pyramid
+
+torch, torchvision = import_torchvision()
 
 fpn_module = torchvision.ops.feature_pyramid_network
 
@@ -32,7 +34,9 @@ def torch_fpn(levels, extra_blocks=None) -> torch.nn.Module:
 
 def load(neck: FPN, reference: torch.nn.Module, features: dict) -> dict:
     variables = jax.eval_shape(neck.init, jax.random.key(0), features)
-    return convert(numpy_state(reference), fpn_rules(neck, sorted(features)), variables)
+    return convert(
+        numpy_state(reference), neck_rules(neck, sorted(features)), variables
+    )
 
 
 def run_torch(reference: torch.nn.Module, features: dict) -> list:
@@ -119,7 +123,7 @@ def test_gradients_equal_torchs():
     ours = jax.jit(jax.grad(loss))(variables)
     sum(torch.sin(x).mean() for x in run_torch(reference, features)).backward()
     grads = {name: p.grad.numpy() for name, p in reference.named_parameters()}
-    theirs = convert(grads, fpn_rules(neck, [3, 4, 5]), variables)
+    theirs = convert(grads, neck_rules(neck, [3, 4, 5]), variables)
     for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
         assert np.abs(a - b).max() <= 1e-4 * np.abs(b).max()
 

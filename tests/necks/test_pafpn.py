@@ -4,8 +4,10 @@ import jax
 import pytest
 
 from fpn_jax.necks.pafpn import PAFPN
-from tests.support.torch_reference import torch, torchvision
+from fpn_jax.parity.live_torchvision import import_torchvision
 from tests.support.twins import CHANNELS, assert_equals_twin, conv, pyramid
+
+torch, torchvision = import_torchvision()
 
 WIDTH = 12
 LEVELS = (2, 3, 4, 5)

@@ -8,7 +8,9 @@ from fpn_jax.ops.anchors import (
     pyramid_anchors,
     pyramid_points,
 )
-from tests.support.torch_reference import torch, torchvision
+from fpn_jax.parity.live_torchvision import import_torchvision
+
+torch, torchvision = import_torchvision()
 
 RATIOS = (0.5, 1.0, 2.0)
 RPN_SIZES = {2: (32,), 3: (64,), 4: (128,), 5: (256,), 6: (512,)}

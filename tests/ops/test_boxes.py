@@ -14,7 +14,9 @@ from fpn_jax.ops.boxes import (
     iou,
     pairwise_iou,
 )
-from tests.support.torch_reference import torch, torchvision
+from fpn_jax.parity.live_torchvision import import_torchvision
+
+torch, torchvision = import_torchvision()
 
 
 def random_boxes(seed, n, largest=300):

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from fpn_jax.ops.depthwise import depthwise_convolution
-from tests.support.torch_models import to_nhwc, to_torch
-from tests.support.torch_reference import torch
+from fpn_jax.parity.layouts import to_nhwc, to_torch
+from fpn_jax.parity.live_torchvision import import_torchvision
+
+torch, _ = import_torchvision()
 
 
 def draw(*shape: int, seed: int = 0) -> np.ndarray:

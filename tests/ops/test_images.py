@@ -2,7 +2,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from fpn_jax.ops.images import normalize
-from tests.support.torch_reference import torch, torchvision
+from fpn_jax.parity.live_torchvision import import_torchvision
+
+torch, torchvision = import_torchvision()
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from fpn_jax.ops.keypoints import decode_keypoints, keypoint_targets
-from tests.support.torch_reference import torch, torchvision
+from fpn_jax.parity.live_torchvision import import_torchvision
+
+torch, torchvision = import_torchvision()
 
 roi_heads = torchvision.models.detection.roi_heads
 

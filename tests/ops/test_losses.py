@@ -7,7 +7,9 @@ import optax
 import pytest
 
 from fpn_jax.ops.losses import focal, smooth_l1
-from tests.support.torch_reference import torch, torchvision
+from fpn_jax.parity.live_torchvision import import_torchvision
+
+torch, torchvision = import_torchvision()
 
 
 def test_smooth_l1_by_hand():

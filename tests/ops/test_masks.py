@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from fpn_jax.ops.masks import mask_targets
-from tests.support.torch_reference import torch, torchvision
+from fpn_jax.parity.live_torchvision import import_torchvision
+
+torch, torchvision = import_torchvision()
 
 project = torchvision.models.detection.roi_heads.project_masks_on_boxes
 

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from fpn_jax.ops.matching import match_by_center, match_by_cost, match_by_iou
-from tests.support.torch_reference import torch, torchvision
+from fpn_jax.parity.live_torchvision import import_torchvision
+
+torch, torchvision = import_torchvision()
 
 RPN = {"positive_iou": 0.7, "negative_iou": 0.3, "low_quality": True}
 RETINANET = {"positive_iou": 0.5, "negative_iou": 0.4, "low_quality": True}

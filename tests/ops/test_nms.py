@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from fpn_jax.ops.nms import nms, select_detections
-from tests.support.torch_reference import torch, torchvision
+from fpn_jax.parity.live_torchvision import import_torchvision
+
+torch, torchvision = import_torchvision()
 
 
 def keep(boxes, scores, valid=None, *, iou_threshold=0.5):

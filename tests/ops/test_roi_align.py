@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from fpn_jax.ops.roi_align import assign_levels, pyramid_roi_align, roi_align
-from tests.support.torch_reference import torch, torchvision
+from fpn_jax.parity.live_torchvision import import_torchvision
+
+torch, torchvision = import_torchvision()
 
 # Theirs and ours place a sample within a few float32 steps of its coordinate, up to
 # 160 cells here, 1e-5 each; two neighbors differ by some 4 in unit-normal features.

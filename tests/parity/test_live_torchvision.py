@@ -5,8 +5,13 @@ import importlib
 import numpy as np
 import pytest
 
-from fpn_jax.parity.live_torchvision import _plain_nms, _repair_roi_align
-from tests.support.torch_reference import torch, torchvision
+from fpn_jax.parity.live_torchvision import (
+    _plain_nms,
+    _repair_roi_align,
+    import_torchvision,
+)
+
+torch, torchvision = import_torchvision()
 
 roi_align = importlib.import_module("torchvision.ops.roi_align")
 compiled = torchvision.extension._has_ops()
@@ -46,3 +51,9 @@ def test_boxes_anywhere_are_pooled_and_suppressed_as_by_the_compiled_operators(
         _plain_nms(corners, scores, 0.3),
         torch.ops.torchvision.nms(corners, scores, 0.3),
     )
+
+
+@pytest.mark.skipif(compiled, reason="the compiled operators load")
+def test_timing_without_the_compiled_operators_is_refused():
+    with pytest.raises(ValueError, match="compiled operators do not load"):
+        import_torchvision(compiled=True)

@@ -6,12 +6,14 @@ import pytest
 from sklearn.datasets import load_sample_image
 
 from fpn_jax.detectors.feature_extractor import FeatureExtractor
+from fpn_jax.parity.layouts import numpy_state
+from fpn_jax.parity.live_torchvision import import_torchvision
 from fpn_jax.parity.prove_backbone import backbone_differences
 from fpn_jax.parity.random_detectors import randomize_norms
 from fpn_jax.weights.torchvision import backbone_from_torchvision
 from fpn_jax.zoo.classifiers import CLASSIFIERS
-from tests.support.torch_models import numpy_state
-from tests.support.torch_reference import torch, torchvision
+
+torch, torchvision = import_torchvision()
 
 IMAGES = [load_sample_image("china.jpg")[160:260, 40:200]]  # no multiple of 32
 

@@ -15,7 +15,7 @@ from fpn_jax.data.example import Category, Example
 def write_coco_folder(
     folder: Path, examples: Iterable[Example], categories: Sequence[Category]
 ) -> Path:
-    """Returns the folder, from which `coco_source` reads the same, pixel by pixel.
+    """Returns the folder, from which `open_coco_file` reads the same, pixel by pixel.
 
     File names are those of the examples, as PNG.
     """

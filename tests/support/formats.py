@@ -196,3 +196,15 @@ def write_csv(root: Path, pairs: Pairs, split: str) -> None:
         if not len(example.boxes):
             lines.append(f"{start},,,,,")
     (root / f"{split}.csv").write_text("\n".join(lines) + "\n")
+
+
+# The writer of each form, and the fields that are read as they were written. Where a
+# form cannot say them, areas are those of boxes and nothing is crowd.
+FORMS = {
+    "coco": (write_coco, {"areas", "crowd", "masks"}),
+    "official": (write_official, {"areas", "crowd", "masks"}),
+    "archives": (write_archives, {"areas", "crowd", "masks"}),
+    "voc": (write_voc, {"crowd"}),
+    "yolo": (write_yolo, set()),
+    "csv": (write_csv, set()),
+}

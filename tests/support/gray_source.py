@@ -11,6 +11,7 @@ class GraySource:
     name = "gray"
     categories = (Category(0, "thing"),)
     keypoint_spec = None
+    defects = ()
 
     def __init__(self, size: int, *, unreadable: tuple[int, ...] = ()):
         self._size, self._unreadable = size, unreadable

@@ -6,8 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from tests.support.torch_models import to_nhwc, to_torch
-from tests.support.torch_reference import torch
+from fpn_jax.parity.layouts import to_nhwc, to_torch
+from fpn_jax.parity.live_torchvision import import_torchvision
+
+torch, _ = import_torchvision()
 
 CHANNELS = {2: 8, 3: 16, 4: 24, 5: 32}
 Read = Callable[["torch.Tensor"], np.ndarray]

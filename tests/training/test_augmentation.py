@@ -10,7 +10,6 @@ from fpn_jax.data.transforms import (
     ScaleJitter,
 )
 from fpn_jax.training.augmentation import (
-    every_transform,
     images_in_one,
     training_transforms,
 )
@@ -52,10 +51,3 @@ def test_everything_at_once_has_an_order():
     assert unlike == [0.3, 0.5, 0.1, 0.2, 0.4, 0.5]
     assert list(mixed[-1].transforms) == list(mixed[-2].transforms) == mixed[1:5]
     assert images_in_one(data) == 6 and images_in_one(DataConfig()) == 1
-
-
-def test_objects_are_pasted_only_where_there_are_masks():
-    shown = every_transform(GraySource(1), (32, 32), masks=False)
-    assert {"copy-paste"} == every_transform(
-        GraySource(1), (32, 32), masks=True
-    ).keys() - shown.keys()

@@ -12,6 +12,8 @@ from fpn_jax.backbones.dummy import Dummy
 from fpn_jax.backbones.resnet import ResNet
 from fpn_jax.data.digits.dataset import write_digits
 from fpn_jax.data.loader import training_batches
+from fpn_jax.parity.layouts import numpy_state
+from fpn_jax.parity.live_torchvision import import_torchvision
 from fpn_jax.parity.random_detectors import randomize_norms
 from fpn_jax.training import loop
 from fpn_jax.training.checkpoint import Checkpoints
@@ -21,8 +23,8 @@ from fpn_jax.training.programs import abstract_state
 from tests.support import formats
 from tests.support.compilations import count_compilations
 from tests.support.miniature import get_config
-from tests.support.torch_models import numpy_state
-from tests.support.torch_reference import torch, torchvision
+
+torch, torchvision = import_torchvision()
 
 
 @pytest.fixture(scope="module")

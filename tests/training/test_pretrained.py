@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from fpn_jax.backbones.dummy import Dummy
+from fpn_jax.compilation import call_once
 from fpn_jax.data.example import Category
 from fpn_jax.detectors.fast_rcnn import FastRCNN
 from fpn_jax.detectors.one_stage import OneStage
@@ -17,7 +18,6 @@ from fpn_jax.heads.retinanet import RetinaNetHead
 from fpn_jax.heads.roi_pool import RoIPool
 from fpn_jax.heads.rpn import RPNHead
 from fpn_jax.necks.fpn import FPN
-from fpn_jax.runtime import call_once
 from fpn_jax.training.config import (
     Config,
     DataConfig,

@@ -1,10 +1,9 @@
 import math
 
 import pytest
-from rich.console import Console
 
 from fpn_jax.training import progress
-from fpn_jax.training.progress import ProgressDisplay, class_table, metrics_table
+from fpn_jax.training.progress import ProgressDisplay
 
 
 @pytest.fixture
@@ -50,47 +49,3 @@ def test_the_share_of_waiting_is_told_where_it_is_much(clock, capsys):
     assert display.step(3, {"loss": 3.0})["waiting_for_data"] == 0.0
     first, second = capsys.readouterr().out.splitlines()
     assert "4.0 images/s, 25% waiting for data" in first and "waiting" not in second
-
-
-def cells(table) -> list[list[str]]:
-    """Returns the words of each line of a printed table that has any."""
-    console = Console(width=200)
-    with console.capture() as capture:
-        console.print(table)
-    lines = (line.replace("│", " ").split() for line in capture.get().splitlines())
-    return [line for line in lines if any(word.isascii() for word in line)]
-
-
-def test_proposals_have_their_recall_by_size():
-    metrics = {"AR@100": 0.5, "ARs@100": 0.25, "ARm@100": math.nan, "loss": 1.5}
-
-    assert cells(metrics_table(metrics, title="validation")) == [
-        ["validation"],
-        "┃ ┃ all ┃ small ┃ medium ┃ large ┃ 0.50 ┃ 0.75 ┃".split(),
-        ["AR@100", "0.500", "0.250", "-"],
-        ["loss", "1.5000"],
-    ]
-
-
-def test_boxes_and_masks_have_a_section_each():
-    names = "AR@1 AR@100 ARl@100 AP APs APm APl AP50 AP75 mask/AP mask/AP50".split()
-    metrics = {name: number / 10 for number, name in enumerate(names)}
-
-    lines = cells(metrics_table(metrics, title=""))
-
-    assert lines[1:] == [
-        ["AR@1", "0.000"],
-        ["AR@100", "0.100", "0.200"],
-        ["AP", "0.300", "0.400", "0.500", "0.600", "0.700", "0.800"],
-        ["mask/AP", "0.900", "1.000"],
-    ]
-
-
-def test_classes_are_listed_best_first():
-    metrics = {"AP": 0.5, "AP/cat": 0.2, "AP/big dog": 0.8}
-    metrics |= {"mask/AP": 0.4, "mask/AP/cat": 0.3, "mask/AP/big dog": 0.5}
-
-    assert cells(class_table(metrics))[1:] == [
-        ["big", "dog", "0.800", "0.500"],
-        ["cat", "0.200", "0.300"],
-    ]

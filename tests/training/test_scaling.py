@@ -13,7 +13,7 @@ from fpn_jax.detectors.proposal_network import ProposalNetwork
 from fpn_jax.heads.rpn import RPNHead
 from fpn_jax.necks.fpn import FPN
 from fpn_jax.training.step import AXIS, shardings, train_step
-from tests.training.test_step import batch_of, difference, initial_state
+from tests.support.small_training import batch_of, difference, initial_state
 
 PER_DEVICE = 2  # images
 MODEL = ProposalNetwork(

@@ -3,7 +3,6 @@
 from functools import partial
 
 import jax
-import numpy as np
 import optax
 import pytest
 
@@ -13,8 +12,7 @@ from fpn_jax.detectors.fields import with_field
 from fpn_jax.detectors.proposal_network import ProposalNetwork
 from fpn_jax.heads.rpn import RPNHead
 from fpn_jax.necks.fpn import FPN
-from fpn_jax.runtime import call_once
-from fpn_jax.training.state import create_state, inference_variables
+from fpn_jax.training.state import inference_variables
 from fpn_jax.training.step import (
     AXIS,
     data_mesh,
@@ -22,8 +20,7 @@ from fpn_jax.training.step import (
     pmap_step,
     train_step,
 )
-
-CANVAS = (64, 64)
+from tests.support.small_training import batch_of, difference, initial_state
 
 
 def model_on(backbone) -> ProposalNetwork:
@@ -32,28 +29,6 @@ def model_on(backbone) -> ProposalNetwork:
         FPN(channels=8),
         RPNHead(anchor_sizes=((8,), (16,), (32,), (48,), (64,)), num_samples=32),
     )
-
-
-def batch_of(seed: int, size: int = 8) -> dict[str, np.ndarray]:
-    """Returns a batch in which every image has another number of objects."""
-    random = np.random.default_rng(seed)
-    corners = random.uniform(0, 40, (size, 4, 2))
-    boxes = np.concatenate(
-        [corners, corners + random.uniform(6, 24, corners.shape)], -1
-    )
-    return {
-        "images": random.integers(0, 256, (size, *CANVAS, 3), np.uint8),
-        "sizes": np.full((size, 2), 64, np.int32),
-        "boxes": boxes.astype(np.float32),
-        "labels": np.zeros((size, 4), np.int32),
-        "valid": np.arange(4) < (np.arange(size) % 5)[:, None],
-        "crowd": np.zeros((size, 4), bool),
-    }
-
-
-def initial_state(model, optimizer, *, ema=False):
-    init = partial(create_state, model, optimizer, canvas=CANVAS, seed=0, ema=ema)
-    return call_once(init)
 
 
 def after_five_steps(step, state):
@@ -108,9 +83,3 @@ def test_a_step_draws_another_sample_than_the_step_before():
     state, first = step(state, batch_of(0))
     _, second = step(state, batch_of(0))
     assert first["loss"] != second["loss"]  # same weights, same batch
-
-
-def difference(a, b) -> float:
-    """Returns the largest absolute difference of two trees."""
-    pairs = jax.tree.map(lambda x, y: np.abs(np.asarray(x) - np.asarray(y)).max(), a, b)
-    return max(jax.tree.leaves(pairs))

@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 
 from fpn_jax.ops.anchors import grids_of
+from fpn_jax.parity.layouts import numpy_state, to_nhwc, to_torch
+from fpn_jax.parity.live_torchvision import import_torchvision
 from fpn_jax.parity.random_detectors import randomize_norms
 from fpn_jax.weights.detectron2 import (
     detector_from_detectron2,
@@ -22,8 +24,8 @@ from fpn_jax.weights.detectron2 import (
 )
 from fpn_jax.weights.state_dicts import export_state_dict
 from fpn_jax.zoo import detectron2
-from tests.support.torch_models import numpy_state, to_nhwc, to_torch
-from tests.support.torch_reference import torch, torchvision
+
+torch, torchvision = import_torchvision()
 
 nn = torch.nn
 BGR_MEAN = (103.53, 116.28, 123.675)

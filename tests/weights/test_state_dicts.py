@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from fpn_jax.parity.live_torchvision import import_torchvision
 from fpn_jax.weights.state_dicts import (
     CONV,
     Rule,
@@ -15,7 +16,8 @@ from fpn_jax.weights.state_dicts import (
     export_state_dict,
     load_state_dict,
 )
-from tests.support.torch_reference import torch
+
+torch, _ = import_torchvision()
 
 RULES = [
     Rule("layer{stage}.conv{i}.weight", "params/stage{stage}/conv{i}/kernel", CONV),

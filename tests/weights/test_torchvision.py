@@ -13,6 +13,8 @@ from fpn_jax.backbones.vgg import VGG
 from fpn_jax.detectors.proposal_network import ProposalNetwork
 from fpn_jax.heads.rpn import RPNHead
 from fpn_jax.necks.fpn import FPN
+from fpn_jax.parity.layouts import numpy_state
+from fpn_jax.parity.live_torchvision import import_torchvision
 from fpn_jax.parity.random_detectors import randomize_norms
 from fpn_jax.weights.state_dicts import export_state_dict
 from fpn_jax.weights.torchvision import (
@@ -23,8 +25,8 @@ from fpn_jax.weights.torchvision import (
 )
 from fpn_jax.weights.torchvision_backbones import backbone_rules
 from fpn_jax.zoo.torchvision import TORCHVISION
-from tests.support.torch_models import numpy_state
-from tests.support.torch_reference import torch, torchvision
+
+torch, torchvision = import_torchvision()
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,10 @@ from fpn_jax.backbones.mobilenet_v3 import MobileNetV3
 from fpn_jax.backbones.resnet import ResNet
 from fpn_jax.backbones.stages import frozen_mask, frozen_names
 from fpn_jax.backbones.vgg import VGG
+from fpn_jax.parity.live_torchvision import import_torchvision
 from fpn_jax.zoo import torchvision as zoo
-from tests.support.torch_reference import torchvision
+
+_, torchvision = import_torchvision()
 
 # Parameters: all, and those that torchvision trains by default. Its own figures, as its
 # builders are beside their weights (the affine of frozen norms is not counted).

@@ -1,11 +1,20 @@
-"""Kinds of files that a data set may come in, each as a source.
+"""Forms in which a data set may be stored; one file each.
 
-A format says whether a path is of its kind (`is_coco`, `is_csv` …) and opens a split of
-it as a `Source`: boxes xyxy in pixels, labels 0 … K-1, whatever its files have. What is
-wrong in the annotations is a ValueError with the first defects, before an image is
-read; with `strict=False` it is left out and listed as the source's `defects`. Masks are
-decoded only where they are asked for. Paths may be remote, as etils' epath reads them;
-those of TFDS are local.
+A form is two functions, which `fpn_jax.data.sources` has in a table:
+
+- `is_x(path, split) -> bool`: whether the data set at `path` has this form. Only files'
+  names are looked at, and most forms are told without the split.
+- `open_x(path, split, *, masks, keypoints, strict) -> Source`: the examples of a split,
+  with boxes xyxy in pixels and labels 0 … K-1, whatever the files have. ValueError for
+  masks that the form does not have; masks are decoded only where they are asked for.
+  `keypoints` chooses between two annotations of COCO; other forms give the keypoints
+  that they have. What is wrong in the annotations is a ValueError with the first
+  defects, before an image is read; without `strict` it is left out, and the source
+  lists it as `defects`.
+
+Most are brought into the form of a COCO annotation file first (`AnnotatedImages`).
+Paths may be remote, as etils' epath reads them; those of TFDS are local. To add a form:
+its file, and a line in the table.
 """
 
 from typing import TYPE_CHECKING
@@ -13,38 +22,49 @@ from typing import TYPE_CHECKING
 from fpn_jax.lazy import late_names
 
 if TYPE_CHECKING:
-    from fpn_jax.data.formats.coco import coco_source, is_coco, official_source
-    from fpn_jax.data.formats.csv_table import csv_source, is_csv
+    from fpn_jax.data.formats.coco import is_coco, open_coco
+    from fpn_jax.data.formats.csv_table import is_csv, open_csv
+    from fpn_jax.data.formats.published_coco import (
+        is_published_coco,
+        open_published_coco,
+    )
     from fpn_jax.data.formats.splits import NoSuchSplit
-    from fpn_jax.data.formats.tfds import TfdsSource, is_tfds
+    from fpn_jax.data.formats.tfds import TfdsSource, is_tfds, open_tfds
     from fpn_jax.data.formats.tfds_writer import write_tfds
-    from fpn_jax.data.formats.voc import is_voc, voc_source
-    from fpn_jax.data.formats.yolo import yolo_source
+    from fpn_jax.data.formats.voc import is_voc, open_voc
+    from fpn_jax.data.formats.yolo import is_yolo, open_yolo
 
 __all__ = [
     "NoSuchSplit",
     "TfdsSource",
-    "coco_source",
-    "csv_source",
     "is_coco",
     "is_csv",
+    "is_published_coco",
     "is_tfds",
     "is_voc",
-    "official_source",
-    "voc_source",
+    "is_yolo",
+    "open_coco",
+    "open_csv",
+    "open_published_coco",
+    "open_tfds",
+    "open_voc",
+    "open_yolo",
     "write_tfds",
-    "yolo_source",
 ]
 
 __getattr__, __dir__ = late_names(
     __name__,
     {
-        "fpn_jax.data.formats.coco": ("coco_source", "is_coco", "official_source"),
-        "fpn_jax.data.formats.csv_table": ("csv_source", "is_csv"),
+        "fpn_jax.data.formats.coco": ("is_coco", "open_coco"),
+        "fpn_jax.data.formats.csv_table": ("is_csv", "open_csv"),
+        "fpn_jax.data.formats.published_coco": (
+            "is_published_coco",
+            "open_published_coco",
+        ),
         "fpn_jax.data.formats.splits": ("NoSuchSplit",),
-        "fpn_jax.data.formats.tfds": ("TfdsSource", "is_tfds"),
+        "fpn_jax.data.formats.tfds": ("TfdsSource", "is_tfds", "open_tfds"),
         "fpn_jax.data.formats.tfds_writer": ("write_tfds",),
-        "fpn_jax.data.formats.voc": ("is_voc", "voc_source"),
-        "fpn_jax.data.formats.yolo": ("yolo_source",),
+        "fpn_jax.data.formats.voc": ("is_voc", "open_voc"),
+        "fpn_jax.data.formats.yolo": ("is_yolo", "open_yolo"),
     },
 )

@@ -89,10 +89,10 @@ class AnnotatedImages:
             image_id=row["id"],
             name=row["file_name"],
             image=image,
-            boxes=objects.table[:, :4].astype(np.float32),
-            labels=objects.table[:, 4].astype(np.int32),
-            crowd=objects.table[:, 5].astype(np.bool_),
-            areas=objects.table[:, 6].astype(np.float32),
+            boxes=objects.boxes,
+            labels=objects.labels,
+            crowd=objects.crowd,
+            areas=objects.areas,
             masks=self._bitmaps(row, objects) if self._masks else None,
             keypoints=objects.keypoints,
             keypoint_spec=self.keypoint_spec,
@@ -107,7 +107,7 @@ class AnnotatedImages:
         found = []
         for row in self._images:
             objects = self._objects[row["id"]]
-            chosen = objects.table[:, 5] == 0
+            chosen = ~objects.crowd
             if keypoints:
                 points = objects.keypoints
                 chosen &= points is not None and (points[..., 2] > 0).any(axis=1)

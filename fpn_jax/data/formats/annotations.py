@@ -8,6 +8,7 @@ import collections
 import re
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -25,10 +26,14 @@ _KINDS = {
 _Problem = tuple[str, str]  # its kind, and the reason
 
 
-class Objects(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Objects:
     """The N annotations of an image."""
 
-    table: np.ndarray  # [N, 7] float64: x1, y1, x2, y2, label, iscrowd, area
+    boxes: np.ndarray  # [N, 4] float32, xyxy, cut to the image
+    labels: np.ndarray  # [N] int32
+    crowd: np.ndarray  # [N] bool
+    areas: np.ndarray  # [N] float32
     keypoints: np.ndarray | None  # [N, P, 3] float32
     segmentations: list[Segmentation]  # N, or none where no masks are read
 
@@ -71,7 +76,10 @@ def stop_if_any(name: str, defects: list[Defect]) -> None:
 def _sound_rows(
     name: str, content: object, defects: list[Defect]
 ) -> dict[str, list[dict]]:
-    """Returns the rows of the three lists that have what is read, and an own id."""
+    """Keeps the rows with all required fields and an id of their own.
+
+    The others become defects.
+    """
     required = {
         "images": ("id", "file_name", "height", "width"),
         "categories": ("id", "name"),
@@ -102,7 +110,7 @@ def _sound_rows(
 
 
 def _wrong_type(row: dict, fields: Sequence[str]) -> str | None:
-    """The first of the fields, but `bbox`, that holds what it cannot, or None."""
+    """Name of the first field of a wrong type, or None; `bbox` is checked later."""
     for field in fields:
         kinds = _KINDS.get(field, object)
         if isinstance(row[field], bool) or not isinstance(row[field], kinds):
@@ -187,24 +195,24 @@ def _objects_by_image(
 def _objects(
     rows: list[dict], image: dict, labels: dict[int, int], num_points: int, masks: bool
 ) -> Objects:
-    table = [
-        [
-            *_corners(row, image),
-            labels[row["category_id"]],
-            row.get("iscrowd", 0),
-            row.get("area", row["bbox"][2] * row["bbox"][3]),
-        ]
-        for row in rows
-    ]
+    areas = [row.get("area", row["bbox"][2] * row["bbox"][3]) for row in rows]
     keypoints = None
     if num_points:
         keypoints = [row.get("keypoints", [0] * 3 * num_points) for row in rows]
         keypoints = np.reshape(keypoints, (-1, num_points, 3)).astype(np.float32)
     return Objects(
-        table=np.array(table, float).reshape(-1, 7),
+        boxes=_float32([_corners(row, image) for row in rows]).reshape(-1, 4),
+        labels=np.array([labels[row["category_id"]] for row in rows], np.int32),
+        crowd=np.array([row.get("iscrowd", 0) for row in rows], np.bool_),
+        areas=_float32(areas),
         keypoints=keypoints,
         segmentations=[_compact(row["segmentation"]) for row in rows if masks],
     )
+
+
+def _float32(values: list) -> np.ndarray:
+    """Integers may be too large for an array of integers."""
+    return np.array(values, float).astype(np.float32)
 
 
 def _corners(row: dict, image: dict | None = None) -> list[float]:

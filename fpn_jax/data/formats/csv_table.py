@@ -23,25 +23,33 @@ _NAMES = {
 _COLUMN = {other: name for name, others in _NAMES.items() for other in (name, *others)}
 
 
-def is_csv(root: epath.PathLike) -> bool:
-    """Returns whether a folder is one for `csv_source`."""
-    return any(epath.Path(root).expanduser().glob("*.csv"))
+def is_csv(path: epath.PathLike, split: str) -> bool:
+    """Whether a folder has tables."""
+    return any(epath.Path(path).expanduser().glob("*.csv"))
 
 
-def csv_source(
-    root: epath.PathLike, split: str, *, strict: bool = True
+def open_csv(
+    path: epath.PathLike,
+    split: str,
+    *,
+    masks: bool = False,
+    keypoints: bool = False,
+    strict: bool = True,
 ) -> AnnotatedImages:
-    """Returns the examples of `root/SPLIT.csv`.
+    """The examples of `path/SPLIT.csv`, which has neither masks nor keypoints.
 
     A row is an object: `file, x1, y1, x2, y2, class`, the corners in pixels; or a file
     alone, for an image without objects. A first line may name the columns in any order,
     also as `filename`, `xmin` … and `label`, and others besides. Files are relative to
-    `root`. Classes are those of all tables there, by their names.
+    `path`. Classes are those of all tables there, by their names.
 
     Raises:
-        ValueError: if there is no such table, or a row is wrong; see `AnnotatedImages`.
+        ValueError: if masks are asked for, there is no such table, or a row is wrong;
+            see `AnnotatedImages`.
     """
-    folder = Folder(root)
+    if masks:
+        raise ValueError(f"masks: {path} has boxes only")
+    folder = Folder(path)
     tables = [name for name in folder.names() if name.endswith(".csv")]
     split = find_split(split, [name.removesuffix(".csv") for name in tables])
     rows = {name: _rows(folder, name) for name in tables}

@@ -26,9 +26,24 @@ from fpn_jax.data.image import decode_image
 from fpn_jax.data.transforms import box_areas
 
 
-def is_tfds(directory: epath.PathLike) -> bool:
-    """Returns whether a directory is a prepared TFDS data set."""
-    return (epath.Path(directory) / "dataset_info.json").is_file()
+def is_tfds(path: epath.PathLike, split: str) -> bool:
+    """Whether a path is a prepared TFDS directory."""
+    return (epath.Path(path).expanduser() / "dataset_info.json").is_file()
+
+
+def open_tfds(
+    path: epath.PathLike,
+    split: str,
+    *,
+    masks: bool = False,
+    keypoints: bool = False,
+    strict: bool = True,
+) -> "TfdsSource":
+    """The examples of a split, with its keypoints, asked for or not.
+
+    Defects are always errors: the directory was written by a program.
+    """
+    return TfdsSource(epath.Path(path).expanduser(), split, masks=masks)
 
 
 class TfdsSource:
@@ -48,8 +63,10 @@ class TfdsSource:
         ValueError: if there is no such data set or split, or it has no masks.
     """
 
+    defects = ()  # what is wrong is an error
+
     def __init__(self, directory: epath.PathLike, split: str, *, masks: bool = False):
-        if not is_tfds(directory):
+        if not is_tfds(directory, split):
             raise ValueError(
                 f"directory: {directory} is no prepared TFDS data set, which has a "
                 "dataset_info.json"

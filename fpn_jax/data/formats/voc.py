@@ -12,19 +12,24 @@ from fpn_jax.data.formats.image_rows import image_ids
 from fpn_jax.data.formats.splits import find_split
 
 
-def is_voc(root: epath.PathLike) -> bool:
-    """Returns whether a folder is one for `voc_source`."""
-    root = epath.Path(root).expanduser()
+def is_voc(path: epath.PathLike, split: str) -> bool:
+    """Whether a folder has `Annotations`, or folders of XML files."""
+    root = epath.Path(path).expanduser()
     return (root / "Annotations").is_dir() or any(root.glob("*/*.xml"))
 
 
-def voc_source(
-    root: epath.PathLike, split: str, *, strict: bool = True
+def open_voc(
+    path: epath.PathLike,
+    split: str,
+    *,
+    masks: bool = False,
+    keypoints: bool = False,
+    strict: bool = True,
 ) -> AnnotatedImages:
-    """Returns the examples of a split of Pascal VOC.
+    """The examples of a split of Pascal VOC, which has neither masks nor keypoints.
 
     Either as the challenge publishes it, with `Annotations`, `JPEGImages` and
-    `ImageSets/Main/SPLIT.txt` in `root` (`VOCdevkit/VOC2007`); or a folder `root/SPLIT`
+    `ImageSets/Main/SPLIT.txt` in `path` (`VOCdevkit/VOC2007`); or a folder `path/SPLIT`
     of XML files with the images beside them.
 
     Classes are those of all splits, by their names. Corners count from 1 in the files,
@@ -33,10 +38,12 @@ def voc_source(
     challenge.
 
     Raises:
-        ValueError: if there is no such split, a file is missing or no such XML, or an
-            object is wrong; see `AnnotatedImages`.
+        ValueError: if masks are asked for, there is no such split, a file is missing or
+            no such XML, or an object is wrong; see `AnnotatedImages`.
     """
-    root = epath.Path(root).expanduser()
+    if masks:
+        raise ValueError(f"masks: {path} has boxes only")
+    root = epath.Path(path).expanduser()
     if (root / "Annotations").is_dir():
         images = Folder(root / "JPEGImages")
         files = list(_files(Folder(root / "Annotations")))

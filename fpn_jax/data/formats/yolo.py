@@ -15,25 +15,37 @@ from fpn_jax.data.formats.splits import find_split
 _IMAGES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
 
-def yolo_source(
-    path: epath.PathLike, split: str, *, masks: bool = False, strict: bool = True
+def is_yolo(path: epath.PathLike, split: str) -> bool:
+    """Whether a path is a YAML file, or a folder that holds `data.yaml`."""
+    return _yaml_file(path).is_file()
+
+
+def open_yolo(
+    path: epath.PathLike,
+    split: str,
+    *,
+    masks: bool = False,
+    keypoints: bool = False,
+    strict: bool = True,
 ) -> AnnotatedImages:
-    """Returns the examples of a split of a YOLO data set.
+    """The examples of a split of a YOLO data set.
 
-    `path` is its YAML file: `names`, and for each split a folder of images, a text file
-    that lists them, or a list of these, relative to `path` there or to the file. The
-    objects of `images/a.jpg` are the lines of `labels/a.txt`: a class and x, y of the
-    center, width and height; or the points of a polygon, from which come box and mask;
-    with `kpt_shape` the box and the keypoints. All are shares of the image. An image
-    without such a file, or with an empty one, has no objects.
+    `path` is its YAML file, or the folder that holds it as `data.yaml`: `names`, and
+    for each split a folder of images, a text file that lists them, or a list of these,
+    relative to `path` there or to the file. The objects of `images/a.jpg` are the lines
+    of `labels/a.txt`: a class and x, y of the center, width and height; or the points
+    of a polygon, from which come box and mask; with `kpt_shape` the box and the
+    keypoints. All are shares of the image. An image without such a file, or with an
+    empty one, has no objects.
 
-    Keypoints that `flip_idx` exchanges are named a left and a right one.
+    Keypoints, which come asked for or not, are named a left and a right one where
+    `flip_idx` exchanges them.
 
     Raises:
         ValueError: if a file is missing or of another form, there is no such split, or
             a line is wrong; see `AnnotatedImages`.
     """
-    path = epath.Path(path).expanduser()
+    path = _yaml_file(path)
     try:
         settings = yaml.safe_load(path.read_text())
     except (OSError, yaml.YAMLError) as error:
@@ -67,6 +79,11 @@ def yolo_source(
         masks=masks,
         strict=strict,
     )
+
+
+def _yaml_file(path: epath.PathLike) -> epath.Path:
+    path = epath.Path(path).expanduser()
+    return path if path.suffix in (".yaml", ".yml") else path / "data.yaml"
 
 
 def _image_files(root: epath.Path, value: str | list) -> Iterator[str]:

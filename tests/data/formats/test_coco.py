@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fpn_jax.data.example import KeypointSpec, UnreadableImage
-from fpn_jax.data.formats.coco import coco_source
+from fpn_jax.data.formats.coco import open_coco_file
 from fpn_jax.data.formats.tfds import TfdsSource
 from tests.support.coco_folder import write_coco_folder
 
@@ -50,7 +50,7 @@ def _with_annotation(**changes):
 
 
 def test_a_file_is_read_by_hand(folder):
-    example = coco_source(folder)[0]
+    example = open_coco_file(folder)[0]
     assert (example.image_id, example.name) == (30, "a.png")
     assert example.image.shape == (40, 60, 3)
     assert example.boxes.tolist() == [[10, 5, 30, 35], [0.5, 0, 5.5, 4]]
@@ -60,11 +60,11 @@ def test_a_file_is_read_by_hand(folder):
 
 
 def test_labels_follow_the_order_of_category_ids(folder):
-    assert coco_source(folder).categories == ((1, "person"), (90, "brush"))
+    assert open_coco_file(folder).categories == ((1, "person"), (90, "brush"))
 
 
 def test_an_image_without_objects_is_kept(folder):
-    source = coco_source(folder / "annotations.json", images=folder)
+    source = open_coco_file(folder / "annotations.json", images=folder)
     assert len(source) == 2
     assert source[1].boxes.shape == (0, 4)
 
@@ -72,7 +72,7 @@ def test_an_image_without_objects_is_kept(folder):
 def test_boxes_that_reach_out_are_cut_with_one_warning(tmp_path, caplog):
     content = _with_annotation(bbox=[-3, 5, 70, 30])
     with caplog.at_level(logging.WARNING):
-        source = coco_source(_write(tmp_path, content))
+        source = open_coco_file(_write(tmp_path, content))
     assert source[0].boxes[0].tolist() == [0, 5, 60, 35]
     (record,) = caplog.records
     assert "1 boxes reach out" in record.message and "annotation 5" in record.message
@@ -97,14 +97,14 @@ def test_a_wrong_annotation_is_named_in_one_line(tmp_path, changes, message):
     folder = _write(tmp_path, _with_annotation(**changes))
     pattern = rf"^[^\n]*annotations\.json: 1 problems: [^\n]*{message}[^\n]*$"
     with pytest.raises(ValueError, match=pattern):
-        coco_source(folder)
+        open_coco_file(folder)
 
 
 def test_an_object_of_an_image_without_a_size_is_named_in_one_line(tmp_path):
     content = copy.deepcopy(CONTENT)
     content["images"][0]["height"] = None
     with pytest.raises(ValueError, match="its image has no width and height"):
-        coco_source(_write(tmp_path, content))
+        open_coco_file(_write(tmp_path, content))
 
 
 def test_all_problems_are_counted(tmp_path):
@@ -114,7 +114,7 @@ def test_all_problems_are_counted(tmp_path):
     with pytest.raises(
         ValueError, match="7 problems: annotation 0 .*annotation 2 .*…$"
     ):
-        coco_source(_write(tmp_path, content))
+        open_coco_file(_write(tmp_path, content))
 
 
 @pytest.mark.parametrize("part", ["images", "categories", "annotations"])
@@ -122,10 +122,10 @@ def test_a_missing_part_or_field_is_named(tmp_path, part):
     content = copy.deepcopy(CONTENT)
     del content[part][1]["id"]
     with pytest.raises(ValueError, match=rf"{part}\[1\]: no 'id'"):
-        coco_source(_write(tmp_path, content))
+        open_coco_file(_write(tmp_path, content))
     del content[part]
     with pytest.raises(ValueError, match=f"no list '{part}'"):
-        coco_source(_write(tmp_path, content))
+        open_coco_file(_write(tmp_path, content))
 
 
 def test_repeated_images_and_categories_are_named(tmp_path):
@@ -133,21 +133,21 @@ def test_repeated_images_and_categories_are_named(tmp_path):
     content["images"].append(content["images"][0])
     content["categories"].append(content["categories"][0])
     with pytest.raises(ValueError, match="id 30: .* images; id 90: .* categories"):
-        coco_source(_write(tmp_path, content))
+        open_coco_file(_write(tmp_path, content))
 
 
 def test_files_that_are_missing_or_no_json_are_named(folder):
     with pytest.raises(ValueError, match=r"other\.json: No such file"):
-        coco_source(folder / "other.json")
+        open_coco_file(folder / "other.json")
     with pytest.raises(ValueError, match="^images: .*nowhere is not a folder"):
-        coco_source(folder, images=folder / "nowhere")
+        open_coco_file(folder, images=folder / "nowhere")
     (folder / "annotations.json").write_text("{")
     with pytest.raises(ValueError, match=r"^[^\n]*annotations\.json: not JSON[^\n]*$"):
-        coco_source(folder)
+        open_coco_file(folder)
 
 
 def test_an_image_that_is_missing_or_broken_is_unreadable_and_named(folder):
-    source = coco_source(folder)
+    source = open_coco_file(folder)
     (folder / "a.png").write_bytes(b"broken")
     with pytest.raises(UnreadableImage, match=r"a\.png: not a readable image"):
         source[0]
@@ -161,15 +161,15 @@ def test_an_image_of_another_size_than_annotated_is_an_error(folder):
     with pytest.raises(
         ValueError, match=r"a\.png: the file is 40 x 60 .* says 60 x 40"
     ):
-        coco_source(folder)[0]
+        open_coco_file(folder)[0]
 
 
 def test_a_file_without_masks_and_keypoints_gives_none(folder):
-    source = coco_source(folder)
+    source = open_coco_file(folder)
     assert source.keypoint_spec is None
     assert source[0].masks is None and source[0].keypoints is None
     with pytest.raises(ValueError, match="2 problems: annotation 5 .a.png.: segmenta"):
-        coco_source(folder, masks=True)
+        open_coco_file(folder, masks=True)
 
 
 @pytest.mark.parametrize("split", ["train", "validation"])
@@ -178,7 +178,7 @@ def test_the_digits_are_the_same_from_both_kinds_of_files(
 ):
     digits = TfdsSource(digits_directory, split, masks=True)
     write_coco_folder(tmp_path, digits, digits.categories)
-    source = coco_source(tmp_path, masks=True)
+    source = open_coco_file(tmp_path, masks=True)
     assert len(source) == len(digits) and source.categories == digits.categories
     assert source.keypoint_spec == digits.keypoint_spec._replace(sigmas=None)
     for left, right in zip(source, digits, strict=True):
@@ -200,13 +200,13 @@ def _with_masks(segmentation):
 
 
 def test_masks_by_hand(tmp_path):
-    source = coco_source(_write(tmp_path, _with_masks(SQUARE)), masks=True)
+    source = open_coco_file(_write(tmp_path, _with_masks(SQUARE)), masks=True)
     masks = source[0].masks
     assert masks.shape == (2, 40, 60)
     assert masks[0, 5:9, 10:14].all() and masks[0].sum() == 16
     assert masks[1, :, :4].all() and masks[1].sum() == 160
     assert source[1].masks.shape == (0, 20, 20)
-    assert coco_source(tmp_path)[0].masks is None
+    assert open_coco_file(tmp_path)[0].masks is None
 
 
 @pytest.mark.parametrize(
@@ -223,15 +223,15 @@ def test_a_wrong_segmentation_is_named_before_any_image_is_read(
     tmp_path, segmentation, message
 ):
     folder = _write(tmp_path, _with_masks(segmentation))
-    coco_source(folder)  # boxes do not need it
+    open_coco_file(folder)  # boxes do not need it
     pattern = rf"1 problems: annotation 5 \(a\.png\): segmentation: [^\n]*{message}"
     with pytest.raises(ValueError, match=pattern):
-        coco_source(folder, masks=True)
+        open_coco_file(folder, masks=True)
 
 
 def test_broken_counts_are_named_when_their_image_is_read(tmp_path):
     broken = {"size": [40, 60], "counts": ";2"}
-    source = coco_source(_write(tmp_path, _with_masks(broken)), masks=True)
+    source = open_coco_file(_write(tmp_path, _with_masks(broken)), masks=True)
     with pytest.raises(ValueError, match=r"json: a\.png: segmentation: [^\n]*decoded"):
         source[0]
 
@@ -247,7 +247,7 @@ def _with_keypoints(points):
 
 def test_keypoints_by_hand(tmp_path):
     points = [12, 7, 2, 0, 0, 0, 20.5, 9, 1]
-    source = coco_source(_write(tmp_path, _with_keypoints(points)))
+    source = open_coco_file(_write(tmp_path, _with_keypoints(points)))
     assert source.keypoint_spec == KeypointSpec(
         names=("nose", "left_eye", "right_eye"),
         flip=(0, 2, 1),
@@ -274,18 +274,18 @@ def test_wrong_keypoints_are_named_in_one_line(tmp_path, points):
     folder = _write(tmp_path, _with_keypoints(points))
     pattern = r"annotation 5 \(a\.png\): keypoints [^\n]* must be 3 times x, y and 0"
     with pytest.raises(ValueError, match=pattern):
-        coco_source(folder)
+        open_coco_file(folder)
 
 
 def test_categories_must_agree_on_their_keypoints(tmp_path):
     content = _with_keypoints([0] * 9)
     content["categories"][1]["keypoints"] = ["tail"]
     with pytest.raises(ValueError, match="'person' and 'brush' have different keypoi"):
-        coco_source(_write(tmp_path, content))
+        open_coco_file(_write(tmp_path, content))
 
 
 def test_a_skeleton_of_unknown_points_is_an_error(tmp_path):
     content = _with_keypoints([0] * 9)
     content["categories"][0]["skeleton"] = [[1, 2], [0, 3]]
     with pytest.raises(ValueError, match=r"skeleton .* must be pairs of 1 … 3$"):
-        coco_source(_write(tmp_path, content))
+        open_coco_file(_write(tmp_path, content))

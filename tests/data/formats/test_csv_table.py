@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from fpn_jax.data.formats.csv_table import csv_source
+from fpn_jax.data.formats.csv_table import open_csv
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def write(tmp_path):
 )
 def test_a_table_is_read_by_hand(write, lines):
     write("a.png,1,1,2,2,bee", split="valid")
-    source = csv_source(write(*lines), "train")
+    source = open_csv(write(*lines), "train")
     assert source[0].boxes.tolist() == [[5, 6, 7, 8.5], [0, 0, 60, 40]]
     assert source.categories == ((0, "ant"), (1, "bee"), (2, "dog"))
     assert source[0].labels.tolist() == [2, 0]
@@ -34,7 +34,7 @@ def test_a_table_is_read_by_hand(write, lines):
 
 @pytest.mark.parametrize("line", ["a.png,,,,,", "a.png"])
 def test_an_image_without_objects_is_a_row(write, line):
-    source = csv_source(write(line), "train")
+    source = open_csv(write(line), "train")
     assert len(source) == 1 and source[0].boxes.shape == (0, 4)
 
 
@@ -49,7 +49,7 @@ def test_an_image_without_objects_is_a_row(write, line):
 )
 def test_a_wrong_row_is_named(write, lines, message):
     with pytest.raises(ValueError, match=rf"^[^\n]*{message}[^\n]*$"):
-        csv_source(write(*lines), "train")
+        open_csv(write(*lines), "train")
 
 
 def test_a_file_that_is_no_table_is_named(write):
@@ -58,4 +58,4 @@ def test_a_file_that_is_no_table_is_named(write):
     with pytest.raises(
         ValueError, match=r"^[^\n]*train.csv: [^\n]*can't decode[^\n]*$"
     ):
-        csv_source(folder, "train")
+        open_csv(folder, "train")

@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from fpn_jax.data.formats.voc import voc_source
+from fpn_jax.data.formats.voc import open_voc
 
 OBJECT = """<object><name>dog</name>{difficult}<bndbox><xmin>1</xmin>
 <ymin>{ymin}</ymin><xmax>60</xmax><ymax>25</ymax></bndbox></object>"""
@@ -24,7 +24,7 @@ def test_a_file_is_read_by_hand(tmp_path):
     hard = thing(difficult="<difficult>1</difficult>").replace("dog", "cat")
     write(tmp_path / "train", "2007_000027", thing() + hard + thing(difficult=""))
     write(tmp_path / "valid", "a", thing().replace("dog", "ant"))
-    source = voc_source(tmp_path, "train")
+    source = open_voc(tmp_path, "train")
     # Pixels 1 … 60 and 11 … 25 are what lies between 0 and 60, 10 and 25.
     assert source[0].boxes.tolist() == [[0, 10, 60, 25]] * 3
     assert source[0].crowd.tolist() == [False, True, False]
@@ -33,7 +33,7 @@ def test_a_file_is_read_by_hand(tmp_path):
     # The same labels in all splits.
     assert source.categories == ((0, "ant"), (1, "cat"), (2, "dog"))
     assert source[0].labels.tolist() == [2, 1, 2]
-    assert voc_source(tmp_path, "validation")[0].image_id == 0
+    assert open_voc(tmp_path, "validation")[0].image_id == 0
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_a_file_is_read_by_hand(tmp_path):
 def test_a_wrong_file_is_named_in_one_line(tmp_path, objects, message):
     write(tmp_path / "train", "a", objects)
     with pytest.raises(ValueError, match=rf"^[^\n]*{message}[^\n]*$"):
-        voc_source(tmp_path, "train")
+        open_voc(tmp_path, "train")
 
 
 def test_an_image_of_the_set_without_annotations_is_named(tmp_path):
@@ -59,4 +59,4 @@ def test_an_image_of_the_set_without_annotations_is_named(tmp_path):
     sets.mkdir(parents=True)
     (sets / "train.txt").write_text("a\nb\n")
     with pytest.raises(ValueError, match="train.txt: no annotations of 'b'"):
-        voc_source(tmp_path, "train")
+        open_voc(tmp_path, "train")

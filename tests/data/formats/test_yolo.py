@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import yaml
 
-from fpn_jax.data.formats.yolo import yolo_source
+from fpn_jax.data.formats.yolo import open_yolo
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def write(tmp_path):
 
 
 def test_a_file_is_read_by_hand(write):
-    source = yolo_source(write("1 0.5 0.5 0.5 0.25", "", "0 0.1 0.1 0.2 0.2"), "train")
+    source = open_yolo(write("1 0.5 0.5 0.5 0.25", "", "0 0.1 0.1 0.2 0.2"), "train")
     boxes = [[15, 15, 45, 25], [0, 0, 12, 8]]
     np.testing.assert_allclose(source[0].boxes, boxes, atol=1e-5)
     assert source[0].labels.tolist() == [1, 0]
@@ -34,7 +34,7 @@ def test_a_file_is_read_by_hand(write):
 
 def test_polygons_give_boxes_and_masks(write):
     path = write("1 0.25 0.25 0.5 0.25 0.5 0.75 0.25 0.75")
-    example = yolo_source(path, "train", masks=True)[0]
+    example = open_yolo(path, "train", masks=True)[0]
     np.testing.assert_allclose(example.boxes, [[15, 10, 30, 30]])
     assert example.masks[0, 10:30, 15:30].all() and example.masks.sum() == 15 * 20
 
@@ -47,7 +47,7 @@ def test_keypoints_by_hand(write, per_point, points):
     path = write(
         f"0 0.5 0.5 1 1 {points}", kpt_shape=[3, per_point], flip_idx=[0, 2, 1]
     )
-    source = yolo_source(path, "train")
+    source = open_yolo(path, "train")
     seen = 1 if per_point == 3 else 2
     assert source[0].keypoints[0].tolist() == [[30, 20, 2], [15, 20, seen], [0, 0, 0]]
     assert source.keypoint_spec.flip == (0, 2, 1)
@@ -57,7 +57,7 @@ def test_keypoints_by_hand(write, per_point, points):
 def test_images_are_listed_in_all_of_ultralytics_ways(write, tmp_path, train):
     path = write("1 0.5 0.5 0.5 0.25", train=train, names={0: "cat", 1: "dog"})
     (tmp_path / "list.txt").write_text("./images/deep/a.png\n")
-    assert yolo_source(path, "train")[0].labels.tolist() == [1]
+    assert open_yolo(path, "train")[0].labels.tolist() == [1]
 
 
 @pytest.mark.parametrize(
@@ -73,20 +73,20 @@ def test_images_are_listed_in_all_of_ultralytics_ways(write, tmp_path, train):
 def test_a_wrong_line_is_named(write, lines, message):
     pattern = rf"^[^\n]*data.yaml, train: 1 problems: [^\n]*{message}[^\n]*$"
     with pytest.raises(ValueError, match=pattern):
-        yolo_source(write(*lines), "train")
+        open_yolo(write(*lines), "train")
 
 
 def test_wrong_settings_are_named(write, tmp_path):
     with pytest.raises(ValueError, match=r"data.yaml: no YOLO data set"):
-        yolo_source(write(names=None), "train")
+        open_yolo(write(names=None), "train")
     with pytest.raises(ValueError, match=r"data.yaml: kpt_shape 3 must be \[points"):
-        yolo_source(write(kpt_shape=3), "train")
+        open_yolo(write(kpt_shape=3), "train")
     with pytest.raises(ValueError, match=r"data.yaml: flip_idx None must say for each"):
-        yolo_source(write(kpt_shape=[3, 3]), "train")
+        open_yolo(write(kpt_shape=[3, 3]), "train")
     with pytest.raises(ValueError, match="split: 'train' asked for, where there are"):
-        yolo_source(write(train=None), "train")
+        open_yolo(write(train=None), "train")
     with pytest.raises(ValueError, match=r"nowhere: neither a folder of images nor"):
-        yolo_source(write(train="nowhere"), "train")
+        open_yolo(write(train="nowhere"), "train")
     (tmp_path / "data.yaml").write_text("names: [")
     with pytest.raises(ValueError, match=r"^[^\n]*data.yaml: [^\n]+$"):
-        yolo_source(tmp_path / "data.yaml", "train")
+        open_yolo(tmp_path / "data.yaml", "train")

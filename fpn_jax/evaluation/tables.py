@@ -1,0 +1,56 @@
+"""COCO's metrics for a terminal."""
+
+import math
+
+from rich.table import Table
+
+_PREFIXES = ("", "mask/", "keypoint/")  # of the metric names
+_ROWS = [("AR", f"@{limit}") for limit in (1, 10, 20, 100, 1000)] + [("AP", "")]
+_COLUMNS = {
+    **{"all": "", "small": "s", "medium": "m", "large": "l"},  # objects
+    **{"0.50": "50", "0.75": "75"},  # thresholds
+}
+
+
+def metrics_table(metrics: dict[str, float], *, title: str) -> Table:
+    """Recall and precision by object size and threshold, the loss below them.
+
+    A section for each of boxes, masks and keypoints that were measured.
+    """
+    loss = metrics.get("loss")
+    table = Table(
+        title=title,
+        title_justify="left",
+        caption=None if loss is None else f"loss {loss:.4f}",
+        caption_justify="left",
+    )
+    table.add_column("")
+    for heading in _COLUMNS:
+        table.add_column(heading, justify="right")
+    for prefix in _PREFIXES:
+        for kind, limit in _ROWS:
+            if prefix + kind + limit in metrics:
+                keys = (f"{prefix}{kind}{part}{limit}" for part in _COLUMNS.values())
+                cells = (_cell(metrics.get(key)) for key in keys)
+                table.add_row(prefix + kind + limit, *cells)
+        table.add_section()
+    return table
+
+
+def class_metrics_table(metrics: dict[str, float]) -> Table:
+    """The average precision of each class that has objects, best first."""
+    prefixes = [prefix for prefix in _PREFIXES if f"{prefix}AP" in metrics]
+    names = [key.removeprefix("AP/") for key in metrics if key.startswith("AP/")]
+    names.sort(key=lambda name: -metrics[f"AP/{name}"])
+    table = Table("", *(f"{prefix}AP" for prefix in prefixes))
+    for name in names:
+        cells = (_cell(metrics.get(f"{prefix}AP/{name}")) for prefix in prefixes)
+        table.add_row(name, *cells)
+    return table
+
+
+def _cell(value: float | None) -> str:
+    """Nothing for what is not measured, a dash for what the data has no objects of."""
+    if value is None:
+        return ""
+    return "-" if math.isnan(value) else f"{value:.3f}"

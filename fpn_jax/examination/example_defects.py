@@ -1,0 +1,85 @@
+"""Defects of an example that can still be trained on.
+
+Annotations that training refuses are found where they are read, in
+`fpn_jax.data.formats.annotations`.
+"""
+
+import numpy as np
+
+from fpn_jax.data.bitmaps import mask_box
+from fpn_jax.data.defects import Defect
+from fpn_jax.data.example import Example
+
+# A mask's extent and its box differ by the rounding of a polygon to pixels, which is
+# much of a tiny object; of those that overlap less one was changed without the other.
+_MASK_OVERLAP = 0.5
+_TINY = 8  # pixels of a side, below which this says nothing
+
+
+def example_defects(example: Example) -> list[Defect]:
+    """Returns the defects of an example, in the order of its objects."""
+    found = []
+    if (example.image == example.image[:1, :1]).all():
+        found.append(Defect("one color", "image", "all pixels are equal", example.name))
+    seen = set()
+    for row, box in enumerate(example.boxes.tolist()):
+        problems = [
+            _area_problem(box),
+            _repeated(seen, box, int(example.labels[row]), bool(example.crowd[row])),
+            example.masks is not None and _mask_problem(box, example.masks[row]),
+            example.keypoints is not None and _points_problem(example, row),
+        ]
+        for kind, reason in filter(None, problems):
+            place = f"object {row + 1}"
+            found.append(Defect(kind, place, reason, example.name, tuple(box)))
+    return found
+
+
+def _area_problem(box: list[float]) -> tuple[str, str] | None:
+    x1, y1, x2, y2 = box
+    if x1 < x2 and y1 < y2:
+        return None
+    return "box without area", f"box {_text(box)} is {x2 - x1:g} x {y2 - y1:g} pixels"
+
+
+def _repeated(
+    seen: set, box: list[float], label: int, crowd: bool
+) -> tuple[str, str] | None:
+    key = (*box, label, crowd)
+    if key in seen:
+        return "object twice", f"box {_text(box)} is there with the same class"
+    seen.add(key)
+    return None
+
+
+def _mask_problem(box: list[float], mask: np.ndarray) -> tuple[str, str] | None:
+    if not mask.any():
+        return "mask empty", f"no pixel of the mask in box {_text(box)}"
+    extent = mask_box(mask).tolist()
+    x1, y1 = np.maximum(box[:2], extent[:2])
+    x2, y2 = np.minimum(box[2:], extent[2:])
+    shared = max(x2 - x1, 0) * max(y2 - y1, 0)
+    total = _area(box) + _area(extent) - shared
+    tiny = min(box[2] - box[0], box[3] - box[1]) < _TINY
+    if tiny or shared >= _MASK_OVERLAP * total:
+        return None
+    return "mask apart", f"box {_text(box)}, its mask {_text(extent)}"
+
+
+def _points_problem(example: Example, row: int) -> tuple[str, str] | None:
+    height, width = example.image.shape[:2]
+    x, y, visibility = example.keypoints[row].T
+    outside = (visibility > 0) & ((x < 0) | (y < 0) | (x > width) | (y > height))
+    if not outside.any():
+        return None
+    point = int(np.flatnonzero(outside)[0])
+    at = f"{x[point]:g}, {y[point]:g}"
+    return "keypoint outside", f"point {point + 1} at {at} of {width} x {height} pixels"
+
+
+def _area(box: tuple | list) -> float:
+    return (box[2] - box[0]) * (box[3] - box[1])
+
+
+def _text(box: tuple | list) -> str:
+    return ", ".join(f"{side:g}" for side in box)

@@ -1,0 +1,44 @@
+"""The levels that the head with anchors sees, and those that boxes are pooled from."""
+
+from fpn_jax.backbones.dummy import Dummy
+from fpn_jax.detectors.contract import facts
+from fpn_jax.detectors.fast_rcnn import FastRCNN
+from fpn_jax.detectors.features import first_stage_grids
+from fpn_jax.detectors.one_stage import OneStage
+from fpn_jax.detectors.proposal_network import ProposalNetwork
+from fpn_jax.heads.box import BoxHead
+from fpn_jax.heads.fcos import FCOSHead
+from fpn_jax.heads.roi_pool import RoIPool
+from fpn_jax.heads.rpn import RPNHead
+from fpn_jax.necks.fpn import FPN
+from fpn_jax.zoo.digits import digits_faster_rcnn
+
+HEAD = RPNHead(anchor_sizes=((16,), (32,)), anchor_ratios=(1.0,))
+NETWORK = ProposalNetwork(Dummy(levels=(3, 4)), FPN(8, extra="none"), HEAD)
+FAST_RCNN = FastRCNN(
+    proposals=NETWORK,
+    backbone=Dummy(levels=(2, 3, 4, 5)),
+    neck=FPN(8),
+    box_head=BoxHead(3, pool=RoIPool(levels=(2, 3), canonical_size=56)),
+)
+
+
+def test_a_grid_has_the_rows_and_columns_of_its_level():
+    assert first_stage_grids(NETWORK, (64, 96)) == {3: (8, 12), 4: (4, 6)}
+
+
+def test_the_grids_of_a_fast_rcnn_are_those_of_its_proposal_network():
+    assert first_stage_grids(FAST_RCNN, (64, 96)) == {3: (8, 12), 4: (4, 6)}
+    assert facts(FAST_RCNN).first_stage is HEAD
+
+
+def test_only_detectors_with_anchors_have_a_first_stage():
+    assert facts(digits_faster_rcnn()).first_stage == digits_faster_rcnn().rpn
+    fcos = OneStage(NETWORK.backbone, NETWORK.neck, FCOSHead(3, num_convs=0))
+    assert facts(fcos).first_stage is None
+
+
+def test_only_detectors_with_a_box_head_pool_features():
+    assert facts(FAST_RCNN).pool == RoIPool(levels=(2, 3), canonical_size=56)
+    assert facts(digits_faster_rcnn()).pool.levels == (2, 3, 4, 5)
+    assert facts(NETWORK).pool is None
