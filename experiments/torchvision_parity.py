@@ -2,14 +2,15 @@
 
     python -m experiments.torchvision_parity [MODEL …] [--json FILE]
 
-Each is built at random by torchvision (`fpn_jax/benchmarks/lively.py`: norms drawn,
-last layers scaled until tens of detections pass), saved, converted from its file, and
-run by both libraries on three photographs: lying, upright, small. Prints how many
-detections agree (0.05 px, 1e-4 of score, masks' IoU 0.99, keypoints 0.1 px), how many
-others are ties, and the largest differences of those that agree; what only one side has
-found is listed. A tie is two boxes of which either could have suppressed the other
-(`fpn_jax/weights/prove.py`); or, of an R-CNN, a box that is found from torchvision's
-proposals, where one side keeps a proposal that overlaps another by the threshold.
+Each is built at random by torchvision (`fpn_jax/parity/random_detectors.py`: norms
+drawn, last layers scaled until tens of detections pass), saved, converted from its
+file, and run by both libraries on three photographs: lying, upright, small. Prints how
+many detections agree (0.05 px, 1e-4 of score, masks' IoU 0.99, keypoints 0.1 px), how
+many others are ties, and the largest differences of those that agree; what only one
+side has found is listed. A tie is two boxes of which either could have suppressed the
+other (`fpn_jax/parity/prove.py`); or, of an R-CNN, a box that is found from
+torchvision's proposals, where one side keeps a proposal that overlaps another by the
+threshold.
 
 Needs the extra `test`, and the root of the repository as working directory.
 """
@@ -31,7 +32,7 @@ import tyro
 from fpn_jax.benchmarks.inputs import photographs_of_three_sizes
 from fpn_jax.choices import check_choice
 from fpn_jax.command_line import parse, user_errors
-from fpn_jax.inference import Detector
+from fpn_jax.inference import Predictor
 from fpn_jax.parity.live_torchvision import import_torchvision
 from fpn_jax.parity.prove import as_detections, count_ties, match_detections
 from fpn_jax.parity.random_detectors import detect, lively_detector
@@ -90,7 +91,7 @@ def compare(name: str) -> dict:
         torch.save(theirs.state_dict(), path)
         run = run_from_torchvision(name, load_state_dict(path))
     model, canvas = run.config.model, run.config.data.canvas
-    detector = Detector(model, run.variables, canvas, run.categories)
+    detector = Predictor(model, run.variables, canvas, padding="exact")
     report = {"ours": 0, "theirs": 0, "agree": 0, "tied": 0}
     proposals = _recorded_proposals(theirs)
     for image in photographs:
@@ -104,7 +105,7 @@ def compare(name: str) -> dict:
             report[field] = max(report.get(field, 0.0), largest)
         if len(pairs) < len(wanted.scores) and proposals:
             given = model.clone(rpn=GivenProposals(proposals[-1]))
-            mine = Detector(given, run.variables, canvas)(image)
+            mine = Predictor(given, run.variables, canvas, padding="exact")(image)
         again = match_detections(mine, wanted)
         report["tied"] += len(again) - len(pairs) + count_ties(mine, wanted, again)
     print(name, json.dumps(report), flush=True)

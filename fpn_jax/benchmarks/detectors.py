@@ -22,7 +22,7 @@ from fpn_jax.benchmarks.torchvision_detectors import (
     torchvision_inference,
     torchvision_training,
 )
-from fpn_jax.inference import Detector
+from fpn_jax.inference import Predictor
 from fpn_jax.parity.prove import as_detections, match_detections
 from fpn_jax.runtime import call_once
 from fpn_jax.training.state import TrainState
@@ -96,7 +96,8 @@ def our_inference(
     """
     detector = TORCHVISION[name]()
     variables = _variables(detector, model)
-    return partial(Detector(detector, variables, image.shape[:2]), image)
+    predictor = Predictor(detector, variables, image.shape[:2], padding="exact")
+    return partial(predictor, image)
 
 
 def our_training(name: str, batch: dict, model: Any = None) -> Callable[[], float]:

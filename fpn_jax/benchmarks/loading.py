@@ -16,8 +16,9 @@ from sklearn.datasets import load_sample_images
 
 from fpn_jax.benchmarks.peer import import_torchvision
 from fpn_jax.benchmarks.timing import OURS, Contest
+from fpn_jax.data.batching import Batching
 from fpn_jax.data.formats.coco import coco_source
-from fpn_jax.data.loader import training_batches
+from fpn_jax.data.loader import Changes, training_batches
 from fpn_jax.data.transforms import HorizontalFlip, ScaleJitter
 
 _IMAGES, _BATCH = 64, 8
@@ -53,12 +54,9 @@ def loading_contest(peer: bool) -> Contest:
 def _ours(folder: Path, transforms: tuple, name: str = "images") -> list[np.ndarray]:
     batches = training_batches(
         coco_source(folder),
-        batch_size=_BATCH,
-        canvas=_CANVAS,
-        max_boxes=_OBJECTS,
-        transforms=transforms,
+        Batching(batch_size=_BATCH, canvas=_CANVAS, max_boxes=_OBJECTS, max_errors=0),
+        changes=Changes(transforms),
         seed=0,
-        max_errors=0,
     )
     taken = [next(batches)[name] for _ in range(_IMAGES // _BATCH)]
     batches.close()
