@@ -11,7 +11,7 @@ import json
 import operator
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -22,6 +22,9 @@ from fpn_jax.command_line import WRONG_INPUT, parse, user_errors
 from fpn_jax.runtime import set_up
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from fpn_jax.inference import Predictor
     from fpn_jax.types import Detections
 
 _BATCHES = 2  # of images in memory at once: those of one canvas fill a batch
@@ -60,11 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def predict(chosen: Arguments) -> int:
     """Returns the exit status; does all images that can be read."""
-    from fpn_jax.data.image import decode_image
-    from fpn_jax.evaluation.records import image_results
     from fpn_jax.inference import load
-    from fpn_jax.visualize.drawing import draw_detections
-    from fpn_jax.visualize.pictures import save_image
 
     predictor = load(
         chosen.run,
@@ -72,39 +71,57 @@ def predict(chosen: Arguments) -> int:
         canvas=chosen.canvas,
         batch_size=chosen.batch_size,
     )
-    names = [category.name for category in predictor.categories]
     status, results = 0, []
     files = [*zip(chosen.images, picture_paths(chosen.images, chosen.out), strict=True)]
     at_once = _BATCHES * chosen.batch_size if chosen.canvas == "fixed" else 1
     for start in range(0, len(files), at_once):
-        read = []
-        for path, picture in files[start : start + at_once]:
-            try:
-                image = decode_image(path.read_bytes(), str(path))
-            except (ValueError, OSError) as error:
-                print(f"fpn-jax predict: {error}", file=sys.stderr)
-                status = WRONG_INPUT
-            else:
-                read.append((path, picture, image))
+        some = files[start : start + at_once]
+        read = [*decoded(some)]
+        if len(read) < len(some):
+            status = WRONG_INPUT
         each = predictor.each([image for *_, image in read])
         for (path, picture, image), found in zip(read, each, strict=True):
             found = above(found, chosen.score_threshold)
-            drawn = draw_detections(
-                image, found, names=names, skeleton=predictor.skeleton
-            )
-            save_image(picture, drawn)
-            found_names = [names[label] for label in found.labels]
-            print(f"{path}: {counted(found_names)}, {picture}")
-            results += [
-                {"image": str(path), **row, "category": name}
-                for name, row in zip(
-                    found_names, image_results(found, predictor.categories), strict=True
-                )
-            ]
+            results += written(path, picture, image, found, predictor)
     if chosen.json is not None:
         chosen.json.write_text(json.dumps(results, indent=1) + "\n")
         print(f"{len(results)} objects in {chosen.json}")
     return status
+
+
+def decoded(
+    files: Iterable[tuple[Path, Path]],
+) -> "Iterator[tuple[Path, Path, np.ndarray]]":
+    """Yields the files with their images; says a line of what cannot be read."""
+    from fpn_jax.data.image import decode_image
+
+    for path, picture in files:
+        try:
+            yield path, picture, decode_image(path.read_bytes(), str(path))
+        except (ValueError, OSError) as error:
+            print(f"fpn-jax predict: {error}", file=sys.stderr)
+
+
+def written(
+    path: Path,
+    picture: Path,
+    image: "np.ndarray",
+    found: "Detections",
+    predictor: "Predictor",
+) -> list[dict]:
+    """Writes the picture of an image, says what is in it, and returns its results."""
+    from fpn_jax.evaluation.records import image_results
+    from fpn_jax.visualize.drawing import draw_detections
+    from fpn_jax.visualize.pictures import save_image
+
+    categories = predictor.categories
+    names = [category.name for category in categories]
+    skeleton = predictor.skeleton
+    save_image(picture, draw_detections(image, found, names=names, skeleton=skeleton))
+    found_names = [names[label] for label in found.labels]
+    print(f"{path}: {counted(found_names)}, {picture}")
+    rows = zip(found_names, image_results(found, categories), strict=True)
+    return [{"image": str(path), **row, "category": name} for name, row in rows]
 
 
 def above(found: "Detections", score_threshold: float) -> "Detections":
