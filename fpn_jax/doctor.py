@@ -23,6 +23,7 @@ from rich.console import Console
 
 from fpn_jax.command_line import parse, user_errors
 from fpn_jax.data.formats.splits import NoSuchSplit
+from fpn_jax.data.selection import Selection
 from fpn_jax.data.sources import open_source
 from fpn_jax.data.transforms import fit_scale
 from fpn_jax.examination.anchor_coverage import (
@@ -31,7 +32,7 @@ from fpn_jax.examination.anchor_coverage import (
     head_outputs,
     with_better_anchors,
 )
-from fpn_jax.examination.examine import Examination, Subset, examine, shared_defects
+from fpn_jax.examination.examine import Examination, examine, shared_defects
 from fpn_jax.examination.page import (
     augmented_sections,
     defect_sections,
@@ -111,7 +112,8 @@ def report(chosen: Arguments) -> int:
     if chosen.html:
         page = console.export_html(inline_styles=True)
         sections = defect_sections(splits, defects)
-        sound = Subset(training.source, [one.index for one in training.seen])
+        readable = np.array([one.index for one in training.seen], int)
+        sound = Selection(training.source, readable)
         changes = every_transform(sound, canvas, masks=chosen.masks)
         sections += augmented_sections(sound, changes, chosen.show)
         chosen.html.write_text(with_pictures(page, sections), encoding="utf-8")

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import subprocess
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +24,7 @@ from fpn_jax.runtime import call_once
 from fpn_jax.training.config import Config, DataConfig, EvaluationConfig
 from fpn_jax.training.run import Run, save_run
 from tests.support.coco_folder import write_coco_folder
+from tests.support.commands import command, environment
 
 CANVAS, BATCH = (96, 128), 4
 CATEGORIES = (Category(1, "cat"), Category(7, "dog"))
@@ -147,6 +149,34 @@ def test_predictions_in_a_file_have_the_figures_of_the_evaluation(
         ours = [-1 if value is None else value for value in ours]
         assert 0.05 < expected[0] < 0.95  # neither nothing nor all is right
         np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_two_processes_evaluate_images_of_both_canvases_to_the_same_figures(
+    place, evaluated, tmp_path
+):
+    announced = {
+        "JAX_COORDINATOR_ADDRESS": "127.0.0.1:21613",
+        "JAX_NUM_PROCESSES": "2",
+    }
+    asked = ("evaluate", place / "run", "--distributed", "--json")
+    processes = [
+        subprocess.Popen(
+            command(*asked, tmp_path / "figures.json"),
+            env=environment(tmp_path, **announced, JAX_PROCESS_ID=str(number)),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for number in range(2)
+    ]
+    printed = [process.communicate(timeout=600)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], printed
+    together = json.loads((tmp_path / "figures.json").read_text())
+    assert together.keys() == evaluated.keys()
+    for name, figure in evaluated.items():
+        tolerance = {"rel": 1e-4} if "loss" in name else {"abs": 1e-6}
+        assert together[name] == pytest.approx(figure, **tolerance), name
 
 
 def by_pycocotools(truth: dict, results: list[dict], kind: str) -> np.ndarray:

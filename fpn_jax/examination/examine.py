@@ -38,21 +38,6 @@ class Examination:
     defects: list[Defect]
 
 
-class Subset:
-    """The examples of a source at the given places."""
-
-    def __init__(self, source: Source, places: Sequence[int]):
-        self.name, self.categories = source.name, source.categories
-        self.keypoint_spec = source.keypoint_spec
-        self._source, self._places = source, places
-
-    def __len__(self) -> int:
-        return len(self._places)
-
-    def __getitem__(self, index: int) -> Example:
-        return self._source[self._places[index]]
-
-
 def examine(source: Source) -> Examination:
     """Returns what there is and what is wrong; reads every image once."""
     defects = list(getattr(source, "defects", ()))
