@@ -31,7 +31,7 @@ import tyro
 from fpn_jax.benchmarks.inputs import photographs_of_three_sizes
 from fpn_jax.choices import check_choice
 from fpn_jax.command_line import parse, user_errors
-from fpn_jax.inference import Detector
+from fpn_jax.inference import Predictor
 from fpn_jax.parity.live_torchvision import import_torchvision
 from fpn_jax.parity.prove import as_detections, count_ties, match_detections
 from fpn_jax.parity.random_detectors import lively_detector
@@ -91,7 +91,7 @@ def compare(name: str) -> dict:
         torch.save(theirs.state_dict(), path)
         run = run_from_torchvision(name, load_state_dict(path))
     model, canvas = run.config.model, run.config.data.canvas
-    detector = Detector(model, run.variables, canvas, run.categories)
+    detector = Predictor(model, run.variables, canvas, padding="exact")
     report = {"ours": 0, "theirs": 0, "agree": 0, "tied": 0}
     proposals = _recorded_proposals(theirs)
     for image in photographs:
@@ -105,7 +105,7 @@ def compare(name: str) -> dict:
             report[field] = max(report.get(field, 0.0), largest)
         if len(pairs) < len(wanted.scores) and proposals:
             given = model.clone(rpn=GivenProposals(proposals[-1]))
-            mine = Detector(given, run.variables, canvas)(image)
+            mine = Predictor(given, run.variables, canvas, padding="exact")(image)
         again = match_detections(mine, wanted)
         report["tied"] += len(again) - len(pairs) + count_ties(mine, wanted, again)
     print(name, json.dumps(report), flush=True)

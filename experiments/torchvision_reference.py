@@ -25,11 +25,13 @@ import numpy as np
 
 from fpn_jax.command_line import parse, user_errors
 from fpn_jax.data.batch import Batch
+from fpn_jax.data.batching import Batching
 from fpn_jax.data.example import Category
-from fpn_jax.data.loader import evaluation_batches, training_batches
+from fpn_jax.data.loader import Changes, evaluation_batches, training_batches
 from fpn_jax.data.sources import open_source
 from fpn_jax.data.transforms import HorizontalFlip
 from fpn_jax.evaluation.coco import BOXES, PROPOSALS, evaluate_results
+from fpn_jax.evaluation.image_pixels import in_image_pixels
 from fpn_jax.evaluation.records import coco_ground_truth, image_results
 from fpn_jax.parity.live_torchvision import import_torchvision
 from fpn_jax.runtime import num_cores
@@ -215,15 +217,13 @@ def run(arguments: Arguments) -> dict:
     """Trains and evaluates; what it took and what it reached."""
     torch.set_num_threads(num_cores())
     torch.manual_seed(arguments.seed)
+    flipped = arguments.detector == "proposals"
     batches = training_batches(
         open_source(_DATA.source, _DATA.train),
-        batch_size=arguments.batch_size,
-        canvas=_DATA.canvas,
-        max_boxes=_DATA.max_boxes,
+        _batching(arguments.batch_size),
         # A mirrored digit is an object, but none of a class.
-        transforms=[HorizontalFlip()] if arguments.detector == "proposals" else [],
+        changes=Changes((HorizontalFlip(),) if flipped else ()),
         seed=arguments.seed,
-        max_errors=_DATA.max_errors,
     )
     model = _DETECTORS[arguments.detector]()
     memory_format = min(
@@ -329,18 +329,16 @@ def evaluate(
     classes = source.categories if detector == "faster_rcnn" else (Category(1, "any"),)
     results = []
     model.eval()
-    for batch in evaluation_batches(
-        source,
-        batch_size=_DEFAULT.evaluation.batch_size,
-        canvas=_DATA.canvas,
-        max_boxes=_DATA.max_boxes,
-        max_errors=_DATA.max_errors,
-    ):
+    for batch in evaluation_batches(source, _batching(_DEFAULT.evaluation.batch_size)):
         images = _pixels(batch["images"], memory_format)
         sizes = [tuple(size) for size in batch["sizes"].tolist()]
         for row, rows in enumerate(model.detect(images, sizes)):
             if batch["example_valid"][row]:
-                found = _detections(rows, batch["scales"][row])
+                found = in_image_pixels(
+                    _detections(rows),
+                    size=batch["sizes"][row],
+                    image_size=batch["image_sizes"][row],
+                )
                 image_id = int(batch["image_ids"][row])
                 results += [
                     {"image_id": image_id, **result}
@@ -353,10 +351,19 @@ def evaluate(
     return evaluate_results(ground_truth, results, measure)
 
 
-def _detections(rows: dict[str, torch.Tensor], scale: np.ndarray) -> Detections:
-    """torchvision's boxes of one image, in pixels of the image, as ours."""
+def _batching(batch_size: int) -> Batching:
+    return Batching(
+        batch_size=batch_size,
+        canvas=_DATA.canvas,
+        max_boxes=_DATA.max_boxes,
+        max_errors=_DATA.max_errors,
+    )
+
+
+def _detections(rows: dict[str, torch.Tensor]) -> Detections:
+    """torchvision's boxes of one image as ours, in pixels of the canvas."""
     return Detections(
-        boxes=rows["boxes"].numpy() / np.tile(scale, 2),
+        boxes=rows["boxes"].numpy(),
         scores=rows["scores"].numpy(),
         labels=rows["labels"].numpy().astype(np.int32),
         valid=np.ones(len(rows["scores"]), bool),

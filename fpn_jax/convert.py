@@ -88,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def convert_torchvision(chosen: Torchvision) -> int:
     """Returns the exit status."""
-    from fpn_jax.inference import Detector
+    from fpn_jax.inference import Predictor
     from fpn_jax.parity.prove import (
         MAP_TOLERANCE,
         maps_table,
@@ -131,7 +131,7 @@ def convert_torchvision(chosen: Torchvision) -> int:
             detector_of_weights(chosen.model, state_dict, model),
             model,
             run.variables,
-            Detector(model, run.variables, canvas, run.categories),
+            Predictor(model, run.variables, canvas, padding="exact"),
             list(images.values()),
         )
         report = proofs_table(images, proofs)

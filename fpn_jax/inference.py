@@ -1,22 +1,32 @@
 """A trained run, or a converted checkpoint, as a function from images to detections."""
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 import flax.linen as nn
 import jax
 import numpy as np
 
+from fpn_jax.choices import check_choice
 from fpn_jax.data.batch import padded_sides
-from fpn_jax.data.bitmaps import paste_masks
 from fpn_jax.data.example import Category
-from fpn_jax.data.transforms import fit_scale_either_way, resize
+from fpn_jax.data.transforms import (
+    fit_scale_either_way,
+    fits_turned,
+    resize,
+    resize_as_torch,
+    scaled_sides,
+)
 from fpn_jax.detectors.fields import with_field
-from fpn_jax.detectors.proposal_network import ProposalNetwork
+from fpn_jax.evaluation.image_pixels import in_image_pixels
 from fpn_jax.layers import Dtype
 from fpn_jax.training.categories import Skeleton
 from fpn_jax.training.run import check_detects, load_run
 from fpn_jax.types import Detections
+
+Canvas = Literal["fixed", "exact"]
 
 
 def load(
@@ -27,7 +37,9 @@ def load(
     score_threshold: float | None = None,
     nms_threshold: float | None = None,
     max_detections: int | None = None,
-) -> "Detector":
+    canvas: Canvas = "fixed",
+    batch_size: int = 8,
+) -> "Predictor":
     """Returns the detector of a run directory, ready to be called with images.
 
     Args:
@@ -39,31 +51,45 @@ def load(
             default the model's own.
         nms_threshold: IoU above which the lower of two boxes of a class is dropped.
         max_detections: of an image.
+        canvas: "fixed" or torchvision's "exact"; see `Predictor`.
+        batch_size: images that the network sees at once on a fixed canvas.
     """
     loaded = load_run(run, checkpoint)
     model = loaded.config.model
     check_detects(model, run)
     if dtype is not None:
         model = with_field(model, "dtype", dtype)
-    changes = {
-        "score_threshold": score_threshold,
-        "nms_threshold": nms_threshold,
-        "max_detections": max_detections,
-    }
-    model = with_final_fields(
-        model, {k: v for k, v in changes.items() if v is not None}
+    model = model.with_thresholds(
+        score_threshold=score_threshold,
+        nms_threshold=nms_threshold,
+        max_detections=max_detections,
     )
-    canvas = loaded.config.data.canvas
-    return Detector(model, loaded.variables, canvas, loaded.categories, loaded.skeleton)
+    return Predictor(
+        model,
+        loaded.variables,
+        loaded.config.data.canvas,
+        loaded.categories,
+        loaded.skeleton,
+        padding=canvas,
+        batch_size=batch_size,
+    )
 
 
-class Detector:
+class Predictor:
     """Detections of images of any size, in their own pixels.
 
-    An image is scaled to fit the canvas of the run (upright or turned; of COCO models
-    that is torchvision's rule of a shorter side of 800 and a longer of at most 1333),
-    and images of one call are padded to common sides, multiples of 32. From pixels to
-    final boxes is one program, compiled once for each padded shape.
+    An image is scaled to fit the canvas of the run, upright or turned, whichever holds
+    it larger; of COCO models that is torchvision's rule of a shorter side of 800 and a
+    longer of at most 1333. From pixels to final boxes is one program.
+
+    On a "fixed" canvas an image is resized and padded as in evaluation, so that its
+    detections do not depend on the images beside it. Programs are few however many
+    shapes there are: two canvases, at `batch_size` and at 1 image. Batches are filled
+    up; of images that fill less than half of one, each goes alone.
+
+    On an "exact" canvas images are resized in float32 as torch does it, and those of a
+    call padded to common sides, the next multiples of 32: torchvision's detections, for
+    a program of every padded shape and number of images.
     """
 
     def __init__(
@@ -73,9 +99,20 @@ class Detector:
         canvas: tuple[int, int],
         categories: Sequence[Category] = (),
         skeleton: Skeleton = (),
+        *,
+        padding: Canvas = "fixed",
+        batch_size: int = 8,
     ):
+        """Takes a detector with its variables, and the canvas that it was trained on.
+
+        Raises ValueError for another padding, or a batch without images.
+        """
+        check_choice("canvas", padding, ("fixed", "exact"))
+        if batch_size < 1:
+            raise ValueError(f"batch_size: {batch_size} given, must be >= 1")
         self.model, self.variables, self.canvas = model, variables, canvas
         self.categories, self.skeleton = tuple(categories), skeleton
+        self.padding, self.batch_size = padding, batch_size
         self._detect = jax.jit(
             lambda variables, images, sizes: model.apply(
                 variables, images, sizes, method="detect"
@@ -92,70 +129,99 @@ class Detector:
         [D, H, W].
         """
         if isinstance(images, np.ndarray) and images.ndim == 3:
-            return self([images])[0]
-        batch = [self._prepare(image) for image in images]
-        sizes = np.array([image.shape[:2] for image in batch], np.int32)
-        height, width = padded_sides(sizes.max(axis=0))
-        # float32 also where no image was resized: one program for both.
-        canvas = np.zeros((len(batch), height, width, 3), np.float32)
-        for row, image in zip(canvas, batch, strict=True):
-            row[: image.shape[0], : image.shape[1]] = image
-        found = jax.device_get(self._detect(self.variables, canvas, sizes))
-        return [
-            in_image_pixels(
-                jax.tree.map(lambda leaf, row=row: leaf[row], found),
-                size=tuple(sizes[row]),
-                image_size=image.shape[:2],
-            )
-            for row, image in enumerate(images)
-        ]
+            return next(self.each([images]))
+        return list(self.each(images))
 
-    def _prepare(self, image: np.ndarray) -> np.ndarray:
-        """Returns the image at the network's scale."""
-        image = np.asarray(image)
-        if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-            raise ValueError(
-                f"images: shape {image.shape} given, must be [height, width, 3]"
+    def each(self, images: Iterable[np.ndarray]) -> Iterator[Detections]:
+        """Yields the detections of each image, in their order.
+
+        The network has seen all images before the first is yielded; masks are pasted
+        one image after the other, because they are large.
+        """
+        images = [_checked(image) for image in images]
+        found: dict[int, _Found] = {}
+        for group in self._groups(images):
+            found |= self._found(group, images)
+        for number, image in enumerate(images):
+            detections, size = found.pop(number)
+            yield in_image_pixels(detections, size=size, image_size=image.shape[:2])
+
+    def _groups(self, images: Sequence[np.ndarray]) -> list["_Group"]:
+        """The batches that the images make."""
+        if self.padding == "exact":
+            scales = [fit_scale_either_way(x.shape, self.canvas) for x in images]
+            sizes = [
+                scaled_sides(x.shape, s) for x, s in zip(images, scales, strict=True)
+            ]
+            if not images:
+                return []
+            return [_Group(range(len(images)), np.max(sizes, axis=0), len(images))]
+        alike: dict[tuple, list[int]] = {}
+        for number, image in enumerate(images):
+            turned = bool(fits_turned(image.shape[:2], self.canvas))
+            alike.setdefault((turned, image.dtype), []).append(number)
+        groups = []
+        for (turned, _), numbers in alike.items():
+            canvas = self.canvas[::-1] if turned else self.canvas
+            for start in range(0, len(numbers), self.batch_size):
+                batch = numbers[start : start + self.batch_size]
+                if len(batch) == 1 or 2 * len(batch) < self.batch_size:
+                    groups += [_Group([number], canvas, 1) for number in batch]
+                else:
+                    groups.append(_Group(batch, canvas, self.batch_size))
+        return groups
+
+    def _found(
+        self, group: "_Group", images: Sequence[np.ndarray]
+    ) -> dict[int, "_Found"]:
+        """Runs the network on a batch."""
+        resized = [self._resized(images[number]) for number in group.numbers]
+        canvas = np.zeros(
+            (group.batch_size, *padded_sides(group.canvas), 3), resized[0].dtype
+        )
+        sizes = np.zeros((group.batch_size, 2), np.int32)  # 0, 0: not an image
+        for row, image in enumerate(resized):
+            sizes[row] = image.shape[:2]
+            canvas[row, : image.shape[0], : image.shape[1]] = image
+        detections = jax.device_get(self._detect(self.variables, canvas, sizes))
+        return {
+            number: _Found(
+                jax.tree.map(operator.itemgetter(row), detections), sizes[row]
             )
-        if image.dtype not in (np.uint8, np.float32):
-            raise ValueError(
-                f"images: {image.dtype} given, must be uint8 or float32 in 0 … 255"
-            )
+            for row, number in enumerate(group.numbers)
+        }
+
+    def _resized(self, image: np.ndarray) -> np.ndarray:
         scale = fit_scale_either_way(image.shape, self.canvas)
-        return image if scale == 1 else resize(image.astype(np.float32), scale)
+        if self.padding == "exact":
+            return resize_as_torch(image.astype(np.float32), scale)
+        return resize(image, scale)
 
 
-def in_image_pixels(
-    found: Detections, *, size: tuple[int, int], image_size: tuple[int, int]
-) -> Detections:
-    """Returns one image's detections without padding, in pixels of the image.
+class _Group(NamedTuple):
+    """Images that go through the network together."""
 
-    `size` is its height and width on the canvas. Masks are pasted: bool [D, H, W].
-    """
-    rows = np.asarray(found.valid)
-    ratio = np.float32([image_size[1] / size[1], image_size[0] / size[0]])
-    boxes = found.boxes[rows] * np.tile(ratio, 2)
-    masks = keypoints = scores = None
-    if found.masks is not None:
-        masks = paste_masks(found.masks[rows], boxes, *image_size)
-    if found.keypoints is not None:
-        keypoints = found.keypoints[rows] * ratio
-        scores = found.keypoint_scores[rows]
-    return Detections(
-        boxes=boxes,
-        scores=found.scores[rows],
-        labels=found.labels[rows],
-        valid=rows[rows],
-        masks=masks,
-        keypoints=keypoints,
-        keypoint_scores=scores,
-    )
+    numbers: Sequence[int]
+    canvas: Sequence[int]  # height, width, before they are padded
+    batch_size: int  # at least as many
 
 
-def with_final_fields(model: nn.Module, changes: dict) -> nn.Module:
-    """Returns the model with fields changed in the head that makes the final boxes."""
-    name = "box_head" if hasattr(model, "box_head") else "head"
-    if isinstance(model, ProposalNetwork):
-        names = {"max_detections": "post_nms"}
-        changes = {names.get(field, field): value for field, value in changes.items()}
-    return model.clone(**{name: getattr(model, name).clone(**changes)})
+class _Found(NamedTuple):
+    """What the network says of one image."""
+
+    detections: Detections  # in pixels of the canvas, with padding
+    size: np.ndarray  # [2], height and width on the canvas
+
+
+def _checked(image: np.ndarray) -> np.ndarray:
+    """Returns the image as an array; raises ValueError where it is none."""
+    image = np.asarray(image)
+    if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+        raise ValueError(
+            f"images: shape {image.shape} given, must be [height, width, 3]"
+        )
+    if image.dtype not in (np.uint8, np.float32):
+        raise ValueError(
+            f"images: {image.dtype} given, must be uint8 or float32 in 0 … 255"
+        )
+    return image

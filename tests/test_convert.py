@@ -16,7 +16,7 @@ from fpn_jax.data.formats.coco_names import COCO_IDS
 from fpn_jax.detectors.one_stage import OneStage
 from fpn_jax.evaluate import Arguments, evaluate_run
 from fpn_jax.heads.fcos import FCOSHead
-from fpn_jax.inference import Detector, load
+from fpn_jax.inference import Predictor, load
 from fpn_jax.necks.fpn import FPN
 from fpn_jax.parity.layouts import numpy_state
 from fpn_jax.parity.live_torchvision import import_torchvision
@@ -116,7 +116,7 @@ def test_the_proof_fails_where_a_threshold_is_another(checkpoint):
     model = run.config.model
     other = model.clone(box_head=model.box_head.clone(nms_threshold=0.3))
     image = load_sample_image("china.jpg")[160:420]
-    detect = Detector(other, run.variables, (320, 640), run.categories)
+    detect = Predictor(other, run.variables, (320, 640), padding="exact")
     (proof,) = prove(theirs, model, run.variables, detect, [image])
     assert not proof.holds
     assert max(proof.differences.values()) < 1e-4

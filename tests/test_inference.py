@@ -1,4 +1,4 @@
-"""A detector as a function from images to detections in their own pixels."""
+"""A run as a function from images to detections in their own pixels."""
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,7 @@ from fpn_jax.heads.keypoint import KeypointHead
 from fpn_jax.heads.mask import MaskHead
 from fpn_jax.heads.roi_pool import RoIPool
 from fpn_jax.heads.rpn import RPNHead
-from fpn_jax.inference import Detector
+from fpn_jax.inference import Predictor
 from fpn_jax.necks.fpn import FPN
 from fpn_jax.training.config import Config, DataConfig
 from fpn_jax.training.run import Run, load_run, save_run
@@ -93,20 +93,74 @@ def test_detections_are_in_the_pixels_of_the_image(tmp_path_factory):
     assert (np.diff(found.scores) <= 0).all()
 
 
-def test_images_of_one_call_have_the_detections_that_each_has_alone(detect):
-    # Sizes whose padded shape is the same: anchors depend on it, as in torchvision.
-    images = [picture(96, 128), picture(90, 110, seed=1), picture(192, 250, seed=2)]
+SHAPES = [(96, 128), (50, 60), (128, 96), (40, 200), (96, 96), (200, 41), (30, 30)]
+
+
+def assert_alike(found, expected):
+    np.testing.assert_array_equal(found.labels, expected.labels)
+    # A batch sums in another order.
+    np.testing.assert_allclose(found.boxes, expected.boxes, atol=1e-3)
+    np.testing.assert_allclose(found.scores, expected.scores, atol=1e-5)
+
+
+def test_an_image_has_the_detections_that_it_has_alone_in_its_place(detect):
+    images = [picture(*shape, seed) for seed, shape in enumerate(SHAPES)]
     for image, found in zip(images, detect(images), strict=True):
-        alone = detect(image)
-        np.testing.assert_array_equal(found.labels, alone.labels)
-        # A batch sums in another order.
-        np.testing.assert_allclose(found.boxes, alone.boxes, atol=1e-3)
-        np.testing.assert_allclose(found.scores, alone.scores, atol=1e-5)
+        assert_alike(found, detect(image))
 
 
-def test_a_portrait_is_fitted_upright(detect):
-    shapes = [detect._prepare(picture(*size)).shape for size in ((128, 96), (96, 128))]
-    assert shapes == [(128, 96, 3), (96, 128, 3)]
+def test_a_portrait_is_as_large_as_a_landscape(detect):
+    for shape, limit in (((192, 256), 130), ((256, 192), 98)):
+        found = detect(picture(*shape))
+        assert found.boxes[:, 2].max() > limit
+        assert (found.boxes <= np.float32(shape[::-1] * 2) + 1e-3).all()
+
+
+def test_a_folder_of_any_shapes_needs_at_most_six_programs(run):
+    predictor = fpn_jax.load(run, batch_size=4)
+    random = np.random.default_rng(0)
+    with count_compilations() as compiled:
+        for count in (1, 2, 4, 9, 23):
+            shapes = random.integers(20, 300, (count, 2))
+            assert len(predictor([picture(*shape) for shape in shapes])) == count
+    assert 2 <= len(compiled) <= 4
+
+
+def test_less_than_half_a_batch_goes_one_by_one(run):
+    predictor = fpn_jax.load(run, batch_size=8)
+    shapes = []
+    detect = predictor._detect
+    predictor._detect = lambda variables, images, sizes: (
+        shapes.append((images.shape, images.dtype, (sizes > 0).all(axis=1).sum()))
+        or detect(variables, images, sizes)
+    )
+    predictor([picture(*shape) for shape in [(96, 128)] * 13 + [(60, 50)] * 3])
+    lying, standing = (96, 128, 3), (128, 96, 3)
+    assert shapes == [
+        ((8, *lying), np.uint8, 8),
+        ((8, *lying), np.uint8, 5),
+        *[((1, *standing), np.uint8, 1)] * 3,
+    ]
+
+
+def test_the_exact_canvas_is_the_next_multiple_of_32_of_all_images(run):
+    predictor = fpn_jax.load(run, canvas="exact")
+    shapes = []
+    detect = predictor._detect
+    predictor._detect = lambda variables, images, sizes: (
+        shapes.append((images.shape, images.dtype)) or detect(variables, images, sizes)
+    )
+    # 96 x 64 and 64 x 128 fit the canvas upright and lying at scales of 4 / 3 and 1.
+    found = predictor([picture(96, 64), picture(64, 128)])
+    assert shapes == [((2, 128, 128, 3), np.float32)]
+    assert len(found) == 2 and predictor([]) == []
+
+
+def test_a_canvas_or_batch_that_does_not_exist_is_one_line(run):
+    with pytest.raises(ValueError, match="^canvas must be .* got 'exakt' .*'exact'"):
+        fpn_jax.load(run, canvas="exakt")
+    with pytest.raises(ValueError, match="^batch_size: 0 given, must be >= 1$"):
+        fpn_jax.load(run, batch_size=0)
 
 
 def test_thresholds_and_counts_are_arguments(run, detect):
@@ -129,8 +183,8 @@ def test_a_proposal_network_takes_the_same_arguments():
     variables = call_once(
         model.init, jax.random.key(0), jnp.zeros((1, *CANVAS, 3)), jnp.array([CANVAS])
     )
-    few = fpn_jax.inference.with_final_fields(model, {"max_detections": 5})
-    found = Detector(few, variables, CANVAS)(picture(96, 128))
+    few = model.with_thresholds(max_detections=5)
+    found = Predictor(few, variables, CANVAS)(picture(96, 128))
     assert len(found.scores) == 5
 
 
@@ -149,7 +203,7 @@ def test_float_pixels_are_those_of_bytes(detect):
     )
 
 
-def test_a_padded_shape_is_compiled_once(detect):
+def test_a_shape_is_compiled_once(detect):
     detect(picture(96, 128))
     with count_compilations() as compiled:
         detect(picture(96, 128, seed=5))

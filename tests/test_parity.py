@@ -8,7 +8,7 @@ sizes `python -m experiments.torchvision_parity` does the same, and takes minute
 import pytest
 
 from fpn_jax.benchmarks.inputs import photographs_of_three_sizes
-from fpn_jax.inference import Detector
+from fpn_jax.inference import Predictor
 from fpn_jax.parity.live_torchvision import import_torchvision
 from fpn_jax.parity.prove import as_detections, count_ties, match_detections
 from fpn_jax.parity.random_detectors import lively_detector
@@ -65,5 +65,5 @@ def test_a_batch_of_photographs_has_torchvisions_detections(name, tmp_path):
     model = model.clone(
         **{head: getattr(model, head).clone(**changes) for head, changes in few.items()}
     )
-    detector = Detector(model, run.variables, (160, 256), run.categories)
+    detector = Predictor(model, run.variables, (160, 256), padding="exact")
     assert_same(detector(photographs), detect(theirs, photographs), model)

@@ -22,7 +22,7 @@ from fpn_jax.benchmarks.peer_detectors import (
 )
 from fpn_jax.benchmarks.timing import OURS, Contest
 from fpn_jax.compilation import call_once
-from fpn_jax.inference import Detector
+from fpn_jax.inference import Predictor
 from fpn_jax.parity.layouts import numpy_state
 from fpn_jax.parity.live_torchvision import import_torchvision
 from fpn_jax.parity.prove import as_detections, match_detections
@@ -97,7 +97,8 @@ def our_inference(
     """
     detector = TORCHVISION[name]()
     variables = _variables(detector, model)
-    return partial(Detector(detector, variables, image.shape[:2]), image)
+    predictor = Predictor(detector, variables, image.shape[:2], padding="exact")
+    return partial(predictor, image)
 
 
 def our_training(name: str, batch: dict, model: Any = None) -> Callable[[], float]:

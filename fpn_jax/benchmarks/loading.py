@@ -15,8 +15,9 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from fpn_jax.benchmarks.timing import OURS, Contest
+from fpn_jax.data.batching import Batching
 from fpn_jax.data.formats.coco import open_coco_file
-from fpn_jax.data.loader import training_batches
+from fpn_jax.data.loader import Changes, training_batches
 from fpn_jax.data.transforms import HorizontalFlip, ScaleJitter
 from fpn_jax.parity.live_torchvision import import_torchvision
 
@@ -53,12 +54,9 @@ def loading_contest(peer: bool) -> Contest:
 def _ours(folder: Path, transforms: tuple, name: str = "images") -> list[np.ndarray]:
     batches = training_batches(
         open_coco_file(folder),
-        batch_size=_BATCH,
-        canvas=_CANVAS,
-        max_boxes=_OBJECTS,
-        transforms=transforms,
+        Batching(batch_size=_BATCH, canvas=_CANVAS, max_boxes=_OBJECTS, max_errors=0),
+        changes=Changes(transforms),
         seed=0,
-        max_errors=0,
     )
     taken = [next(batches)[name] for _ in range(_IMAGES // _BATCH)]
     batches.close()

@@ -10,7 +10,7 @@ A batch of B examples on a canvas of H x W with at most G boxes:
     crowd          bool    [B, G]        a region of many objects
     image_ids      int64   [B]           of the source; stays on the host
     example_valid  bool    [B]           False for padding examples (evaluation)
-    scales         float32 [B, 2]        x, y: canvas per source pixel (evaluation)
+    image_sizes    int32   [B, 2]        height and width before the fit (evaluation)
 
 and where they are asked for:
 
@@ -87,25 +87,6 @@ def padded_sides(size: Sequence[int]) -> tuple[int, int]:
     """
     height, width = (-(-int(side) // 32) * 32 for side in size)
     return height, width
-
-
-def common_canvas(
-    examples: Sequence[Example], canvas: tuple[int, int], *, square: bool
-) -> tuple[int, int]:
-    """Returns the canvas upright, turned, or as a square of its longer side, padded.
-
-    The first of these that holds all the examples, which fit it one by one; with
-    `square` the last. So a pass over a data set compiles three programs at most, and
-    only one where the canvas is square.
-    """
-    side = max(canvas)
-    shapes = [(side, side)] if square else [canvas, canvas[::-1], (side, side)]
-    height, width = np.max([example.image.shape[:2] for example in examples], axis=0)
-    return next(
-        shape
-        for shape in map(padded_sides, shapes)
-        if height <= shape[0] and width <= shape[1]
-    )
 
 
 def blank(canvas: tuple[int, int], keypoint_spec: KeypointSpec | None) -> Example:

@@ -105,19 +105,26 @@ class Source(Protocol):
     `categories[i]` is the category of label i. Worker processes receive a source by
     pickling. An image that cannot be decoded raises `UnreadableImage`.
 
-    A source that knows the heights and widths of its images without reading them has
-    them as `image_sizes`, [N, 2]; one that knows which have objects says so by
-    `has_objects` (`selection.py`).
+    What is known of the images before they are read is None where it is not: a source
+    of files and a table knows it, one that must read its records does not.
     """
 
     name: str
     categories: tuple[Category, ...]
     keypoint_spec: KeypointSpec | None  # None: the data set has no keypoints
     defects: Sequence[Defect]  # what is wrong and was left out
+    image_sizes: np.ndarray | None  # [N, 2] heights and widths; None: not known
 
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> Example: ...
+
+    def has_objects(self, *, keypoints: bool) -> np.ndarray | None:
+        """Says of every image whether it has an object that is no crowd, [N] bool.
+
+        With `keypoints` one of which at least one keypoint is annotated. None: that is
+        not known.
+        """
 
 
 def _check(example: Example, field: str, dtype: type, shape: tuple[int, ...]) -> None:

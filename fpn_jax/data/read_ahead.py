@@ -2,14 +2,13 @@
 
 import logging
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import absl.flags
 import grain
 
 from fpn_jax.data.batch import Batch
-from fpn_jax.data.problems import Problems
 
 # Decoding leaves Python's lock, so a few threads feed a small machine; more batches in
 # memory than threads would not come faster.
@@ -22,14 +21,47 @@ _log = logging.getLogger(__name__)
 
 
 class Reading(NamedTuple):
-    """A batch, and what to tell about it in the process that consumes it."""
+    """What was read at once, and what to tell of it in the process that consumes it."""
 
-    batch: Batch
+    batches: tuple[Batch, ...]  # one for training
     unreadable: list[str]  # messages
     crowded: list[str]  # names of images with more than max_boxes objects
 
 
 ReadBatch = Callable[[int], Reading]
+
+
+class Problems:
+    """Tells of unreadable and crowded images, once each, and stops at the limit."""
+
+    def __init__(self, max_errors: int):
+        self._max_errors = max_errors
+        self._unreadable: set[str] = set()
+        self._crowded = False
+
+    def report(self, unreadable: Sequence[str], crowded: Sequence[str]) -> None:
+        """Warns of what is new.
+
+        Args:
+            unreadable: messages; of more different ones than allowed, a ValueError.
+            crowded: names of images with more than max_boxes objects.
+        """
+        for message in unreadable:
+            if message not in self._unreadable:
+                self._unreadable.add(message)
+                _log.warning("Skipped image %d: %s", len(self._unreadable), message)
+        if len(self._unreadable) > self._max_errors:
+            raise ValueError(
+                f"max_errors: {len(self._unreadable)} unreadable images, at most "
+                f"{self._max_errors} allowed; the first: {sorted(self._unreadable)[0]}"
+            )
+        if crowded and not self._crowded:
+            self._crowded = True
+            _log.warning(
+                "%s has more objects than max_boxes; only the largest are used, here "
+                "and in other such images",
+                crowded[0],
+            )
 
 
 class TrainingBatches:
@@ -49,7 +81,8 @@ class TrainingBatches:
         reading = self._reading()
         self._problems.report(reading.unreadable, reading.crowded)
         self._next_batch += 1
-        return reading.batch
+        (batch,) = reading.batches
+        return batch
 
     def _reading(self) -> Reading:
         """Takes the next batch, with new workers where one of them was killed."""
@@ -95,21 +128,18 @@ class TrainingBatches:
 class EvaluationBatches:
     """See `loader.evaluation_batches`; may be iterated again."""
 
-    def __init__(self, read: ReadBatch, num_batches: int, max_errors: int):
+    def __init__(self, read: ReadBatch, num_readings: int, max_errors: int):
         self._read = read
-        self._num_batches = num_batches
+        self._num_readings = num_readings
         self._max_errors = max_errors
-
-    def __len__(self) -> int:
-        return self._num_batches
 
     def __iter__(self) -> Iterator[Batch]:
         problems = Problems(self._max_errors)
-        ahead = _read_ahead(self._read, range(self._num_batches), workers=0)
+        ahead = _read_ahead(self._read, range(self._num_readings), workers=0)
         try:
             for reading in ahead:
                 problems.report(reading.unreadable, reading.crowded)
-                yield reading.batch
+                yield from reading.batches
         finally:
             ahead.close()
 

@@ -31,6 +31,7 @@ class Relabeled:
         self.name = source.name
         self.keypoint_spec = source.keypoint_spec
         self.defects = source.defects
+        self.image_sizes = source.image_sizes
         self.categories = tuple(
             known.get(name) or Category(next(free), name) for name in names
         )
@@ -45,3 +46,7 @@ class Relabeled:
     def __getitem__(self, index: int) -> Example:
         example = self._source[index]
         return replace(example, labels=self._labels[example.labels])
+
+    def has_objects(self, *, keypoints: bool) -> np.ndarray | None:
+        """See `Source`."""
+        return self._source.has_objects(keypoints=keypoints)

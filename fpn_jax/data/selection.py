@@ -13,7 +13,7 @@ class Selection:
         self.categories = source.categories
         self.keypoint_spec = source.keypoint_spec
         self.defects = source.defects
-        sizes = getattr(source, "image_sizes", None)
+        sizes = source.image_sizes
         self.image_sizes = None if sizes is None else sizes[indices]
         self._source = source
         self._indices = indices
@@ -23,6 +23,11 @@ class Selection:
 
     def __getitem__(self, index: int) -> Example:
         return self._source[int(self._indices[index])]
+
+    def has_objects(self, *, keypoints: bool) -> np.ndarray | None:
+        """See `Source`."""
+        found = self._source.has_objects(keypoints=keypoints)
+        return None if found is None else found[self._indices]
 
 
 def without_empty(source: Source, *, keypoints: bool = False) -> Selection:
@@ -35,15 +40,16 @@ def without_empty(source: Source, *, keypoints: bool = False) -> Selection:
         keypoints: whether one of the object's keypoints must be annotated.
 
     Raises:
-        ValueError: if no example is left, or if the source has no `has_objects`, for it
-            knows what is in an image only when it reads it.
+        ValueError: if no example is left, or if the source knows what is in an image
+            only when it reads it.
     """
-    if not hasattr(source, "has_objects"):
+    found = source.has_objects(keypoints=keypoints)
+    if found is None:
         raise ValueError(
             f"skip_empty: {source.name} does not know which images have objects before "
             "it reads them, as all sources but TFDS and the digits do; must be False"
         )
-    kept = np.flatnonzero(source.has_objects(keypoints=keypoints))
+    kept = np.flatnonzero(found)
     if not len(kept):
         what = "an object with keypoints" if keypoints else "an object"
         raise ValueError(f"skip_empty: {source.name} has no image with {what}")

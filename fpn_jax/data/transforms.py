@@ -138,12 +138,13 @@ class FitCanvas:
 
 def turned(transform: Transform) -> Transform:
     """Returns the transform for the canvas on its side, if it has to do with one."""
-    changes = {}
-    if hasattr(transform, "canvas"):
-        changes["canvas"] = transform.canvas[::-1]
-    if hasattr(transform, "transforms"):  # of another example that it takes in
-        changes["transforms"] = tuple(map(turned, transform.transforms))
-    return dataclasses.replace(transform, **changes) if changes else transform
+    changes = {
+        "canvas": lambda canvas: canvas[::-1],
+        "transforms": lambda transforms: tuple(map(turned, transforms)),
+    }
+    fields = vars(transform)
+    changed = {name: changes[name](fields[name]) for name in changes if name in fields}
+    return dataclasses.replace(transform, **changed)
 
 
 def fit_scale(shape: tuple[int, ...], canvas: tuple[int, int]) -> float:
@@ -160,23 +161,51 @@ def fit_scale_either_way(shape: tuple[int, ...], canvas: tuple[int, int]) -> flo
     return max(fit_scale(shape, canvas), fit_scale(shape, canvas[::-1]))
 
 
-def resize(image: np.ndarray, scale: float) -> np.ndarray:
-    """The image scaled; both sides are rounded down, to 1 pixel at least.
+def fits_turned(sizes: np.ndarray, canvas: tuple[int, int]) -> np.ndarray:
+    """Says of images of sizes [..., 2] whether the canvas holds them larger turned.
 
-    A float32 image is what torch makes of it, to the last digit or two. OpenCV is
-    faster and more exact: torch's places of the samples are float32 numbers, which
-    moves a sample near pixel 1000 by up to 3e-5 px, and so a value by twenty times its
-    rounding. A MobileNet makes 5e-4 of a score of that.
+    Returns bool [...]; False where both ways are alike. It depends on the image alone.
     """
-    height, width = (max(1, int(side * scale)) for side in image.shape[:2])
+    upright, other = (
+        np.divide(way, sizes).min(axis=-1) for way in (canvas, canvas[::-1])
+    )
+    return other > upright
+
+
+def resize(image: np.ndarray, scale: float) -> np.ndarray:
+    """The image scaled by OpenCV; both sides are rounded down, to 1 pixel at least.
+
+    So all images come to the network in training, evaluation and use: uint8 [H, W, 3],
+    or float32 where a caller has such pixels.
+    """
+    height, width = scaled_sides(image.shape, scale)
     if (height, width) == image.shape[:2]:
         return image
-    if image.dtype == np.uint8:
-        return cv2.resize(image, (width, height))
+    return cv2.resize(image, (width, height))
+
+
+def resize_as_torch(image: np.ndarray, scale: float) -> np.ndarray:
+    """A float32 image scaled as torch does it, to the last digit or two.
+
+    For comparisons with torchvision alone: OpenCV is faster and more exact. Torch's
+    places of the samples are float32 numbers, which moves a sample near pixel 1000 by
+    up to 3e-5 px, and so a value by twenty times its rounding. A MobileNet makes 5e-4
+    of a score of that.
+    """
+    height, width = scaled_sides(image.shape, scale)
+    if (height, width) == image.shape[:2]:
+        return image
     left, right, x = _neighbors(image.shape[1], width)
     image = _between(image[:, left], image[:, right], x[:, None])
     above, below, y = _neighbors(image.shape[0], height)
-    return _between(image[above], image[below], y[:, None, None])
+    image = _between(image[above], image[below], y[:, None, None])
+    return image.astype(np.float32)
+
+
+def scaled_sides(shape: tuple[int, ...], scale: float) -> tuple[int, int]:
+    """Returns height and width of a scaled image, rounded down, 1 pixel at least."""
+    height, width = (max(1, int(side * scale)) for side in shape[:2])
+    return height, width
 
 
 def scale(example: Example, factor: float) -> Example:

@@ -21,14 +21,17 @@ class Evaluated:
     """What a detector gives for a batch of a data set."""
 
     terms: dict[str, LossTerm]
-    detections: Detections  # in pixels of the original images
+    detections: Detections  # in pixels of the canvas; none of padding examples
     image_ids: jax.Array  # [B, 2] int32, the halves of an int64
+    # Of the batch, for the way back to the image.
+    sizes: jax.Array  # [B, 2] int32, height and width inside the canvas
+    image_sizes: jax.Array  # [B, 2] int32, height and width of the image
 
 
 def evaluation_step(
     variables: Mapping, batch: dict[str, jax.Array], *, model: nn.Module
 ) -> Evaluated:
-    """Returns loss terms, and detections in pixels of the original images.
+    """Returns loss terms and detections, in pixels of the canvas.
 
     The loss draws the same samples every time: from keys of the images' ids. Examples
     that pad the last batch have size 0, which takes them out of the loss.
@@ -42,7 +45,14 @@ def evaluation_step(
         variables, batch["images"], sizes, targets, keys=keys, method="loss"
     )
     found = model.apply(variables, batch["images"], sizes, method="detect")
-    return Evaluated(terms, _in_image_pixels(found, batch), batch["image_ids"])
+    valid = found.valid & batch["example_valid"][:, None]
+    return Evaluated(
+        terms,
+        found.replace(valid=valid),
+        batch["image_ids"],
+        batch["sizes"],
+        batch["image_sizes"],
+    )
 
 
 def evaluate(
@@ -69,10 +79,6 @@ def evaluate(
         measures: of `coco.py`, that the detector and the ground truth allow.
         canceled: see above.
     """
-    image_sizes = {
-        image["id"]: (image["height"], image["width"])
-        for image in ground_truth["images"]
-    }
     totals: dict[str, tuple[float, float]] = {}
     results = []
     for batch in batches:
@@ -84,22 +90,19 @@ def evaluate(
         for name, term in outputs.terms.items():
             total, count = totals.get(name, (0.0, 0.0))
             totals[name] = total + float(term.total), count + float(term.count)
-        ids = outputs.image_ids.view(np.int64)[:, 0]
-        results += coco_results(ids, outputs.detections, categories, image_sizes)
+        results += coco_results(
+            outputs.image_ids.view(np.int64)[:, 0],
+            outputs.detections,
+            categories,
+            sizes=outputs.sizes,
+            image_sizes=outputs.image_sizes,
+        )
+    # However the images were put into batches: in the order of the ground truth.
+    places = {image["id"]: n for n, image in enumerate(ground_truth["images"])}
+    results.sort(key=lambda result: places[result["image_id"]])
     losses = {name: total / max(count, 1) for name, (total, count) in totals.items()}
     metrics: dict[str, float] = {}
     for measure in measures:
         metrics |= evaluate_results(ground_truth, results, measure)
     metrics["loss"] = sum(losses.values())
     return metrics | {f"loss/{name}": loss for name, loss in losses.items()}, results
-
-
-def _in_image_pixels(found: Detections, batch: dict[str, jax.Array]) -> Detections:
-    scales = batch["scales"][:, None]
-    found = found.replace(
-        boxes=found.boxes / jnp.tile(scales, 2),
-        valid=found.valid & batch["example_valid"][:, None],
-    )
-    if found.keypoints is None:
-        return found
-    return found.replace(keypoints=found.keypoints / scales[:, :, None])

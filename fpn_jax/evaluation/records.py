@@ -8,14 +8,15 @@ original image, a mask a compressed run-length encoding, keypoints are
 """
 
 import operator
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import count
 
 import jax
 import numpy as np
 
-from fpn_jax.data.bitmaps import encode_rle, paste_masks
+from fpn_jax.data.bitmaps import encode_rle
 from fpn_jax.data.example import Category, Example, KeypointSpec
+from fpn_jax.evaluation.image_pixels import in_image_pixels
 from fpn_jax.types import Detections
 
 
@@ -52,29 +53,28 @@ def coco_results(
     image_ids: Sequence[int],
     detections: Detections,
     categories: Sequence[Category],
-    image_sizes: Mapping[int, tuple[int, int]],
+    *,
+    sizes: np.ndarray,
+    image_sizes: np.ndarray,
 ) -> list[dict]:
     """COCO results of a batch of detections, which are NumPy arrays.
 
     Args:
         image_ids: B ids.
-        detections: boxes and keypoints are in pixels of the original images; padding is
-            left out.
+        detections: in pixels of the canvas; padding is left out.
         categories: by label.
-        image_sizes: height and width of the images by id; masks are pasted there.
+        sizes: [B, 2], height and width of the images on the canvas.
+        image_sizes: [B, 2], height and width of the images.
     """
     results = []
-    for image, image_id in enumerate(map(int, image_ids)):
-        rows = np.flatnonzero(detections.valid[image])
-        if not len(rows):
+    for row, image_id in enumerate(map(int, image_ids)):
+        found = jax.tree.map(operator.itemgetter(row), detections)
+        if not found.valid.any():
             continue
-        at = (image, rows)
-        found = jax.tree.map(operator.itemgetter(at), detections)
-        if found.masks is not None:
-            bitmaps = paste_masks(found.masks, found.boxes, *image_sizes[image_id])
-            found = found.replace(masks=bitmaps)
+        found = in_image_pixels(found, size=sizes[row], image_size=image_sizes[row])
         results += [
-            {"image_id": image_id, **row} for row in image_results(found, categories)
+            {"image_id": image_id, **result}
+            for result in image_results(found, categories)
         ]
     return results
 

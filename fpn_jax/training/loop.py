@@ -7,13 +7,6 @@ from signal import Signals
 import jax
 import numpy as np
 
-from fpn_jax.data.example import Source
-from fpn_jax.data.loader import training_batches
-from fpn_jax.data.read_ahead import TrainingBatches
-from fpn_jax.data.selection import without_empty
-from fpn_jax.data.sources import open_source
-from fpn_jax.evaluation.coco import KEYPOINTS, MASKS
-from fpn_jax.training.augmentation import images_in_one, training_transforms
 from fpn_jax.training.batch_scaling import scale_to_batch
 from fpn_jax.training.categories import run_categories, write_categories
 from fpn_jax.training.checkpoint import Checkpoints
@@ -23,6 +16,7 @@ from fpn_jax.training.config import (
     check_resumable,
     write_config,
 )
+from fpn_jax.training.data import training_data, training_source
 from fpn_jax.training.interruption import Interruption
 from fpn_jax.training.metrics import MetricWriter
 from fpn_jax.training.pretrained import with_pretrained
@@ -30,7 +24,7 @@ from fpn_jax.training.programs import abstract_state, make_programs
 from fpn_jax.training.progress import ProgressDisplay
 from fpn_jax.training.report import write_report
 from fpn_jax.training.state import inference_variables
-from fpn_jax.training.validation import Validation, measures_of
+from fpn_jax.training.validation import Validation
 
 
 class NonFiniteLoss(ArithmeticError):
@@ -57,9 +51,9 @@ def train(config: Config, run: str | Path) -> dict[str, float]:
     run, period = Path(run), config.train
     check_resumable(config, run)
     programs = make_programs(config)
-    source = _training_source(config)
+    source = training_source(config)
     categories = run_categories(config.model, source.categories)
-    batches = _training_batches(config, source)
+    batches = training_data(config, source)
     validation = Validation(config, programs.evaluate, categories)
     checkpoints = Checkpoints(
         run, best=config.evaluation.best, keep=period.keep, writes=True
@@ -187,32 +181,3 @@ def validation_row(metrics: dict[str, float]) -> dict[str, float]:
         f"validation/{name}" if name.startswith("loss") else name: value
         for name, value in metrics.items()
     }
-
-
-def _training_source(config: Config) -> Source:
-    data, measures = config.data, measures_of(config.model)
-    keypoints = KEYPOINTS in measures
-    masks = MASKS in measures or data.copy_paste > 0
-    source = open_source(data.source, data.train, masks=masks, keypoints=keypoints)
-    return without_empty(source, keypoints=keypoints) if data.skip_empty else source
-
-
-def _training_batches(config: Config, source: Source) -> TrainingBatches:
-    data, measures = config.data, measures_of(config.model)
-    return training_batches(
-        source,
-        batch_size=data.batch_size // jax.process_count(),
-        canvas=data.canvas,
-        max_boxes=images_in_one(data) * data.max_boxes,
-        transforms=training_transforms(data, source, mixed=True),
-        last_transforms=training_transforms(data, source, mixed=False),
-        last_from=config.train.steps - data.unmixed_steps,
-        group_by_aspect=data.group_by_aspect,
-        mask_size=data.mask_size if MASKS in measures else None,
-        keypoints=KEYPOINTS in measures,
-        seed=config.train.seed,
-        process_index=jax.process_index(),
-        process_count=jax.process_count(),
-        workers=data.workers,
-        max_errors=data.max_errors,
-    )

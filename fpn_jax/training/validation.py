@@ -3,20 +3,26 @@
 from collections.abc import Callable, Mapping, Sequence
 
 import flax.linen as nn
-import jax
 
 from fpn_jax.data.batch import Batch
 from fpn_jax.data.example import Category
-from fpn_jax.data.loader import evaluation_batches
 from fpn_jax.data.relabel import Relabeled
-from fpn_jax.data.sources import open_source, readable
-from fpn_jax.detectors.proposal_network import ProposalNetwork
+from fpn_jax.data.sources import readable
+from fpn_jax.detectors.contract import facts
 from fpn_jax.evaluation.coco import BOXES, KEYPOINTS, MASKS, PROPOSALS, Measure
 from fpn_jax.evaluation.evaluate import Evaluated, evaluate
 from fpn_jax.evaluation.records import coco_ground_truth
 from fpn_jax.training.categories import run_categories
 from fpn_jax.training.config import Config
+from fpn_jax.training.data import validation_data, validation_source
 from fpn_jax.training.interruption import Interruption
+
+_MEASURES = {
+    "proposals": PROPOSALS,
+    "boxes": BOXES,
+    "masks": MASKS,
+    "keypoints": KEYPOINTS,
+}
 
 
 class Validation:
@@ -35,16 +41,10 @@ class Validation:
             step: `evaluation_step`, compiled.
             categories: by label, of the model; by default those of the data.
         """
-        data, model = config.data, config.model
-        self.measures = measures_of(model)
-        source = open_source(
-            data.source,
-            data.validation,
-            masks=MASKS in self.measures,
-            keypoints=KEYPOINTS in self.measures,
-        )
-        self.categories = categories or run_categories(model, source.categories)
-        if not isinstance(model, ProposalNetwork):
+        self.measures = measures_of(config.model)
+        source = validation_source(config)
+        self.categories = categories or run_categories(config.model, source.categories)
+        if facts(config.model).num_classes is not None:
             source = Relabeled(source, self.categories)
             self.categories = source.categories  # with the ids of the data
         self.source = source
@@ -53,17 +53,7 @@ class Validation:
         )
         self.results: list[dict] = []
         self._step, self._train = step, config.train
-        self._batches = evaluation_batches(
-            source,
-            batch_size=config.evaluation.batch_size // jax.process_count(),
-            canvas=data.canvas,
-            max_boxes=data.max_boxes,
-            mask_size=data.mask_size if MASKS in self.measures else None,
-            keypoints=KEYPOINTS in self.measures,
-            process_index=jax.process_index(),
-            process_count=jax.process_count(),
-            max_errors=data.max_errors,
-        )
+        self._batches = validation_data(config, source)
 
     def is_due(self, step: int) -> bool:
         """Returns whether there is an evaluation after a step."""
@@ -91,9 +81,5 @@ class Validation:
 
 
 def measures_of(model: nn.Module) -> tuple[Measure, ...]:
-    """Returns what can be measured of a detector's results."""
-    if isinstance(model, ProposalNetwork):
-        return (PROPOSALS,)
-    heads = {"mask_head": MASKS, "keypoint_head": KEYPOINTS}
-    further = (m for head, m in heads.items() if getattr(model, head, None) is not None)
-    return BOXES, *further
+    """Returns COCO's measures of what a detector says it is measured by."""
+    return tuple(_MEASURES[name] for name in facts(model).measures)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from fpn_jax.data.batch import blank, common_canvas, stack, to_canvas
+from fpn_jax.data.batch import blank, stack, to_canvas
 from fpn_jax.data.example import KeypointSpec
 from tests.support.painted_example import painted_example
 
@@ -121,18 +121,3 @@ def test_a_blank_fills_a_row_like_any_other():
         assert batch[name][0].any() and not batch[name][1].any()
     blank_row = to_canvas(blank((120, 160), None), (120, 160), 3, mask_size=4)
     assert not blank_row["masks"].any()
-
-
-@pytest.mark.parametrize(
-    "sizes, canvas",
-    [
-        ([(800, 1199)], (800, 1344)),
-        ([(1066, 800), (600, 400)], (1344, 800)),
-        ([(800, 600), (500, 800)], (800, 1344)),
-        ([(1066, 800), (800, 1066)], (1344, 1344)),
-    ],
-)
-def test_images_share_the_smallest_of_three_canvases(sizes, canvas):
-    examples = [blank(size, None) for size in sizes]
-    assert common_canvas(examples, (800, 1333), square=False) == canvas
-    assert common_canvas(examples, (800, 1333), square=True) == (1344, 1344)

@@ -10,10 +10,11 @@ import cv2
 import numpy as np
 import pytest
 
+from fpn_jax.data.batching import WHOLE, Batching, Share
 from fpn_jax.data.example import Category, Example, UnreadableImage
 from fpn_jax.data.formats.coco import open_coco_file
 from fpn_jax.data.formats.tfds import TfdsSource
-from fpn_jax.data.loader import evaluation_batches, training_batches
+from fpn_jax.data.loader import Changes, evaluation_batches, training_batches
 from fpn_jax.data.mixing import Mosaic
 from fpn_jax.data.transforms import HorizontalFlip, ScaleJitter
 
@@ -27,6 +28,7 @@ class Numbers:
     categories = (Category(0, "thing"),)
     keypoint_spec = None
     defects = ()
+    image_sizes = None
 
     def __init__(self, size=NUM, unreadable=()):
         self._size = size
@@ -49,19 +51,26 @@ class Numbers:
             areas=side**2,
         )
 
+    def has_objects(self, *, keypoints):
+        """Not known."""
+
 
 TEN = Numbers()
 
 
-def _training(source=TEN, **changes):
-    settings = {"batch_size": 4, "canvas": (32, 40), "max_boxes": 12, "seed": 0}
-    settings |= {"max_errors": 10}
-    return training_batches(source, **settings | changes)
+FORM = {"batch_size": 4, "canvas": (30, 40), "max_boxes": 12, "max_errors": 10}
+FORM_FIELDS = {field.name for field in dataclasses.fields(Batching)}
 
 
-def _evaluation(source=TEN, **changes):
-    settings = {"batch_size": 4, "canvas": (30, 40), "max_boxes": 12, "max_errors": 10}
-    return evaluation_batches(source, **settings | changes)
+def _training(source=TEN, *, transforms=(), seed=0, **settings):
+    form = FORM | {"canvas": (32, 40)}
+    form |= {name: settings.pop(name) for name in FORM_FIELDS & settings.keys()}
+    settings = {"changes": Changes(tuple(transforms)), "seed": seed} | settings
+    return training_batches(source, Batching(**form), **settings)
+
+
+def _evaluation(source=TEN, *, share=WHOLE, **form):
+    return evaluation_batches(source, Batching(**FORM | form), share)
 
 
 def _take(batches, count):
@@ -127,9 +136,7 @@ def test_the_examples_of_a_batch_are_transformed_independently():
 
 def test_the_last_transforms_replace_the_others_from_their_batch_on():
     mosaic = Mosaic(TEN, (16, 20))
-    batches = _training(
-        transforms=(mosaic, *JITTER), last_transforms=JITTER, last_from=3
-    )
+    batches = _training(changes=Changes((mosaic, *JITTER), JITTER, last_from=3))
     mixed, last = _take(batches, 3), _take(batches, 3)
     _assert_same(_take(_training(transforms=(mosaic, *JITTER)), 3), mixed)
     plain = _take(_training(transforms=JITTER), 6)
@@ -170,7 +177,7 @@ def test_images_that_stand_come_on_a_turned_canvas(workers):
         _take(
             _training(
                 Shapes(),
-                **settings | {"batch_size": 1, "process_index": i, "process_count": 2},
+                **settings | {"batch_size": 1, "share": Share(i, 2)},
             ),
             20,
         )
@@ -248,8 +255,7 @@ def test_a_state_continues_exactly(taken):
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_processes_share_every_epoch_without_overlap(count):
     shards = [
-        _take(_training(batch_size=2, process_index=i, process_count=count), 5)
-        for i in range(count)
+        _take(_training(batch_size=2, share=Share(i, count)), 5) for i in range(count)
     ]
     ids = np.concatenate([_ids(shard) for shard in shards])
     np.testing.assert_array_equal(np.bincount(ids)[100:], np.full(NUM, count))
@@ -258,9 +264,7 @@ def test_processes_share_every_epoch_without_overlap(count):
 def test_global_batches_do_not_depend_on_the_number_of_processes():
     shares = [
         _take(
-            _training(
-                batch_size=2, transforms=JITTER, process_index=i, process_count=2
-            ),
+            _training(batch_size=2, transforms=JITTER, share=Share(i, 2)),
             3,
         )
         for i in range(2)
@@ -273,8 +277,8 @@ def test_global_batches_do_not_depend_on_the_number_of_processes():
 
 
 def test_evaluation_goes_once_through_the_source_in_order():
-    batches = _evaluation()
-    assert len(batches) == len(list(batches)) == 3
+    batches = list(_evaluation())
+    assert len(batches) == 3
     assert _ids(batches)[:NUM] == list(range(100, 110))
     valid = np.concatenate([batch["example_valid"] for batch in batches])
     assert valid.tolist() == [True] * NUM + [False] * 2
@@ -290,7 +294,9 @@ def test_padding_examples_are_black_and_have_no_boxes():
 @pytest.mark.parametrize(("size", "expected"), [(1, 1), (4, 1), (6, 1), (7, 2)])
 def test_evaluation_processes_get_equally_many_batches(size, expected):
     shards = [
-        list(_evaluation(Numbers(size), batch_size=2, process_index=i, process_count=3))
+        list(
+            _evaluation(Numbers(size), batch_size=2, share=Share(i, 3), canvas=(40, 40))
+        )
         for i in range(3)
     ]
     assert [len(shard) for shard in shards] == [expected] * 3
@@ -300,13 +306,93 @@ def test_evaluation_processes_get_equally_many_batches(size, expected):
     assert sorted(ids) == list(range(100, 100 + size))
 
 
-def test_scales_map_boxes_back_to_the_image():
+def test_sizes_map_boxes_back_to_the_image():
     # 30 x 40 into 50 x 50: a scale of 1.25, with 37.5 rounded down.
     (batch,) = _evaluation(batch_size=NUM, canvas=(50, 50))
     np.testing.assert_array_equal(batch["sizes"], [[37, 50]] * NUM)
-    np.testing.assert_allclose(batch["scales"], [[1.25, 37 / 30]] * NUM)
-    boxes = batch["boxes"] / np.tile(batch["scales"], 2)[:, None]
+    np.testing.assert_array_equal(batch["image_sizes"], [[30, 40]] * NUM)
+    scales = (batch["sizes"] / batch["image_sizes"])[:, ::-1]
+    np.testing.assert_allclose(scales, [[1.25, 37 / 30]] * NUM)
+    boxes = batch["boxes"] / np.tile(scales, 2)[:, None]
     np.testing.assert_allclose(boxes[9, 6], [0, 0, 7, 7], rtol=1e-6)
+
+
+def _stands(batch):
+    return (batch["image_ids"] - 100) % 3 == 1
+
+
+def test_sizes_that_are_known_give_every_canvas_batches_of_its_own():
+    """Of ten images 1, 4 and 7 stand: two batches lie, one stands."""
+    batches = list(_evaluation(Shapes(), canvas=(30, 64)))
+    assert [batch["images"].shape[1:3] for batch in batches] == [
+        *[(32, 64)] * 2,
+        (64, 32),
+    ]
+    ids = [batch["image_ids"][batch["example_valid"]].tolist() for batch in batches]
+    assert ids == [[100, 102, 103, 105], [106, 108, 109], [101, 104, 107]]
+    assert batches[0]["sizes"].tolist() == [[30, 40]] * 4
+    assert batches[2]["sizes"][:3].tolist() == [[40, 30]] * 3
+
+
+class Unsized(Shapes):
+    """The same, without a table that says it."""
+
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        self.shapes, self.image_sizes = Shapes.image_sizes, None
+
+    def __getitem__(self, index):
+        example = Numbers.__getitem__(self, index)
+        image = np.resize(example.image, (*self.shapes[index], 3))
+        return dataclasses.replace(example, image=image)
+
+
+def test_sizes_that_are_not_known_give_a_batch_once_for_each_canvas_it_needs():
+    batches = list(_evaluation(Unsized(), canvas=(30, 64), batch_size=2))
+    ids = [batch["image_ids"][batch["example_valid"]].tolist() for batch in batches]
+    # 100 and 101, 102 and 103, 104 and 105 …; the canvas as it is comes first.
+    expected = [[100], [101], [102, 103], [105], [104], [106], [107], [108, 109]]
+    assert ids == expected
+    for batch in batches:
+        real = batch["example_valid"]
+        canvas = (64, 32) if _stands(batch)[real].all() else (32, 64)
+        assert batch["images"].shape == (2, *canvas, 3)
+    # A row of the other canvas is black, and keeps its place.
+    assert batches[1]["example_valid"].tolist() == [False, True]
+    assert not batches[1]["images"][0].any() and not batches[1]["valid"][0].any()
+
+
+@pytest.mark.parametrize("source", [Shapes(), Unsized()], ids=["known", "unknown"])
+def test_all_processes_run_the_same_programs_in_the_same_order(source):
+    shares = [
+        list(_evaluation(source, canvas=(30, 64), batch_size=2, share=Share(i, 3)))
+        for i in range(3)
+    ]
+    shapes = [[batch["images"].shape for batch in share] for share in shares]
+    assert shapes[0] == shapes[1] == shapes[2]
+    real = [
+        batch["image_ids"][batch["example_valid"]]
+        for share in shares
+        for batch in share
+    ]
+    assert sorted(np.concatenate(real)) == list(range(100, 110))
+
+
+@pytest.mark.parametrize("source", [Shapes, Unsized])
+def test_an_image_is_the_same_whatever_stands_beside_it(source):
+    together, alone = (
+        {
+            int(image_id): [batch[name][row] for name in ("images", "sizes", "boxes")]
+            for batch in _evaluation(source(), canvas=(48, 80), batch_size=size)
+            for row, image_id in enumerate(batch["image_ids"])
+            if batch["example_valid"][row]
+        }
+        for size in (4, 1)
+    )
+    assert together.keys() == alone.keys() == set(range(100, 110))
+    for image_id, arrays in alone.items():
+        for ours, other in zip(together[image_id], arrays, strict=True):
+            np.testing.assert_array_equal(ours, other)
 
 
 def test_too_many_boxes_are_told_once(caplog):
@@ -409,7 +495,6 @@ def test_errors_that_are_no_unreadable_image_stop_the_run():
     [
         ({"batch_size": 0}, "batch_size: 0 given, must be >= 1"),
         ({"max_boxes": 0}, "max_boxes: 0 given, must be >= 1"),
-        ({"process_index": 2, "process_count": 2}, "process_index: 2 given, .* 0 … 1"),
         ({"source": Numbers(0)}, "source: numbers has no examples"),
         ({"mask_size": 0}, "mask_size: 0 given, must be >= 1"),
         ({"keypoints": True}, "keypoints: numbers has none"),
@@ -419,6 +504,15 @@ def test_wrong_settings_are_refused_at_once(changes, message):
     for batches in (_training, _evaluation):
         with pytest.raises(ValueError, match=f"^{message}$"):
             batches(**changes)
+
+
+@pytest.mark.parametrize(
+    "share, message",
+    [((2, 2), "index: 2 given, must be 0 … 1"), ((0, 0), "count: 0 given, must be")],
+)
+def test_a_share_that_does_not_exist_is_refused(share, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        Share(*share)
 
 
 def _with_all(digits_directory, **changes):

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
+from fpn_jax.data.batching import Batching
 from fpn_jax.data.example import UnreadableImage
-from fpn_jax.data.loader import training_batches
+from fpn_jax.data.loader import Changes, training_batches
 from fpn_jax.data.sources import open_source
 from fpn_jax.data.transforms import ScaleJitter
 from tests.support import formats
@@ -56,12 +57,9 @@ def test_every_form_is_read_from_a_bucket(form, bucket, tmp_path):
             np.testing.assert_array_equal(getattr(ours, field), getattr(theirs, field))
     batches = training_batches(
         remote,
-        batch_size=4,
-        canvas=(64, 96),
-        max_boxes=12,
-        transforms=[ScaleJitter((64, 96), 1, 1)],
+        Batching(batch_size=4, canvas=(64, 96), max_boxes=12, max_errors=0),
+        changes=Changes((ScaleJitter((64, 96), 1, 1),)),
         seed=0,
-        max_errors=0,
     )
     assert next(batches)["images"].any()
     batches.close()

@@ -1,10 +1,14 @@
 """Evaluation over batches, with and without a network."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from fpn_jax.data.batching import Batching
+from fpn_jax.data.example import Example
 from fpn_jax.data.loader import evaluation_batches
 from fpn_jax.data.sources import readable
 from fpn_jax.evaluation.coco import BOXES, PROPOSALS
@@ -23,13 +27,16 @@ def nothing_found(variables, batch) -> Evaluated:
         labels=np.zeros((num, 1), int),
         valid=np.zeros((num, 1), bool),
     )
-    return Evaluated({}, nothing, batch["image_ids"])
+    return Evaluated(
+        {}, nothing, batch["image_ids"], batch["sizes"], batch["image_sizes"]
+    )
 
 
 def settings(source: GraySource, *, max_errors: int) -> dict:
     return {
         "batches": evaluation_batches(
-            source, batch_size=2, canvas=(80, 80), max_boxes=1, max_errors=max_errors
+            source,
+            Batching(batch_size=2, canvas=(80, 80), max_boxes=1, max_errors=max_errors),
         ),
         "ground_truth": coco_ground_truth(readable(source), source.categories),
         "categories": source.categories,
@@ -104,3 +111,46 @@ def test_a_cancelled_evaluation_has_no_result():
         )
         is None
     )
+
+
+class Standing(GraySource):
+    """Gray images of which the second and fourth are 60 high and 30 wide."""
+
+    def __init__(self, size: int, *, known: bool):
+        super().__init__(size)
+        shapes = [(60, 30) if index % 2 else (40, 40) for index in range(size)]
+        self._shapes, self.image_sizes = shapes, np.int32(shapes) if known else None
+
+    def __getitem__(self, index: int) -> Example:
+        image = np.full((*self._shapes[index], 3), 128, np.uint8)
+        return dataclasses.replace(super().__getitem__(index), image=image)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_results_of_both_canvases_are_in_the_order_of_the_images(known):
+    """On 40 x 80, or turned, an image of 60 x 30 grows by 4 / 3; 40 x 40 stays."""
+    source, shapes = Standing(5, known=known), []
+
+    def step(variables, batch):
+        shapes.append(batch["images"].shape)
+        return evaluation_step(variables, batch, model=Oracle())
+
+    metrics, results = evaluate(
+        {"offset": 4.0},
+        step=step,
+        measures=[BOXES],
+        batches=evaluation_batches(
+            source, Batching(batch_size=2, canvas=(40, 80), max_boxes=1, max_errors=0)
+        ),
+        ground_truth=coco_ground_truth(readable(source), source.categories),
+        categories=source.categories,
+    )
+
+    assert [result["image_id"] for result in results] == [0, 1, 2, 3, 4]
+    boxes = np.array([result["bbox"] for result in results])
+    np.testing.assert_allclose(boxes[::2], [[5, 9, 20, 20]] * 3, rtol=1e-6)
+    np.testing.assert_allclose(boxes[1::2], [[5, 8, 20, 20]] * 2, rtol=1e-6)
+    lying, standing = (2, 64, 96, 3), (2, 96, 64, 3)
+    in_turn = [lying, standing, lying, standing, lying]
+    assert shapes == ([lying, lying, standing] if known else in_turn)
+    assert metrics["loss"] == 2.0

@@ -90,7 +90,10 @@ def test_results_are_xywh_of_real_categories_without_padding():
         valid=np.array([[True, False], [True, False]]),
     )
 
-    first, second = coco_results(np.int64([7, 8]), found, CATEGORIES, {})
+    sizes = np.int32([[40, 60], [40, 60]])
+    first, second = coco_results(
+        np.int64([7, 8]), found, CATEGORIES, sizes=sizes, image_sizes=sizes
+    )
 
     assert first == {
         "image_id": 7,
@@ -104,14 +107,22 @@ def test_results_are_xywh_of_real_categories_without_padding():
 def test_masks_are_pasted_into_their_own_image():
     """A full mask fills its box, with both of its borders as torchvision counts."""
     found = Detections(
-        boxes=np.float32([[[0, 0, 1, 1]], [[10, 4, 30, 14]]]),
+        boxes=np.float32(
+            [[[0, 0, 1, 1]], [[20, 8, 60, 28]]]
+        ),  # canvas: twice the image
         scores=np.ones((2, 1), np.float32),
         labels=np.zeros((2, 1), int),
         valid=np.array([[False], [True]]),  # the first image is padding, of no size
         masks=np.ones((2, 1, 28, 28), np.float32),
     )
 
-    (result,) = coco_results([-1, 8], found, CATEGORIES, {8: (40, 60)})
+    (result,) = coco_results(
+        [-1, 8],
+        found,
+        CATEGORIES,
+        sizes=np.int32([[80, 120], [80, 120]]),
+        image_sizes=np.int32([[0, 0], [40, 60]]),
+    )
 
     bitmap = decode_segmentation(result["segmentation"], 40, 60)
     rows, columns = np.nonzero(bitmap)

@@ -12,6 +12,7 @@ class GraySource:
     categories = (Category(0, "thing"),)
     keypoint_spec = None
     defects = ()
+    image_sizes = None
 
     def __init__(self, size: int, *, unreadable: tuple[int, ...] = ()):
         self._size, self._unreadable = size, unreadable
@@ -31,3 +32,6 @@ class GraySource:
             crowd=np.zeros(1, np.bool_),
             areas=np.float32([400]),
         )
+
+    def has_objects(self, *, keypoints: bool) -> None:
+        """Not known."""

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+from fpn_jax.data.batching import Batching
 from fpn_jax.data.loader import training_batches
 from fpn_jax.training.files import replace_text
 from tests.support.gray_source import GraySource
@@ -19,12 +20,9 @@ def main(folder: Path, workers: int, steps: int) -> None:
     """Goes on from the last save; every step is a line of `steps.jsonl`."""
     batches = training_batches(
         GraySource(SIZE),
-        batch_size=BATCH,
-        canvas=(64, 64),
-        max_boxes=2,
+        Batching(batch_size=BATCH, canvas=(64, 64), max_boxes=2, max_errors=0),
         seed=5,
         workers=workers,
-        max_errors=0,
     )
     saved = folder / "saved.json"
     first = 0

@@ -15,7 +15,7 @@ from fpn_jax.data.loader import training_batches
 from fpn_jax.parity.layouts import numpy_state
 from fpn_jax.parity.live_torchvision import import_torchvision
 from fpn_jax.parity.random_detectors import randomize_norms
-from fpn_jax.training import loop
+from fpn_jax.training import data as training_data
 from fpn_jax.training.checkpoint import Checkpoints
 from fpn_jax.training.loop import NonFiniteLoss, train
 from fpn_jax.training.metrics import read_metrics
@@ -43,17 +43,18 @@ def test_the_last_steps_of_a_run_are_not_mixed(config, tmp_path, monkeypatch):
     class Asked(Exception):
         pass
 
-    def ask(source, **settings):
-        asked.update(settings)
+    def ask(source, batching, **settings):
+        asked.update(settings, max_boxes=batching.max_boxes)
         raise Asked
 
     asked = {}
-    monkeypatch.setattr(loop, "training_batches", ask)
+    monkeypatch.setattr(training_data, "training_batches", ask)
     data = dataclasses.replace(config.data, mosaic=0.5, mixup=0.2, unmixed_steps=3)
     with pytest.raises(Asked):
         train(dataclasses.replace(config, data=data), tmp_path)
-    assert asked["last_from"] == config.train.steps - 3
-    assert len(asked["transforms"]) == len(asked["last_transforms"]) + 2
+    changes = asked["changes"]
+    assert changes.last_from == config.train.steps - 3
+    assert len(changes.transforms) == len(changes.last) + 2
     # Four images, and the other one of a mix-up.
     assert asked["max_boxes"] == 5 * config.data.max_boxes
 
@@ -185,7 +186,7 @@ def test_a_batch_without_a_finite_loss_is_skipped_and_counted(
         monkeypatch.setattr(type(batches), "__next__", next_one)
         return batches
 
-    monkeypatch.setattr(loop, "training_batches", poisoned)
+    monkeypatch.setattr(training_data, "training_batches", poisoned)
     config = with_training(config, steps=4, max_skipped=2, log_every=1)
     metrics = train(config, tmp_path)
     assert np.isfinite(metrics["loss"])

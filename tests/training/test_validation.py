@@ -17,22 +17,24 @@ from fpn_jax.zoo.digits import digits_proposal_network
 from tests.support.coco_folder import write_coco_folder
 
 
-class Heads(nn.Module):
-    """A detector by its heads; its number of classes is not asked for."""
+class Measured(nn.Module):
+    """A detector by what it is measured by: nothing else of it is asked for."""
 
-    mask_head: nn.Module | None = None
-    keypoint_head: nn.Module | None = None
-
-
-class Digits(nn.Module):
+    measures: tuple[str, ...] = ("boxes",)
     num_classes: int = 10
 
+    def __call__(self, images, sizes, *, train=False): ...
 
-def test_what_is_measured_follows_from_the_heads():
+    def loss(self, images, sizes, targets, *, keys, train=False): ...
+
+    def detect(self, images, sizes): ...
+
+
+def test_what_is_measured_is_what_the_detector_says():
     assert measures_of(digits_proposal_network()) == (PROPOSALS,)
-    assert measures_of(Heads()) == (BOXES,)
-    assert measures_of(Heads(mask_head=Digits())) == (BOXES, MASKS)
-    assert measures_of(Heads(keypoint_head=Digits())) == (BOXES, KEYPOINTS)
+    assert measures_of(Measured()) == (BOXES,)
+    every = Measured(measures=("boxes", "masks", "keypoints"))
+    assert measures_of(every) == (BOXES, MASKS, KEYPOINTS)
 
 
 @pytest.fixture(scope="module")
@@ -50,20 +52,21 @@ def truth_found(variables, batch) -> Evaluated:
     """An evaluation step that finds the truth, with boxes' masks all full."""
     shape = batch["labels"].shape
     found = Detections(
-        boxes=batch["boxes"] / np.tile(batch["scales"], 2)[:, None],
+        boxes=batch["boxes"],
         scores=np.ones(shape, np.float32),
         labels=batch["labels"],
         valid=batch["valid"] & ~batch["crowd"],
         masks=batch["masks"].astype(np.float32),
-        keypoints=batch["keypoints"][..., :2] / batch["scales"][:, None, None],
+        keypoints=batch["keypoints"][..., :2],
     )
-    return Evaluated({}, found, batch["image_ids"])
+    sizes = batch["sizes"], batch["image_sizes"]
+    return Evaluated({}, found, batch["image_ids"], *sizes)
 
 
 def test_the_truth_found_again_has_full_precision_in_the_data_s_numbers(folder):
     """Labels of the model are in another order than those of the data."""
     config = Config(
-        model=Heads(mask_head=Digits(), keypoint_head=Digits()),
+        model=Measured(measures=("boxes", "masks", "keypoints")),
         data=DataConfig(source=str(folder), canvas=(320, 320), max_boxes=12),
         evaluation=EvaluationConfig(batch_size=2),
     )

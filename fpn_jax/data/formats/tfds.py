@@ -131,6 +131,9 @@ class TfdsSource:
             keypoint_spec=self.keypoint_spec,
         )
 
+    def has_objects(self, *, keypoints: bool) -> None:
+        """Nothing is known of a record before it is read."""
+
 
 def _image_sizes(
     directory: epath.Path, split: str, info: tfds.core.DatasetInfo

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
+from fpn_jax.data.batching import Batching
 from fpn_jax.data.formats.tfds import TfdsSource
 from fpn_jax.data.formats.tfds_writer import write_tfds
-from fpn_jax.data.loader import training_batches
+from fpn_jax.data.loader import Changes, training_batches
 from fpn_jax.data.sources import open_source
 from fpn_jax.data.transforms import HorizontalFlip, ScaleJitter
 from tests.support import formats
@@ -57,14 +58,12 @@ def test_the_batches_are_the_same_to_the_bit(sources, canvas):
     def batches(source):
         return training_batches(
             source,
-            batch_size=7,
-            canvas=canvas,
-            max_boxes=12,
-            mask_size=28,
-            transforms=(HorizontalFlip(), ScaleJitter(canvas, 0.5, 1.5)),
+            Batching(
+                batch_size=7, canvas=canvas, max_boxes=12, mask_size=28, max_errors=0
+            ),
+            changes=Changes((HorizontalFlip(), ScaleJitter(canvas, 0.5, 1.5))),
             group_by_aspect=True,
             seed=0,
-            max_errors=0,
         )
 
     ours, theirs = map(batches, sources)

@@ -1,0 +1,121 @@
+"""What the padding of a photograph changes: the fixed canvas beside the exact one.
+
+    python -m experiments.canvas PHOTOGRAPH… [--model NAME] [--json FILE]
+
+On an exact canvas a photograph is resized in float32 as torch does it and padded to the
+next multiples of 32, as torchvision does; on a fixed one it is resized in bytes by
+OpenCV and padded to 800 x 1344, lying or upright. The detector is torchvision's by
+name, with random weights scaled on photographs of scikit-learn so that it finds tens of
+objects (`fpn_jax/parity/random_detectors.py`). Each detection on the exact canvas is
+paired with the one of its class on the fixed canvas that overlaps it most.
+
+A random detector is a hard case: its scores lie close together, so that suppression
+turns on small differences. Needs the extra `test`.
+"""
+
+import dataclasses
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import tyro
+
+from fpn_jax.choices import check_choice
+from fpn_jax.command_line import parse, user_errors
+from fpn_jax.data.image import decode_image
+from fpn_jax.inference import Predictor
+from fpn_jax.runtime import set_up
+from fpn_jax.types import Detections
+from fpn_jax.zoo.torchvision import TORCHVISION
+
+_SAME = 0.9  # IoU of two boxes of one object
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments:
+    photographs: tyro.conf.Positional[tuple[Path, ...]]
+    model: str = "fasterrcnn_resnet50_fpn"
+    json: Path | None = None  # where to write the figures
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Returns the exit status."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    with user_errors("canvas"):
+        set_up()
+        chosen = parse(Arguments, arguments, command="canvas", description=__doc__)
+        check_choice("model", chosen.model, TORCHVISION)
+        if not chosen.photographs:
+            raise ValueError("photographs: none given, expected one or more files")
+        images = [decode_image(p.read_bytes(), str(p)) for p in chosen.photographs]
+        report = compare(chosen.model, images)
+        for name, value in report.items():
+            print(f"{name}: {value:.5g}")
+        if chosen.json is not None:
+            chosen.json.write_text(json.dumps(report, indent=2) + "\n")
+    return 0
+
+
+def compare(name: str, images: Sequence[np.ndarray]) -> dict[str, float]:
+    """Returns the figures of a detector over photographs, uint8 [H, W, 3]."""
+    run = random_run(name)
+    model, canvas = run.config.model, run.config.data.canvas
+    exact, fixed = (
+        Predictor(model, run.variables, canvas, padding=way, batch_size=1)
+        for way in ("exact", "fixed")
+    )
+    pairs = [differences(exact(image), fixed(image)) for image in images]
+    ious, scores, boxes = map(np.concatenate, zip(*pairs, strict=True))
+    same = ious > _SAME
+    return {
+        "photographs": len(images),
+        "detections": len(ious),
+        f"share_matched_above_{_SAME}": float(same.mean()),
+        **quantiles("score", scores[same]),
+        **quantiles("box_px", boxes[same]),
+    }
+
+
+def random_run(name: str):
+    """Returns the converted run of torchvision's detector with random weights."""
+    from fpn_jax.benchmarks.inputs import photographs_of_three_sizes
+    from fpn_jax.parity.random_detectors import lively_detector
+    from fpn_jax.training.conversion import run_from_torchvision
+
+    theirs = lively_detector(name, photographs_of_three_sizes())
+    state_dict = {name: tensor.numpy() for name, tensor in theirs.state_dict().items()}
+    return run_from_torchvision(name, state_dict)
+
+
+def differences(
+    exact: Detections, fixed: Detections
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns IoU, score and box difference of each exact detection's nearest, [D]."""
+    low = np.maximum(exact.boxes[:, None, :2], fixed.boxes[None, :, :2])
+    high = np.minimum(exact.boxes[:, None, 2:], fixed.boxes[None, :, 2:])
+    shared = np.prod(np.maximum(high - low, 0), axis=-1)
+    areas = [np.prod(x.boxes[:, 2:] - x.boxes[:, :2], axis=1) for x in (exact, fixed)]
+    iou = shared / np.maximum(areas[0][:, None] + areas[1] - shared, 1e-6)
+    iou = np.where(exact.labels[:, None] == fixed.labels, iou, 0)
+    if not iou.size:
+        return (np.zeros(len(exact.scores)),) * 3
+    rows, nearest = np.arange(len(iou)), iou.argmax(axis=1)
+    return (
+        iou[rows, nearest],
+        np.abs(exact.scores - fixed.scores[nearest]),
+        np.abs(exact.boxes - fixed.boxes[nearest]).max(axis=1),
+    )
+
+
+def quantiles(name: str, values: np.ndarray) -> dict[str, float]:
+    """Returns median and 95th percentile."""
+    return {
+        f"{name}_{label}": float(np.quantile(values, share))
+        for label, share in (("median", 0.5), ("p95", 0.95))
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,78 @@
+"""The training and validation data of a config: sources, and batches of them."""
+
+import jax
+
+from fpn_jax.data.batching import Batching, Share
+from fpn_jax.data.example import Source
+from fpn_jax.data.loader import Changes, evaluation_batches, training_batches
+from fpn_jax.data.read_ahead import EvaluationBatches, TrainingBatches
+from fpn_jax.data.selection import without_empty
+from fpn_jax.data.sources import open_source
+from fpn_jax.detectors.contract import facts
+from fpn_jax.training.augmentation import images_in_one, training_transforms
+from fpn_jax.training.config import Config
+
+
+def training_source(config: Config) -> Source:
+    """Opens the training images, with what the model is trained on."""
+    data, measured = config.data, facts(config.model).measures
+    keypoints = "keypoints" in measured
+    masks = "masks" in measured or data.copy_paste > 0
+    source = open_source(data.source, data.train, masks=masks, keypoints=keypoints)
+    return without_empty(source, keypoints=keypoints) if data.skip_empty else source
+
+
+def validation_source(config: Config) -> Source:
+    """Opens the validation images, with what the model is measured on."""
+    data, measured = config.data, facts(config.model).measures
+    return open_source(
+        data.source,
+        data.validation,
+        masks="masks" in measured,
+        keypoints="keypoints" in measured,
+    )
+
+
+def training_data(config: Config, source: Source) -> TrainingBatches:
+    """Returns this process's part of the training batches."""
+    data = config.data
+    return training_batches(
+        source,
+        _batching(
+            config, data.batch_size, max_boxes=images_in_one(data) * data.max_boxes
+        ),
+        changes=Changes(
+            tuple(training_transforms(data, source, mixed=True)),
+            tuple(training_transforms(data, source, mixed=False)),
+            last_from=config.train.steps - data.unmixed_steps,
+        ),
+        group_by_aspect=data.group_by_aspect,
+        seed=config.train.seed,
+        share=_share(),
+        workers=data.workers,
+    )
+
+
+def validation_data(config: Config, source: Source) -> EvaluationBatches:
+    """Returns this process's part of the validation batches."""
+    size, max_boxes = config.evaluation.batch_size, config.data.max_boxes
+    return evaluation_batches(
+        source, _batching(config, size, max_boxes=max_boxes), _share()
+    )
+
+
+def _batching(config: Config, batch_size: int, *, max_boxes: int) -> Batching:
+    """The form of batches that are `batch_size` over all processes."""
+    data, measured = config.data, facts(config.model).measures
+    return Batching(
+        batch_size=batch_size // jax.process_count(),
+        canvas=data.canvas,
+        max_boxes=max_boxes,
+        mask_size=data.mask_size if "masks" in measured else None,
+        keypoints="keypoints" in measured,
+        max_errors=data.max_errors,
+    )
+
+
+def _share() -> Share:
+    return Share(jax.process_index(), jax.process_count())
