@@ -9,7 +9,8 @@ import jax
 
 from fpn_jax.command_line import user_errors
 from fpn_jax.train import NOT_FINITE
-from fpn_jax.training.config import Config, load_config
+from fpn_jax.training.config import Config
+from fpn_jax.training.config_file import load_config
 from fpn_jax.training.loop import NonFiniteLoss, Stopped, train
 from fpn_jax.training.metrics import read_metrics
 

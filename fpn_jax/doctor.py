@@ -47,7 +47,8 @@ from fpn_jax.examination.tables import (
 from fpn_jax.ops.roi_align import assign_levels
 from fpn_jax.runtime import set_up
 from fpn_jax.training.augmentation import every_transform
-from fpn_jax.training.config import Config, check_canvas, load_config
+from fpn_jax.training.config import Config, check_canvas
+from fpn_jax.training.config_file import load_config
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,8 @@ class Arguments:
     masks: bool = False  # examine masks too
     keypoints: bool = False  # COCO's persons with their keypoints
     run: Path | None = None  # whose detector and canvas; by default the default job's
+    experiment: Path | None = None  # defines its classes that are not of fpn_jax
+    trust: bool = False  # take them from the copy that the run keeps
     canvas: tuple[int, int] | None = None  # height, width; by default the run's
     html: Path | None = None  # where to write the same with pictures of the defects
     show: int = 0  # training images that the page shows under each augmentation
@@ -75,7 +78,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def report(chosen: Arguments) -> int:
     """Prints what it finds, and returns how many defects."""
-    config = load_config(chosen.run) if chosen.run else Config()
+    config = Config()
+    if chosen.run:
+        config = load_config(
+            chosen.run, experiment=chosen.experiment, trust=chosen.trust
+        )
     canvas = chosen.canvas or config.data.canvas
     check_canvas("canvas", canvas)
     if chosen.show and not chosen.html:

@@ -27,6 +27,8 @@ def load(
     score_threshold: float | None = None,
     nms_threshold: float | None = None,
     max_detections: int | None = None,
+    experiment: str | Path | None = None,
+    trust: bool = False,
 ) -> "Detector":
     """Returns the detector of a run directory, ready to be called with images.
 
@@ -39,8 +41,11 @@ def load(
             default the model's own.
         nms_threshold: IoU above which the lower of two boxes of a class is dropped.
         max_detections: of an image.
+        experiment: file that defines the classes of the run that are not of fpn_jax;
+            nothing is imported unasked.
+        trust: take them from the copy that the run keeps.
     """
-    loaded = load_run(run, checkpoint)
+    loaded = load_run(run, checkpoint, experiment=experiment, trust=trust)
     model = loaded.config.model
     check_detects(model, run)
     if dtype is not None:

@@ -28,6 +28,8 @@ class Arguments:
     json: Path | None = None  # file for the results
     score_threshold: float = 0.5  # in the pictures and in the file
     checkpoint: str = "best"  # or "latest", or the number of a step
+    experiment: Path | None = None  # defines the classes that are not of fpn_jax
+    trust: bool = False  # take them from the copy that the run keeps
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -58,7 +60,12 @@ def predict(chosen: Arguments) -> int:
     from fpn_jax.visualize.drawing import draw_detections
     from fpn_jax.visualize.pictures import save_image
 
-    detector = load(chosen.run, chosen.checkpoint)
+    detector = load(
+        chosen.run,
+        chosen.checkpoint,
+        experiment=chosen.experiment,
+        trust=chosen.trust,
+    )
     names = [category.name for category in detector.categories]
     status, results = 0, []
     pictures = picture_paths(chosen.images, chosen.out)

@@ -34,6 +34,11 @@ def values_of(module: nn.Module, name: str) -> dict[str, Any]:
     return values
 
 
+def parts(module: nn.Module) -> dict[str, nn.Module]:
+    """Returns the submodules that are fields of a module, by their names."""
+    return dict(_submodules(module))
+
+
 def with_limits(head: nn.Module, **limits: float | None) -> nn.Module:
     """Returns a head with those of its fields changed that are not None.
 

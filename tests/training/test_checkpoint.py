@@ -19,7 +19,7 @@ def state_at(step: int) -> TrainState:
     state = TrainState(
         step=jnp.int32(step),
         params=params,
-        batch_stats={},
+        collections={"batch_stats": {}},
         opt_state=optax.adam(1e-3).init(params),
         key=jax.random.key(step),
         ema=None,

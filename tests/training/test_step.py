@@ -79,7 +79,7 @@ def test_jit_and_pmap_over_eight_devices_equal_one_device(norm):
     states = {}
     for name, run in compiled.items():
         state, losses = after_five_steps(run, initial_state(model, optimizer))
-        states[name] = jax.device_get((state.params, state.batch_stats, losses))
+        states[name] = jax.device_get((state.params, state.collections, losses))
     start = jax.device_get(initial_state(model, optimizer).params)
     assert difference(states["one"][0], start) > 1e-3  # the steps did something
     assert difference(states["one"], states["jit"]) <= 1e-5
