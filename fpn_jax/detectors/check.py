@@ -79,7 +79,7 @@ def _check_train(module: nn.Module, path: str) -> None:
 
 def _outputs(module: nn.Module, inputs: Any) -> Any:
     call = partial(module.init_with_output, train=False)
-    return jax.eval_shape(call, jax.random.key(0), inputs)[0]
+    return jax.eval_shape(call, _key(), inputs)[0]
 
 
 def _check_pyramid(pyramid: Any, path: str, canvas: tuple[int, int]) -> None:
@@ -124,8 +124,8 @@ def _check_methods(model: nn.Module, canvas: tuple[int, int]) -> None:
     """Traces a training step's loss, an evaluation's, and the detections."""
     images = jax.ShapeDtypeStruct((_BATCH, *canvas, 3), jnp.uint8)
     sizes = jax.ShapeDtypeStruct((_BATCH, 2), jnp.int32)
-    variables = jax.eval_shape(model.init, jax.random.key(0), images, sizes)
-    keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), _BATCH))
+    variables = jax.eval_shape(model.init, _key(), images, sizes)
+    keys = jax.eval_shape(partial(jax.random.split, num=_BATCH), _key())
     loss = partial(model.apply, method="loss")
     examples = (variables, images, sizes, _targets(model, canvas))
     terms, updated = jax.eval_shape(
@@ -136,7 +136,7 @@ def _check_methods(model: nn.Module, canvas: tuple[int, int]) -> None:
             rngs={"params": key},
             mutable=DenyList("params"),
         ),
-        jax.random.key(0),
+        _key(),
         keys,
         *examples,
     )
@@ -203,6 +203,10 @@ def _check_detections(found: Any, model: nn.Module) -> None:
             raise ValueError(
                 f"model.measures has {name!r}, but model.detect gives no {name}"
             )
+
+
+def _key() -> jax.ShapeDtypeStruct:
+    return jax.eval_shape(jax.random.key, 0)  # a key itself would be computed
 
 
 def _shape(leaf: Any) -> tuple[int, ...]:
