@@ -49,9 +49,10 @@ def load_module(path: str | Path) -> ModuleType:
     file = Path(path).resolve()
     if not file.is_file():
         raise ValueError(f"experiment: no file {str(path)!r}")
-    if (before := loaded_file()) and before.parent != file.parent:
+    before = loaded_file()
+    if before is not None and before.parent != file.parent:
         _forget(before.parent)
-    if sys.path[:1] != [str(file.parent)]:
+    if before is None or before.parent != file.parent:
         sys.path.insert(0, str(file.parent))
     module = ModuleType(EXPERIMENT)
     module.__file__ = str(file)
@@ -110,10 +111,9 @@ def _forget(directory: Path) -> None:
     """Takes a loaded experiment back: its directory, and the modules found there."""
     sys.modules.pop(EXPERIMENT, None)
     if str(directory) in sys.path:
-        sys.path.remove(str(directory))
-    if str(directory) not in sys.path:  # it may have been there before
-        for name in _beside(directory):
-            del sys.modules[name]
+        sys.path.remove(str(directory))  # once: the user may have it there too
+    for name in _beside(directory):
+        del sys.modules[name]
 
 
 def _files_beside(directory: Path) -> set[Path]:
