@@ -30,7 +30,7 @@ def get_config() -> Config:
         ),
         # Classes play no part: a mirrored digit is an object too.
         data=DataConfig(canvas=(320, 320), batch_size=4, flip=True),
-        optimizer=OptimizerConfig(name="adamw", learning_rate=1e-3, schedule="cosine"),
+        optimizer=OptimizerConfig(name="adamw", learning_rate=1e-3, warmup_steps=100),
         train=TrainConfig(steps=1200, evaluate_every=400),
         evaluation=EvaluationConfig(best="AR@100"),
     )

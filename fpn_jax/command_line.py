@@ -1,6 +1,7 @@
 """What all commands share: typed arguments, and errors of the user as one line."""
 
 import contextlib
+import dataclasses
 import io
 import os
 import re
@@ -12,6 +13,11 @@ from pathlib import Path
 from unittest import mock
 
 import tyro
+from tyro.constructors import (
+    ConstructorRegistry,
+    StructConstructorSpec,
+    StructTypeInfo,
+)
 
 WRONG_INPUT = 2  # exit status
 
@@ -53,12 +59,31 @@ def parse(kind: type, arguments: Sequence[str], *, command: str, **options):
     try:
         if {"-h", "--help"} & set(arguments):
             wide, said = contextlib.nullcontext(), sys.stderr
-        with wide, contextlib.redirect_stderr(said):
+        with wide, contextlib.redirect_stderr(said), _functions_as_they_are():
             return tyro.cli(kind, args=arguments, prog=f"fpn-jax {command}", **options)
     except SystemExit as stop:
         if stop.code != WRONG_INPUT:
             raise
         raise ValueError(_one_line(said.getvalue())) from None
+
+
+def _functions_as_they_are() -> ConstructorRegistry:
+    """Returns the rule that a field whose default is a function is no option.
+
+    tyro would look for options in its attributes, where it is an object of JAX's.
+    """
+
+    def rule(field: StructTypeInfo) -> StructConstructorSpec | None:
+        value = field.default
+        if not callable(value) or isinstance(value, type):
+            return None
+        if dataclasses.is_dataclass(value):  # a module
+            return None
+        return StructConstructorSpec(instantiate=lambda: value, fields=())
+
+    registry = ConstructorRegistry()
+    registry.struct_rule(rule)
+    return registry
 
 
 def _one_line(box: str) -> str:

@@ -1,4 +1,4 @@
-"""Weights of other libraries to a run directory, and a run's to torchvision's names.
+"""Weights of other libraries to a run directory, and a run's to a file.
 
     convert torchvision MODEL FILE OUT [--prove [IMAGE …]]
     convert detectron2 MODEL FILE OUT
@@ -56,12 +56,15 @@ class Export:
     """A run's weights to a state dict that torchvision's model loads.
 
     The file has weights and no numbers: the model that loads it must be built with the
-    anchors, thresholds and epsilon of the run.
+    anchors, thresholds and epsilon of the run. Weights of a model that torchvision does
+    not have keep our names.
     """
 
     run: tyro.conf.Positional[Path]  # directory of a training or a conversion
     file: tyro.conf.Positional[Path]  # .pth, .pt or .safetensors
     checkpoint: str = "best"  # or "latest", or the number of a step
+    experiment: Path | None = None  # defines the classes that are not of fpn_jax
+    trust: bool = False  # take them from the copy that the run keeps
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -153,12 +156,18 @@ def convert_detectron2(chosen: Detectron2) -> int:
 
 def export(chosen: Export) -> int:
     """Returns the exit status."""
-    from fpn_jax.training.conversion import run_to_torchvision
+    from fpn_jax.training.conversion import exported
     from fpn_jax.weights.state_dicts import save_state_dict
 
-    state_dict = run_to_torchvision(chosen.run, chosen.checkpoint)
+    state_dict, why_ours = exported(
+        chosen.run,
+        chosen.checkpoint,
+        experiment=chosen.experiment,
+        trust=chosen.trust,
+    )
     save_state_dict(state_dict, chosen.file)
-    print(f"{len(state_dict)} tensors in {chosen.file}")
+    ours = f", under our names, such as {min(state_dict)}: {why_ours}"
+    print(f"{len(state_dict)} tensors in {chosen.file}{ours if why_ours else ''}")
     return 0
 
 

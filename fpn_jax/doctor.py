@@ -29,7 +29,8 @@ from fpn_jax.examination.levels import level_report
 from fpn_jax.examination.page import defect_sections, with_pictures
 from fpn_jax.examination.tables import class_table, defect_list, size_table
 from fpn_jax.runtime import set_up
-from fpn_jax.training.config import Config, check_canvas, load_config
+from fpn_jax.training.config import Config, check_canvas
+from fpn_jax.training.config_file import load_config
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ class Arguments:
     masks: bool = False  # examine masks too
     keypoints: bool = False  # COCO's persons with their keypoints
     run: Path | None = None  # whose detector and canvas; by default the default job's
+    experiment: Path | None = None  # defines its classes that are not of fpn_jax
+    trust: bool = False  # take them from the copy that the run keeps
     canvas: tuple[int, int] | None = None  # height, width; by default the run's
     html: Path | None = None  # where to write the same with pictures of the defects
     show: int = 0  # training images that the page shows under each augmentation
@@ -57,7 +60,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def report(chosen: Arguments) -> int:
     """Prints what it finds, and returns how many defects."""
-    config = load_config(chosen.run) if chosen.run else Config()
+    config = Config()
+    if chosen.run:
+        config = load_config(
+            chosen.run, experiment=chosen.experiment, trust=chosen.trust
+        )
     canvas = chosen.canvas or config.data.canvas
     check_canvas("canvas", canvas)
     if chosen.show and not chosen.html:

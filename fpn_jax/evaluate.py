@@ -1,4 +1,4 @@
-"""Evaluates a run: evaluate RUN [--dtype bfloat16] [--json FILE]
+"""Evaluates a run: evaluate RUN [--dtype bfloat16] [--json FILE] [--experiment FILE]
 
 Prints average recall and precision of boxes, masks and keypoints on the validation data
 of the run, or on another data set that names its classes alike, and the loss; then the
@@ -29,6 +29,8 @@ class Arguments:
     # Of the network's computation; by default that of the run.
     dtype: Literal["float32", "bfloat16", "float16"] | None = None
     json: Path | None = None  # where to write the metrics
+    experiment: Path | None = None  # defines the classes that are not of fpn_jax
+    trust: bool = False  # take them from the copy that the run keeps
     # Join the processes that a TPU pod, Slurm or Open MPI has announced.
     distributed: bool = False
 
@@ -60,7 +62,12 @@ def evaluate_run(chosen: Arguments) -> dict[str, float]:
     from fpn_jax.training.run import check_detects, load_run
     from fpn_jax.training.validation import Validation
 
-    run = load_run(chosen.run, chosen.checkpoint)
+    run = load_run(
+        chosen.run,
+        chosen.checkpoint,
+        experiment=chosen.experiment,
+        trust=chosen.trust,
+    )
     check_detects(run.config.model, chosen.run)
     data, evaluation = run.config.data, run.config.evaluation
     devices = jax.device_count()  # of this machine, not of that which trained

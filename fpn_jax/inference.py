@@ -39,6 +39,8 @@ def load(
     max_detections: int | None = None,
     canvas: Canvas = "fixed",
     batch_size: int = 8,
+    experiment: str | Path | None = None,
+    trust: bool = False,
 ) -> "Predictor":
     """Returns the detector of a run directory, ready to be called with images.
 
@@ -53,8 +55,11 @@ def load(
         max_detections: of an image.
         canvas: "fixed" or torchvision's "exact"; see `Predictor`.
         batch_size: images that the network sees at once on a fixed canvas.
+        experiment: file that defines the classes of the run that are not of fpn_jax;
+            nothing is imported unasked.
+        trust: take them from the copy that the run keeps.
     """
-    loaded = load_run(run, checkpoint)
+    loaded = load_run(run, checkpoint, experiment=experiment, trust=trust)
     model = loaded.config.model
     check_detects(model, run)
     if dtype is not None:

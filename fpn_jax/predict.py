@@ -41,6 +41,8 @@ class Arguments:
     # Padding of the images: few programs, or torchvision's for each shape.
     canvas: Literal["fixed", "exact"] = "fixed"
     batch_size: int = 8  # images that the network sees at once on a fixed canvas
+    experiment: Path | None = None  # defines the classes that are not of fpn_jax
+    trust: bool = False  # take them from the copy that the run keeps
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -70,6 +72,8 @@ def predict(chosen: Arguments) -> int:
         chosen.checkpoint,
         canvas=chosen.canvas,
         batch_size=chosen.batch_size,
+        experiment=chosen.experiment,
+        trust=chosen.trust,
     )
     status, results = 0, []
     files = [*zip(chosen.images, picture_paths(chosen.images, chosen.out), strict=True)]

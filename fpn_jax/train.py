@@ -2,8 +2,9 @@
 
 An experiment is a Python file with `get_config() -> Config`; without one, a Faster
 R-CNN is trained on the embedded digits. Every setting of it can be overridden here. A
---workdir that holds a run is continued, with its settings where none are given; the
-default is a new directory under runs/.
+--workdir that holds a run is continued, with its settings where none are given; where
+these name classes that are not of fpn_jax, the EXPERIMENT defines them, or with --trust
+the copy of it that the run keeps. The default is a new directory under runs/.
 
 Exit status: 0 done, 2 wrong input, 3 a loss is not finite, 130 or 143 stopped by Ctrl-C
 or SIGTERM after a save.
@@ -31,7 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         set_up()
         import jax
 
-        from fpn_jax.training.config import Config, load_config
+        from fpn_jax.training.config import Config
+        from fpn_jax.training.config_file import load_config
         from fpn_jax.training.experiment import load_experiment, new_run_directory
         from fpn_jax.training.loop import NonFiniteLoss, Stopped, train
 
@@ -42,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if experiment:
             defaults = load_experiment(experiment)
         elif begun and (begun / "config.json").exists():
-            defaults = load_config(begun)
+            defaults = load_config(begun, trust="--trust" in arguments)
         else:
             defaults = Config()
 
@@ -50,6 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         class Arguments:
             config: Annotated[Config, tyro.conf.arg(name="")] = defaults
             workdir: Path | None = None  # of the run; by default a new one under runs/
+            trust: bool = False  # import the modules that a run to continue keeps
             # Join the processes that a TPU pod, Slurm or Open MPI has announced.
             distributed: bool = False
 
@@ -68,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise ValueError("workdir: needed where several processes train one run")
         run = chosen.workdir or new_run_directory(experiment)
         try:
-            train(chosen.config, run)
+            train(chosen.config, run, experiment=experiment)
         except NonFiniteLoss as error:
             print(f"fpn-jax train: {error}", file=sys.stderr)
             return NOT_FINITE

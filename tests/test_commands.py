@@ -15,7 +15,7 @@ from fpn_jax.data.digits.dataset import write_digits
 from fpn_jax.data.formats.tfds import TfdsSource
 from fpn_jax.inference import load
 from fpn_jax.training.checkpoint import Checkpoints
-from fpn_jax.training.config import load_config
+from fpn_jax.training.config_file import load_config
 from fpn_jax.training.loop import validation_row
 from fpn_jax.training.metrics import read_metrics
 from fpn_jax.training.programs import abstract_state

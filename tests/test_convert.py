@@ -24,7 +24,7 @@ from fpn_jax.parity.prove import prove
 from fpn_jax.parity.random_detectors import lively_detector, randomize_norms
 from fpn_jax.parity.torchvision_detectors import detector_of_weights
 from fpn_jax.training.config import Config, DataConfig, TrainConfig
-from fpn_jax.training.conversion import run_from_torchvision, run_to_torchvision
+from fpn_jax.training.conversion import exported, run_from_torchvision
 from fpn_jax.training.pretrained import with_pretrained
 from fpn_jax.training.programs import make_programs
 from fpn_jax.training.run import load_run
@@ -187,7 +187,7 @@ def test_a_classifier_makes_a_backbone_to_train_from(tmp_path, capsys):
     jax.tree.map(np.testing.assert_array_equal, params, backbone)
 
     measure = lambda run: evaluate_run(Arguments(run))  # noqa: E731
-    for use in (load, measure, run_to_torchvision):
+    for use in (load, measure, exported):
         with pytest.raises(ValueError, match="holds a backbone.*--train.pretrained"):
             use(out)
 

@@ -13,7 +13,8 @@ from fpn_jax import doctor
 from fpn_jax.data.example import Category
 from fpn_jax.examination.tables import defect_list
 from fpn_jax.heads.fcos import FCOSHead
-from fpn_jax.training.config import Config, write_config
+from fpn_jax.training.config import Config
+from fpn_jax.training.config_file import write_config
 from fpn_jax.zoo.digits import digits_one_stage
 from tests.support.coco_folder import write_coco_folder
 from tests.support.defective import plant_defects, write_clean

@@ -6,7 +6,8 @@ import pytest
 
 from fpn_jax import train
 from fpn_jax.training import loop
-from fpn_jax.training.config import Config, TrainConfig, write_config
+from fpn_jax.training.config import Config, TrainConfig
+from fpn_jax.training.config_file import write_config
 
 
 @pytest.fixture
@@ -14,7 +15,11 @@ def runs(monkeypatch, tmp_path) -> list[tuple[Config, Path]]:
     """Returns the list of runs that the command would have made, in an empty folder."""
     made = []
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(loop, "train", lambda config, run: made.append((config, run)))
+
+    def train(config, run, *, experiment):
+        made.append((config, run))
+
+    monkeypatch.setattr(loop, "train", train)
     return made
 
 

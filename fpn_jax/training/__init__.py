@@ -26,8 +26,8 @@ if TYPE_CHECKING:
         EvaluationConfig,
         OptimizerConfig,
         TrainConfig,
-        load_config,
     )
+    from fpn_jax.training.config_file import load_config
     from fpn_jax.training.experiment import load_experiment
     from fpn_jax.training.loop import NonFiniteLoss, Stopped, train
     from fpn_jax.training.metrics import read_metrics
@@ -73,8 +73,8 @@ __getattr__, __dir__ = late_names(
             "EvaluationConfig",
             "OptimizerConfig",
             "TrainConfig",
-            "load_config",
         ),
+        "fpn_jax.training.config_file": ("load_config",),
         "fpn_jax.training.experiment": ("load_experiment",),
         "fpn_jax.training.loop": ("NonFiniteLoss", "Stopped", "train"),
         "fpn_jax.training.metrics": ("read_metrics",),

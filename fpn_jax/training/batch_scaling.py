@@ -3,7 +3,7 @@
 from dataclasses import replace
 from fractions import Fraction
 
-from fpn_jax.training.config import Config
+from fpn_jax.training.config import Config, OptimizerConfig, OptimizerFunction
 
 
 def scale_to_batch(config: Config) -> Config:
@@ -13,21 +13,19 @@ def scale_to_batch(config: Config) -> Config:
     of an update. One of k times as many has k times the learning rate (Goyal et al.
     2017, section 2.1), and there are as many fewer: the images of the run, and where in
     it the rate falls and the model is evaluated, stay the same. The steps of the
-    warm-up and between saves stay too. What comes back has no reference any more.
+    warm-up and between saves stay too. What comes back has no reference any more. The
+    learning rate of an optimizer of the user's own is the user's.
     """
     reference = config.train.reference_batch_size
     if reference is None or min(reference, config.data.batch_size) < 1:
         return config  # which `check_config` refuses
     step_factor = Fraction(reference, config.data.batch_size)
-    rate_factor = config.data.batch_size * config.optimizer.accumulate / reference
     return replace(
         config,
         data=replace(
             config.data, unmixed_steps=round(config.data.unmixed_steps * step_factor)
         ),
-        optimizer=replace(
-            config.optimizer, learning_rate=config.optimizer.learning_rate * rate_factor
-        ),
+        optimizer=_scaled(config.optimizer, config.data.batch_size, reference),
         train=replace(
             config.train,
             steps=max(round(config.train.steps * step_factor), 1),
@@ -35,3 +33,12 @@ def scale_to_batch(config: Config) -> Config:
             reference_batch_size=None,
         ),
     )
+
+
+def _scaled(
+    optimizer: OptimizerConfig | OptimizerFunction, batch_size: int, reference: int
+) -> OptimizerConfig | OptimizerFunction:
+    if callable(optimizer):
+        return optimizer
+    factor = batch_size * optimizer.accumulate / reference
+    return replace(optimizer, learning_rate=optimizer.learning_rate * factor)

@@ -8,7 +8,8 @@ import flax.linen as nn
 import jax
 
 from fpn_jax.data.example import Category
-from fpn_jax.detectors.proposal_network import ProposalNetwork
+from fpn_jax.detectors.contract import facts
+from fpn_jax.detectors.fields import values_of
 from fpn_jax.training.files import replace_text
 
 Skeleton = tuple[tuple[int, int], ...]
@@ -23,16 +24,20 @@ def run_categories(
 
     Raises ValueError where a head has another number of classes.
     """
-    if isinstance(model, ProposalNetwork):
+    num_classes, needed = facts(model).num_classes, len(categories)
+    if num_classes is None:
         return (_OBJECT,)
-    for name in ("head", "box_head", "mask_head"):
-        head = getattr(model, name, None)
-        if head is not None and head.num_classes != len(categories):
-            option = f"model.{name}.num_classes"
+    for name, given in values_of(model, "num_classes").items():
+        if given != needed:
+            option = f"model.{name}"
             raise ValueError(
-                f"{option} is {head.num_classes}, the data has {len(categories)} "
-                f"categories; give --{option.replace('_', '-')} {len(categories)}"
+                f"{option} is {given}, the data has {needed} categories; give "
+                f"--{option.replace('_', '-')} {needed}"
             )
+    if num_classes != needed:  # of a model of the user's, not by a field
+        raise ValueError(
+            f"model.num_classes is {num_classes}, the data has {needed} categories"
+        )
     return tuple(categories)
 
 

@@ -16,7 +16,12 @@ from typing import Any
 import jax
 from orbax.checkpoint import v1 as ocp
 
-from fpn_jax.training.state import TrainState
+from fpn_jax.training.state import (
+    TrainState,
+    restored_state,
+    saved_items,
+    variable_items,
+)
 
 _policies = ocp.training.preservation_policies
 
@@ -85,7 +90,10 @@ class Checkpoints:
         try:
             self._checkpointer.save_checkpointables_async(
                 int(state.step),
-                {"state": state, "data": {"position": json.dumps(position)}},
+                {
+                    "state": saved_items(state),
+                    "data": {"position": json.dumps(position)},
+                },
                 metrics=metrics,
                 force=True,
             )
@@ -124,13 +132,15 @@ class Checkpoints:
         `like` (arrays or their shapes) gives types and shardings, so that a run may go
         on with another number of devices.
         """
+        items = jax.tree.map(_abstract, saved_items(like))
         try:
             loaded = self._checkpointer.load_checkpointables(
-                step, {"state": jax.tree.map(_abstract, like), "data": {"position": ""}}
+                step, {"state": items, "data": {"position": ""}}
             )
         except Exception as error:
             raise self._error(f"{step} not readable", error) from error
-        return loaded["state"], json.loads(loaded["data"]["position"])
+        position = json.loads(loaded["data"]["position"])
+        return restored_state(loaded["state"]), position
 
     def restore_variables(self, like: dict[str, Any], step: int) -> dict[str, Any]:
         """Returns the parts of the state that `like` names, saved at a step.
@@ -145,6 +155,18 @@ class Checkpoints:
         except Exception as error:
             raise self._error(f"{step} not readable", error) from error
         return loaded["state"]
+
+    def variable_shapes(self, step: int) -> dict[str, Any]:
+        """Returns the parts of the state at a step that hold its model's variables.
+
+        The model is not asked; leaves have a shape and a type. Where the run has moving
+        averages, there is only `ema`.
+        """
+        try:
+            saved = self._checkpointer.checkpointables_metadata(step).metadata
+            return variable_items(saved["state"])
+        except Exception as error:
+            raise self._error(f"{step} not readable", error) from error
 
     def close(self) -> None:
         """Waits for the save under way."""

@@ -3,9 +3,11 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import flax.linen as nn
 import numpy as np
+from flax.traverse_util import flatten_dict
 
 from fpn_jax.choices import check_choice
 from fpn_jax.data.example import Category
@@ -14,7 +16,15 @@ from fpn_jax.detectors.contract import facts
 from fpn_jax.detectors.feature_extractor import FeatureExtractor
 from fpn_jax.training.categories import run_categories
 from fpn_jax.training.config import Config, DataConfig
-from fpn_jax.training.run import Run, check_detects, load_run, save_run
+from fpn_jax.training.config_file import read_tree
+from fpn_jax.training.encoding import foreign_names
+from fpn_jax.training.run import (
+    Run,
+    check_detects,
+    load_run,
+    load_variables,
+    save_run,
+)
 from fpn_jax.weights.detectron2 import load_detectron2
 from fpn_jax.weights.state_dicts import StateDict
 from fpn_jax.weights.torchvision import (
@@ -103,21 +113,48 @@ def save_from_torchvision(
     (Path(out) / _COUNTERS).write_text(json.dumps(counters, indent=0) + "\n")
 
 
-def run_to_torchvision(run: str | Path, checkpoint: str = "best") -> StateDict:
-    """Returns the weights of a run directory under torchvision's names.
+class Exported(NamedTuple):
+    """Weights of a run, and why they have our names, where they do."""
+
+    state_dict: StateDict
+    why_ours: str | None  # None: they have torchvision's
+
+
+def exported(
+    run: str | Path,
+    checkpoint: str = "best",
+    *,
+    experiment: str | Path | None = None,
+    trust: bool = False,
+) -> Exported:
+    """Returns the weights of a run directory under torchvision's names, or under ours.
 
     Of a converted run they are bit by bit what came. They hold no numbers: the model
-    that loads them needs the anchors, thresholds and epsilon of the run.
+    that loads them needs the anchors, thresholds and epsilon of the run. A model that
+    torchvision does not have keeps our names, "params/backbone/…"; one of the user's
+    own is not imported for it.
     """
-    loaded = load_run(run, checkpoint)
+    if foreign := foreign_names(read_tree(run).get("model")):
+        why = f"torchvision has no {foreign[0]}"
+        return Exported(_under_our_names(load_variables(run, checkpoint)), why)
+    loaded = load_run(run, checkpoint, experiment=experiment, trust=trust)
     check_detects(loaded.config.model, run)
     kept = Path(run) / _COUNTERS
     counters = json.loads(kept.read_text()) if kept.exists() else {}
-    return detector_to_torchvision(
-        loaded.variables,
-        loaded.config.model,
-        {name: np.array(n, np.int64) for name, n in counters.items()},
-    )
+    try:
+        state_dict = detector_to_torchvision(
+            loaded.variables,
+            loaded.config.model,
+            {name: np.array(n, np.int64) for name, n in counters.items()},
+        )
+    except ValueError as error:
+        return Exported(_under_our_names(loaded.variables), str(error))
+    return Exported(state_dict, None)
+
+
+def _under_our_names(variables: Mapping) -> StateDict:
+    flat = flatten_dict(variables, sep="/")
+    return {name: np.asarray(leaf) for name, leaf in flat.items()}
 
 
 def _data(canvas: tuple[int, int]) -> DataConfig:

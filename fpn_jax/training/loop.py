@@ -3,16 +3,19 @@
 import math
 from pathlib import Path
 from signal import Signals
+from typing import NamedTuple
 
 import jax
 import numpy as np
 
+from fpn_jax.data.read_ahead import TrainingBatches
+from fpn_jax.detectors.check import check_model
 from fpn_jax.training.batch_scaling import scale_to_batch
 from fpn_jax.training.categories import run_categories, write_categories
 from fpn_jax.training.checkpoint import Checkpoints
-from fpn_jax.training.config import (
-    Config,
-    check_config,
+from fpn_jax.training.config import Config, check_config
+from fpn_jax.training.config_file import (
+    check_readable,
     check_resumable,
     write_config,
 )
@@ -20,10 +23,10 @@ from fpn_jax.training.data import training_data, training_source
 from fpn_jax.training.interruption import Interruption
 from fpn_jax.training.metrics import MetricWriter
 from fpn_jax.training.pretrained import with_pretrained
-from fpn_jax.training.programs import abstract_state, make_programs
+from fpn_jax.training.programs import Programs, abstract_state, make_programs
 from fpn_jax.training.progress import ProgressDisplay
 from fpn_jax.training.report import write_report
-from fpn_jax.training.state import inference_variables
+from fpn_jax.training.state import TrainState, inference_variables
 from fpn_jax.training.validation import Validation
 
 
@@ -39,80 +42,57 @@ class Stopped(Exception):
         self.signal = signal
 
 
-def train(config: Config, run: str | Path) -> dict[str, float]:
+class Started(NamedTuple):
+    """What a run needs from its first step on."""
+
+    config: Config
+    run: Path
+    first: int  # the step that its state is of
+    state: TrainState
+    programs: Programs
+    batches: TrainingBatches
+    validation: Validation
+    checkpoints: Checkpoints
+    writer: MetricWriter
+    display: ProgressDisplay
+
+
+def train(
+    config: Config, run: str | Path, *, experiment: str | Path | None = None
+) -> dict[str, float]:
     """Returns the last validation metrics of the run in directory `run`.
 
     Continues from the latest checkpoint there, with the random numbers and batches of a
-    run that never stopped. Raises `Stopped` after a signal, `NonFiniteLoss`.
+    run that never stopped. The run keeps a copy of the `experiment` file, by default of
+    the loaded one where the config has classes of it.
+
+    Raises `Stopped` after a signal, `NonFiniteLoss`.
     """
-    written = config
-    config = scale_to_batch(config)
-    check_config(config)
-    run, period = Path(run), config.train
-    check_resumable(config, run)
-    programs = make_programs(config)
-    source = training_source(config)
-    categories = run_categories(config.model, source.categories)
-    batches = training_data(config, source)
-    validation = Validation(config, programs.evaluate, categories)
-    checkpoints = Checkpoints(
-        run, best=config.evaluation.best, keep=period.keep, writes=True
-    )
-    first = checkpoints.latest_step or 0
-    if first > period.steps:
-        raise ValueError(
-            f"train.steps: {str(run)!r} has done {first} steps, got {period.steps}"
-        )
-    if first:
-        state, position = checkpoints.restore(abstract_state(config), first)
-        batches.set_state(position)
-    else:
-        state = with_pretrained(programs.init(), config)
-    write_config(config, run)
-    spec = source.keypoint_spec
-    write_categories(categories, spec.skeleton if spec else (), run)
-    writer = MetricWriter(run, first_step=first)
-    validated = writer.has(first, "AP")  # not if a signal came before its end
-    display = ProgressDisplay(
-        period.steps, first_step=first, batch_size=config.data.batch_size
-    )
-    display.say(f"{'continuing' if first else 'training'} {run} from step {first}")
-    if config != written:
-        display.say(
-            f"batches of {config.data.batch_size}, the settings are for "
-            f"{written.train.reference_batch_size}: {period.steps} steps, learning "
-            f"rate {config.optimizer.learning_rate:g}"
-        )
-    numbers, shapes = NumberRecorder(period.max_skipped), set()
+    started = begin(config, Path(run), experiment=experiment)
+    period, first, state = started.config.train, started.first, started.state
+    batches, checkpoints = started.batches, started.checkpoints
+    display, writer = started.display, started.writer
+    numbers, shapes, metrics = NumberRecorder(period.max_skipped), set(), None
     with Interruption() as interruption, display:
-
-        def validate(step: int) -> dict[str, float] | None:
-            metrics = validation(inference_variables(state), interruption)
-            if metrics is not None:
-                display.metrics(step, metrics)
-                if not (step == first and validated):
-                    writer.write(step, validation_row(metrics))
-            return metrics
-
-        metrics = None
-        if first == period.steps or (
-            first and validation.is_due(first) and not validated
-        ):
-            metrics = validate(first)
+        if _lacks_validation(started):
+            metrics = validate(started, state, first, interruption)
         for step in range(first + 1, period.steps + 1):
             with display.waiting():
                 batch = next(batches)
-            state, new_numbers = programs.train(state, batch)
+            state, new_numbers = started.programs.train(state, batch)
             numbers.add(step, new_numbers)
             if batch["images"].shape not in shapes:
                 shapes.add(batch["images"].shape)
                 display.restart(step)  # a compilation is no part of the rate
-            due, stop = validation.is_due(step), interruption.signal is not None
+            due = started.validation.is_due(step)
+            stop = interruption.signal is not None
             saving = due or stop or step % period.save_every == 0
             if saving or step % period.log_every == 0:
                 row = numbers.flush()
                 writer.write(step, row | display.step(step, row))
-            metrics = validate(step) if due and not stop else None
+            metrics = None
+            if due and not stop:
+                metrics = validate(started, state, step, interruption)
             if saving:
                 checkpoints.save(state, batches.get_state(), metrics)
                 display.restart(step)
@@ -125,9 +105,103 @@ def train(config: Config, run: str | Path) -> dict[str, float]:
     if metrics is None:  # stopped in the last validation, again
         raise Stopped(period.steps, interruption.signal)
     if jax.process_index() == 0:
-        write_report(run, validation)
-        display.say(f"checkpoints, metrics and plots are in {run}")
+        write_report(started.run, started.validation)
+        display.say(f"checkpoints, metrics and plots are in {started.run}")
     return metrics
+
+
+def begin(
+    config: Config, run: Path, *, experiment: str | Path | None = None
+) -> Started:
+    """Returns what a run goes on from: its last checkpoint, or its first weights.
+
+    Raises ValueError, before anything is written, where the run could not be trained,
+    or not be opened afterwards.
+    """
+    written, config = config, scale_to_batch(config)
+    check_config(config)
+    check_resumable(config, run)
+    check_readable(config)
+    programs = make_programs(config)
+    source = training_source(config)
+    categories = run_categories(config.model, source.categories)
+    batches = training_data(config, source)
+    validation = Validation(config, programs.evaluate, categories)
+    check_model(config.model, config.data.canvas)
+    checkpoints = Checkpoints(
+        run, best=config.evaluation.best, keep=config.train.keep, writes=True
+    )
+    first = checkpoints.latest_step or 0
+    if first > config.train.steps:
+        raise ValueError(
+            f"train.steps: {str(run)!r} has done {first} steps, "
+            f"got {config.train.steps}"
+        )
+    if first:
+        state, position = checkpoints.restore(abstract_state(config), first)
+        batches.set_state(position)
+    else:
+        state = with_pretrained(programs.init(), config)
+    write_config(config, run, experiment=experiment)
+    spec = source.keypoint_spec
+    write_categories(categories, spec.skeleton if spec else (), run)
+    display = ProgressDisplay(
+        config.train.steps, first_step=first, batch_size=config.data.batch_size
+    )
+    display.say(f"{'continuing' if first else 'training'} {run} from step {first}")
+    if config != written:
+        display.say(_scaled_line(config, written))
+    return Started(
+        config=config,
+        run=run,
+        first=first,
+        state=state,
+        programs=programs,
+        batches=batches,
+        validation=validation,
+        checkpoints=checkpoints,
+        writer=MetricWriter(run, first_step=first),
+        display=display,
+    )
+
+
+def validate(
+    started: Started, state: TrainState, step: int, interruption: Interruption
+) -> dict[str, float] | None:
+    """Returns the metrics of a state, shown and written; None after a signal.
+
+    Those of the step that a run goes on from are written once.
+    """
+    metrics = started.validation(inference_variables(state), interruption)
+    if metrics is not None:
+        started.display.metrics(step, metrics)
+        if step != started.first or not _is_validated(started):
+            started.writer.write(step, validation_row(metrics))
+    return metrics
+
+
+def _lacks_validation(started: Started) -> bool:
+    """Whether the step that a run goes on from is to be evaluated (again).
+
+    A complete run is, for its metrics; else one that a signal came to before.
+    """
+    first, steps = started.first, started.config.train.steps
+    due = first > 0 and started.validation.is_due(first)
+    return first == steps or (due and not _is_validated(started))
+
+
+def _is_validated(started: Started) -> bool:
+    return started.writer.has(started.first, "AP")
+
+
+def _scaled_line(config: Config, written: Config) -> str:
+    rate = ""
+    if not callable(config.optimizer):
+        rate = f", learning rate {config.optimizer.learning_rate:g}"
+    return (
+        f"batches of {config.data.batch_size}, the settings are for "
+        f"{written.train.reference_batch_size}: {config.train.steps} steps{rate}"
+    )
 
 
 class NumberRecorder:
@@ -163,7 +237,8 @@ class NumberRecorder:
                 finite.append(numbers)
         names = finite[0] if finite else ()
         row = {name: float(np.mean([each[name] for each in finite])) for name in names}
-        row["learning_rate"] = float(rows[-1][1]["learning_rate"])
+        if (rate := rows[-1][1].get("learning_rate")) is not None:
+            row["learning_rate"] = float(rate)  # the last one, also of a skipped step
         if self._max_skipped:
             row["skipped"] = len(rows) - len(finite)
         return row

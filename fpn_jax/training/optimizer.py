@@ -3,7 +3,7 @@
 import jax
 import optax
 
-from fpn_jax.training.config import OptimizerConfig
+from fpn_jax.training.config import OptimizerConfig, OptimizerFunction, accumulated
 from fpn_jax.training.muon import muon
 
 # Detectron2's linear warm-up starts at a thousandth of the learning rate.
@@ -30,16 +30,57 @@ def learning_rate_schedule(config: OptimizerConfig, steps: int) -> optax.Schedul
 
 
 def make_optimizer(
-    config: OptimizerConfig, steps: int, frozen=None
+    config: OptimizerConfig | OptimizerFunction, steps: int, frozen=None
 ) -> optax.GradientTransformation:
-    """Returns clipping, the optimizer with its weight decay, and accumulation.
+    """Returns the optimizer of a run of `steps`; frozen parts get no update at all.
+
+    `frozen` is a tree of booleans like the parameters, or a function that gives one.
+
+    Raises ValueError for a user's function that gives something else.
+    """
+    if callable(config):
+        update = config(steps)
+        if not isinstance(update, optax.GradientTransformation):
+            raise ValueError(
+                f"optimizer: the function must return an optax.GradientTransformation, "
+                f"got {type(update).__name__}"
+            )
+    else:
+        update = _update(config, steps)
+    if frozen is not None:
+        update = optax.chain(update, optax.masked(optax.set_to_zero(), frozen))
+    if accumulated(config) > 1:
+        update = optax.MultiSteps(update, config.accumulate).gradient_transformation()
+    return update
+
+
+def reported_rate(
+    config: OptimizerConfig | OptimizerFunction,
+    steps: int,
+    done: jax.Array,
+    state: optax.OptState,
+) -> dict[str, jax.Array]:
+    """Returns `{"learning_rate": …}` of the update after `done` steps of a run.
+
+    Of a user's optimizer it is that which `optax.inject_hyperparams` keeps in its state
+    after the update; without one nothing is known, and the result is empty.
+    """
+    if not callable(config):
+        schedule = learning_rate_schedule(config, steps // config.accumulate)
+        return {"learning_rate": schedule(done // config.accumulate)}
+    found = optax.tree_utils.tree_get_all_with_path(state, "learning_rate")
+    rates = [x for _, x in found if isinstance(x, jax.Array) and x.ndim == 0]
+    return {"learning_rate": rates[0]} if rates else {}
+
+
+def _update(config: OptimizerConfig, steps: int) -> optax.GradientTransformation:
+    """Returns clipping, and the optimizer with its weight decay.
 
     SGD adds the decay to the gradient before the momentum, as torch does. Muon (Jordan
     et al. 2024) orthogonalizes the momentum of kernels and matrices, which takes far
     fewer images from random weights, and some time of small steps; the rest goes by
-    AdamW with Nesterov's momentum. `frozen` is a tree of booleans like the parameters
-    (or a function that gives one): those get no update at all. With accumulation,
-    `steps` counts batches, not updates.
+    AdamW with Nesterov's momentum. With accumulation, `steps` counts batches, not
+    updates.
     """
     rate = learning_rate_schedule(config, steps // config.accumulate)
     decayed = None if config.decay_norms_and_biases else _kernels
@@ -61,10 +102,6 @@ def make_optimizer(
         )
     if config.clip_norm is not None:
         update = optax.chain(optax.clip_by_global_norm(config.clip_norm), update)
-    if frozen is not None:
-        update = optax.chain(update, optax.masked(optax.set_to_zero(), frozen))
-    if config.accumulate > 1:
-        update = optax.MultiSteps(update, config.accumulate).gradient_transformation()
     return update
 
 

@@ -8,7 +8,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from fpn_jax.detectors.contract import facts
 from fpn_jax.training.config import Config
-from fpn_jax.training.run import load_run
+from fpn_jax.training.run import load_variables
 from fpn_jax.training.state import TrainState, with_variables
 from fpn_jax.weights.state_dicts import load_state_dict
 from fpn_jax.weights.torchvision import backbone_from_torchvision
@@ -19,7 +19,8 @@ _log = logging.getLogger(__name__)
 def with_pretrained(state: TrainState, config: Config) -> TrainState:
     """Returns the state with the weights that `train.pretrained` names, in its order.
 
-    Of a run all variables are taken whose names and shapes the new model shares; the
+    Of a run, whatever classes its model is of, all variables are taken whose names and
+    shapes the new model shares; the
     others (the class layers, for other classes) stay random and are logged. A run of
     what is a frozen submodule here, such as the proposals of `FastRCNN`, gives that its
     weights.
@@ -49,10 +50,8 @@ def _weights(path: str, state: TrainState, config: Config) -> dict[str, jax.Arra
         )
         backbone = {name: {"backbone": tree} for name, tree in backbone.items()}
         return flatten_dict(backbone, sep="/")
-    wanted = flatten_dict(
-        {"params": state.params, "batch_stats": state.batch_stats}, sep="/"
-    )
-    found = load_run(path).variables
+    wanted = flatten_dict({"params": state.params, **state.collections}, sep="/")
+    found = load_variables(path)
     for name in _whole_frozen(config):
         if _shapes(found["params"]) == _shapes(state.params[name]):
             found = {collection: {name: tree} for collection, tree in found.items()}

@@ -12,8 +12,8 @@ from fpn_jax.compilation import call_once
 from fpn_jax.detectors.contract import facts
 from fpn_jax.detectors.fields import with_field
 from fpn_jax.evaluation.evaluate import evaluation_step
-from fpn_jax.training.config import Config
-from fpn_jax.training.optimizer import learning_rate_schedule, make_optimizer
+from fpn_jax.training.config import Config, accumulated
+from fpn_jax.training.optimizer import make_optimizer, reported_rate
 from fpn_jax.training.state import TrainState, create_state
 from fpn_jax.training.step import (
     AXIS,
@@ -91,19 +91,18 @@ def _check_shared(config: Config, *names: str) -> None:
 
 def _step_and_rate(state, batch, *, config: Config, **options):
     """Returns what `train_step` does, the losses with the learning rate beside them."""
-    accumulate = config.optimizer.accumulate
-    schedule = learning_rate_schedule(
-        config.optimizer, config.train.steps // accumulate
-    )
     new_state, losses = train_step(
         state,
         batch,
         ema_decay=config.train.ema_decay,
-        accumulate=accumulate,
+        accumulate=accumulated(config.optimizer),
         skip=config.train.max_skipped > 0,
         **options,
     )
-    return new_state, losses | {"learning_rate": schedule(state.step // accumulate)}
+    rate = reported_rate(
+        config.optimizer, config.train.steps, state.step, new_state.opt_state
+    )
+    return new_state, losses | rate
 
 
 def abstract_state(config: Config) -> TrainState:

@@ -1,7 +1,7 @@
 """What a run directory holds for use: a model, its weights, its categories."""
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -9,10 +9,12 @@ import jax.numpy as jnp
 
 from fpn_jax.choices import check_choice
 from fpn_jax.data.example import Category
+from fpn_jax.detectors.contract import is_detector
 from fpn_jax.training.categories import Skeleton, load_categories, write_categories
 from fpn_jax.training.checkpoint import Checkpoints
-from fpn_jax.training.config import Config, load_config, write_config
-from fpn_jax.training.state import TrainState, abstract_variables
+from fpn_jax.training.config import Config
+from fpn_jax.training.config_file import load_config, read_tree, write_config
+from fpn_jax.training.state import TrainState, abstract_variables, collections_of
 from fpn_jax.training.step import data_mesh, shardings
 
 
@@ -26,38 +28,71 @@ class Run(NamedTuple):
     skeleton: Skeleton = ()  # keypoints to draw lines between
 
 
-def load_run(run: str | Path, checkpoint: str = "best") -> Run:
+def load_run(
+    run: str | Path,
+    checkpoint: str = "best",
+    *,
+    experiment: str | Path | None = None,
+    trust: bool = False,
+) -> Run:
     """Returns the model of a run directory with its weights.
 
     Args:
         run: directory written by training or by a conversion.
         checkpoint: "best" by the metric of the run, "latest", or the number of a step.
+        experiment: file that defines the classes of the run outside of this package.
+        trust: take them from the copy that the run keeps.
     """
-    config = load_config(run)
+    config = load_config(run, experiment=experiment, trust=trust)
+    checkpoints, step = _opened(run, checkpoint, best=config.evaluation.best)
+    like = abstract_variables(config.model, config.data.canvas)
+    averaged = config.train.ema_decay is not None
+    loaded = _restored(checkpoints, {"ema": like} if averaged else like, step)
+    variables = loaded["ema"] if averaged else loaded
+    return Run(config, variables, step, *load_categories(run))
+
+
+def load_variables(run: str | Path, checkpoint: str = "best") -> dict[str, Any]:
+    """Returns the variables of a run directory, whatever its model is.
+
+    No class of the model is imported, so that this needs no consent.
+    """
+    try:
+        best = read_tree(run)["evaluation"]["best"]
+    except (LookupError, TypeError) as error:
+        raise ValueError(f"{Path(run) / 'config.json'}: no {error}") from None
+    checkpoints, step = _opened(run, checkpoint, best=best)
+    loaded = _restored(checkpoints, checkpoints.variable_shapes(step), step)
+    return loaded.get("ema", loaded)
+
+
+def _opened(run: str | Path, checkpoint: str, *, best: str) -> tuple[Checkpoints, int]:
+    """Returns the checkpoints of a run and the step of the one that is meant."""
     if not (Path(run) / "checkpoints").is_dir():  # reading makes no directory
         raise ValueError(f"run: no checkpoints in {str(run)!r}")
-    checkpoints = Checkpoints(run, best=config.evaluation.best)
+    checkpoints = Checkpoints(run, best=best)
     if checkpoints.latest_step is None:
         raise ValueError(f"run: no complete checkpoint in {str(run)!r}")
     names = {"best": checkpoints.best_step, "latest": checkpoints.latest_step}
     names |= {str(step): step for step in checkpoints.steps}
     check_choice("checkpoint", checkpoint, names)
-    step = names[checkpoint]
+    return checkpoints, names[checkpoint]
+
+
+def _restored(checkpoints: Checkpoints, like: dict, step: int) -> dict[str, Any]:
+    """Returns what is like that in a checkpoint, a copy on each device."""
     copied, _ = shardings(data_mesh())
-    like = jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=copied),
-        abstract_variables(config.model, config.data.canvas),
+    placed = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=copied), like
     )
-    averaged = config.train.ema_decay is not None
-    loaded = checkpoints.restore_variables({"ema": like} if averaged else like, step)
+    loaded = checkpoints.restore_variables(placed, step)
     checkpoints.close()
-    variables = loaded["ema"] if averaged else loaded
-    return Run(config, variables, step, *load_categories(run))
+    return loaded
 
 
 def check_detects(model: nn.Module, run: str | Path) -> None:
     """Raises ValueError where a run's model is the backbone of a classifier alone."""
-    if not hasattr(model, "detect"):
+    if not is_detector(model):
         raise ValueError(
             f"run: {str(run)!r} holds a backbone, which detects nothing; train a "
             f"detector from it by --train.pretrained {run}"
@@ -78,7 +113,7 @@ def save_run(run: str | Path, loaded: Run) -> None:
     state = TrainState(
         step=jnp.int32(loaded.step),
         params=loaded.variables["params"],
-        batch_stats=loaded.variables.get("batch_stats", {}),
+        collections=collections_of(loaded.variables),
         opt_state=(),
         key=jax.random.key(0),
         ema=None,

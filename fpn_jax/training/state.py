@@ -16,10 +16,17 @@ class TrainState:
 
     step: jax.Array  # [] int32, steps done
     params: Any
-    batch_stats: Any  # running statistics, and all of a frozen norm
+    # Every other collection of variables. "batch_stats", always there: running
+    # statistics, and all of a frozen norm.
+    collections: dict[str, Any]
     opt_state: optax.OptState
     key: jax.Array  # the run's key: never consumed, each step folds its number in
-    ema: Any  # {"params", "batch_stats"}: their moving averages; or None
+    ema: Any  # {"params": …, collection: …}, their moving averages; or None
+
+
+# What a checkpoint has beside the collections, each of which has a name of its own in
+# it: a collection cannot be called so.
+_TAKEN = ("step", "params", "opt_state", "key", "ema", "collections")
 
 
 def create_state(
@@ -34,17 +41,56 @@ def create_state(
     init_key, key = jax.random.split(jax.random.key(seed))
     images = jnp.zeros((1, *canvas, 3), jnp.uint8)
     variables = model.init(init_key, images, jnp.array([canvas], jnp.int32))
+    collections = collections_of(variables)
     params = variables["params"]
-    batch_stats = variables.get("batch_stats", {})
-    average = {"params": params, "batch_stats": batch_stats}
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=params,
-        batch_stats=batch_stats,
+        collections=collections,
         opt_state=optimizer.init(params),
         key=key,
-        ema=jax.tree.map(jnp.copy, average) if ema else None,
+        ema=jax.tree.map(jnp.copy, {"params": params, **collections}) if ema else None,
     )
+
+
+def collections_of(variables: dict) -> dict[str, Any]:
+    """Returns the collections of a model's variables but its parameters.
+
+    Raises ValueError for one that a checkpoint has no room for.
+    """
+    collections = {"batch_stats": {}} | variables
+    del collections["params"]
+    for name in _TAKEN:
+        if name in collections:
+            raise ValueError(
+                f"model: a collection of variables cannot be called {name!r}, "
+                f"nor {', '.join(map(repr, _TAKEN))}"
+            )
+    return collections
+
+
+def saved_items(state: TrainState) -> dict[str, Any]:
+    """Returns the state as it is in a checkpoint: each collection beside the others."""
+    items = {name: getattr(state, name) for name in _TAKEN if name != "collections"}
+    return items | state.collections
+
+
+def restored_state(items: dict[str, Any]) -> TrainState:
+    """Returns the state of which `saved_items` gave `items`."""
+    named = {name: items[name] for name in _TAKEN if name != "collections"}
+    rest = {name: item for name, item in items.items() if name not in named}
+    return TrainState(collections=rest, **named)
+
+
+def variable_items(items: dict[str, Any]) -> dict[str, Any]:
+    """Returns those items of a checkpoint that hold the variables of its model.
+
+    That is `ema` alone where the run has averages.
+    """
+    if items["ema"]:
+        return {"ema": items["ema"]}
+    hidden = set(_TAKEN) - {"params"}
+    return {name: item for name, item in items.items() if name not in hidden}
 
 
 def abstract_variables(model: nn.Module, canvas: tuple[int, int]) -> dict:
@@ -52,7 +98,7 @@ def abstract_variables(model: nn.Module, canvas: tuple[int, int]) -> dict:
     images = jax.ShapeDtypeStruct((1, *canvas, 3), jnp.uint8)
     sizes = jax.ShapeDtypeStruct((1, 2), jnp.int32)
     variables = jax.eval_shape(model.init, jax.random.key(0), images, sizes)
-    return {"params": variables["params"], "batch_stats": {}} | variables
+    return {"params": variables["params"], **collections_of(variables)}
 
 
 def with_variables(state: TrainState, variables: dict) -> TrainState:
@@ -72,18 +118,21 @@ def with_variables(state: TrainState, variables: dict) -> TrainState:
         )
 
     params = replaced(state.params, variables.get("params", {}))
-    batch_stats = replaced(state.batch_stats, variables.get("batch_stats", {}))
+    collections = {
+        name: replaced(old, variables.get(name, {}))
+        for name, old in state.collections.items()
+    }
     ema = state.ema
     if ema is not None:
         ema = replaced(ema, variables)
-    return state.replace(params=params, batch_stats=batch_stats, ema=ema)
+    return state.replace(params=params, collections=collections, ema=ema)
 
 
 def inference_variables(state: TrainState) -> dict:
     """Returns what evaluation gives `model.apply`: the average, where there is one."""
     if state.ema is not None:
         return state.ema
-    return {"params": state.params, "batch_stats": state.batch_stats}
+    return {"params": state.params, **state.collections}
 
 
 def _placed_like(array, like: jax.Array) -> jax.Array:

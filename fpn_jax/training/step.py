@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from flax.core import DenyList
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from fpn_jax.compilation import compile_first
@@ -39,7 +40,9 @@ def train_step(
 
     Under pmap `axis_name` is its axis: totals, counts and gradients are summed over it.
     Under jit the batch is the global one and nothing is left to sum. Each image draws
-    from a key of its number in the global batch, so all compilers agree.
+    from a key of its number in the global batch, so all compilers agree. Only what a
+    module of the user's draws by `make_rng` (dropout) is of the whole batch under jit,
+    and of a device's part under pmap.
     """
     batch_size = len(batch["images"])
     first = 0 if axis_name is None else jax.lax.axis_index(axis_name) * batch_size
@@ -47,28 +50,35 @@ def train_step(
     keys = jax.vmap(partial(jax.random.fold_in, step_key))(
         first + jnp.arange(batch_size)
     )
+    # No image has this number; any stream of `make_rng` is made of "params".
+    module_key = jax.random.fold_in(step_key, 2**32 - 1)
+    if axis_name is not None:
+        module_key = jax.random.fold_in(module_key, jax.lax.axis_index(axis_name))
     over_devices = (
         _identity if axis_name is None else partial(jax.lax.psum, axis_name=axis_name)
     )
 
     def loss(params):
         terms, updated = model.apply(
-            {"params": params, "batch_stats": state.batch_stats},
+            {"params": params, **state.collections},
             batch["images"],
             batch["sizes"],
             targets_of(batch),
             keys=keys,
             train=True,
             method="loss",
-            mutable=["batch_stats"],
+            rngs={"params": module_key},
+            mutable=DenyList("params"),
         )
+        collections = {name: updated.get(name, {}) for name in state.collections}
+
         losses = {
             name: term.total / jnp.maximum(over_devices(term.count), 1.0)
             for name, term in terms.items()
         }
-        return sum(losses.values()), (losses, updated.get("batch_stats", {}))
+        return sum(losses.values()), (losses, collections)
 
-    gradients, (losses, batch_stats) = jax.grad(loss, has_aux=True)(state.params)
+    gradients, (losses, collections) = jax.grad(loss, has_aux=True)(state.params)
     gradients, losses = over_devices((gradients, losses))
     gradient_norm = optax.global_norm(gradients)
     # Every update waits for all gradients. Then no kernel is needed any more, and each
@@ -81,7 +91,7 @@ def train_step(
     new_state = state.replace(
         step=state.step + 1,
         params=params,
-        batch_stats=batch_stats,
+        collections=collections,
         opt_state=opt_state,
     )
     if state.ema is not None:
@@ -164,8 +174,14 @@ def _average(state: TrainState, decay: float, accumulate: int) -> dict:
     updates = state.step // accumulate
     decay = jnp.minimum(decay, (updates + 1) / (updates + 10))
     weight = jnp.where(state.step % accumulate == 0, 1 - decay, 0.0)
-    new = {"params": state.params, "batch_stats": state.batch_stats}
-    return jax.tree.map(lambda old, new: old + weight * (new - old), state.ema, new)
+
+    def averaged(old: jax.Array, new: jax.Array) -> jax.Array:
+        if not jnp.issubdtype(new.dtype, jnp.floating):
+            return new  # a counter has no mean
+        return old + (weight * (new - old)).astype(new.dtype)
+
+    new = {"params": state.params, **state.collections}
+    return jax.tree.map(averaged, state.ema, new)
 
 
 def _chosen(new: jax.Array, new_state: TrainState, state: TrainState) -> TrainState:
@@ -174,7 +190,7 @@ def _chosen(new: jax.Array, new_state: TrainState, state: TrainState) -> TrainSt
         name: jax.tree.map(
             partial(jnp.where, new), getattr(new_state, name), getattr(state, name)
         )
-        for name in ("params", "batch_stats", "opt_state", "ema")
+        for name in ("params", "collections", "opt_state", "ema")
     }
     return new_state.replace(**parts)
 

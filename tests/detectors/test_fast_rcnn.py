@@ -54,7 +54,7 @@ def trained(tmp_path_factory):
     config = Config(
         model=MODEL,
         data=data,
-        optimizer=OptimizerConfig("adamw", weight_decay=0.1, warmup_steps=0),
+        optimizer=OptimizerConfig("adamw", 1e-3, weight_decay=0.1, warmup_steps=0),
         train=TrainConfig(steps=10, pretrained=(str(run),)),
     )
     programs = make_programs(config)
@@ -73,7 +73,9 @@ def assert_equal(left, right):
 def test_the_run_of_proposals_gives_their_weights_and_no_others(trained):
     variables, before, _, _ = trained
     assert_equal(before.params["proposals"], variables["params"])
-    assert_equal(before.batch_stats["proposals"], variables["batch_stats"])
+    assert_equal(
+        before.collections["batch_stats"]["proposals"], variables["batch_stats"]
+    )
     ours = before.params["backbone"]["stem"]["kernel"]
     assert (ours != variables["params"]["backbone"]["stem"]["kernel"]).any()
 
@@ -81,15 +83,18 @@ def test_the_run_of_proposals_gives_their_weights_and_no_others(trained):
 def test_training_changes_everything_but_the_proposals(trained):
     _, before, after, losses = trained
     assert_equal(before.params["proposals"], after.params["proposals"])
-    assert_equal(before.batch_stats["proposals"], after.batch_stats["proposals"])
+    assert_equal(
+        before.collections["batch_stats"]["proposals"],
+        after.collections["batch_stats"]["proposals"],
+    )
     for name in ("backbone", "neck", "box_head"):
         kernels = jax.tree.map(
             lambda a, b: (a != b).any(), before.params[name], after.params[name]
         )
         assert any(jax.tree.leaves(kernels))
     assert (
-        before.batch_stats["neck"]["lateral4"]["norm"]["mean"]
-        != after.batch_stats["neck"]["lateral4"]["norm"]["mean"]
+        before.collections["batch_stats"]["neck"]["lateral4"]["norm"]["mean"]
+        != after.collections["batch_stats"]["neck"]["lateral4"]["norm"]["mean"]
     ).any()
     assert {"loss/class", "loss/box"} <= losses.keys() and np.isfinite(losses["loss"])
 

@@ -227,7 +227,7 @@ def test_ten_steps_of_sgd_have_the_losses_of_torch():
     state = TrainState(
         step=jnp.zeros((), jnp.int32),
         params=variables["params"],
-        batch_stats=variables["batch_stats"],
+        collections={"batch_stats": variables["batch_stats"]},
         opt_state=optimizer.init(variables["params"]),
         key=jax.random.key(0),
         ema=None,

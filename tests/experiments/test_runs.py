@@ -9,7 +9,8 @@ import pytest
 
 from experiments import runs
 from experiments.necks_and_heads import HEADS, NECKS, config_of, main, table_text
-from fpn_jax.training.config import Config, write_config
+from fpn_jax.training.config import Config
+from fpn_jax.training.config_file import write_config
 
 
 @pytest.fixture

@@ -74,7 +74,7 @@ def test_a_step_lowers_the_loss_of_its_batch_and_takes_empty_images(detector):
         "valid": np.array([[True], [False]]),
     }
     model = detector()
-    optimizer = make_optimizer(model, OptimizerConfig(learning_rate=1e-3))
+    optimizer = make_optimizer(model, OptimizerConfig("adamw", learning_rate=1e-3))
 
     losses = [training_step(model, optimizer, batch, "channels_last") for _ in range(8)]
 

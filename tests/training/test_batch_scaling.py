@@ -3,6 +3,7 @@
 import dataclasses
 from pathlib import Path
 
+import optax
 import pytest
 
 from fpn_jax.training.batch_scaling import scale_to_batch
@@ -61,3 +62,14 @@ def test_the_1x_schedule_is_detectron2s():
         *((79_999, 0.002), (80_001, 0.0002), (89_999, 0.0002)),
     ):
         assert rate(step) == pytest.approx(expected, rel=1e-4), step
+
+
+def falling(steps):
+    return optax.sgd(0.1)
+
+
+def test_the_learning_rate_of_an_optimizer_of_the_users_stays():
+    config = dataclasses.replace(recipe(4), optimizer=falling)
+    scaled = scale_to_batch(config)
+    assert scaled.optimizer is falling
+    assert scaled.train.steps == 360_000

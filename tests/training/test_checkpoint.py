@@ -1,16 +1,20 @@
 """Checkpoints: complete ones only, the latest and the best."""
 
+import json
 import math
 import time
+from typing import Any
 
+import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from orbax.checkpoint import v1 as ocp
 
 from fpn_jax.training.checkpoint import CheckpointError, Checkpoints
-from fpn_jax.training.state import TrainState
+from fpn_jax.training.state import TrainState, collections_of
 from fpn_jax.training.step import data_mesh, shardings
 
 
@@ -19,7 +23,7 @@ def state_at(step: int) -> TrainState:
     state = TrainState(
         step=jnp.int32(step),
         params=params,
-        batch_stats={},
+        collections={"batch_stats": {}},
         opt_state=optax.adam(1e-3).init(params),
         key=jax.random.key(step),
         ema=None,
@@ -109,3 +113,72 @@ def test_a_checkpoint_of_another_shape_is_refused(tmp_path):
     like.params["conv"]["kernel"] = jnp.zeros((4, 4))
     with pytest.raises(CheckpointError, match="checkpoint 1 not readable"):
         checkpoints.restore(like, 1)
+
+
+@flax.struct.dataclass
+class StateOfBefore:
+    """The state as it was when statistics were its only collection."""
+
+    step: jax.Array
+    params: Any
+    batch_stats: Any
+    opt_state: Any
+    key: jax.Array
+    ema: Any
+
+
+def saved_before(run, *, averaged: bool) -> dict:
+    """Saves step 3 as it was done then; returns its statistics."""
+    now = state_at(3)
+    stats = {"norm": {"mean": jnp.arange(3.0)}}
+    variables = {"params": now.params, "batch_stats": stats}
+    state = StateOfBefore(
+        step=now.step,
+        params=now.params,
+        batch_stats=stats,
+        opt_state=now.opt_state,
+        key=now.key,
+        ema=variables if averaged else None,
+    )
+    state = jax.device_put(state, shardings(data_mesh())[0])
+    with ocp.training.Checkpointer(run.absolute() / "checkpoints") as checkpointer:
+        items = {"state": state, "data": {"position": json.dumps({"next_batch": 3})}}
+        checkpointer.save_checkpointables(3, items)
+    return stats
+
+
+@pytest.mark.parametrize("averaged", [False, True])
+def test_a_checkpoint_of_before_comes_back(tmp_path, averaged):
+    stats = saved_before(tmp_path, averaged=averaged)
+    like = state_at(0).replace(collections={"batch_stats": stats})
+    if averaged:
+        like = like.replace(ema={"params": like.params, **like.collections})
+    like = jax.device_put(like, shardings(data_mesh())[0])
+    checkpoints = Checkpoints(tmp_path, best="AR@100")
+    state, position = checkpoints.restore(like, 3)
+    assert (int(state.step), position) == (3, {"next_batch": 3})
+    mean = state.collections["batch_stats"]["norm"]["mean"]
+    np.testing.assert_array_equal(mean, [0, 1, 2])
+    np.testing.assert_array_equal(state.params["conv"]["kernel"], np.full((2, 3), 3))
+    shapes = checkpoints.variable_shapes(3)
+    shapes = shapes["ema"] if averaged else shapes
+    assert shapes.keys() == {"params", "batch_stats"}
+    assert shapes["batch_stats"]["norm"]["mean"].shape == (3,)
+
+
+def test_every_collection_is_saved_under_its_name(tmp_path):
+    counted = {"batch_stats": {}, "seen": {"count": jnp.int32(7)}}
+    state = jax.device_put(
+        state_at(5).replace(collections=counted), shardings(data_mesh())[0]
+    )
+    checkpoints = Checkpoints(tmp_path, best="AR@100", writes=True)
+    checkpoints.save(state, None)
+    checkpoints.wait()
+    assert checkpoints.variable_shapes(5).keys() == {"params", "batch_stats", "seen"}
+    found, _ = checkpoints.restore(state, 5)
+    assert found.collections["seen"]["count"] == 7
+
+
+def test_a_collection_cannot_be_called_like_a_part_of_the_state():
+    with pytest.raises(ValueError, match="a collection .* cannot be called 'ema'"):
+        collections_of({"params": {}, "ema": {}})

@@ -14,6 +14,8 @@ from fpn_jax.training.config import (
     OptimizerConfig,
     TrainConfig,
     check_config,
+)
+from fpn_jax.training.config_file import (
     check_resumable,
     from_json,
     load_config,
@@ -61,7 +63,7 @@ def test_only_classes_of_this_package_are_built():
 
 def test_only_settings_and_modules_are_built():
     tree = json.loads(to_json(Config()))
-    tree["data"] = {"class": "fpn_jax.training.config.load_config", "run": "/"}
+    tree["data"] = {"class": "fpn_jax.training.config_file.load_config", "run": "/"}
     with pytest.raises(ValueError, match="load_config' is not a config or a module"):
         from_json(json.dumps(tree))
 

@@ -1,5 +1,7 @@
 """Schedules and updates, by hand."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,9 +9,13 @@ import optax
 import optax.contrib
 import pytest
 
-from fpn_jax.training.config import OptimizerConfig
+from fpn_jax.training.config import Config, OptimizerConfig
 from fpn_jax.training.muon import muon, orthogonalize
-from fpn_jax.training.optimizer import learning_rate_schedule, make_optimizer
+from fpn_jax.training.optimizer import (
+    learning_rate_schedule,
+    make_optimizer,
+    reported_rate,
+)
 
 PLAIN = OptimizerConfig(
     name="sgd", learning_rate=0.1, schedule="constant", warmup_steps=0, weight_decay=0.0
@@ -17,8 +23,6 @@ PLAIN = OptimizerConfig(
 
 
 def with_options(**options) -> OptimizerConfig:
-    from dataclasses import replace
-
     return replace(PLAIN, **options)
 
 
@@ -139,3 +143,44 @@ def test_accumulation_averages_the_gradients_of_its_steps():
         )
         params = optax.apply_updates(params, updates)
         assert jax.device_get(params["kernel"]) == pytest.approx(wanted)
+
+
+def half(steps: int) -> optax.GradientTransformation:
+    return optax.sgd(1 / steps)
+
+
+def scheduled(steps: int) -> optax.GradientTransformation:
+    rate = optax.linear_schedule(0.5, 0.0, steps)
+    return optax.inject_hyperparams(optax.sgd)(learning_rate=rate)
+
+
+def test_an_optimizer_of_the_users_gets_the_steps_and_moves_nothing_frozen():
+    params = one_update(half, ONES)  # of 10 steps
+    assert (params["kernel"], params["bias"]) == (pytest.approx(1.9),) * 2
+    params = one_update(half, ONES, frozen={"kernel": True, "bias": False})
+    assert (params["kernel"], params["bias"]) == (2, pytest.approx(1.9))
+
+
+def test_a_function_that_makes_no_optimizer_is_told():
+    with pytest.raises(ValueError, match="optax.GradientTransformation, got float"):
+        make_optimizer(float, 10)
+
+
+def test_the_learning_rate_is_reported_where_it_is_known():
+    params = {"kernel": jnp.ones((1, 1))}
+    rates = []
+    for function in (half, scheduled):
+        optimizer = make_optimizer(function, 10)
+        state = optimizer.init(params)
+        for step in range(2):
+            _, state = optimizer.update(params, state, params)
+            rates.append(reported_rate(function, 10, step, state))
+    assert rates[:2] == [{}, {}]
+    assert [float(r["learning_rate"]) for r in rates[2:]] == pytest.approx([0.5, 0.45])
+    ours = reported_rate(with_options(accumulate=2), 10, 4, ())
+    assert ours["learning_rate"] == pytest.approx(0.1)
+
+
+def test_there_is_one_set_of_defaults():
+    assert OptimizerConfig() == Config().optimizer
+    assert OptimizerConfig(clip_norm=1) == replace(Config().optimizer, clip_norm=1)

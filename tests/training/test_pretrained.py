@@ -22,8 +22,8 @@ from fpn_jax.training.config import (
     Config,
     DataConfig,
     TrainConfig,
-    check_resumable,
 )
+from fpn_jax.training.config_file import check_resumable
 from fpn_jax.training.pretrained import with_pretrained
 from fpn_jax.training.programs import make_programs
 from fpn_jax.training.run import Run, save_run

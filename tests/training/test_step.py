@@ -2,7 +2,10 @@
 
 from functools import partial
 
+import flax.linen as nn
 import jax
+import jax.numpy as jnp
+import numpy as np
 import optax
 import pytest
 
@@ -54,7 +57,7 @@ def test_jit_and_pmap_over_eight_devices_equal_one_device(norm):
     states = {}
     for name, run in compiled.items():
         state, losses = after_five_steps(run, initial_state(model, optimizer))
-        states[name] = jax.device_get((state.params, state.batch_stats, losses))
+        states[name] = jax.device_get((state.params, state.collections, losses))
     start = jax.device_get(initial_state(model, optimizer).params)
     assert difference(states["one"][0], start) > 1e-3  # the steps did something
     assert difference(states["one"], states["jit"]) <= 1e-5
@@ -83,3 +86,40 @@ def test_a_step_draws_another_sample_than_the_step_before():
     state, first = step(state, batch_of(0))
     _, second = step(state, batch_of(0))
     assert first["loss"] != second["loss"]  # same weights, same batch
+
+
+class Own(nn.Module):
+    """Dropout, and a collection with a mean and a counter, as a user's may have."""
+
+    @nn.compact
+    def __call__(self, images, *, train=False):
+        pyramid = Dummy(name="inner")(images)
+        mean = self.variable("seen", "mean", jnp.zeros, ())
+        count = self.variable("seen", "count", jnp.zeros, (), jnp.int32)
+        draw = self.variable("seen", "draw", jnp.zeros, (2,))
+        if train:
+            mean.value = mean.value + 1.0
+            count.value = count.value + 2
+            streams = (self.make_rng("dropout"), self.make_rng("depth"))
+            draw.value = jnp.stack([jax.random.uniform(key) for key in streams])
+            self.sow("intermediates", "stem", images)
+        return pyramid
+
+
+def test_a_users_collections_and_streams_reach_its_module():
+    model, optimizer = model_on(Own()), optax.sgd(0.1)
+    step = partial(train_step, model=model, optimizer=optimizer, ema_decay=0.5)
+    state = initial_state(model, optimizer, ema=True)
+    assert state.collections.keys() == {"batch_stats", "seen"}
+    draws = []
+    for _ in range(2):
+        state, _ = jax.jit(step)(state, batch_of(0))
+        draws += list(np.asarray(state.collections["seen"]["backbone"]["draw"]))
+    assert len(set(draws)) == 4  # another one for each stream and step
+    seen, ema = state.collections["seen"], inference_variables(state)["seen"]
+    assert (seen["backbone"]["mean"], seen["backbone"]["count"]) == (2, 4)
+    # Decays of 2 / 11 and 3 / 12 of 0, 1 and 2; a counter has no mean.
+    average = 3 / 12 * (9 / 11) + 9 / 12 * 2
+    assert ema["backbone"]["mean"] == pytest.approx(average)
+    assert ema["backbone"]["count"] == 4
+    assert state.collections.keys() == {"batch_stats", "seen"}  # nothing is sown

@@ -1,0 +1,238 @@
+"""Whether a user's modules keep the contract of this room, by shapes alone.
+
+Everything is traced and nothing computed. A broken rule is one line that names the part
+of the model; an error that the user's own code raises passes as it is.
+"""
+
+import inspect
+import math
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from flax.core import DenyList
+
+from fpn_jax.detectors.contract import check_detector, facts
+from fpn_jax.detectors.fields import parts, values_of
+from fpn_jax.types import Detections, LossTerm, Pyramid, Targets
+
+_BATCH, _OBJECTS, _MASK_SIZE, _KEYPOINTS = 2, 3, 28, 17
+_PACKAGE = __name__.partition(".")[0]
+
+
+def check_model(model: nn.Module, canvas: tuple[int, int]) -> None:
+    """Raises ValueError where a detector, or a part of one, breaks the contract."""
+    check_detector(model)
+    for path, composition in _compositions(model, "model"):
+        _check_composition(composition, path, canvas)
+    if not _is_ours(model):
+        _check_methods(model, canvas)
+
+
+def _compositions(model: nn.Module, path: str) -> Iterator[tuple[str, nn.Module]]:
+    """Yields a model, and the models inside, that have a backbone and a neck."""
+    submodules = parts(model)
+    if {"backbone", "neck"} <= submodules.keys():
+        yield path, model
+    for name, part in submodules.items():
+        yield from _compositions(part, f"{path}.{name}")
+
+
+def _is_ours(module: nn.Module) -> bool:
+    """Whether a module and all in it are of this package, which has its own tests."""
+    ours = type(module).__module__.partition(".")[0] == _PACKAGE
+    return ours and all(map(_is_ours, parts(module).values()))
+
+
+def _check_composition(model: nn.Module, path: str, canvas: tuple[int, int]) -> None:
+    for name, part in parts(model).items():
+        if not _is_ours(part):
+            _check_train(part, f"{path}.{name}")
+    pixels = jax.ShapeDtypeStruct((_BATCH, *canvas, 3), jnp.float32)
+    features = _outputs(model.backbone, pixels)
+    _check_pyramid(features, f"{path}.backbone", canvas)
+    features = _outputs(model.neck, features)
+    _check_pyramid(features, f"{path}.neck", canvas)
+    channels = {level: x.shape[-1] for level, x in features.items()}
+    if len(set(channels.values())) > 1:
+        raise ValueError(
+            f"{path}.neck: all levels must have the same number of channels, "
+            f"got {channels}"
+        )
+    for name, head in parts(model).items():
+        if name not in ("backbone", "neck"):
+            _check_levels(head, f"{path}.{name}", features)
+
+
+def _check_train(module: nn.Module, path: str) -> None:
+    parameters = inspect.signature(type(module).__call__).parameters
+    takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    if "train" not in parameters and not takes_all:
+        raise ValueError(
+            f"{path}: {type(module).__name__}.__call__ has no argument 'train', with "
+            "which it is called"
+        )
+
+
+def _outputs(module: nn.Module, inputs: Any) -> Any:
+    call = partial(module.init_with_output, train=False)
+    return jax.eval_shape(call, _key(), inputs)[0]
+
+
+def _check_pyramid(pyramid: Any, path: str, canvas: tuple[int, int]) -> None:
+    if not isinstance(pyramid, dict) or not pyramid:
+        raise ValueError(
+            f"{path}: must return a dict {{level: features}}, got {_described(pyramid)}"
+        )
+    for level, features in pyramid.items():
+        if not isinstance(level, int) or level < 0:
+            raise ValueError(
+                f"{path}: levels must be integers, as level l has the stride 2**l, got "
+                f"{level!r}"
+            )
+        shape = getattr(features, "shape", ())
+        if len(shape) != 4 or shape[0] != _BATCH:
+            raise ValueError(
+                f"{path}: level {level} must be an array [B, H / {2**level}, "
+                f"W / {2**level}, C], got {_described(features)} for B = {_BATCH}"
+            )
+        sides = zip(shape[1:3], canvas, strict=True)
+        if any(abs(side - whole / 2**level) >= 1 for side, whole in sides):
+            raise ValueError(
+                f"{path}: level {level} must have the stride {2**level}, "
+                f"{_rounded(canvas, level)} for a canvas of {_by(canvas)}, got "
+                f"{_by(shape[1:3])}{_level_of(shape[1:3], canvas)}"
+            )
+
+
+def _check_levels(head: nn.Module, path: str, pyramid: Pyramid) -> None:
+    """Raises ValueError where a head cuts features out of levels that are not there."""
+    pool = getattr(head, "pool", None)
+    name, holder = ("levels", head) if pool is None else ("pool.levels", pool)
+    levels = getattr(holder, "levels", None)
+    if levels is not None and (missing := set(levels) - pyramid.keys()):
+        raise ValueError(
+            f"{path}.{name} are {tuple(levels)}, the neck gives {sorted(pyramid)}: no "
+            f"level {min(missing)}"
+        )
+
+
+def _check_methods(model: nn.Module, canvas: tuple[int, int]) -> None:
+    """Traces a training step's loss, an evaluation's, and the detections."""
+    images = jax.ShapeDtypeStruct((_BATCH, *canvas, 3), jnp.uint8)
+    sizes = jax.ShapeDtypeStruct((_BATCH, 2), jnp.int32)
+    variables = jax.eval_shape(model.init, _key(), images, sizes)
+    keys = jax.eval_shape(partial(jax.random.split, num=_BATCH), _key())
+    loss = partial(model.apply, method="loss")
+    examples = (variables, images, sizes, _targets(model, canvas))
+    terms, updated = jax.eval_shape(
+        lambda key, keys, *examples: loss(
+            *examples,
+            keys=keys,
+            train=True,
+            rngs={"params": key},
+            mutable=DenyList("params"),
+        ),
+        _key(),
+        keys,
+        *examples,
+    )
+    _check_terms(terms)
+    for name, before in variables.items():
+        after = updated.get(name, before)
+        if jax.tree.map(_shape, before) != jax.tree.map(_shape, after):
+            raise ValueError(
+                f"model: a step changes the shapes of its variables {name!r}; what is "
+                "sown belongs into 'intermediates', which a run does not keep"
+            )
+    terms = jax.eval_shape(lambda keys, *x: loss(*x, keys=keys), keys, *examples)
+    _check_terms(terms)
+    detect = partial(model.apply, method="detect")
+    _check_detections(jax.eval_shape(detect, variables, images, sizes), model)
+
+
+def _targets(model: nn.Module, canvas: tuple[int, int]) -> Targets:
+    def rows(*shape: int, dtype: Any = jnp.float32) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct((_BATCH, _OBJECTS, *shape), dtype)
+
+    measures, further = facts(model).measures, {}
+    if "masks" in measures:
+        masks = rows(_MASK_SIZE, _MASK_SIZE, dtype=jnp.uint8)
+        further |= {"masks": masks, "mask_regions": rows(4)}
+    if "keypoints" in measures:
+        counts = [*values_of(model, "num_keypoints").values(), _KEYPOINTS]
+        further |= {"keypoints": rows(counts[0], 3)}
+    return Targets(
+        boxes=rows(4),
+        labels=rows(dtype=jnp.int32),
+        valid=rows(dtype=bool),
+        crowd=rows(dtype=bool),
+        **further,
+    )
+
+
+def _check_terms(terms: Any) -> None:
+    if not isinstance(terms, dict) or not terms:
+        raise ValueError(
+            f"model.loss must return a dict {{name: LossTerm}}, got {_described(terms)}"
+        )
+    for name, term in terms.items():
+        scalar = isinstance(term, LossTerm) and _shape(term.total) == ()
+        if not scalar or _shape(term.count) != ():
+            raise ValueError(
+                f"model.loss: {name!r} must be a LossTerm of two numbers, a sum and "
+                f"what it is divided by, got {_described(term)}"
+            )
+
+
+def _check_detections(found: Any, model: nn.Module) -> None:
+    if not isinstance(found, Detections):
+        raise ValueError(
+            f"model.detect must return Detections, got {_described(found)}"
+        )
+    shape = _shape(found.boxes)
+    if len(shape) != 3 or shape[0] != _BATCH or shape[2] != 4:
+        raise ValueError(
+            f"model.detect: boxes must be [B, D, 4], got {list(shape)} for B = {_BATCH}"
+        )
+    for name in ("masks", "keypoints"):
+        if name in facts(model).measures and getattr(found, name) is None:
+            raise ValueError(
+                f"model.measures has {name!r}, but model.detect gives no {name}"
+            )
+
+
+def _key() -> jax.ShapeDtypeStruct:
+    return jax.eval_shape(jax.random.key, 0)  # a key itself would be computed
+
+
+def _shape(leaf: Any) -> tuple[int, ...]:
+    return tuple(getattr(leaf, "shape", ()))
+
+
+def _described(value: Any) -> str:
+    """Returns what a value is, in a few words."""
+    if isinstance(value, jax.ShapeDtypeStruct):
+        return f"an array {list(value.shape)}"
+    if isinstance(value, LossTerm):
+        return f"a LossTerm of {_shape(value.total)} and {_shape(value.count)}"
+    return f"a {type(value).__name__}" + (" without an item" if not value else "")
+
+
+def _by(sides: tuple[int, ...]) -> str:
+    return " x ".join(map(str, sides))
+
+
+def _rounded(canvas: tuple[int, int], level: int) -> str:
+    return _by(tuple(math.ceil(side / 2**level) for side in canvas))
+
+
+def _level_of(sides: tuple[int, ...], canvas: tuple[int, int]) -> str:
+    """Returns in words which level would have these sides, if any."""
+    for level in range(12):
+        if sides == tuple(math.ceil(side / 2**level) for side in canvas):
+            return f", the stride {2**level} of level {level}"
+    return ""

@@ -1,0 +1,180 @@
+"""`config.json` of a run: written before its first step, read by every command.
+
+Classes of this package come back by themselves. A user's own are imported only with the
+user's consent, which is the experiment given again, or trust in the copy that the run
+keeps of it.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from fpn_jax.training.config import Config, value_of
+from fpn_jax.training.encoding import (
+    EXPERIMENT,
+    decode,
+    difference,
+    encode,
+    foreign_names,
+)
+from fpn_jax.training.experiment import keep, load_kept, load_module, loaded_file
+from fpn_jax.training.files import replace_text
+from fpn_jax.training.old_configs import upgraded
+
+_EXPERIMENT = "experiment"  # the key of the name of the file that the run keeps
+
+
+def to_json(config: Config) -> str:
+    """Returns the config as indented JSON; every dataclass names its class.
+
+    Raises ValueError for a part of it that cannot be written (`encoding`).
+    """
+    return _text(encode(config))
+
+
+def from_json(text: str) -> Config:
+    """Returns the config written by `to_json`; only classes of this package are built.
+
+    Raises ValueError for a foreign class or a field that its class does not have.
+    """
+    tree = upgraded(json.loads(text))
+    for name in foreign_names(tree):
+        raise ValueError(f"class {name!r} is not of fpn_jax")
+    return _config(tree)
+
+
+def check_readable(config: Config) -> None:
+    """Raises ValueError, one line, where a config would not come back as it is."""
+    tree = encode(config)
+    back = encode(_config(json.loads(_text(tree))))
+    if changed := difference(tree, back):
+        raise ValueError(f"{changed}; the run could not be opened again as it is")
+
+
+def load_config(
+    run: str | Path, *, experiment: str | Path | None = None, trust: bool = False
+) -> Config:
+    """Returns the config of a run directory.
+
+    Args:
+        run: directory written by training or by a conversion.
+        experiment: file that defines the classes outside of this package.
+        trust: take them from the copy that the run keeps.
+
+    Raises ValueError where there are such classes and neither is given; nothing of
+    them has been imported then.
+    """
+    tree = read_tree(run)
+    if names := foreign_names(tree):
+        if experiment is not None:
+            load_module(experiment)
+        elif trust:
+            load_kept(run, tree.get(_EXPERIMENT))
+        else:
+            raise ValueError(_unasked(run, names[0], tree))
+    return _read(run, tree)
+
+
+def read_tree(run: str | Path) -> dict[str, Any]:
+    """Returns `config.json` of a run, in the words of today; builds nothing."""
+    path = Path(run) / "config.json"
+    try:
+        tree = upgraded(json.loads(path.read_text()))
+    except FileNotFoundError:
+        raise ValueError(f"run: no config.json in {str(run)!r}; not a run?") from None
+    except ValueError as error:
+        raise ValueError(f"{path}: {type(error).__name__}: {error}") from None
+    if not isinstance(tree, dict):
+        raise ValueError(f"{path}: expected a Config, got {tree!r:.60}")
+    return tree
+
+
+def write_config(
+    config: Config, run: str | Path, *, experiment: str | Path | None = None
+) -> None:
+    """Writes the config into a run directory, on the first process.
+
+    With it goes a copy of the experiment file, by default of the loaded one where the
+    config has classes of it, and of the modules beside it.
+    """
+    if jax.process_index():
+        return
+    run, tree = Path(run), encode(config)
+    run.mkdir(parents=True, exist_ok=True)
+    names = foreign_names(tree)
+    if experiment is None and any(name.startswith(f"{EXPERIMENT}.") for name in names):
+        experiment = loaded_file()
+    name = _kept_name(run) if experiment is None else keep(experiment, run)
+    replace_text(
+        run / "config.json", _text(tree | ({} if name is None else {_EXPERIMENT: name}))
+    )
+
+
+def check_resumable(config: Config, run: str | Path) -> None:
+    """Raises ValueError where `run` was begun with what cannot change on the way.
+
+    Its weights belong to a model, and the position in its data to a source, batches
+    and a seed.
+    """
+    if not (Path(run) / "config.json").exists():
+        return
+    tree, now = read_tree(run), encode(config)
+    if (Path(run) / "checkpoints" / "0").exists():
+        raise ValueError(
+            f"workdir: {str(run)!r} holds converted weights, no training to continue; "
+            f"start a run from them by --train.pretrained {run}"
+        )
+    # Foreign classes of the config are imported already, and no others are for this.
+    foreign = set(foreign_names(tree.get("model"))) - set(foreign_names(now["model"]))
+    before = None
+    if not foreign:
+        before = _read(run, tree | {"optimizer": now["optimizer"]})
+    if before is None or encode(before.model) != now["model"]:
+        raise ValueError(f"workdir: {str(run)!r} holds a run of another model")
+    names = ["data.source", "data.train", "data.skip_empty", "data.batch_size"]
+    names += ["data.group_by_aspect", "train.seed"]
+    names += ["data.canvas"] if config.data.group_by_aspect else []  # says who stands
+    for name in names:
+        old, new = value_of(before, name), value_of(config, name)
+        if old != new:
+            raise ValueError(
+                f"workdir: {str(run)!r} was begun with {name} {old!r}, got {new!r}"
+            )
+
+
+def _config(tree: dict[str, Any]) -> Config:
+    config = decode({key: item for key, item in tree.items() if key != _EXPERIMENT})
+    if not isinstance(config, Config):
+        raise ValueError(f"config: expected a {Config.__name__}, got {config!r:.60}")
+    return config
+
+
+def _read(run: str | Path, tree: dict[str, Any]) -> Config:
+    try:
+        return _config(tree)
+    except (ValueError, TypeError, LookupError, AttributeError, ImportError) as error:
+        path = Path(run) / "config.json"
+        raise ValueError(f"{path}: {type(error).__name__}: {error}") from None
+
+
+def _unasked(run: str | Path, name: str, tree: dict[str, Any]) -> str:
+    if name.startswith(f"{EXPERIMENT}."):
+        name = f"{name.rpartition('.')[2]} of {tree.get(_EXPERIMENT, 'an experiment')}"
+    return (
+        f"run: {str(run)!r} needs {name}, which is not of fpn_jax and is not imported "
+        "unasked; give the experiment that defines it (--experiment FILE.py, or train "
+        "FILE.py), or trust the copy that the run keeps (--trust)"
+    )
+
+
+def _kept_name(run: Path) -> str | None:
+    """Returns the name of the experiment that a run has kept before."""
+    if not (run / "config.json").exists():
+        return None
+    return read_tree(run).get(_EXPERIMENT)
+
+
+def _text(tree: dict[str, Any]) -> str:
+    return json.dumps(tree, indent=2) + "\n"
