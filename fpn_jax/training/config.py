@@ -50,8 +50,8 @@ class DataConfig:
 @dataclass(frozen=True)
 class OptimizerConfig:
     name: Literal["sgd", "adamw", "muon"] = "muon"
-    # Muon's, from scratch with norms in all but the heads; trained weights want less,
-    # and so do the others: AdamW about 1e-3, SGD 0.02 for 16 images of COCO.
+    # Highest learning rate. 4e-3 is for Muon from scratch, with norms in all but the
+    # heads: AdamW wants 1e-3, SGD 0.02 for 16 images of COCO, trained weights less.
     learning_rate: float = 4e-3
     momentum: float = 0.9  # of SGD
     weight_decay: float = 1e-4

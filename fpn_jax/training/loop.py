@@ -115,8 +115,8 @@ def begin(
 ) -> Started:
     """Returns what a run goes on from: its last checkpoint, or its first weights.
 
-    Raises ValueError, before anything is written, where the run could not be trained,
-    or not be opened afterwards.
+    Raises ValueError, before the first step, where the run could not be trained, or not
+    be opened afterwards.
     """
     written, config = config, scale_to_batch(config)
     check_config(config)
