@@ -1,22 +1,37 @@
 """Test set-up: eight CPU devices, the same CPU flags as the commands, strict ranks."""
 
 import os
-from pathlib import Path
 
 # Two workers share the cores: torch's threads would wait for each other's.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from fpn_jax.compilation import set_cpu_flags  # noqa: E402
+from tests.support import compilation_cache  # noqa: E402
 
 set_cpu_flags()
+# Most of a cold run is compilation, and most programs run once.
+if "optimization_level" not in os.environ.get("XLA_FLAGS", ""):
+    os.environ["XLA_FLAGS"] = " ".join(
+        [os.environ.get("XLA_FLAGS", ""), "--xla_backend_optimization_level=0"]
+    ).strip()
+# Programs of one test serve the next, in this process and those it starts, in this
+# clone and others: the small ones too, of which there are thousands.
+os.environ["JAX_COMPILATION_CACHE_DIR"] = str(compilation_cache.directory())
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 
 import jax  # noqa: E402
 
-# Programs of one test serve the next, in this process and those it starts.
-_CACHE = str(Path(__file__).parents[1] / ".pytest_cache" / "xla")
-os.environ["JAX_COMPILATION_CACHE_DIR"] = _CACHE
-jax.config.update("jax_compilation_cache_dir", _CACHE)
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_default_matmul_precision", "highest")
+
+if "FPN_JAX_TESTS_WITHOUT_TORCH" in os.environ:
+    from fpn_jax.parity import live_torchvision
+    from tests.support.left_out import LeftOut
+
+    live_torchvision.import_torchvision = lambda **_: (LeftOut(), LeftOut())
+
+
+def pytest_sessionstart(session) -> None:
+    if not hasattr(session.config, "workerinput"):  # once, not in each worker
+        compilation_cache.prune(compilation_cache.directory())
