@@ -10,6 +10,7 @@ import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import tyro
@@ -48,7 +49,7 @@ def _raised_here(error: Exception) -> bool:
     return Path(frame.f_code.co_filename).is_relative_to(Path(__file__).parent)
 
 
-def parse(kind: type, arguments: Sequence[str], *, command: str, **options):
+def parse(kind: Any, arguments: Sequence[str], *, command: str, **options):
     """Returns an instance of the dataclass `kind` from the command line.
 
     Help is tyro's; what it says of wrong arguments in a box becomes a ValueError of one

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import tyro
 
 from fpn_jax.choices import check_choice
@@ -171,10 +172,8 @@ def export(chosen: Export) -> int:
     return 0
 
 
-def _images(paths: Sequence[Path]) -> "dict[str, np.ndarray]":
+def _images(paths: Sequence[Path]) -> dict[str, np.ndarray]:
     """Returns the images by name; two random ones where no path is given."""
-    import numpy as np
-
     from fpn_jax.data.image import decode_image
 
     if paths:
@@ -187,16 +186,12 @@ def _images(paths: Sequence[Path]) -> "dict[str, np.ndarray]":
     }
 
 
-def _random_image(
-    height: int, width: int, random: "np.random.Generator"
-) -> "np.ndarray":
+def _random_image(height: int, width: int, random: np.random.Generator) -> np.ndarray:
     """Returns squares of random colors, of many sizes on each other, as uint8.
 
     Of noise without structure a network says the same everywhere, and equal boxes may
     stand in any order.
     """
-    import numpy as np
-
     image = np.zeros((height, width, 3))
     for side in (8, 32, 128):
         grid = random.uniform(0, 85, (-(-height // side), -(-width // side), 3))

@@ -86,7 +86,7 @@ def evaluate_run(chosen: Arguments) -> dict[str, float]:
         evaluation=dataclasses.replace(evaluation, batch_size=batch_size),
     )
     validation = Validation(config, evaluation_program(config), run.categories)
-    metrics = validation(run.variables)
+    metrics = validation(run.variables) or {}  # nothing interrupts it
     source = validation.source
     title = f"{source.name}, {len(source)} images, checkpoint of step {run.step}"
     console = Console(quiet=jax.process_index() != 0)

@@ -53,9 +53,11 @@ def _check_composition(model: nn.Module, path: str, canvas: tuple[int, int]) -> 
             _check_train(part, f"{path}.{name}")
     pixels = jax.ShapeDtypeStruct((_BATCH, *canvas, 3), jnp.float32)
     features = _outputs(model.backbone, pixels)
-    _check_pyramid(features, f"{path}.backbone", canvas)
-    features = _outputs(model.neck, features)
-    _check_pyramid(features, f"{path}.neck", canvas)
+    if not _is_ours(model.backbone):
+        _check_pyramid(features, f"{path}.backbone", canvas)
+    below, features = features, _outputs(model.neck, features)
+    if not _is_ours(model.neck):
+        _check_pyramid(features, f"{path}.neck", canvas, like=below)
     channels = {level: x.shape[-1] for level, x in features.items()}
     if len(set(channels.values())) > 1:
         raise ValueError(
@@ -82,7 +84,13 @@ def _outputs(module: nn.Module, inputs: Any) -> Any:
     return jax.eval_shape(call, _key(), inputs)[0]
 
 
-def _check_pyramid(pyramid: Any, path: str, canvas: tuple[int, int]) -> None:
+def _check_pyramid(
+    pyramid: Any, path: str, canvas: tuple[int, int], *, like: Pyramid | None = None
+) -> None:
+    """Raises ValueError where a pyramid is none, or a level has another stride.
+
+    A level that is in `like`, too, must have its height and width.
+    """
     if not isinstance(pyramid, dict) or not pyramid:
         raise ValueError(
             f"{path}: must return a dict {{level: features}}, got {_described(pyramid)}"
@@ -99,6 +107,13 @@ def _check_pyramid(pyramid: Any, path: str, canvas: tuple[int, int]) -> None:
                 f"{path}: level {level} must be an array [B, H / {2**level}, "
                 f"W / {2**level}, C], got {_described(features)} for B = {_BATCH}"
             )
+        if like is not None and level in like:
+            if shape[1:3] != (grid := like[level].shape[1:3]):
+                raise ValueError(
+                    f"{path}: level {level} must have the {_by(grid)} cells of the "
+                    f"backbone's, got {_by(shape[1:3])}"
+                )
+            continue
         sides = zip(shape[1:3], canvas, strict=True)
         if any(abs(side - whole / 2**level) >= 1 for side, whole in sides):
             raise ValueError(

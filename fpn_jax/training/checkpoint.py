@@ -67,9 +67,10 @@ class Checkpoints:
             ),
         ]
         self._checkpointer = ocp.training.Checkpointer(
-            self._directory,
+            self._directory,  # pyright: ignore[reportArgumentType]  # takes pathlib's
             context=ocp.Context(array_options=_ARRAYS, async_options=_ASYNC),
-            preservation_policy=_policies.AnyPreservationPolicy(policies),
+            # Orbax's own policies do not fit its annotation.
+            preservation_policy=_policies.AnyPreservationPolicy(policies),  # pyright: ignore[reportArgumentType]
             cleanup_tmp_directories=writes,
         )
 
@@ -94,7 +95,7 @@ class Checkpoints:
                     "state": saved_items(state),
                     "data": {"position": json.dumps(position)},
                 },
-                metrics=metrics,
+                metrics=None if metrics is None else dict[str, Any](metrics),
                 force=True,
             )
         except Exception as error:  # Orbax passes on whatever its writers raise
@@ -185,7 +186,7 @@ class Checkpoints:
                 f"checkpoints cannot be written in {self._directory}: {error.strerror}"
             ) from error
 
-    def _rank(self, metrics: dict[str, float | None]) -> float:
+    def _rank(self, metrics: Any) -> float:
         """Returns what is highest for the best; what does not exist is last."""
         value = metrics[self._best]
         if value is None or math.isnan(value):

@@ -49,11 +49,11 @@ def encode(value: Any, path: str = "config") -> Any:
             for name in field_names(type(value))
         }
         return {"class": _name_of(type(value), path), **fields}
-    if type(value) is tuple:
+    if isinstance(value, tuple) and type(value) is tuple:
         return [encode(item, f"{path}[{i}]") for i, item in enumerate(value)]
-    if type(value) is list:
+    if isinstance(value, list) and type(value) is list:
         return {"list": encode(tuple(value), path)}
-    if type(value) is dict and all(isinstance(key, str) for key in value):
+    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
         return {"dict": {k: encode(v, f"{path}[{k!r}]") for k, v in value.items()}}
     if isinstance(value, functools.partial):
         return {
@@ -125,7 +125,7 @@ def difference(old: Any, new: Any, path: str = "config") -> str | None:
 
 def _decode_dataclass(tree: dict[str, Any]) -> Any:
     cls = _found(tree["class"])
-    if not dataclasses.is_dataclass(cls):
+    if not isinstance(cls, type) or not dataclasses.is_dataclass(cls):
         raise ValueError(f"class {tree['class']!r} is not a config or a module")
     fields = {key: decode(item) for key, item in tree.items() if key != "class"}
     try:

@@ -95,7 +95,8 @@ def keep(experiment: str | Path, run: str | Path) -> str:
 def loaded_file() -> Path | None:
     """Returns the experiment file that was loaded last in this process."""
     module = sys.modules.get(EXPERIMENT)
-    return None if module is None else Path(module.__file__)
+    file = getattr(module, "__file__", None)
+    return None if file is None else Path(file)
 
 
 def new_run_directory(experiment: str | Path | None) -> Path:

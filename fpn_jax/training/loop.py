@@ -3,7 +3,7 @@
 import math
 from pathlib import Path
 from signal import Signals
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import jax
 import numpy as np
@@ -96,14 +96,14 @@ def train(
             if saving:
                 checkpoints.save(state, batches.get_state(), metrics)
                 display.restart(step)
-            if saving and interruption.signal is not None:
+            if saving and (signal := interruption.signal) is not None:
                 checkpoints.close()
-                raise Stopped(step, interruption.signal)
+                raise Stopped(step, signal)
     checkpoints.close()
     batches.close()
     writer.close()
     if metrics is None:  # stopped in the last validation, again
-        raise Stopped(period.steps, interruption.signal)
+        raise Stopped(period.steps, cast(Signals, interruption.signal))
     if jax.process_index() == 0:
         write_report(started.run, started.validation)
         display.say(f"checkpoints, metrics and plots are in {started.run}")

@@ -59,7 +59,7 @@ def reported_rate(
     steps: int,
     done: jax.Array,
     state: optax.OptState,
-) -> dict[str, jax.Array]:
+) -> dict[str, jax.typing.ArrayLike]:
     """Returns `{"learning_rate": …}` of the update after `done` steps of a run.
 
     Of a user's optimizer it is that which `optax.inject_hyperparams` keeps in its state

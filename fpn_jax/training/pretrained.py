@@ -2,6 +2,7 @@
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import jax
 from flax.traverse_util import flatten_dict, unflatten_dict
@@ -20,10 +21,9 @@ def with_pretrained(state: TrainState, config: Config) -> TrainState:
     """Returns the state with the weights that `train.pretrained` names, in its order.
 
     Of a run, whatever classes its model is of, all variables are taken whose names and
-    shapes the new model shares; the
-    others (the class layers, for other classes) stay random and are logged. A run of
-    what is a frozen submodule here, such as the proposals of `FastRCNN`, gives that its
-    weights.
+    shapes the new model shares; the others (the class layers, for other classes) stay
+    random and are logged. A run of what is a frozen submodule of the new model, such as
+    the proposals of `FastRCNN`, gives that submodule its weights.
 
     Raises ValueError where a path is neither, a run shares nothing, or a frozen
     submodule would stay random.
@@ -49,16 +49,16 @@ def _weights(path: str, state: TrainState, config: Config) -> dict[str, jax.Arra
             load_state_dict(path), config.model.backbone
         )
         backbone = {name: {"backbone": tree} for name, tree in backbone.items()}
-        return flatten_dict(backbone, sep="/")
-    wanted = flatten_dict({"params": state.params, **state.collections}, sep="/")
+        return _flat(backbone)
+    wanted = _flat({"params": state.params, **state.collections})
     found = load_variables(path)
     for name in _whole_frozen(config):
         if _shapes(found["params"]) == _shapes(state.params[name]):
             found = {collection: {name: tree} for collection, tree in found.items()}
-            return flatten_dict(found, sep="/")
+            return _flat(found)
     shared = {
         name: leaf
-        for name, leaf in flatten_dict(found, sep="/").items()
+        for name, leaf in _flat(found).items()
         if name in wanted and wanted[name].shape == leaf.shape
     }
     if not shared:
@@ -76,5 +76,9 @@ def _whole_frozen(config: Config) -> list[str]:
     return [part for part in facts(config.model).frozen if "/" not in part]
 
 
+def _flat(tree: dict) -> dict[str, Any]:
+    return dict(flatten_dict(tree, sep="/"))
+
+
 def _shapes(params: dict) -> dict[str, tuple[int, ...]]:
-    return {name: leaf.shape for name, leaf in flatten_dict(params, sep="/").items()}
+    return {name: leaf.shape for name, leaf in _flat(params).items()}

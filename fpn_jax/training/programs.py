@@ -1,6 +1,6 @@
 """The compiled programs of a run: initial state, training step, evaluation step."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -9,9 +9,10 @@ import optax
 
 from fpn_jax.backbones.stages import frozen_mask
 from fpn_jax.compilation import call_once
+from fpn_jax.data.batch import Batch
 from fpn_jax.detectors.contract import facts
 from fpn_jax.detectors.fields import with_field
-from fpn_jax.evaluation.evaluate import evaluation_step
+from fpn_jax.evaluation.evaluate import Evaluated, evaluation_step
 from fpn_jax.training.config import Config, accumulated
 from fpn_jax.training.optimizer import make_optimizer, reported_rate
 from fpn_jax.training.state import TrainState, create_state
@@ -31,7 +32,7 @@ class Programs(NamedTuple):
 
     init: Callable[[], TrainState]
     train: Callable[[TrainState, dict], tuple[TrainState, dict]]
-    evaluate: Callable[[dict, dict], dict]
+    evaluate: Callable[[Mapping, Batch], Evaluated]
 
 
 def make_programs(config: Config) -> Programs:
@@ -58,7 +59,7 @@ def make_programs(config: Config) -> Programs:
     )
 
 
-def evaluation_program(config: Config) -> Callable[[dict, dict], dict]:
+def evaluation_program(config: Config) -> Callable[[Mapping, Batch], Evaluated]:
     """Returns `evaluation_step` over all devices; takes NumPy batches."""
     _check_shared(config, "evaluation")
     copied, split = shardings(data_mesh())

@@ -10,8 +10,7 @@ import optax
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 
-@flax.struct.dataclass
-class TrainState:
+class TrainState(flax.struct.PyTreeNode):
     """Everything that is saved but the position in the data."""
 
     step: jax.Array  # [] int32, steps done
@@ -41,7 +40,7 @@ def create_state(
     init_key, key = jax.random.split(jax.random.key(seed))
     images = jnp.zeros((1, *canvas, 3), jnp.uint8)
     variables = model.init(init_key, images, jnp.array([canvas], jnp.int32))
-    collections = collections_of(variables)
+    collections = collections_of(dict(variables))
     params = variables["params"]
     return TrainState(
         step=jnp.zeros((), jnp.int32),

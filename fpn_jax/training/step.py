@@ -94,7 +94,7 @@ def train_step(
         collections=collections,
         opt_state=opt_state,
     )
-    if state.ema is not None:
+    if ema_decay is not None and state.ema is not None:
         new_state = new_state.replace(ema=_average(new_state, ema_decay, accumulate))
     if skip:
         finite = jnp.isfinite(sum(losses.values())) & complete
@@ -102,7 +102,7 @@ def train_step(
     terms = {f"loss/{name}": value for name, value in losses.items()}
     return new_state, {
         **terms,
-        "loss": sum(losses.values()),
+        "loss": jnp.asarray(sum(losses.values())),
         "gradient_norm": gradient_norm,
     }
 
@@ -165,14 +165,14 @@ def to_devices(local: dict, sharding: NamedSharding) -> dict[str, jax.Array]:
     }
 
 
-def _average(state: TrainState, decay: float, accumulate: int) -> dict:
+def _average(state: TrainState, ema_decay: float, accumulate: int) -> dict:
     """Returns the moving average after an update; between updates it stays.
 
     It follows faster at first, by (t + 1) / (t + 10). Written so that what does not
     move (frozen stages) keeps its bits.
     """
     updates = state.step // accumulate
-    decay = jnp.minimum(decay, (updates + 1) / (updates + 10))
+    decay = jnp.minimum(ema_decay, (updates + 1) / (updates + 10))
     weight = jnp.where(state.step % accumulate == 0, 1 - decay, 0.0)
 
     def averaged(old: jax.Array, new: jax.Array) -> jax.Array:

@@ -63,7 +63,6 @@ def back(value):
         Settings(Own),
         Settings(jnp.bfloat16),
     ],
-    ids=repr,
 )
 def test_what_json_can_carry_comes_back(value):
     assert back(value) == value
