@@ -6,17 +6,15 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from fpn_jax.compilation import set_cpu_flags  # noqa: E402
-from tests.support import compilation_cache  # noqa: E402
+from tests.support import xla  # noqa: E402
 
 set_cpu_flags()
 # Most of a cold run is compilation, and most programs run once.
-if "optimization_level" not in os.environ.get("XLA_FLAGS", ""):
-    os.environ["XLA_FLAGS"] = " ".join(
-        [os.environ.get("XLA_FLAGS", ""), "--xla_backend_optimization_level=0"]
-    ).strip()
+if xla.hasty_flags() not in (flags := os.environ.get("XLA_FLAGS", "")):  # by xdist
+    os.environ["XLA_FLAGS"] = f"{flags} {xla.hasty_flags()}".strip()
 # Programs of one test serve the next, in this process and those it starts, in this
 # clone and others: the small ones too, of which there are thousands.
-os.environ["JAX_COMPILATION_CACHE_DIR"] = str(compilation_cache.directory())
+os.environ["JAX_COMPILATION_CACHE_DIR"] = str(xla.cache())
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 
 import jax  # noqa: E402
@@ -34,4 +32,4 @@ if "FPN_JAX_TESTS_WITHOUT_TORCH" in os.environ:
 
 def pytest_sessionstart(session) -> None:
     if not hasattr(session.config, "workerinput"):  # once, not in each worker
-        compilation_cache.prune(compilation_cache.directory())
+        xla.prune(xla.cache())

@@ -9,8 +9,6 @@ import nbformat
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 _SECONDS = 300  # of one cell
-# What they compile runs a few steps only, so it is compiled fast.
-_FLAGS = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 
 
 def run(name: str, folder: Path, **parameters: object):
@@ -27,11 +25,7 @@ def run(name: str, folder: Path, **parameters: object):
     path = os.pathsep.join([str(EXPERIMENTS.parent), os.environ.get("PYTHONPATH", "")])
     nbclient.NotebookClient(
         notebook, timeout=_SECONDS, resources={"metadata": {"path": str(folder)}}
-    ).execute(
-        env=os.environ
-        | {"PYTHONPATH": path, "JAX_NUM_CPU_DEVICES": "2"}
-        | {"XLA_FLAGS": f"{os.environ['XLA_FLAGS']} {_FLAGS}"}
-    )
+    ).execute(env=os.environ | {"PYTHONPATH": path, "JAX_NUM_CPU_DEVICES": "2"})
     return notebook
 
 
