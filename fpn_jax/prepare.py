@@ -18,6 +18,7 @@ import tyro
 from fpn_jax.command_line import parse, user_errors
 from fpn_jax.data.example import Example, UnreadableImage
 from fpn_jax.data.formats.annotated_images import AnnotatedImages
+from fpn_jax.data.formats.tfds import is_tfds
 from fpn_jax.data.formats.tfds_writer import write_tfds
 from fpn_jax.data.sources import open_source
 
@@ -46,14 +47,14 @@ def prepare(chosen: Arguments) -> None:
         raise ValueError(f"out: {str(chosen.out)!r} exists already")
     if not chosen.out.absolute().parent.is_dir():
         raise ValueError(f"out: no directory {str(chosen.out.parent)!r}")
+    if chosen.source == "digits" or is_tfds(chosen.source, ""):
+        raise ValueError(f"source: {chosen.source!r} is prepared already")
     options = {"masks": chosen.masks, "keypoints": chosen.keypoints}
     sources = {
         split: open_source(chosen.source, split, **options) for split in chosen.splits
     }
     first, *others = sources.values()
     for source in (first, *others):
-        if not isinstance(source, AnnotatedImages):
-            raise ValueError(f"source: {chosen.source!r} is prepared already")
         if source.categories != first.categories:
             raise ValueError(
                 f"splits: {source.name} has other categories than {first.name}"

@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from collections import Counter
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -263,3 +264,86 @@ def test_no_class_inherits_from_a_class_of_ours():
         base.id for node in classes for base in node.bases if isinstance(base, ast.Name)
     }
     assert not bases & ours
+
+
+@cache
+def names_of_our_classes():
+    """Returns the names of all classes of ours, and of all that they have."""
+    classes, attributes = set(), set()
+    for file in FILES:
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ClassDef):
+                classes.add(node.name)
+                for item in node.body:
+                    if isinstance(item, ast.AnnAssign):
+                        attributes.add(item.target.id)
+                    elif isinstance(item, ast.FunctionDef):
+                        attributes.add(item.name)
+    return classes, attributes
+
+
+def probes(tree):
+    """Yields the lines that ask a value of ours what it is, by its class or names.
+
+    `isinstance` of our classes; `hasattr` and `getattr` of a name that they have;
+    `type(x).__name__`, unless it is part of a message.
+    """
+    classes, attributes = names_of_our_classes()
+    messages = {
+        id(part)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.JoinedStr)
+        for part in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and node.attr in (
+            "__name__",
+            "__qualname__",
+        ):
+            kind = node.value
+            named = isinstance(kind, ast.Call) and isinstance(kind.func, ast.Name)
+            of_type = named and kind.func.id == "type"
+            # The class of an error is told where it has no text of its own.
+            if (
+                of_type
+                and ast.unparse(kind.args[0]) != "error"
+                and id(node) not in messages
+            ):
+                yield node.lineno
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+            continue
+        if node.func.id in ("isinstance", "issubclass"):
+            asked = {n.id for n in ast.walk(node.args[1]) if isinstance(n, ast.Name)}
+            if asked & classes:
+                yield node.lineno
+        if node.func.id in ("hasattr", "getattr"):
+            name = node.args[1]
+            if isinstance(name, ast.Constant) and name.value in attributes:
+                yield node.lineno
+
+
+def test_a_probe_is_found():
+    found = """
+isinstance(model, (int, TwoStage))
+hasattr(model, "box_head")
+getattr(model, "num_classes", None)
+tables[type(head).__name__]
+f"a {type(head).__name__}"
+isinstance(value, int)
+getattr(os, "sched_getaffinity")
+"""
+    assert sorted(probes(ast.parse(found))) == [2, 3, 4, 5]
+
+
+def test_only_detectors_are_asked_what_they_are_and_only_in_their_room():
+    found = {
+        f"{file.relative_to(PACKAGE)}:{line}"
+        for file in FILES
+        # Models of torchvision have a head as well.
+        if room_of(file) not in ("detectors", "parity")
+        for line in probes(ast.parse(file.read_text()))
+    }
+    # What a user's file made is checked once, where it comes in.
+    own = {"training/experiment.py", "training/config_file.py"}
+    assert {place for place in found if place.partition(":")[0] not in own} == set()
+    assert len(found) == 2
