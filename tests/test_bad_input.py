@@ -146,6 +146,7 @@ def place(tmp_path_factory) -> Path:
     write_digits(place / "digits", {"train": 8, "validation": 8})
     shutil.copy(MINIATURE, place / "miniature.py")
     shutil.copy(ROOT / "experiments/coco_mask_rcnn.py", place / "mask.py")
+    shutil.copy(ROOT / "experiments/recipe.py", place)  # which it imports
     (place / "empty.py").write_text("")
     (place / "dict.py").write_text("def get_config():\n    return {}\n")
     (place / "modle.py").write_text(

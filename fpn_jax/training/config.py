@@ -105,7 +105,6 @@ class EvaluationConfig:
 class Config:
     model: nn.Module = field(default_factory=digits_faster_rcnn)
     data: DataConfig = DataConfig()
-    # Or a function of the user's own, from the number of steps to an optimizer.
     optimizer: OptimizerConfig | OptimizerFunction = OptimizerConfig()
     train: TrainConfig = TrainConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
