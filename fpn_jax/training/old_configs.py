@@ -1,6 +1,5 @@
 """What `config.json` said in earlier versions, in the words of today."""
 
-from importlib.util import find_spec
 from typing import Any
 
 _DATA = "fpn_jax.training.config.DataConfig"
@@ -23,7 +22,7 @@ def upgraded(tree: Any) -> Any:
     tree = {key: upgraded(item) for key, item in tree.items()}
     if tree.get("class") == _DATA:
         return _renamed(tree, "colour", "color")
-    if tree.get("class") in _POOL_SIZES and find_spec("fpn_jax.heads.roi_pool"):
+    if tree.get("class") in _POOL_SIZES:
         return with_pool(tree, _POOL_SIZES[tree["class"]])
     return tree
 
