@@ -5,8 +5,9 @@
 On an exact canvas a photograph is resized in float32 as torch does it and padded to the
 next multiples of 32, as torchvision does; on a fixed one it is resized in bytes by
 OpenCV and padded to 800 x 1344, lying or upright. Three steps lie between them: torch's
-pixels rounded to bytes, OpenCV's bytes in their place, the other padding. Each detection
-before a step is paired with the one of its class behind it that overlaps it most.
+pixels rounded to bytes, OpenCV's bytes in their place, the other padding. Each
+detection before a step is paired with the one of its class behind it that overlaps it
+most.
 
 The detector is torchvision's by name, with random weights scaled on photographs of
 scikit-learn so that it finds tens of objects (`fpn_jax/parity/random_detectors.py`).
@@ -129,9 +130,9 @@ def differences(
 
 
 def quantiles(name: str, values: np.ndarray) -> dict[str, float]:
-    """Returns median and 95th percentile."""
+    """Returns median and 95th percentile; NaN of nothing."""
     return {
-        f"{name}_{label}": float(np.quantile(values, share))
+        f"{name}_{label}": float(np.quantile(values, share)) if len(values) else np.nan
         for label, share in (("median", 0.5), ("p95", 0.95))
     }
 
