@@ -1,16 +1,18 @@
-"""What the padding of a photograph changes: the fixed canvas beside the exact one.
+"""What the fixed canvas changes in detections beside the exact one, step by step.
 
     python -m experiments.canvas PHOTOGRAPH… [--model NAME] [--json FILE]
 
 On an exact canvas a photograph is resized in float32 as torch does it and padded to the
 next multiples of 32, as torchvision does; on a fixed one it is resized in bytes by
-OpenCV and padded to 800 x 1344, lying or upright. The detector is torchvision's by
-name, with random weights scaled on photographs of scikit-learn so that it finds tens of
-objects (`fpn_jax/parity/random_detectors.py`). Each detection on the exact canvas is
-paired with the one of its class on the fixed canvas that overlaps it most.
+OpenCV and padded to 800 x 1344, lying or upright. Three steps lie between them: torch's
+pixels rounded to bytes, OpenCV's bytes in their place, the other padding. Each
+detection before a step is paired with the one of its class behind it that overlaps it
+most.
 
-A random detector is a hard case: its scores lie close together, so that suppression
-turns on small differences. Needs the extra `test`.
+The detector is torchvision's by name, with random weights scaled on photographs of
+scikit-learn so that it finds tens of objects (`fpn_jax/parity/random_detectors.py`).
+Scaled so far up, it tells boxes apart by less than a byte: what it makes of rounding, a
+trained detector does not. Needs the extra `test`.
 """
 
 import dataclasses
@@ -25,6 +27,7 @@ import tyro
 from fpn_jax.choices import check_choice
 from fpn_jax.command_line import parse, user_errors
 from fpn_jax.data.image import decode_image
+from fpn_jax.data.transforms import fit_scale_either_way, resize, resize_as_torch
 from fpn_jax.inference import Predictor
 from fpn_jax.runtime import set_up
 from fpn_jax.types import Detections
@@ -51,28 +54,45 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise ValueError("photographs: none given, expected one or more files")
         images = [decode_image(p.read_bytes(), str(p)) for p in chosen.photographs]
         report = compare(chosen.model, images)
-        for name, value in report.items():
-            print(f"{name}: {value:.5g}")
+        for step, values in report.items():
+            print(step, ", ".join(f"{k} {v:.5g}" for k, v in values.items()))
         if chosen.json is not None:
             chosen.json.write_text(json.dumps(report, indent=2) + "\n")
     return 0
 
 
-def compare(name: str, images: Sequence[np.ndarray]) -> dict[str, float]:
-    """Returns the figures of a detector over photographs, uint8 [H, W, 3]."""
+def compare(name: str, images: Sequence[np.ndarray]) -> dict[str, dict[str, float]]:
+    """Returns the figures of each step over photographs, uint8 [H, W, 3]."""
     run = random_run(name)
     model, canvas = run.config.model, run.config.data.canvas
     exact, fixed = (
         Predictor(model, run.variables, canvas, padding=way, batch_size=1)
         for way in ("exact", "fixed")
     )
-    pairs = [differences(exact(image), fixed(image)) for image in images]
+    steps: dict[str, list] = {"rounding": [], "OpenCV": [], "padding": []}
+    for image in images:
+        # At the size of the canvas already: both ways leave it there.
+        scale = fit_scale_either_way(image.shape, canvas)
+        by_torch = resize_as_torch(image.astype(np.float32), scale)
+        by_opencv = resize(image, scale)
+        found = [
+            exact(by_torch),
+            exact(np.rint(by_torch).astype(np.uint8)),
+            exact(by_opencv),
+            fixed(by_opencv),
+        ]
+        for step, before, after in zip(steps, found[:-1], found[1:], strict=True):
+            steps[step].append(differences(before, after))
+    return {step: figures(pairs) for step, pairs in steps.items()}
+
+
+def figures(pairs: Sequence[tuple]) -> dict[str, float]:
+    """Returns what the differences of several photographs come to."""
     ious, scores, boxes = map(np.concatenate, zip(*pairs, strict=True))
     same = ious > _SAME
     return {
-        "photographs": len(images),
         "detections": len(ious),
-        f"share_matched_above_{_SAME}": float(same.mean()),
+        f"matched_above_{_SAME}": float(same.mean()),
         **quantiles("score", scores[same]),
         **quantiles("box_px", boxes[same]),
     }
@@ -110,9 +130,9 @@ def differences(
 
 
 def quantiles(name: str, values: np.ndarray) -> dict[str, float]:
-    """Returns median and 95th percentile."""
+    """Returns median and 95th percentile; NaN of nothing."""
     return {
-        f"{name}_{label}": float(np.quantile(values, share))
+        f"{name}_{label}": float(np.quantile(values, share)) if len(values) else np.nan
         for label, share in (("median", 0.5), ("p95", 0.95))
     }
 

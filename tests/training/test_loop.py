@@ -76,7 +76,7 @@ def test_a_run_compiles_three_programs_and_nothing_after_its_first_evaluation(
     assert 0 <= metrics["AR@100"] <= 1
 
 
-def test_upright_images_take_one_more_program(config, tmp_path):
+def test_upright_images_take_one_more_step_and_evaluation(config, tmp_path):
     formats.write_official(tmp_path / "coco", formats.miniature(40), "train")
     formats.write_official(tmp_path / "coco", formats.miniature(8), "val")
     data = dataclasses.replace(
@@ -89,7 +89,8 @@ def test_upright_images_take_one_more_program(config, tmp_path):
     grouped = dataclasses.replace(with_training(config, steps=16), data=data)
     with count_compilations() as compiled:
         train(grouped, tmp_path / "run")
-    assert len(compiled) == 4  # initial state, a step for each canvas, evaluation
+    # Initial state; a step and an evaluation for each canvas.
+    assert len(compiled) == 5
     for changes, message in (
         ({"skip_empty": False}, "begun with data.skip_empty True"),
         ({"group_by_aspect": False}, "begun with data.group_by_aspect True"),
