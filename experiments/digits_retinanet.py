@@ -1,12 +1,12 @@
 """RetinaNet on digits: the data, backbone and optimizer of the default job.
 
-python -m fpn_jax.train experiments/digits_retinanet.py
+    python -m fpn_jax.train experiments/digits_retinanet.py
 
-AP 0.072 by `--train.steps 400`, 12 minutes on 2 CPU cores: `experiments/README.md`.
+AP 0.072 in 12 minutes on 2 CPU cores, see `experiments/README.md`.
 """
 
 from fpn_jax.heads import RetinaNetHead
-from fpn_jax.training import Config, DataConfig, OptimizerConfig, TrainConfig
+from fpn_jax.training import Config, TrainConfig
 from fpn_jax.zoo import digits_one_stage
 
 
@@ -23,7 +23,5 @@ def get_config() -> Config:
                 max_detections=100,
             )
         ),
-        data=DataConfig(canvas=(320, 320), batch_size=4),
-        optimizer=OptimizerConfig(name="muon", learning_rate=4e-3, warmup_steps=50),
-        train=TrainConfig(steps=700),
+        train=TrainConfig(steps=400),
     )

@@ -4,7 +4,7 @@ python -m fpn_jax.train experiments/digits_yolov3.py
 """
 
 from fpn_jax.heads import YOLOv3Head
-from fpn_jax.training import Config, DataConfig, OptimizerConfig, TrainConfig
+from fpn_jax.training import Config
 from fpn_jax.zoo import digits_one_stage
 
 
@@ -22,7 +22,4 @@ def get_config() -> Config:
                 ),
             )
         ),
-        data=DataConfig(canvas=(320, 320), batch_size=4),
-        optimizer=OptimizerConfig(name="muon", learning_rate=4e-3, warmup_steps=50),
-        train=TrainConfig(steps=700),
     )

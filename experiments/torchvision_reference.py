@@ -316,8 +316,8 @@ def make_optimizer(
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
     if config.name == "adamw":
-        return torch.optim.AdamW(groups, lr=config.learning_rate)
-    return torch.optim.SGD(groups, lr=config.learning_rate, momentum=config.momentum)
+        return torch.optim.AdamW(groups, lr=config.peak)
+    return torch.optim.SGD(groups, lr=config.peak, momentum=config.momentum)
 
 
 @torch.inference_mode()

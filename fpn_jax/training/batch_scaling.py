@@ -41,4 +41,4 @@ def _scaled(
     if callable(optimizer):
         return optimizer
     factor = batch_size * optimizer.accumulate / reference
-    return replace(optimizer, learning_rate=optimizer.learning_rate * factor)
+    return replace(optimizer, learning_rate=optimizer.peak * factor)

@@ -19,48 +19,68 @@ from fpn_jax.zoo.digits import digits_faster_rcnn
 class DataConfig:
     """What to read, and how."""
 
-    source: str = "digits"  # or a path: COCO, Pascal VOC, YOLO, CSV, TFDS
-    train: str = "train"  # the splits of the source
-    validation: str = "validation"
-    # Leave out training images without an object that is no crowd; for a model of
-    # keypoints, without one that has any.
+    source: str = "digits"  # "digits", or the path of a data set in any known form
+    train: str = "train"  # name of the split to train on
+    validation: str = "validation"  # name of the split to evaluate on
+    # Leave out training images without an object, or, for a model of keypoints, without
+    # an annotated keypoint; crowd regions do not count.
     skip_empty: bool = False
-    canvas: tuple[int, int] = (320, 320)  # height, width that the network sees
-    # Training images that a turned canvas holds larger: in batches of their own, on it.
+    canvas: tuple[int, int] = (320, 320)  # height and width that the network sees
+    # Batch portrait images separately on the transposed canvas, where they fit larger.
     group_by_aspect: bool = False
-    batch_size: int = 4  # images of a step, over all devices
-    max_boxes: int = 16  # of an image; ground truth is padded to this
-    mask_size: int = 112  # pixels of a ground truth mask's sides, in its box
-    # Half of the training images left to right. None: of all data but digits, of which
-    # the mirror image is no digit.
+    batch_size: int = 4  # images of a step, over all devices together
+    max_boxes: int = 16  # objects of an image; ground truth is padded to this number
+    mask_size: int = 112  # pixels along a side of a ground truth mask, in its box
+    # Mirror half of the training images. By default all data but digits, whose mirror
+    # images are no digits.
     flip: bool | None = None
-    scale_jitter: tuple[float, float] = (1.0, 1.0)  # random size of the training images
-    crop: float = 0.0  # probability of a random part of a training image
-    color: float = 0.0  # of another brightness, contrast, saturation and hue
-    # Probability of four training images in one, each of half the size: a scale jitter
-    # of 1 … 2 goes well with it.
+    # Range of the random size of training images; 1 fits an image into the canvas.
+    scale_jitter: tuple[float, float] = (1.0, 1.0)
+    crop: float = 0.0  # probability of training on a random part of an image
+    # Probability of changing brightness, contrast, saturation and hue of an image.
+    color: float = 0.0
+    # Probability of joining four training images in one, each at half its size; a scale
+    # jitter of 1 … 2 goes well with it.
     mosaic: float = 0.0
-    mixup: float = 0.0  # probability of the mean of two
-    copy_paste: float = 0.0  # of objects of another on top, where there are masks
-    unmixed_steps: int = 0  # at the end of the run, without any of these three
-    workers: int = 0  # loader processes; 0 reads in a thread of this one
-    max_errors: int = 10  # unreadable images before the run gives up
+    mixup: float = 0.0  # probability of training on the mean of two images
+    # Probability of pasting objects of another image (needs masks).
+    copy_paste: float = 0.0
+    # Steps at the end of the run without mosaic, mix-up and copy-paste.
+    unmixed_steps: int = 0
+    workers: int = 0  # processes that read images; 0 reads in threads of this one
+    max_errors: int = 10  # unreadable images that are skipped before the run gives up
+
+
+RATES = {"muon": 4e-3, "adamw": 1e-3, "sgd": 1e-3}
+"""Highest learning rate of each optimizer where none is given.
+
+Muon's and AdamW's are for the digits from scratch; recipes give SGD one of their own.
+"""
 
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    name: Literal["sgd", "adamw", "muon"] = "muon"
-    # Highest learning rate. 4e-3 is for Muon from scratch, with norms in all but the
-    # heads: AdamW wants 1e-3, SGD 0.02 for 16 images of COCO, trained weights less.
-    learning_rate: float = 4e-3
-    momentum: float = 0.9  # of SGD
-    weight_decay: float = 1e-4
-    decay_norms_and_biases: bool = False
+    """An optimizer with its learning rate over the run."""
+
+    name: Literal["sgd", "adamw", "muon"] = "muon"  # optimizer of optax, or Muon
+    # Highest learning rate. By default 0.004 for Muon, 0.001 for AdamW and SGD.
+    learning_rate: float | None = None
+    momentum: float = 0.9  # momentum of SGD
+    weight_decay: float = 1e-4  # strength of the weight decay
+    decay_norms_and_biases: bool = False  # apply the weight decay to all parameters
+    # Course of the learning rate after the warm-up.
     schedule: Literal["constant", "step", "cosine"] = "cosine"
-    milestones: tuple[float, ...] = (0.667, 0.889)  # of "step": shares of the run, x0.1
-    warmup_steps: int = 50  # updates
+    # Shares of the run after which the schedule "step" divides the rate by 10.
+    milestones: tuple[float, ...] = (0.667, 0.889)
+    warmup_steps: int = 50  # updates in which the learning rate rises
     clip_norm: float | None = None  # largest norm of the whole gradient
     accumulate: int = 1  # steps whose gradients are averaged into one update
+
+    @property
+    def peak(self) -> float:
+        """Highest learning rate: the one that is given, or that of the optimizer."""
+        given = self.learning_rate
+        return RATES[self.name] if given is None else given
 
 
 OptimizerFunction = Callable[[int], optax.GradientTransformation]
@@ -72,30 +92,35 @@ Its updates are those of every step; frozen parts get none, whatever it does.
 
 @dataclass(frozen=True)
 class TrainConfig:
-    steps: int = 700
+    """How long to train, on what, and what to keep of it."""
+
+    steps: int = 700  # training steps of the whole run
     # Images of an update for which steps, evaluate_every and the learning rate are
-    # given: for others they change in proportion. None: they are as they are.
+    # given: for others they change in proportion. By default they stay as they are.
     reference_batch_size: int | None = None
-    seed: int = 0
-    parallelism: Literal["jit", "pmap"] = "jit"  # over all devices
-    # On GPU the same bits in every run, at a price; on CPU they are the same anyway.
+    seed: int = 0  # seed of initial weights, batches and samples
+    parallelism: Literal["jit", "pmap"] = "jit"  # compiler of the step for all devices
+    # Give the same bits in every run on GPU, at a price; on CPU they always are.
     deterministic: bool = False
-    ema_decay: float | None = None  # evaluate and use an average of the parameters
-    # To start from: runs, or torchvision's backbone weights, .pth or .safetensors.
+    # Decay of the moving average of the parameters that is evaluated and used.
+    ema_decay: float | None = None
+    # Weights to start from: runs, or torchvision's backbones as .pth or .safetensors.
     pretrained: tuple[str, ...] = ()
-    # Steps in a row that may be skipped because loss or gradient are not finite. 0: the
-    # first one stops the run.
+    # Steps in a row that may be skipped because loss or gradient are not finite; with 0
+    # the first one stops the run.
     max_skipped: int = 0
-    log_every: int = 20  # steps
-    evaluate_every: int = 500
-    save_every: int = 200
-    keep: int = 2  # latest checkpoints kept, besides the best
+    log_every: int = 20  # steps between two lines of losses
+    evaluate_every: int = 500  # steps between two evaluations
+    save_every: int = 200  # steps between two checkpoints
+    keep: int = 2  # latest checkpoints that are kept besides the best
 
 
 @dataclass(frozen=True)
 class EvaluationConfig:
-    batch_size: int = 8  # over all devices
-    # Of the checkpoint that is kept: the highest one, the lowest loss.
+    """How the validation data is evaluated."""
+
+    batch_size: int = 8  # images that are evaluated at once, over all devices
+    # Metric that decides which checkpoint is kept as best.
     best: Literal[
         "AP", "AP50", "AP75", "mask/AP", "keypoint/AP", "AR@100", "AR@1000", "loss"
     ] = "AP"
@@ -103,6 +128,8 @@ class EvaluationConfig:
 
 @dataclass(frozen=True)
 class Config:
+    """Every setting of a run; the model is the Linen module itself."""
+
     model: nn.Module = field(default_factory=digits_faster_rcnn)
     data: DataConfig = DataConfig()
     optimizer: OptimizerConfig | OptimizerFunction = OptimizerConfig()

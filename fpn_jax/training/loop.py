@@ -197,7 +197,7 @@ def _is_validated(started: Started) -> bool:
 def _scaled_line(config: Config, written: Config) -> str:
     rate = ""
     if not callable(config.optimizer):
-        rate = f", learning rate {config.optimizer.learning_rate:g}"
+        rate = f", learning rate {config.optimizer.peak:g}"
     return (
         f"batches of {config.data.batch_size}, the settings are for "
         f"{written.train.reference_batch_size}: {config.train.steps} steps{rate}"

@@ -16,7 +16,7 @@ def learning_rate_schedule(config: OptimizerConfig, steps: int) -> optax.Schedul
     Linear warm-up, then constant, times 0.1 at each milestone, or a cosine to 0 that
     ends with update `steps`.
     """
-    peak, warmup = config.learning_rate, config.warmup_steps
+    peak, warmup = config.peak, config.warmup_steps
     if config.schedule == "cosine":
         after = optax.cosine_decay_schedule(peak, max(steps - warmup, 1))
     elif config.schedule == "step":

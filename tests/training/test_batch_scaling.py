@@ -36,7 +36,7 @@ def recipe(batch_size: int, accumulate: int = 1):
 )
 def test_rate_and_steps_are_in_proportion(batch_size, accumulate, rate, steps):
     config = scale_to_batch(recipe(batch_size, accumulate))
-    assert config.optimizer.learning_rate == pytest.approx(rate)
+    assert config.optimizer.peak == pytest.approx(rate)
     assert config.train.steps == steps
     assert config.train.steps * batch_size == 16 * 90_000
     assert config.train.evaluate_every == steps // 6
