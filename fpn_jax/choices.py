@@ -5,7 +5,7 @@ from difflib import get_close_matches
 
 
 def check_choice(name: str, value: object, allowed: Collection) -> None:
-    """Returns nothing; raises ValueError if `value` is not one of `allowed`.
+    """Raises ValueError if `value` is not one of `allowed`.
 
     The message names the argument, what came, what is allowed, and the nearest of it:
     by spelling for strings, by distance for numbers.

@@ -64,8 +64,10 @@ class Export:
     run: tyro.conf.Positional[Path]  # directory of a training or a conversion
     file: tyro.conf.Positional[Path]  # .pth, .pt or .safetensors
     checkpoint: str = "best"  # or "latest", or the number of a step
-    experiment: Path | None = None  # defines the classes that are not of fpn_jax
-    trust: bool = False  # take them from the copy that the run keeps
+    # Python file that defines your own classes, where the run has any.
+    experiment: Path | None = None
+    # Import your own classes from the copy of the experiment that the run keeps.
+    trust: bool = False
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

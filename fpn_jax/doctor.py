@@ -41,8 +41,10 @@ class Arguments:
     masks: bool = False  # examine masks too
     keypoints: bool = False  # COCO's persons with their keypoints
     run: Path | None = None  # whose detector and canvas; by default the default job's
-    experiment: Path | None = None  # defines its classes that are not of fpn_jax
-    trust: bool = False  # take them from the copy that the run keeps
+    # Python file that defines your own classes, where the run has any.
+    experiment: Path | None = None
+    # Import your own classes from the copy of the experiment that the run keeps.
+    trust: bool = False
     canvas: tuple[int, int] | None = None  # height, width; by default the run's
     html: Path | None = None  # where to write the same with pictures of the defects
     show: int = 0  # training images that the page shows under each augmentation

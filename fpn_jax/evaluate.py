@@ -29,8 +29,10 @@ class Arguments:
     # Of the network's computation; by default that of the run.
     dtype: Literal["float32", "bfloat16", "float16"] | None = None
     json: Path | None = None  # where to write the metrics
-    experiment: Path | None = None  # defines the classes that are not of fpn_jax
-    trust: bool = False  # take them from the copy that the run keeps
+    # Python file that defines your own classes, where the run has any.
+    experiment: Path | None = None
+    # Import your own classes from the copy of the experiment that the run keeps.
+    trust: bool = False
     # Join the processes that a TPU pod, Slurm or Open MPI has announced.
     distributed: bool = False
 

@@ -41,8 +41,10 @@ class Arguments:
     # Padding of the images: few programs, or torchvision's for each shape.
     canvas: Literal["fixed", "exact"] = "fixed"
     batch_size: int = 8  # images that the network sees at once on a fixed canvas
-    experiment: Path | None = None  # defines the classes that are not of fpn_jax
-    trust: bool = False  # take them from the copy that the run keeps
+    # Python file that defines your own classes, where the run has any.
+    experiment: Path | None = None
+    # Import your own classes from the copy of the experiment that the run keeps.
+    trust: bool = False
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -17,7 +17,7 @@ STAGES = ("stem", "stage2", "stage3", "stage4", "stage5", "stage6")
 
 
 def check_stages(levels: Collection[int], frozen_stages: int, *, top: int = 5) -> None:
-    """Returns nothing; raises ValueError for a level or a count that does not exist.
+    """Raises ValueError for a level or a count of stages that does not exist.
 
     `top` is the last stage of the backbone, hence also how many it has.
     """

@@ -10,7 +10,7 @@ import jax
 from fpn_jax.data.example import Category
 from fpn_jax.detectors.contract import facts
 from fpn_jax.detectors.fields import values_of
-from fpn_jax.training.files import replace_text
+from fpn_jax.training.whole_files import replace_text
 
 Skeleton = tuple[tuple[int, int], ...]
 

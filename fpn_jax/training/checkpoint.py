@@ -25,8 +25,8 @@ from fpn_jax.training.state import (
 
 _policies = ocp.training.preservation_policies
 
-# Of arrays with a copy on each device Orbax would have every device write a slice, cut
-# by programs that it compiles one by one.
+# Orbax's default splits replicated arrays over devices for writing and compiles a
+# program for each; one writer is faster.
 _ARRAYS = ocp.options.ArrayOptions(
     saving=ocp.options.ArrayOptions.Saving(use_replica_parallel=False)
 )
@@ -187,7 +187,7 @@ class Checkpoints:
             ) from error
 
     def _rank(self, metrics: Any) -> float:
-        """Returns what is highest for the best; what does not exist is last."""
+        """Sort key of checkpoints: larger is better, NaN and None last."""
         value = metrics[self._best]
         if value is None or math.isnan(value):
             return -math.inf

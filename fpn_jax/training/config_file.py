@@ -20,7 +20,7 @@ from fpn_jax.training.encoding import (
     foreign_names,
 )
 from fpn_jax.training.experiment import keep, load_kept, load_module, loaded_file
-from fpn_jax.training.files import replace_text
+from fpn_jax.training.whole_files import replace_text
 from fpn_jax.training.old_configs import upgraded
 
 _EXPERIMENT = "experiment"  # the key of the name of the file that the run keeps

@@ -39,10 +39,10 @@ from fpn_jax.zoo.classifiers import CLASSIFIERS
 from fpn_jax.zoo.detectron2 import DETECTRON2
 from fpn_jax.zoo.torchvision import TORCHVISION
 
-# What our variables have no place for lies beside them, for the way back.
+# Batch counters of torch's norms, kept so that an export is bit-exact.
 _COUNTERS = "torchvision_counters.json"
 
-# The shorter and the longer side of an image at most: of both libraries, and …
+# Largest shorter and longer side of an image in both libraries; exceptions below.
 _CANVAS = (800, 1333)
 _CANVASES = {"fasterrcnn_mobilenet_v3_large_320_fpn": (320, 640)}
 

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 from tensorboardX import SummaryWriter
 
-from fpn_jax.training.files import replace_text
+from fpn_jax.training.whole_files import replace_text
 
 
 class MetricWriter:

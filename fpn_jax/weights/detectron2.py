@@ -50,7 +50,7 @@ from fpn_jax.weights.tables import rules_of
 
 
 def load_detectron2(path: str | Path, detector: nn.Module) -> dict[str, Any]:
-    """Returns the variables of a detector (`detectors/detectron2.py`) from a file.
+    """Returns the variables of a detector (`zoo/detectron2.py`) from a file.
 
     The file is one of the zoo (.pkl), or a checkpoint of a training (.pth). No code in
     it is run.

@@ -99,7 +99,7 @@ def test_results_are_in_the_pixels_of_the_original_images():
     assert metrics["loss"] == metrics["loss/class"] == 2.0
 
 
-def test_a_cancelled_evaluation_has_no_result():
+def test_a_canceled_evaluation_has_no_result():
     arguments = settings(GraySource(3), max_errors=0)
     assert (
         evaluate(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fpn_jax.data.batching import Batching
 from fpn_jax.data.loader import training_batches
-from fpn_jax.training.files import replace_text
+from fpn_jax.training.whole_files import replace_text
 from tests.support.gray_source import GraySource
 
 SIZE, BATCH, SAVE_EVERY = 37, 4, 3
