@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         class Arguments:
             config: Annotated[Config, tyro.conf.arg(name="")] = defaults
             workdir: Path | None = None  # of the run; by default a new one under runs/
-            # Import your own classes from the copy of the experiment that the run keeps.
+            # Import your own classes from the experiment that the run keeps.
             trust: bool = False
             # Join the processes that a TPU pod, Slurm or Open MPI has announced.
             distributed: bool = False

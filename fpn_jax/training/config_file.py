@@ -20,8 +20,8 @@ from fpn_jax.training.encoding import (
     foreign_names,
 )
 from fpn_jax.training.experiment import keep, load_kept, load_module, loaded_file
-from fpn_jax.training.whole_files import replace_text
 from fpn_jax.training.old_configs import upgraded
+from fpn_jax.training.whole_files import replace_text
 
 _EXPERIMENT = "experiment"  # the key of the name of the file that the run keeps
 
