@@ -11,8 +11,8 @@ most.
 
 The detector is torchvision's by name, with random weights scaled on photographs of
 scikit-learn so that it finds tens of objects (`fpn_jax/parity/random_detectors.py`).
-Scaled so far up, it tells boxes apart by less than a byte: what it makes of rounding, a
-trained detector does not. Needs the extra `test`.
+Scaled so far up, it tells boxes apart by less than a byte, and cannot judge the resize:
+the padding is what it measures. Needs the extra `test`.
 """
 
 import dataclasses

@@ -7,6 +7,9 @@
 - `train(config, run)` trains in a run directory, or goes on there, and returns the last
   validation metrics. It raises `Stopped` after a signal, `NonFiniteLoss` for a loss
   that is no number.
+- A run with modules of the user's own keeps the experiment file and the modules beside
+  it. Reading it needs consent: `experiment=`, the file again, or `trust=True` for the
+  copy in the run (`load_run`, `load_config`, `fpn_jax.load`).
 - The step is `train_step(state, batch, …)`, a pure function on a `TrainState`;
   `jit_step` and `pmap_step` compile it for all devices.
 - A run directory holds the config, the categories, checkpoints, metrics and plots.
