@@ -80,7 +80,7 @@ def train_step(
 
     gradients, (losses, collections) = jax.grad(loss, has_aux=True)(state.params)
     gradients, losses = over_devices((gradients, losses))
-    gradient_norm = optax.global_norm(gradients)
+    gradient_norm = optax.tree.norm(gradients)
     # Every update waits for all gradients. Then no kernel is needed any more, and each
     # is overwritten in place; else XLA copies those (120 MB of a ResNet-50 detector)
     # that an update could reach before the gradient of an earlier layer has read them.
