@@ -139,7 +139,7 @@ def benchmark(arguments: Arguments) -> tuple[dict, list[Result]]:
         print(f"measuring {name}", file=sys.stderr)
         rows = _measure(name, ROWS[name](arguments.peer is not None), peak)
         if name == _PEAK:
-            peak = max(row.gflops for row in rows)
+            peak = max(row.gflops or 0.0 for row in rows)
         results += rows
     return describe_environment(busy), results
 

@@ -57,10 +57,11 @@ def parse(kind: Any, arguments: Sequence[str], *, command: str, **options):
     """
     said = io.StringIO()
     wide = mock.patch.dict(os.environ, COLUMNS="1000")  # no line is broken
+    told = contextlib.redirect_stderr(said)
     try:
         if {"-h", "--help"} & set(arguments):
-            wide, said = contextlib.nullcontext(), sys.stderr
-        with wide, contextlib.redirect_stderr(said), _functions_as_they_are():
+            wide = told = contextlib.nullcontext()
+        with wide, told, _functions_as_they_are():
             return tyro.cli(kind, args=arguments, prog=f"fpn-jax {command}", **options)
     except SystemExit as stop:
         if stop.code != WRONG_INPUT:

@@ -32,7 +32,7 @@ def call_once(function: Callable, *arguments: Any, **options: Any) -> Any:
     """
     import jax
 
-    options_of_xla = None
+    options_of_xla: dict[str, Any] | None = None
     if jax.default_backend() == "cpu":
         options_of_xla = {"xla_backend_optimization_level": 1}
     lowered = jax.jit(function, **options).lower(*arguments)

@@ -3,7 +3,7 @@
 import operator
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, overload
 
 import flax.linen as nn
 import jax
@@ -123,6 +123,12 @@ class Predictor:
                 variables, images, sizes, method="detect"
             )
         )
+
+    @overload
+    def __call__(self, images: np.ndarray) -> Detections: ...
+
+    @overload
+    def __call__(self, images: Sequence[np.ndarray]) -> list[Detections]: ...
 
     def __call__(
         self, images: np.ndarray | Sequence[np.ndarray]

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import tyro
 
@@ -51,7 +52,9 @@ def prepare(chosen: Arguments) -> None:
         raise ValueError(f"source: {chosen.source!r} is prepared already")
     options = {"masks": chosen.masks, "keypoints": chosen.keypoints}
     sources = {
-        split: open_source(chosen.source, split, **options) for split in chosen.splits
+        # Every other form is brought into that of COCO's annotations.
+        split: cast(AnnotatedImages, open_source(chosen.source, split, **options))
+        for split in chosen.splits
     }
     first, *others = sources.values()
     for source in (first, *others):

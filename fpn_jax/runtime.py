@@ -28,7 +28,7 @@ def set_up() -> None:
         "ignore", "Error (reading|writing) persistent compilation cache"
     )
 
-    if jax.config.jax_compilation_cache_dir is None:
+    if jax.config.jax_compilation_cache_dir is None:  # pyright: ignore[reportAttributeAccessIssue]
         jax.config.update("jax_compilation_cache_dir", str(cache_directory() / "xla"))
     if address := os.environ.get("JAX_COORDINATOR_ADDRESS"):
         count, number = map(_number, ("JAX_NUM_PROCESSES", "JAX_PROCESS_ID"))

@@ -90,7 +90,7 @@ def _torch_batches(folder: Path, *, chance: bool) -> Callable[[], list[np.ndarra
             picture = Image.open(folder / row["file_name"]).convert("RGB")
             image = v2.functional.pil_to_tensor(picture)
             target = {
-                "boxes": tv_tensors.BoundingBoxes(
+                "boxes": tv_tensors.BoundingBoxes(  # pyright: ignore[reportCallIssue]
                     boxes[row["id"]], format="XYWH", canvas_size=_SIZE
                 ),
                 "labels": torch.zeros(_OBJECTS, dtype=torch.int64),

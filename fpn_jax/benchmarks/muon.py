@@ -1,6 +1,7 @@
 """The updates of Muon of one training step."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -27,8 +28,9 @@ def muon_contest(peer: bool) -> Contest:
     ]
     optimizers = {OURS: muon(1.0)}
     if peer:
+        dimensions: Any = _matrices  # optax's annotation has no function of lists
         optimizers["optax"] = optax_muon(
-            1.0, consistent_rms=0.2, muon_weight_dimension_numbers=_matrices
+            1.0, consistent_rms=0.2, muon_weight_dimension_numbers=dimensions
         )
     contestants = {
         name: _updates(optimizer, kernels) for name, optimizer in optimizers.items()

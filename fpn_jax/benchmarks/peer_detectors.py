@@ -60,7 +60,7 @@ def peer_training(model: Any, batch: dict) -> Callable[[], float]:
 
     def run() -> float:
         sgd.zero_grad()
-        loss = sum(model(images, targets).values())
+        loss = torch.stack([*model(images, targets).values()]).sum()
         loss.backward()
         sgd.step()
         return loss.item()

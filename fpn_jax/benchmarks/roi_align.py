@@ -91,8 +91,8 @@ def _torchvision_pool(pyramid: dict, boxes: np.ndarray, canvas: tuple[int, int])
     names = [str(level) for level in pyramid]
     pool = torchvision.ops.MultiScaleRoIAlign(names, _SIZE, sampling_ratio=2)
     maps = [to_torch(x) for x in pyramid.values()]
-    boxes = [torch.from_numpy(boxes)]
-    return maps, lambda maps: pool(dict(zip(names, maps, strict=True)), boxes, [canvas])
+    rois = [torch.from_numpy(boxes)]
+    return maps, lambda maps: pool(dict(zip(names, maps, strict=True)), rois, [canvas])
 
 
 def _difference(ours: Iterable[jax.Array], theirs: Iterable) -> float:

@@ -75,7 +75,7 @@ def to_canvas(
     return {
         "images": images,
         "sizes": np.array([height, width], np.int32),
-        "image_ids": np.int64(example.image_id),
+        "image_ids": np.array(example.image_id, np.int64),
         **{name: _padded(row, max_boxes) for name, row in rows.items()},
     }
 

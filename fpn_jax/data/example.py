@@ -84,7 +84,7 @@ class Example:
         if self.masks is not None:
             _check(self, "masks", np.bool_, (num, *self.image.shape[:2]))
         if self.keypoints is not None:
-            _check_keypoints(self)
+            _check_keypoints(self, self.keypoints)
 
     def select(self, rows: np.ndarray) -> "Example":
         """Returns the example with only the objects of `rows`, a mask or indices."""
@@ -125,6 +125,7 @@ class Source(Protocol):
         With `keypoints` one of which at least one keypoint is annotated. None: that is
         not known.
         """
+        ...
 
 
 def _check(example: Example, field: str, dtype: type, shape: tuple[int, ...]) -> None:
@@ -136,8 +137,8 @@ def _check(example: Example, field: str, dtype: type, shape: tuple[int, ...]) ->
         )
 
 
-def _check_keypoints(example: Example) -> None:
-    spec, points = example.keypoint_spec, example.keypoints
+def _check_keypoints(example: Example, points: np.ndarray) -> None:
+    spec = example.keypoint_spec
     num_points = points.shape[1] if spec is None else len(spec.names)
     _check(example, "keypoints", np.float32, (len(example.boxes), num_points, 3))
     right = np.isfinite(points).all(axis=2) & np.isin(points[..., 2], (0, 1, 2))

@@ -62,7 +62,8 @@ def training_batches(
         workers: processes that read; 0 reads in threads of this one.
     """
     batching.check(source)
-    if group_by_aspect and source.image_sizes is None:
+    sizes = source.image_sizes if group_by_aspect else None
+    if group_by_aspect and sizes is None:
         raise ValueError(
             f"group_by_aspect: {source.name} does not know the sizes of its images; "
             "`python -m fpn_jax.prepare` makes a data set that does"
@@ -71,9 +72,7 @@ def training_batches(
         len(source),
         batching.batch_size * share.count,
         seed,
-        turned=fits_turned(source.image_sizes, batching.canvas)
-        if group_by_aspect
-        else None,
+        turned=None if sizes is None else fits_turned(sizes, batching.canvas),
     )
     read = functools.partial(
         _read_training,
@@ -214,7 +213,7 @@ def _evaluation_batch(
     padded = dataclasses.replace(batching, canvas=padded_sides(batching.canvas))
     batch = stack([_row(fit(example, rng), padded) for example in filled])
     batch["example_valid"] = np.array([example is not None for example in examples])
-    batch["image_sizes"] = np.int32([example.image.shape[:2] for example in filled])
+    batch["image_sizes"] = np.array([e.image.shape[:2] for e in filled], np.int32)
     return batch
 
 

@@ -10,9 +10,11 @@ example has them, follow the boxes. What has to do with the canvas has it as its
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from fpn_jax.data.bitmaps import resize_masks
 from fpn_jax.data.example import Example
@@ -144,10 +146,11 @@ def turned(transform: Transform) -> Transform:
     }
     fields = vars(transform)
     changed = {name: changes[name](fields[name]) for name in changes if name in fields}
-    return dataclasses.replace(transform, **changed)
+    same: Any = transform  # a dataclass
+    return dataclasses.replace(same, **changed)
 
 
-def fit_scale(shape: tuple[int, ...], canvas: tuple[int, int]) -> float:
+def fit_scale(shape: tuple[int, ...], canvas: tuple[int, ...]) -> float:
     """Returns the largest scale at which an image [H, W, …] fits into the canvas."""
     return min(canvas[0] / shape[0], canvas[1] / shape[1])
 
@@ -161,7 +164,7 @@ def fit_scale_either_way(shape: tuple[int, ...], canvas: tuple[int, int]) -> flo
     return max(fit_scale(shape, canvas), fit_scale(shape, canvas[::-1]))
 
 
-def fits_turned(sizes: np.ndarray, canvas: tuple[int, int]) -> np.ndarray:
+def fits_turned(sizes: npt.ArrayLike, canvas: tuple[int, int]) -> np.ndarray:
     """Says of images of sizes [..., 2] whether the canvas holds them larger turned.
 
     Returns bool [...]; False where both ways are alike. It depends on the image alone.
@@ -228,7 +231,7 @@ def scale(example: Example, factor: float) -> Example:
         keypoints=(
             None
             if example.keypoints is None
-            else example.keypoints * np.float32([x, y, 1])
+            else example.keypoints * np.array([x, y, 1], np.float32)
         ),
     )
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import flax.linen as nn
 import flax.struct
@@ -41,10 +42,10 @@ def evaluation_step(
     keys = jax.vmap(partial(jax.random.fold_in, jax.random.key(0)))(seeds)
     targets = targets_of(batch)
     # Both run the network; XLA finds the common part and computes it once.
-    terms = model.apply(
+    terms: Any = model.apply(
         variables, batch["images"], sizes, targets, keys=keys, method="loss"
     )
-    found = model.apply(variables, batch["images"], sizes, method="detect")
+    found: Any = model.apply(variables, batch["images"], sizes, method="detect")
     valid = found.valid & batch["example_valid"][:, None]
     return Evaluated(
         terms,

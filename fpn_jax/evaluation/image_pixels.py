@@ -1,13 +1,16 @@
 """The way back from the canvas of a network to the pixels of an image."""
 
+from collections.abc import Sequence
+
 import numpy as np
+import numpy.typing as npt
 
 from fpn_jax.data.bitmaps import paste_masks
 from fpn_jax.types import Detections
 
 
 def in_image_pixels(
-    found: Detections, *, size: np.ndarray, image_size: np.ndarray
+    found: Detections, *, size: npt.ArrayLike, image_size: Sequence[int]
 ) -> Detections:
     """Returns one image's detections without padding, in pixels of the image.
 

@@ -131,7 +131,7 @@ def _examined_one(source: Source, index: int) -> tuple[Seen | None, list[Defect]
 def _kept(index: int, example: Example) -> Seen:
     pixels = np.ascontiguousarray(example.image)
     digest = hashlib.blake2b(str(pixels.shape).encode(), digest_size=16)
-    digest.update(pixels)
+    digest.update(pixels.data)
     return Seen(
         index=index,
         name=example.name,

@@ -68,6 +68,8 @@ def _mask_problem(box: list[float], mask: np.ndarray) -> tuple[str, str] | None:
 
 def _points_problem(example: Example, row: int) -> tuple[str, str] | None:
     height, width = example.image.shape[:2]
+    if example.keypoints is None:
+        return None
     x, y, visibility = example.keypoints[row].T
     outside = (visibility > 0) & ((x < 0) | (y < 0) | (x > width) | (y > height))
     if not outside.any():

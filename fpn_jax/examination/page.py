@@ -72,7 +72,8 @@ def example_picture(
             cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
             for mask in example.masks
         ]
-        picture = draw_masks(picture, masks, labels=example.labels)
+        stacked = np.array(masks, np.uint8).reshape(-1, *picture.shape[:2])
+        picture = draw_masks(picture, stacked, labels=example.labels)
     picture = draw_boxes(
         picture, example.boxes * scale, labels=example.labels, names=names
     )
@@ -85,6 +86,6 @@ def example_picture(
 def _figure(picture: tuple[str, np.ndarray]) -> str:
     caption, image = picture
     _, data = cv2.imencode(".jpg", image[..., ::-1])
-    source = f"data:image/jpeg;base64,{base64.b64encode(data).decode()}"
+    source = f"data:image/jpeg;base64,{base64.b64encode(data.tobytes()).decode()}"
     text = html.escape(caption)
     return f'<figure><img src="{source}"><figcaption>{text}</figcaption></figure>'

@@ -18,7 +18,8 @@ from fpn_jax.ops.boxes import Number
 
 def grids_of(maps: Mapping[int, Array]) -> dict[int, tuple[int, int]]:
     """Returns the rows and columns of every level's map [*B, H, W, C], finest first."""
-    return {level: maps[level].shape[-3:-1] for level in sorted(maps)}
+    shapes = {level: maps[level].shape for level in sorted(maps)}
+    return {level: (shape[-3], shape[-2]) for level, shape in shapes.items()}
 
 
 def cell_anchors(

@@ -1,5 +1,6 @@
 """Between our arrays, NHWC in NumPy, and torch's tensors, NCHW."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ def numpy_state(model: Any) -> dict[str, np.ndarray]:
     return {name: value.numpy() for name, value in model.state_dict().items()}
 
 
-def tensor_state(state_dict: dict[str, np.ndarray]) -> dict[str, Any]:
+def tensor_state(state_dict: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """A state dict of arrays as tensors of their own, which a module can load."""
     torch, _ = import_torchvision()
     return {name: torch.tensor(array) for name, array in state_dict.items()}

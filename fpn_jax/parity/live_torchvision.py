@@ -7,6 +7,7 @@ in Python is made to do what its compiled one does.
 """
 
 from types import ModuleType
+from typing import Any
 
 from fpn_jax.runtime import num_cores
 
@@ -22,22 +23,15 @@ def import_torchvision(*, compiled: bool = False) -> tuple[ModuleType, ModuleTyp
     """
     try:
         import torch
-        import torchvision
+
+        try:
+            import torchvision
+        except RuntimeError as error:  # torchvision finds its operators missing
+            if compiled:
+                raise ValueError(f"torchvision does not load: {error}") from error
+            torchvision = _declared(torch)
     except ImportError as error:
         raise ValueError(f"torch and torchvision are needed: {error}") from error
-    except RuntimeError as error:  # torchvision finds its operators missing
-        if compiled:
-            raise ValueError(f"torchvision does not load: {error}") from error
-        library = torch.library.Library("torchvision", "DEF")
-        library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        library.define(
-            "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
-        )
-        library.impl("nms", _plain_nms, "CPU")
-        import torchvision
-
-        torchvision.declared_here = library  # kept alive with the module
-        _repair_roi_align()
     if compiled:
         if not torchvision.extension._has_ops():
             raise ValueError("torchvision's compiled operators do not load")
@@ -47,6 +41,20 @@ def import_torchvision(*, compiled: bool = False) -> tuple[ModuleType, ModuleTyp
 
         torchvision.ops.boxes._assert_has_ops = lambda: None
     return torch, torchvision
+
+
+def _declared(torch: Any) -> ModuleType:
+    """Returns torchvision, imported behind schemas and an `nms` of our own."""
+    library = torch.library.Library("torchvision", "DEF")
+    library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    library.impl("nms", _plain_nms, "CPU")
+    import torchvision
+
+    module: Any = torchvision
+    module.declared_here = library  # kept alive with the module
+    _repair_roi_align()
+    return torchvision
 
 
 def _plain_nms(boxes, scores, iou_threshold: float):
@@ -78,7 +86,9 @@ def _repair_roi_align() -> None:
 
     import torch
 
-    module = importlib.import_module("torchvision.ops.roi_align")  # not the function
+    module: Any = importlib.import_module(
+        "torchvision.ops.roi_align"
+    )  # not the function
     interpolate, align = module._bilinear_interpolate, module._roi_align.__wrapped__
 
     def masked_interpolate(features, batch, y, x, y_mask, x_mask):

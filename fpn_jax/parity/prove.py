@@ -135,7 +135,7 @@ def match_detections(ours: Detections, theirs: Detections) -> list[tuple[int, in
     near &= np.abs(ours.scores[:, None] - theirs.scores[None]) <= SCORE_TOLERANCE
     distance = np.abs(ours.boxes[:, None] - theirs.boxes[None]).max(axis=-1)
     near &= distance <= BOX_TOLERANCE
-    if ours.keypoints is not None:
+    if ours.keypoints is not None and theirs.keypoints is not None:
         distance = np.abs(ours.keypoints[:, None] - theirs.keypoints[None])
         near &= distance.max(axis=(-1, -2)) <= KEYPOINT_TOLERANCE
     pairs, rows, columns = [], set(), set()
@@ -144,6 +144,7 @@ def match_detections(ours: Detections, theirs: Detections) -> list[tuple[int, in
             continue
         if (
             ours.masks is None
+            or theirs.masks is None
             or _mask_iou(ours.masks[row], theirs.masks[column]) >= MASK_IOU
         ):
             pairs.append((row, column))
@@ -190,7 +191,7 @@ def _maps(detector: nn.Module, pixels: jax.Array) -> tuple[Pyramid, Pyramid, Any
 
 def _our_maps(features: Pyramid, pyramid: Pyramid, outputs: Any) -> dict[str, Any]:
     """Returns all maps by name, those of the head as one vector over the levels."""
-    maps = {f"C{level}": features[level] for level in sorted(features)}
+    maps: dict[str, Any] = {f"C{level}": features[level] for level in sorted(features)}
     maps |= {f"P{level}": pyramid[level] for level in sorted(pyramid)}
     for name, levels in vars(outputs).items():
         maps[name] = np.concatenate(

@@ -31,7 +31,8 @@ def detector_of_weights(
     in evaluation mode they are what frozen batch norm is.
     """
     torch, _ = import_torchvision()
-    outputs = {"num_classes": facts(detector).num_classes + first_label(detector)}
+    num_classes = facts(detector).num_classes or 0
+    outputs = {"num_classes": num_classes + first_label(detector)}
     for number in values_of(detector, "num_keypoints").values():
         outputs["num_keypoints"] = number
     model = torchvision_detector(name, **outputs)

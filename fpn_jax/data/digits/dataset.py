@@ -56,7 +56,7 @@ def write_digits(directory: Path, splits: dict[str, int]) -> Path:
         {split: _examples(split, size) for split, size in splits.items()},
         name="digits",
         version=_VERSION,
-        description=__doc__,
+        description=__doc__ or "",
         categories=[Category(digit, str(digit)) for digit in range(10)],
         keypoint_spec=KEYPOINTS,
         masks=True,

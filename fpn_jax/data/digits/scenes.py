@@ -5,7 +5,7 @@ above 96² px are all common: it exists to show what a pyramid is for. Train and
 validation share no scan and no region of a photograph.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -69,14 +69,15 @@ class _Glyph(NamedTuple):
 
 def load_material(split: str) -> Material:
     """Returns the scans and photograph regions of a split."""
-    digits = load_digits()
+    photographs: Any = load_sample_images()
+    digits: Any = load_digits()  # a Bunch
     scans = digits.images[_SCANS[split]].astype(np.float32)
     scans /= scans.max(axis=(1, 2), keepdims=True)
     return Material(
         scans=scans,
         labels=digits.target[_SCANS[split]],
         ends=np.stack([stroke_ends(scan >= _CLEAR + _FADE / 2) for scan in scans]),
-        photographs=[p[:, _COLUMNS[split]] for p in load_sample_images().images],
+        photographs=[p[:, _COLUMNS[split]] for p in photographs.images],
     )
 
 
@@ -85,8 +86,9 @@ def draw_scene(material: Material, split: str, number: int) -> Scene:
     rng = np.random.default_rng((_SEED, list(SPLITS).index(split), number))
     image = _background(material.photographs, rng)
     count = 0 if rng.random() < _EMPTY_SHARE else rng.integers(1, MAX_OBJECTS + 1)
+    low, high = np.log(_HEIGHTS)
     # Large digits first: they are the hardest to place.
-    heights = np.sort(np.exp(rng.uniform(*np.log(_HEIGHTS), count)))[::-1]
+    heights = np.sort(np.exp(rng.uniform(low, high, count)))[::-1]
     boxes, labels, keypoints = np.zeros((0, 4), np.int64), [], []
     masks = np.zeros((count, SCENE_SIZE, SCENE_SIZE), np.bool_)
     for height in heights:

@@ -1,6 +1,7 @@
 """Images in a folder with annotations in COCO's form, as a source."""
 
 import logging
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -54,10 +55,11 @@ class AnnotatedImages:
         self.name = name
         self.categories = annotations.categories
         self.keypoint_spec = annotations.keypoint_spec
-        self.defects = annotations.defects + annotations.cut
+        self.defects: Sequence[Defect] = annotations.defects + annotations.cut
         sizes = [(row["height"], row["width"]) for row in annotations.images]
         # Those of files that a table names but nobody can read are not known.
-        self.image_sizes = np.int32([(h or 1, w or 1) for h, w in sizes]).reshape(-1, 2)
+        known = np.array([(h or 1, w or 1) for h, w in sizes], np.int32)
+        self.image_sizes: np.ndarray | None = known.reshape(-1, 2)
         self._images = annotations.images
         self._objects = annotations.objects
         self._masks = masks

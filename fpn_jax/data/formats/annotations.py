@@ -9,7 +9,7 @@ import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -174,10 +174,11 @@ def _objects_by_image(
         problem = (
             _problem(row, image, labels)
             or (num_points and _keypoint_problem(row, num_points))
-            or (masks and _mask_problem(row, image))
+            or (masks and image and _mask_problem(row, image))
         )
         place, file = f"annotation {row['id']}", image["file_name"] if image else ""
-        if problem:
+        if problem or image is None:  # without an image there is a problem
+            problem = problem or ("image", "there is none")
             defects.append(Defect(problem[0], place, problem[1], file, _drawable(row)))
             continue
         annotations[row["image_id"]].append(row)
@@ -234,7 +235,7 @@ def _drawable(row: dict) -> tuple[float, ...] | None:
     return None
 
 
-def _compact(segmentation: Segmentation) -> Segmentation:
+def _compact(segmentation: Segmentation) -> Any:
     """The same in less memory: a list takes 32 bytes for a number, an array 8."""
     if isinstance(segmentation, dict):
         return segmentation

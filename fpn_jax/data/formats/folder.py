@@ -6,7 +6,7 @@ import posixpath
 import zipfile
 import zlib
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from etils import epath
 
@@ -26,7 +26,7 @@ class Folder:
 
     def open(self, name: str) -> BinaryIO:
         """Returns a file, of which to read a part; raises OSError."""
-        return (self._path / name).open("rb")
+        return cast(BinaryIO, (self._path / name).open("rb"))
 
     def read(self, name: str) -> bytes:
         """Returns the content of a file; raises OSError."""

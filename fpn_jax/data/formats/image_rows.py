@@ -13,8 +13,8 @@ def image_ids(stems: Sequence[str]) -> list[int]:
     `000005` is 5 and `2007_000027` is 2007000027: the ids that COCO and Pascal VOC have
     in their own names, so that results can be told apart and traced.
     """
-    numbers = list(map(number_of, stems))
-    if None in numbers or len(set(numbers)) < len(numbers):
+    numbers = [number for stem in stems if (number := number_of(stem)) is not None]
+    if len(set(numbers)) < len(stems):
         return list(range(len(stems)))
     return numbers
 

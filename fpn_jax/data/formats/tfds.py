@@ -10,14 +10,16 @@ Of `voc` an image's id is the number in its file name, and what is difficult is 
 as `voc.py` has it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import PurePath
+from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
 from etils import epath
 
 from fpn_jax.data.bitmaps import decode_segmentations
+from fpn_jax.data.defects import Defect
 from fpn_jax.data.example import Category, Example, KeypointSpec
 from fpn_jax.data.formats.image_rows import number_of
 from fpn_jax.data.formats.splits import find_split
@@ -63,7 +65,7 @@ class TfdsSource:
         ValueError: if there is no such data set or split, or it has no masks.
     """
 
-    defects = ()  # what is wrong is an error
+    defects: Sequence[Defect] = ()  # what is wrong is an error
 
     def __init__(self, directory: epath.PathLike, split: str, *, masks: bool = False):
         if not is_tfds(directory, split):
@@ -75,9 +77,11 @@ class TfdsSource:
         parts = (part.partition("[") for part in split.split("+"))
         there = tuple(builder.info.splits)
         split = "+".join(find_split(name, there) + a + b for name, a, b in parts)
-        decoders = {"image": tfds.decode.SkipDecoding()}
+        skip: Any = tfds.decode.SkipDecoding  # its decorator hides its constructor
+        decoders = {"image": skip()}
         self._records = builder.as_data_source(split, decoders=decoders)
-        features = builder.info.features["objects"].feature
+        of_records: Any = builder.info.features
+        features = of_records["objects"].feature
         if masks and "segmentation" not in features:
             raise ValueError(f"masks: {directory} has no segmentations")
         names = features["label"].names
@@ -165,7 +169,7 @@ def _pixel_boxes(bbox: list, height: int, width: int) -> np.ndarray:
     """TFDS's (ymin, xmin, ymax, xmax) in 0 … 1 as xyxy pixels, [N, 4]."""
     # No objects come as an array of shape [0].
     yxyx = np.asarray(bbox, np.float32).reshape(-1, 4)
-    return yxyx[:, [1, 0, 3, 2]] * np.float32([width, height, width, height])
+    return yxyx[:, [1, 0, 3, 2]] * np.array([width, height, width, height], np.float32)
 
 
 def _text(value: bytes | str) -> str:

@@ -11,9 +11,11 @@ import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
+from tensorflow_datasets.core.dataset_info import DatasetIdentity
 
 from fpn_jax.data.bitmaps import encode_rle
 from fpn_jax.data.example import Category, Example, KeypointSpec
@@ -42,7 +44,9 @@ def write_tfds(
     Of two processes that write at once, the first to finish wins.
     """
     place = Path(directory)
-    metadata = {"category_ids": [category.id for category in categories]}
+    metadata: dict[str, Any] = {
+        "category_ids": [category.id for category in categories]
+    }
     if keypoint_spec is not None:
         metadata["keypoints"] = keypoint_spec._asdict()
     names = [category.name for category in categories]
@@ -51,7 +55,7 @@ def write_tfds(
         made = Path(workshop) / version
         made.mkdir()
         info = tfds.core.DatasetInfo(
-            builder=tfds.core.dataset_info.DatasetIdentity(
+            builder=DatasetIdentity(
                 name=name,
                 version=tfds.core.Version(version),
                 data_dir=str(made),
@@ -69,9 +73,10 @@ def write_tfds(
         for split, examples in splits.items():
             sizes[split] = []
             # One call: the writer rewrites its metadata at the end of each.
-            writer.add_examples({split: _records(examples, masks, sizes[split])})
+            records: Any = _records(examples, masks, sizes[split])
+            writer.add_examples({split: records})
         writer.close_all()
-        tables = {split: np.int32(rows) for split, rows in sizes.items()}
+        tables: dict[str, Any] = {s: np.array(x, np.int32) for s, x in sizes.items()}
         np.savez(made / IMAGE_SIZES, **tables)
         try:
             os.rename(made, place)
@@ -118,7 +123,7 @@ def _records(
     for example, encoded in examples:
         height, width = example.image.shape[:2]
         sizes.append((height, width))
-        shares = example.boxes / np.float32([width, height, width, height])
+        shares = example.boxes / np.array([width, height, width, height], np.float32)
         objects = []
         for row in range(len(shares)):
             objects.append(
@@ -131,7 +136,7 @@ def _records(
                     "xyxy": example.boxes[row],
                 }
             )
-            if masks:
+            if masks and example.masks is not None:
                 objects[-1]["segmentation"] = encode_rle(example.masks[row])["counts"]
             if example.keypoints is not None:
                 objects[-1]["keypoints"] = example.keypoints[row]

@@ -102,8 +102,9 @@ def _parsed(stem: str, tree: ElementTree.Element) -> _File:
         )
         for found in tree.iter("object")
     ]
-    size = (int(_text(tree, f"size/{side}")) for side in ("height", "width"))
-    return _File(stem, tree.findtext("filename") or f"{stem}.jpg", *size, objects)
+    height, width = (int(_text(tree, f"size/{s}")) for s in ("height", "width"))
+    name = tree.findtext("filename") or f"{stem}.jpg"
+    return _File(stem, name, height, width, objects)
 
 
 def _text(tree: ElementTree.Element, path: str) -> str:

@@ -59,9 +59,9 @@ def open_yolo(
     root = path.parent / (settings.get("path") or "")
     root = root if root.is_dir() else path.parent
     folder = Folder(root)
-    keypoints = _point_names(path, settings)
+    point_names = _point_names(path, settings)
     points = settings.get("kpt_shape") or (0, 0)
-    files = list(_image_files(root, settings[split]))
+    files: list[str] = list(_image_files(root, settings[split]))
     ids = image_ids([PurePosixPath(name).stem for name in files])
     rows = [image_row(folder, name, i) for i, name in zip(ids, files, strict=True)]
     objects = [thing for row in rows for thing in _objects(folder, row, points)]
@@ -70,7 +70,7 @@ def open_yolo(
         {
             "images": rows,
             "categories": [
-                {"id": i, "name": str(name), "keypoints": keypoints}
+                {"id": i, "name": str(name), "keypoints": point_names}
                 for i, name in names.items()
             ],
             "annotations": objects,
