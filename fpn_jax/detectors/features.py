@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from fpn_jax.detectors.fields import check_names, has
 from fpn_jax.ops.images import normalize
 from fpn_jax.types import Pyramid
 
@@ -31,7 +32,9 @@ def canvas_of(images: jax.Array) -> tuple[int, int]:
 
 def frozen_parts(backbone: nn.Module, name: str = "backbone") -> tuple[str, ...]:
     """Returns the frozen parts of a detector whose submodule `name` is the backbone."""
-    return tuple(f"{name}/{part}" for part in getattr(backbone, "frozen", ()))
+    frozen = backbone.frozen if has(backbone, "frozen") else ()
+    check_names(f"model.{name}.frozen", frozen)
+    return tuple(f"{name}/{part}" for part in frozen)
 
 
 def first_stage_grids(

@@ -5,7 +5,7 @@ import jax
 
 from fpn_jax.detectors.contract import Measured
 from fpn_jax.detectors.features import canvas_of, frozen_parts, pyramid
-from fpn_jax.detectors.fields import with_limits
+from fpn_jax.detectors.fields import of_part, with_head_limits
 from fpn_jax.types import Detections, LossTerm, Targets
 
 
@@ -28,7 +28,7 @@ class OneStage(nn.Module):
     @property
     def num_classes(self) -> int:
         """Number of classes of the head."""
-        return self.head.num_classes
+        return of_part(self, "head", "num_classes")
 
     @property
     def measures(self) -> tuple[Measured, ...]:
@@ -77,10 +77,10 @@ class OneStage(nn.Module):
         max_detections: int | None = None,
     ) -> "OneStage":
         """Returns the detector with other limits on its detections; None keeps one."""
-        head = with_limits(
-            self.head,
+        return with_head_limits(
+            self,
+            "head",
             score_threshold=score_threshold,
             nms_threshold=nms_threshold,
             max_detections=max_detections,
         )
-        return self.clone(head=head)

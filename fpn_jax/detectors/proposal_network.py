@@ -6,7 +6,7 @@ import jax.numpy as jnp
 
 from fpn_jax.detectors.contract import Measured
 from fpn_jax.detectors.features import canvas_of, frozen_parts, pyramid
-from fpn_jax.detectors.fields import with_limits
+from fpn_jax.detectors.fields import with_head_limits
 from fpn_jax.heads.rpn import RPNHead, RPNOutputs
 from fpn_jax.types import Detections, LossTerm, Proposals, Targets
 
@@ -95,10 +95,10 @@ class ProposalNetwork(nn.Module):
         max_detections: int | None = None,
     ) -> "ProposalNetwork":
         """Returns the detector with other limits on its proposals; None keeps one."""
-        head = with_limits(
-            self.head,
+        return with_head_limits(
+            self,
+            "head",
             score_threshold=score_threshold,
             nms_threshold=nms_threshold,
             post_nms=max_detections,
         )
-        return self.clone(head=head)

@@ -8,7 +8,7 @@ import jax
 
 from fpn_jax.detectors.contract import Measured
 from fpn_jax.detectors.features import canvas_of, frozen_parts, pyramid
-from fpn_jax.detectors.fields import with_limits
+from fpn_jax.detectors.fields import of_part, with_head_limits
 from fpn_jax.heads.box import BoxHead, BoxOutputs
 from fpn_jax.heads.keypoint import KeypointHead
 from fpn_jax.heads.mask import MaskHead
@@ -51,7 +51,7 @@ class TwoStage(nn.Module):
     @property
     def num_classes(self) -> int:
         """Number of classes of the box head."""
-        return self.box_head.num_classes
+        return of_part(self, "box_head", "num_classes")
 
     @property
     def measures(self) -> tuple[Measured, ...]:
@@ -68,7 +68,7 @@ class TwoStage(nn.Module):
     @property
     def pool(self) -> RoIPool:
         """How the box head cuts out features."""
-        return self.box_head.pool
+        return of_part(self, "box_head", "pool")
 
     @property
     def first_stage(self) -> RPNHead:
@@ -159,10 +159,10 @@ class TwoStage(nn.Module):
         max_detections: int | None = None,
     ) -> "TwoStage":
         """Returns the detector with other limits on its detections; None keeps one."""
-        head = with_limits(
-            self.box_head,
+        return with_head_limits(
+            self,
+            "box_head",
             score_threshold=score_threshold,
             nms_threshold=nms_threshold,
             max_detections=max_detections,
         )
-        return self.clone(box_head=head)
