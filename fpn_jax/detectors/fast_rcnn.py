@@ -7,8 +7,7 @@ import jax
 from fpn_jax.detectors.contract import Measured
 from fpn_jax.detectors.features import canvas_of, frozen_parts, pyramid
 from fpn_jax.detectors.fields import of_part, with_head_limits
-from fpn_jax.detectors.proposal_network import ProposalNetwork
-from fpn_jax.heads.box import BoxHead, BoxOutputs
+from fpn_jax.heads.box import BoxOutputs
 from fpn_jax.heads.roi_pool import RoIPool
 from fpn_jax.types import Detections, LossTerm, Proposals, Targets
 
@@ -30,10 +29,10 @@ class FastRCNN(nn.Module):
     """
 
     # Submodules.
-    proposals: ProposalNetwork
+    proposals: nn.Module  # a `ProposalNetwork`
     backbone: nn.Module
     neck: nn.Module
-    box_head: BoxHead
+    box_head: nn.Module  # a head on boxes that samples them, too
     # Parameters: ImageNet statistics, of pixels in 0 … 1.
     image_mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     image_std: tuple[float, float, float] = (0.229, 0.224, 0.225)
@@ -59,7 +58,7 @@ class FastRCNN(nn.Module):
         return of_part(self, "box_head", "pool")
 
     @property
-    def first_stage(self) -> nn.Module:
+    def first_stage(self) -> nn.Module | None:
         """The head of the proposal network."""
         return self.proposals.first_stage
 
