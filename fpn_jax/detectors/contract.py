@@ -118,7 +118,7 @@ def with_thresholds(detector: nn.Module, **limits: float | None) -> nn.Module:
         raise ValueError(
             f"{min(given)}: {kind} has no with_thresholds, by which it could be set"
         )
-    if unknown := lacking(type(detector).with_thresholds, *given):
+    if unknown := lacking(detector.with_thresholds, *given):
         raise ValueError(f"{unknown}: {kind}.with_thresholds has no such argument")
     return detector.with_thresholds(**given)
 
