@@ -131,7 +131,7 @@ def is_detector(model: nn.Module) -> bool:
 def check_detector(detector: nn.Module) -> None:
     """Raises ValueError where a method or fact that nothing can replace is missing."""
     kind = type(detector).__name__
-    for name in ("loss", "detect", "num_classes"):
+    for name in ("__call__", "loss", "detect", "num_classes"):
         if not has(detector, name):
             raise ValueError(f"model: {kind} has no {name}, which a detector must have")
     for name, needed in (("__call__", ["train"]), ("loss", ["keys", "train"])):

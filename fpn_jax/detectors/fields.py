@@ -54,7 +54,8 @@ def has(module: nn.Module, name: str) -> bool:
 
     Nothing is evaluated: what a property raises is not taken for its absence.
     """
-    return hasattr(type(module), name) or name in _names(module)
+    defined = any(name in vars(kind) for kind in type(module).__mro__)
+    return defined or name in _names(module)
 
 
 def of_part(module: nn.Module, part: str, name: str) -> Any:
