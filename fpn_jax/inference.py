@@ -19,6 +19,7 @@ from fpn_jax.data.transforms import (
     resize_as_torch,
     scaled_sides,
 )
+from fpn_jax.detectors.contract import with_thresholds
 from fpn_jax.detectors.fields import with_field
 from fpn_jax.evaluation.image_pixels import in_image_pixels
 from fpn_jax.layers import Dtype
@@ -64,7 +65,8 @@ def load(
     check_detects(model, run)
     if dtype is not None:
         model = with_field(model, "dtype", dtype)
-    model = model.with_thresholds(
+    model = with_thresholds(
+        model,
         score_threshold=score_threshold,
         nms_threshold=nms_threshold,
         max_detections=max_detections,

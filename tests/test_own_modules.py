@@ -222,17 +222,16 @@ RULES = {
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_a_broken_rule_of_the_contract_is_one_line_before_the_first_step(
+def test_a_broken_rule_of_the_contract_is_one_line_before_any_data_is_opened(
     place, rule, tmp_path, monkeypatch, capfd
 ):
     parameter, returned, message = RULES[rule]
     text = BROKEN.format(train=parameter, returned=returned)
     (place / "mine/broken.py").write_text(text)
     monkeypatch.chdir(tmp_path)
+    arguments = [place / "mine/broken.py", "--data.source", place / "nowhere"]
     with pytest.raises(SystemExit) as stop:
-        train.main(
-            [str(place / "mine/broken.py"), "--data.source", str(place / "digits")]
-        )
+        train.main(list(map(str, arguments)))
     said = capfd.readouterr().err
     assert stop.value.code == 2
     assert len(said.splitlines()) == 1

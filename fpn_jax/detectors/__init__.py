@@ -14,12 +14,19 @@ All are Linen modules. Arrays are NHWC; a `Pyramid` maps a level l to features o
   its upper left, (0, 0) for padding of the batch, which has no part in any loss.
   `__call__` creates every variable. `loss` gives sums and counts (`LossTerm`), which
   the step divides after it has added them over the devices. `num_classes`, `loss` and
-  `detect` are needed; `measures`, `frozen`, `first_stage`, `pool` and `with_thresholds`
-  have defaults (`contract.facts`).
+  `detect` are needed; `measures`, `frozen`, `first_stage` and `pool` have defaults
+  (`contract.facts`), and without `with_thresholds` its limits cannot be changed.
+- Its **first stage** is what the doctor holds against the boxes of a data set: a dense
+  head with the fields `anchor_sizes` (a tuple for each level) and `anchor_ratios`, and
+  `places`. Only of a detector with `backbone`, `neck`, `image_mean` and `image_std` are
+  the levels known that it sees.
 
 A module of your own may have any collection of variables besides `params` (training
 carries them along), and draw from any stream of random numbers by `make_rng` when
-`train` is True.
+`train` is True. Frozen parts are given `train`, too, and use it as they are written;
+but what a step writes into their variables, of any collection, is dropped. Under pmap a
+step ends with the mean over the devices of what each wrote (floating point; of other
+numbers with the first device's).
 """
 
 from fpn_jax.detectors.contract import Detector, Facts, facts

@@ -4,31 +4,38 @@ Everything is traced and nothing computed. A broken rule is one line that names 
 of the model; an error that the user's own code raises passes as it is.
 """
 
-import inspect
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, get_args
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from flax.core import DenyList
+from flax.errors import InvalidRngError
+from flax.traverse_util import flatten_dict
 
-from fpn_jax.detectors.contract import check_detector, facts
+from fpn_jax.choices import check_choice
+from fpn_jax.detectors.check_parts import check_parts, is_ours
+from fpn_jax.detectors.contract import Measured, facts
 from fpn_jax.detectors.fields import parts, values_of
 from fpn_jax.types import Detections, LossTerm, Pyramid, Targets
 
 _BATCH, _OBJECTS, _MASK_SIZE, _KEYPOINTS = 2, 3, 28, 17
-_PACKAGE = __name__.partition(".")[0]
 
 
 def check_model(model: nn.Module, canvas: tuple[int, int]) -> None:
     """Raises ValueError where a detector, or a part of one, breaks the contract."""
-    check_detector(model)
-    for path, composition in _compositions(model, "model"):
+    compositions = list(_compositions(model, "model"))
+    for path, composition in compositions:
+        check_parts(composition, path)
+    for measure in facts(model).measures:
+        check_choice("model.measures", measure, get_args(Measured))
+    for path, composition in compositions:
         _check_composition(composition, path, canvas)
-    if not _is_ours(model):
+    if not is_ours(model):
         _check_methods(model, canvas)
 
 
@@ -41,22 +48,13 @@ def _compositions(model: nn.Module, path: str) -> Iterator[tuple[str, nn.Module]
         yield from _compositions(part, f"{path}.{name}")
 
 
-def _is_ours(module: nn.Module) -> bool:
-    """Whether a module and all in it are of this package, which has its own tests."""
-    ours = type(module).__module__.partition(".")[0] == _PACKAGE
-    return ours and all(map(_is_ours, parts(module).values()))
-
-
 def _check_composition(model: nn.Module, path: str, canvas: tuple[int, int]) -> None:
-    for name, part in parts(model).items():
-        if not _is_ours(part):
-            _check_train(part, f"{path}.{name}")
     pixels = jax.ShapeDtypeStruct((_BATCH, *canvas, 3), jnp.float32)
     features = _outputs(model.backbone, pixels)
-    if not _is_ours(model.backbone):
+    if not is_ours(model.backbone):
         _check_pyramid(features, f"{path}.backbone", canvas)
     below, features = features, _outputs(model.neck, features)
-    if not _is_ours(model.neck):
+    if not is_ours(model.neck):
         _check_pyramid(features, f"{path}.neck", canvas, like=below)
     channels = {level: x.shape[-1] for level, x in features.items()}
     if len(set(channels.values())) > 1:
@@ -67,16 +65,6 @@ def _check_composition(model: nn.Module, path: str, canvas: tuple[int, int]) -> 
     for name, head in parts(model).items():
         if name not in ("backbone", "neck"):
             _check_levels(head, f"{path}.{name}", features)
-
-
-def _check_train(module: nn.Module, path: str) -> None:
-    parameters = inspect.signature(type(module).__call__).parameters
-    takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    if "train" not in parameters and not takes_all:
-        raise ValueError(
-            f"{path}: {type(module).__name__}.__call__ has no argument 'train', with "
-            "which it is called"
-        )
 
 
 def _outputs(module: nn.Module, inputs: Any) -> Any:
@@ -140,6 +128,7 @@ def _check_methods(model: nn.Module, canvas: tuple[int, int]) -> None:
     images = jax.ShapeDtypeStruct((_BATCH, *canvas, 3), jnp.uint8)
     sizes = jax.ShapeDtypeStruct((_BATCH, 2), jnp.int32)
     variables = jax.eval_shape(model.init, _key(), images, sizes)
+    _check_frozen(model, variables)
     keys = jax.eval_shape(partial(jax.random.split, num=_BATCH), _key())
     loss = partial(model.apply, method="loss")
     examples = (variables, images, sizes, _targets(model, canvas))
@@ -163,10 +152,43 @@ def _check_methods(model: nn.Module, canvas: tuple[int, int]) -> None:
                 f"model: a step changes the shapes of its variables {name!r}; what is "
                 "sown belongs into 'intermediates', which a run does not keep"
             )
-    terms = jax.eval_shape(lambda keys, *x: loss(*x, keys=keys), keys, *examples)
+    with _without_random_numbers("loss"):
+        terms = jax.eval_shape(lambda keys, *x: loss(*x, keys=keys), keys, *examples)
     _check_terms(terms)
     detect = partial(model.apply, method="detect")
-    _check_detections(jax.eval_shape(detect, variables, images, sizes), model)
+    with _without_random_numbers("detect"):
+        found = jax.eval_shape(detect, variables, images, sizes)
+    _check_detections(found, model)
+
+
+@contextmanager
+def _without_random_numbers(method: str) -> Iterator[None]:
+    """Turns flax's error for a stream that only training has into one line."""
+    try:
+        yield
+    except InvalidRngError as error:
+        said = str(error).partition(" (http")[0]
+        raise ValueError(
+            f"model.{method}: a module draws random numbers although train is False: "
+            f"{said}"
+        ) from None
+
+
+def _check_frozen(model: nn.Module, variables: Mapping[str, Any]) -> None:
+    """Raises ValueError where `frozen` names a part that has no variables.
+
+    Ours may: a stage above the last level that is asked for.
+    """
+    paths = {path for tree in variables.values() for path in flatten_dict(tree)}
+    for name in facts(model).frozen:
+        first, *_ = names = tuple(name.split("/"))
+        if first in (submodules := parts(model)) and is_ours(submodules[first]):
+            continue
+        for depth in range(len(names)):
+            above = names[:depth]
+            below = {p[: depth + 1] for p in paths if p[:depth] == above}
+            allowed = sorted("/".join(p) for p in below if len(p) > depth)
+            check_choice("model.frozen", "/".join(names[: depth + 1]), allowed)
 
 
 def _targets(model: nn.Module, canvas: tuple[int, int]) -> Targets:
@@ -213,6 +235,12 @@ def _check_detections(found: Any, model: nn.Module) -> None:
         raise ValueError(
             f"model.detect: boxes must be [B, D, 4], got {list(shape)} for B = {_BATCH}"
         )
+    for name in ("scores", "labels", "valid"):
+        if (given := _shape(getattr(found, name))) != shape[:2]:
+            raise ValueError(
+                f"model.detect: {name} must be [B, D] = {list(shape[:2])}, as the "
+                f"boxes, got {list(given)}"
+            )
     for name in ("masks", "keypoints"):
         if name in facts(model).measures and getattr(found, name) is None:
             raise ValueError(

@@ -5,11 +5,13 @@ else: it never looks at its class or at the names of its parts.
 """
 
 import inspect
+from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, Protocol, Self
 
 import flax.linen as nn
 import jax
 
+from fpn_jax.detectors.fields import check_names, has
 from fpn_jax.heads.roi_pool import RoIPool
 from fpn_jax.types import Detections, LossTerm, Targets
 
@@ -92,30 +94,54 @@ def facts(detector: nn.Module) -> Facts:
     """Returns the facts of a detector, with the defaults of what it leaves out.
 
     Raises ValueError where it breaks the contract: no `loss`, `detect` or
-    `num_classes`.
+    `num_classes`, or a string for a tuple of names.
     """
     check_detector(detector)
     given = {
-        name: getattr(detector, name)
-        for name in Facts._fields
-        if hasattr(detector, name)
+        name: getattr(detector, name) for name in Facts._fields if has(detector, name)
     }
+    for name in ("measures", "frozen"):
+        check_names(f"model.{name}", given.get(name))
     return Facts(**given)
+
+
+def with_thresholds(detector: nn.Module, **limits: float | None) -> nn.Module:
+    """Returns the detector with other limits on its detections; None keeps one.
+
+    Raises ValueError for a limit that it has no way to change.
+    """
+    given = {name: value for name, value in limits.items() if value is not None}
+    if not given:
+        return detector
+    kind = type(detector).__name__
+    if not has(detector, "with_thresholds"):
+        raise ValueError(
+            f"{min(given)}: {kind} has no with_thresholds, by which it could be set"
+        )
+    if unknown := lacking(detector.with_thresholds, *given):
+        raise ValueError(f"{unknown}: {kind}.with_thresholds has no such argument")
+    return detector.with_thresholds(**given)
 
 
 def is_detector(model: nn.Module) -> bool:
     """Whether a model detects: the backbone of a classifier alone does not."""
-    return hasattr(model, "detect")
+    return has(model, "detect")
 
 
 def check_detector(detector: nn.Module) -> None:
     """Raises ValueError where a method or fact that nothing can replace is missing."""
     kind = type(detector).__name__
-    for name in ("loss", "detect", "num_classes"):
-        if not hasattr(detector, name):
+    for name in ("__call__", "loss", "detect", "num_classes"):
+        if not has(detector, name):
             raise ValueError(f"model: {kind} has no {name}, which a detector must have")
-    for name in ("__call__", "loss"):
-        parameters = inspect.signature(getattr(type(detector), name)).parameters
-        for argument in ("train",) if name == "__call__" else ("keys", "train"):
-            if argument not in parameters:
-                raise ValueError(f"model: {kind}.{name} has no argument {argument!r}")
+    for name, needed in (("__call__", ["train"]), ("loss", ["keys", "train"])):
+        if argument := lacking(getattr(type(detector), name), *needed):
+            raise ValueError(f"model: {kind}.{name} has no argument {argument!r}")
+
+
+def lacking(function: Callable, *arguments: str) -> str | None:
+    """Returns the first of these arguments that a function does not take by name."""
+    parameters = inspect.signature(function).parameters
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return None
+    return next((name for name in arguments if name not in parameters), None)

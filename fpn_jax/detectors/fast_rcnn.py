@@ -6,9 +6,8 @@ import jax
 
 from fpn_jax.detectors.contract import Measured
 from fpn_jax.detectors.features import canvas_of, frozen_parts, pyramid
-from fpn_jax.detectors.fields import with_limits
-from fpn_jax.detectors.proposal_network import ProposalNetwork
-from fpn_jax.heads.box import BoxHead, BoxOutputs
+from fpn_jax.detectors.fields import of_part, with_head_limits
+from fpn_jax.heads.box import BoxOutputs
 from fpn_jax.heads.roi_pool import RoIPool
 from fpn_jax.types import Detections, LossTerm, Proposals, Targets
 
@@ -30,10 +29,10 @@ class FastRCNN(nn.Module):
     """
 
     # Submodules.
-    proposals: ProposalNetwork
+    proposals: nn.Module  # a `ProposalNetwork`
     backbone: nn.Module
     neck: nn.Module
-    box_head: BoxHead
+    box_head: nn.Module  # a head on boxes that samples them, too
     # Parameters: ImageNet statistics, of pixels in 0 … 1.
     image_mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     image_std: tuple[float, float, float] = (0.229, 0.224, 0.225)
@@ -41,7 +40,7 @@ class FastRCNN(nn.Module):
     @property
     def num_classes(self) -> int:
         """Number of classes of the box head."""
-        return self.box_head.num_classes
+        return of_part(self, "box_head", "num_classes")
 
     @property
     def measures(self) -> tuple[Measured, ...]:
@@ -56,10 +55,10 @@ class FastRCNN(nn.Module):
     @property
     def pool(self) -> RoIPool:
         """How the box head cuts out features."""
-        return self.box_head.pool
+        return of_part(self, "box_head", "pool")
 
     @property
-    def first_stage(self) -> nn.Module:
+    def first_stage(self) -> nn.Module | None:
         """The head of the proposal network."""
         return self.proposals.first_stage
 
@@ -110,10 +109,10 @@ class FastRCNN(nn.Module):
         max_detections: int | None = None,
     ) -> "FastRCNN":
         """Returns the detector with other limits on its detections; None keeps one."""
-        head = with_limits(
-            self.box_head,
+        return with_head_limits(
+            self,
+            "box_head",
             score_threshold=score_threshold,
             nms_threshold=nms_threshold,
             max_detections=max_detections,
         )
-        return self.clone(box_head=head)

@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from fpn_jax.detectors.fields import check_names, has
 from fpn_jax.ops.images import normalize
 from fpn_jax.types import Pyramid
 
@@ -31,7 +32,15 @@ def canvas_of(images: jax.Array) -> tuple[int, int]:
 
 def frozen_parts(backbone: nn.Module, name: str = "backbone") -> tuple[str, ...]:
     """Returns the frozen parts of a detector whose submodule `name` is the backbone."""
-    return tuple(f"{name}/{part}" for part in getattr(backbone, "frozen", ()))
+    frozen = backbone.frozen if has(backbone, "frozen") else ()
+    check_names(f"model.{name}.frozen", frozen)
+    return tuple(f"{name}/{part}" for part in frozen)
+
+
+def anchored(head: nn.Module) -> nn.Module | None:
+    """Returns a head that has anchors of given sizes and ratios, and no other."""
+    needed = ("anchor_sizes", "anchor_ratios", "places")
+    return head if all(has(head, name) for name in needed) else None
 
 
 def first_stage_grids(
@@ -39,9 +48,16 @@ def first_stage_grids(
 ) -> dict[int, tuple[int, int]]:
     """The rows and columns of each level that the first stage sees on a canvas.
 
-    Nothing is computed.
+    Nothing is computed. Raises ValueError for a detector that is not made of a backbone
+    and a neck as ours are.
     """
     owner = getattr(detector, "proposals", detector)  # of a Fast R-CNN
+    needed = ("backbone", "neck", "image_mean", "image_std")
+    if missing := next((name for name in needed if not has(owner, name)), None):
+        raise ValueError(
+            f"the detector's levels are not known: {type(owner).__name__} has no "
+            f"{missing}"
+        )
     images, sizes = jnp.zeros((1, *canvas, 3), jnp.uint8), jnp.array([canvas])
     levels = partial(pyramid, train=False)
     features, _ = jax.eval_shape(

@@ -2,9 +2,12 @@
 
 import dataclasses
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import flax.linen as nn
+import jax
+
+Model = TypeVar("Model", bound=nn.Module)
 
 
 def with_field(module: nn.Module, name: str, value: Any) -> nn.Module:
@@ -12,9 +15,13 @@ def with_field(module: nn.Module, name: str, value: Any) -> nn.Module:
 
     `axis_name` for batch norm under pmap, `dtype` for another precision.
     """
-    changes: dict[str, Any] = {
-        field: with_field(submodule, name, value)
-        for field, submodule in _submodules(module)
+    changes = {
+        field: jax.tree.map(
+            lambda x: with_field(x, name, value) if _is_module(x) else x,
+            holder,
+            is_leaf=_is_module,
+        )
+        for field, holder in _holders(module)
     }
     if name in _names(module):
         changes[name] = value
@@ -35,28 +42,76 @@ def values_of(module: nn.Module, name: str) -> dict[str, Any]:
 
 
 def parts(module: nn.Module) -> dict[str, nn.Module]:
-    """Returns the submodules that are fields of a module, by their names."""
+    """Returns the submodules in the fields of a module, by their names.
+
+    Those in a tuple or a dictionary have its field before them: "heads.0".
+    """
     return dict(_submodules(module))
 
 
-def with_limits(head: nn.Module, **limits: float | None) -> nn.Module:
-    """Returns a head with those of its fields changed that are not None.
+def has(module: nn.Module, name: str) -> bool:
+    """Whether a module has a field, a property or a method called `name`.
+
+    Nothing is evaluated: what a property raises is not taken for its absence.
+    """
+    defined = any(name in vars(kind) for kind in type(module).__mro__)
+    return defined or name in _names(module)
+
+
+def of_part(module: nn.Module, part: str, name: str) -> Any:
+    """Returns what the submodule `part` of a detector has under `name`.
+
+    Raises ValueError where it has no such field, property or method.
+    """
+    submodule = getattr(module, part)
+    if not has(submodule, name):
+        raise ValueError(f"model.{part}: {type(submodule).__name__} has no {name}")
+    return getattr(submodule, name)
+
+
+def check_names(path: str, names: Any) -> None:
+    """Raises ValueError for a string where names belong: each letter would be one."""
+    if isinstance(names, str):
+        raise ValueError(
+            f"{path} must be a tuple of names, got the string {names!r}: write "
+            f"({names!r},)"
+        )
+
+
+def with_head_limits(detector: Model, head: str, **limits: float | None) -> Model:
+    """Returns a detector whose submodule `head` has those limits that are not None.
 
     Raises ValueError for one that the head does not have.
     """
-    given: dict[str, Any] = {
-        name: value for name, value in limits.items() if value is not None
-    }
-    if unknown := given.keys() - _names(head):
-        raise ValueError(f"{min(unknown)}: {type(head).__name__} has no such field")
-    return head.clone(**given)
+    submodule = getattr(detector, head)
+    given = {name: value for name, value in limits.items() if value is not None}
+    if unknown := given.keys() - _names(submodule):
+        kind = type(submodule).__name__
+        raise ValueError(f"{min(unknown)}: {kind} has no such field")
+    changed: Any = {head: submodule.clone(**given)}
+    return detector.clone(**changed)
 
 
 def _names(module: nn.Module) -> set[str]:
     return {field.name for field in dataclasses.fields(module)}
 
 
-def _submodules(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+def _is_module(value: Any) -> bool:
+    return isinstance(value, nn.Module)
+
+
+def _holders(module: nn.Module) -> Iterator[tuple[str, Any]]:
+    """Yields the fields that are a submodule, or a pytree with some in it."""
     for name in sorted(_names(module) - {"parent"}):
-        if isinstance(submodule := getattr(module, name, None), nn.Module):
-            yield name, submodule
+        value = getattr(module, name, None)
+        if any(map(_is_module, jax.tree.leaves(value, is_leaf=_is_module))):
+            yield name, value
+
+
+def _submodules(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    for name, holder in _holders(module):
+        flat = jax.tree.flatten_with_path(holder, is_leaf=_is_module)[0]
+        for path, leaf in flat:
+            if _is_module(leaf):
+                below = jax.tree_util.keystr(path, simple=True, separator=".")
+                yield f"{name}.{below}" if below else name, leaf

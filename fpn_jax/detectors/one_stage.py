@@ -4,8 +4,8 @@ import flax.linen as nn
 import jax
 
 from fpn_jax.detectors.contract import Measured
-from fpn_jax.detectors.features import canvas_of, frozen_parts, pyramid
-from fpn_jax.detectors.fields import with_limits
+from fpn_jax.detectors.features import anchored, canvas_of, frozen_parts, pyramid
+from fpn_jax.detectors.fields import of_part, with_head_limits
 from fpn_jax.types import Detections, LossTerm, Targets
 
 
@@ -20,7 +20,7 @@ class OneStage(nn.Module):
     # Submodules.
     backbone: nn.Module
     neck: nn.Module
-    head: nn.Module
+    head: nn.Module  # a dense head
     # Parameters: ImageNet statistics, of pixels in 0 … 1.
     image_mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     image_std: tuple[float, float, float] = (0.229, 0.224, 0.225)
@@ -28,7 +28,7 @@ class OneStage(nn.Module):
     @property
     def num_classes(self) -> int:
         """Number of classes of the head."""
-        return self.head.num_classes
+        return of_part(self, "head", "num_classes")
 
     @property
     def measures(self) -> tuple[Measured, ...]:
@@ -43,7 +43,7 @@ class OneStage(nn.Module):
     @property
     def first_stage(self) -> nn.Module | None:
         """The head where it has anchors of given sizes and ratios (RetinaNet)."""
-        return self.head if hasattr(self.head, "anchor_sizes") else None
+        return anchored(self.head)
 
     def __call__(self, images: jax.Array, sizes: jax.Array, *, train: bool = False):
         """Returns the outputs of the head, a pytree of its own type."""
@@ -77,10 +77,10 @@ class OneStage(nn.Module):
         max_detections: int | None = None,
     ) -> "OneStage":
         """Returns the detector with other limits on its detections; None keeps one."""
-        head = with_limits(
-            self.head,
+        return with_head_limits(
+            self,
+            "head",
             score_threshold=score_threshold,
             nms_threshold=nms_threshold,
             max_detections=max_detections,
         )
-        return self.clone(head=head)

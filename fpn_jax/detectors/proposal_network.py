@@ -5,9 +5,9 @@ import jax
 import jax.numpy as jnp
 
 from fpn_jax.detectors.contract import Measured
-from fpn_jax.detectors.features import canvas_of, frozen_parts, pyramid
-from fpn_jax.detectors.fields import with_limits
-from fpn_jax.heads.rpn import RPNHead, RPNOutputs
+from fpn_jax.detectors.features import anchored, canvas_of, frozen_parts, pyramid
+from fpn_jax.detectors.fields import with_head_limits
+from fpn_jax.heads.rpn import RPNOutputs
 from fpn_jax.types import Detections, LossTerm, Proposals, Targets
 
 
@@ -22,7 +22,7 @@ class ProposalNetwork(nn.Module):
     # Submodules.
     backbone: nn.Module
     neck: nn.Module
-    head: RPNHead
+    head: nn.Module  # a dense head that proposes
     # Parameters: ImageNet statistics, of pixels in 0 … 1.
     image_mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     image_std: tuple[float, float, float] = (0.229, 0.224, 0.225)
@@ -43,9 +43,9 @@ class ProposalNetwork(nn.Module):
         return frozen_parts(self.backbone)
 
     @property
-    def first_stage(self) -> RPNHead:
-        """The head itself."""
-        return self.head
+    def first_stage(self) -> nn.Module | None:
+        """The head itself where it has anchors of given sizes and ratios."""
+        return anchored(self.head)
 
     def __call__(
         self, images: jax.Array, sizes: jax.Array, *, train: bool = False
@@ -95,10 +95,10 @@ class ProposalNetwork(nn.Module):
         max_detections: int | None = None,
     ) -> "ProposalNetwork":
         """Returns the detector with other limits on its proposals; None keeps one."""
-        head = with_limits(
-            self.head,
+        return with_head_limits(
+            self,
+            "head",
             score_threshold=score_threshold,
             nms_threshold=nms_threshold,
             post_nms=max_detections,
         )
-        return self.clone(head=head)

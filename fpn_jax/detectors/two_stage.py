@@ -7,13 +7,13 @@ import flax.struct
 import jax
 
 from fpn_jax.detectors.contract import Measured
-from fpn_jax.detectors.features import canvas_of, frozen_parts, pyramid
-from fpn_jax.detectors.fields import with_limits
-from fpn_jax.heads.box import BoxHead, BoxOutputs
+from fpn_jax.detectors.features import anchored, canvas_of, frozen_parts, pyramid
+from fpn_jax.detectors.fields import of_part, with_head_limits
+from fpn_jax.heads.box import BoxOutputs
 from fpn_jax.heads.keypoint import KeypointHead
 from fpn_jax.heads.mask import MaskHead
 from fpn_jax.heads.roi_pool import RoIPool
-from fpn_jax.heads.rpn import RPNHead, RPNOutputs
+from fpn_jax.heads.rpn import RPNOutputs
 from fpn_jax.types import Detections, LossTerm, Proposals, Targets
 
 
@@ -40,10 +40,11 @@ class TwoStage(nn.Module):
     # Submodules.
     backbone: nn.Module
     neck: nn.Module
-    rpn: RPNHead
-    box_head: BoxHead
-    mask_head: MaskHead | None = None
-    keypoint_head: KeypointHead | None = None
+    rpn: nn.Module  # a dense head that proposes
+    box_head: nn.Module  # a head on boxes that samples them, too
+    # Heads on boxes; of a type that is named, a command line gives the options.
+    mask_head: MaskHead | nn.Module | None = None
+    keypoint_head: KeypointHead | nn.Module | None = None
     # Parameters: ImageNet statistics, of pixels in 0 … 1.
     image_mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     image_std: tuple[float, float, float] = (0.229, 0.224, 0.225)
@@ -51,7 +52,7 @@ class TwoStage(nn.Module):
     @property
     def num_classes(self) -> int:
         """Number of classes of the box head."""
-        return self.box_head.num_classes
+        return of_part(self, "box_head", "num_classes")
 
     @property
     def measures(self) -> tuple[Measured, ...]:
@@ -68,12 +69,12 @@ class TwoStage(nn.Module):
     @property
     def pool(self) -> RoIPool:
         """How the box head cuts out features."""
-        return self.box_head.pool
+        return of_part(self, "box_head", "pool")
 
     @property
-    def first_stage(self) -> RPNHead:
-        """The proposal head."""
-        return self.rpn
+    def first_stage(self) -> nn.Module | None:
+        """The proposal head where it has anchors of given sizes and ratios."""
+        return anchored(self.rpn)
 
     def __call__(
         self, images: jax.Array, sizes: jax.Array, *, train: bool = False
@@ -159,10 +160,10 @@ class TwoStage(nn.Module):
         max_detections: int | None = None,
     ) -> "TwoStage":
         """Returns the detector with other limits on its detections; None keeps one."""
-        head = with_limits(
-            self.box_head,
+        return with_head_limits(
+            self,
+            "box_head",
             score_threshold=score_threshold,
             nms_threshold=nms_threshold,
             max_detections=max_detections,
         )
-        return self.clone(box_head=head)

@@ -37,7 +37,11 @@ def _anchors(
     boxes: np.ndarray, head: nn.Module, model: nn.Module, canvas: tuple[int, int]
 ) -> Iterator[str | Table]:
     """Yields what the anchors of the head cover, better ones, and what these cover."""
-    grids = first_stage_grids(model, canvas)
+    try:
+        grids = first_stage_grids(model, canvas)
+    except ValueError as error:  # of the user's, without a backbone or a neck
+        yield str(error)
+        return
     yield anchor_table(boxes, coverage(boxes, head.places(grids, canvas=canvas)))
     better = with_better_anchors(head, grids, canvas, boxes)
     yield (

@@ -18,7 +18,8 @@ Loss terms are sums with what they are divided by (`LossTerm`), named without th
 what the outputs are relative to, anchors or points, in the order of the outputs, for
 `grids`, {level: (rows, columns)}. `RPNHead` is one whose detections have no class:
 it has `proposals(outputs, sizes, *, canvas, train) -> Proposals` in their place, more
-of them in training.
+of them in training. A detector with classes takes `num_classes` of its head. Only who
+looks at anchors (the doctor, parity) calls `places`: it is not needed for training.
 
 **A head on boxes** says something of boxes that are given to it:
 
@@ -27,8 +28,15 @@ of them in training.
     loss(outputs, samples, targets) -> dict[str, LossTerm]
     detections(outputs, found, sizes) -> Detections
 
+and the first of them, the box head, which draws what all are trained on, has also
+
+    num_classes: int, without a background
+    sample(proposals, targets, sizes, *, keys) -> RoISamples
+    positives(samples) -> RoISamples, fewer rows with all that are positive
+
 `boxes` are [B, R, 4]; rows that are not `valid` [B, R] are padding. In training they
-are those of `samples` (`RoISamples`), which `BoxHead` draws from proposals. `found` are
+are those of `samples` (`RoISamples`), which the box head draws of the proposals and the
+objects, positives first; the others are trained on its `positives` alone. `found` are
 the `Proposals` for the box head; for the others, the `Detections` of the box head, to
 which they add masks or keypoints.
 

@@ -122,12 +122,12 @@ def begin(
     check_config(config)
     check_resumable(config, run)
     check_readable(config)
+    check_model(config.model, config.data.canvas)
     programs = make_programs(config)
     source = training_source(config)
     categories = run_categories(config.model, source.categories)
     batches = training_data(config, source)
     validation = Validation(config, programs.evaluate, categories)
-    check_model(config.model, config.data.canvas)
     checkpoints = Checkpoints(
         run, best=config.evaluation.best, keep=config.train.keep, writes=True
     )

@@ -13,13 +13,14 @@ from flax.core import DenyList
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from fpn_jax.compilation import compile_first
+from fpn_jax.detectors.contract import facts
 from fpn_jax.training.state import TrainState
 from fpn_jax.types import targets_of
 
 AXIS = "data"
 
 # Parts of a batch that training has no use for: they stay on the host.
-_HOST = ("image_ids", "example_valid", "scales")
+_HOST = ("image_ids", "example_valid", "image_sizes")
 
 
 def train_step(
@@ -38,22 +39,13 @@ def train_step(
     With `skip` a step whose loss or gradient is not finite changes nothing but the
     number of the step; the optimizer's schedule waits, one update behind from then on.
 
-    Under pmap `axis_name` is its axis: totals, counts and gradients are summed over it.
-    Under jit the batch is the global one and nothing is left to sum. Each image draws
-    from a key of its number in the global batch, so all compilers agree. Only what a
-    module of the user's draws by `make_rng` (dropout) is of the whole batch under jit,
-    and of a device's part under pmap.
+    Under pmap `axis_name` is its axis: totals, counts and gradients are summed over it,
+    and other variables than parameters averaged. Under jit the batch is the global one
+    and nothing is left to sum. Each image draws from a key of its number in the global
+    batch, so all compilers agree. Only what a module of the user's draws by `make_rng`
+    (dropout) is of the whole batch under jit, and of a device's part under pmap.
     """
-    batch_size = len(batch["images"])
-    first = 0 if axis_name is None else jax.lax.axis_index(axis_name) * batch_size
-    step_key = jax.random.fold_in(state.key, state.step)
-    keys = jax.vmap(partial(jax.random.fold_in, step_key))(
-        first + jnp.arange(batch_size)
-    )
-    # No image has this number; any stream of `make_rng` is made of "params".
-    module_key = jax.random.fold_in(step_key, 2**32 - 1)
-    if axis_name is not None:
-        module_key = jax.random.fold_in(module_key, jax.lax.axis_index(axis_name))
+    keys, module_key = _keys(state, len(batch["images"]), axis_name)
     over_devices = (
         _identity if axis_name is None else partial(jax.lax.psum, axis_name=axis_name)
     )
@@ -71,7 +63,6 @@ def train_step(
             mutable=DenyList("params"),
         )
         collections = {name: updated.get(name, {}) for name in state.collections}
-
         losses = {
             name: term.total / jnp.maximum(over_devices(term.count), 1.0)
             for name, term in terms.items()
@@ -87,11 +78,10 @@ def train_step(
     complete = jnp.isfinite(gradient_norm)
     gradients = jax.tree.map(lambda x: jnp.where(complete, x, jnp.nan), gradients)
     updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
-    params = optax.apply_updates(state.params, updates)
     new_state = state.replace(
         step=state.step + 1,
-        params=params,
-        collections=collections,
+        params=optax.apply_updates(state.params, updates),
+        collections=_settled(collections, state, model, axis_name),
         opt_state=opt_state,
     )
     if ema_decay is not None and state.ema is not None:
@@ -163,6 +153,54 @@ def to_devices(local: dict, sharding: NamedSharding) -> dict[str, jax.Array]:
         name: jax.make_array_from_process_local_data(sharding, array)
         for name, array in local.items()
     }
+
+
+def _keys(
+    state: TrainState, batch_size: int, axis_name: str | None
+) -> tuple[jax.Array, jax.Array]:
+    """Returns the keys of a step: [B], of the images, and one of the modules."""
+    device = 0 if axis_name is None else jax.lax.axis_index(axis_name)
+    step_key = jax.random.fold_in(state.key, state.step)
+    keys = jax.vmap(partial(jax.random.fold_in, step_key))(
+        device * batch_size + jnp.arange(batch_size)
+    )
+    # No image has this number; any stream of `make_rng` is made of "params".
+    module_key = jax.random.fold_in(step_key, 2**32 - 1)
+    if axis_name is not None:
+        module_key = jax.random.fold_in(module_key, device)
+    return keys, module_key
+
+
+def _settled(
+    collections: dict, state: TrainState, model: nn.Module, axis_name: str | None
+) -> dict:
+    """Returns the collections that a step ends with: of all devices, frozen ones kept.
+
+    Frozen parts of ours do not change theirs anyway; a user's are given `train`, too.
+    """
+    if axis_name is not None:
+        collections = jax.tree.map(partial(_agreed, axis_name=axis_name), collections)
+    frozen = tuple(f"{part}/" for part in facts(model).frozen)
+    if not frozen:
+        return collections
+
+    def chosen(path: tuple, new: jax.Array, old: jax.Array) -> jax.Array:
+        _, *names = path  # the first is the collection's
+        name = jax.tree_util.keystr(tuple(names), simple=True, separator="/")
+        return old if f"{name}/".startswith(frozen) else new
+
+    return jax.tree.map_with_path(chosen, collections, state.collections)
+
+
+def _agreed(new: jax.Array, *, axis_name: str) -> jax.Array:
+    """Returns the mean over the devices of a variable that each has changed.
+
+    What they agree on keeps its bits, as a mean of equal numbers may not.
+    """
+    if not jnp.issubdtype(new.dtype, jnp.floating):
+        return new  # a counter has no mean
+    low, high = jax.lax.pmin(new, axis_name), jax.lax.pmax(new, axis_name)
+    return jnp.where(low == high, low, jax.lax.pmean(new, axis_name))
 
 
 def _average(state: TrainState, ema_decay: float, accumulate: int) -> dict:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import pytest
 
 from fpn_jax.backbones.dummy import Dummy
+from fpn_jax.backbones.resnet import ResNet
 from fpn_jax.detectors.check import check_model
 from fpn_jax.detectors.one_stage import OneStage
 from fpn_jax.heads.retinanet import RetinaNetHead
@@ -57,7 +58,12 @@ class Head(nn.Module):
     def detections(self, outputs, sizes, *, canvas):
         if self.found == "tuple":
             return outputs, sizes
-        return nothing_found(sizes, numbers=3 if self.found == "thin" else 4)
+        found = nothing_found(sizes, numbers=3 if self.found == "thin" else 4)
+        if self.found == "no scores":
+            return found.replace(scores=None)
+        if self.found == "few labels":
+            return found.replace(labels=found.labels[:, 1:])
+        return found
 
 
 def nothing_found(sizes, numbers=4) -> Detections:
@@ -126,6 +132,26 @@ class Mute(nn.Module):
         return images
 
 
+class Drawing(nn.Module):
+    """A backbone that draws random numbers whether it is trained or not."""
+
+    @nn.compact
+    def __call__(self, images, *, train=False):
+        noise = jax.random.normal(self.make_rng("dropout"), ())
+        return Dummy(levels=(2, 3), name="inner")(images + noise)
+
+
+class Frozen(nn.Module):
+    """A backbone that names what is frozen."""
+
+    frozen: Any = ()
+
+    @nn.compact
+    def __call__(self, images, *, train=False):
+        low = nn.Conv(4, (4, 4), strides=4, name="c2")(images)
+        return {2: low, 3: nn.Conv(4, (2, 2), strides=2, name="c3")(low)}
+
+
 def check(backbone=BACKBONE, neck=NECK, head=None):
     check_model(OneStage(backbone, neck, head or Head()), CANVAS)
 
@@ -133,6 +159,8 @@ def check(backbone=BACKBONE, neck=NECK, head=None):
 def test_what_keeps_the_contract_passes():
     check()
     check(neck=Neck())
+    check(backbone=Frozen(("c2", "c3/kernel")))
+    check(backbone=ResNet(18, width=8, levels=(2, 3), frozen_stages=5))
     check_model(Whole(), CANVAS)
     check_model(Whole(num_classes=None), CANVAS)
 
@@ -175,6 +203,31 @@ BROKEN = {
         {"head": Head(found="thin")},
         r"model.detect: boxes must be \[B, D, 4\], got \[2, 5, 3\] for B = 2",
     ),
+    "no number of a score": (
+        {"head": Head(found="no scores")},
+        r"model.detect: scores must be \[B, D\] = \[2, 5\], as the boxes, got \[\]",
+    ),
+    "labels of another number": (
+        {"head": Head(found="few labels")},
+        r"model.detect: labels must be \[B, D\] = \[2, 5\], as the .*got \[2, 4\]",
+    ),
+    "draws without training": (
+        {"backbone": Drawing()},
+        "model.loss: a module draws .* although train is False: .*for .dropout.",
+    ),
+    "no frozen part by that name": (
+        {"backbone": Frozen(("c2", "c33"))},
+        "model.frozen must be one of 'backbone/c2', 'backbone/c3', got 'backbone/c33' "
+        r"\(nearest: 'backbone/c3'\)",
+    ),
+    "no frozen part below": (
+        {"backbone": Frozen(("c2/kernels",))},
+        "model.frozen must be .*nearest: 'backbone/c2/kernel'",
+    ),
+    "a string of a frozen part": (
+        {"backbone": Frozen("c3")},
+        "model.backbone.frozen must be a tuple of names, got the string 'c3'",
+    ),
     "variables that grow": (
         {"backbone": Growing()},
         "model: a step changes the shapes of its variables 'seen'; what is sown",
@@ -193,6 +246,12 @@ def test_a_broken_rule_is_one_line(rule):
 def test_a_detector_without_a_method_is_told():
     with pytest.raises(ValueError, match="model: Mute has no loss, which a detector"):
         check_model(Mute(), CANVAS)
+
+
+def test_a_measure_that_does_not_exist_is_told():
+    message = "model.measures must be one of .* got 'mask' .nearest: 'masks'"
+    with pytest.raises(ValueError, match=message):
+        check_model(Whole(measures=("boxes", "mask")), CANVAS)
 
 
 def test_masks_that_are_measured_must_be_given():

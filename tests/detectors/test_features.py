@@ -1,11 +1,17 @@
 """The levels that the head with anchors sees, and those that boxes are pooled from."""
 
+import flax.linen as nn
+import numpy as np
+import pytest
+
 from fpn_jax.backbones.dummy import Dummy
 from fpn_jax.detectors.contract import facts
 from fpn_jax.detectors.fast_rcnn import FastRCNN
 from fpn_jax.detectors.features import first_stage_grids
 from fpn_jax.detectors.one_stage import OneStage
 from fpn_jax.detectors.proposal_network import ProposalNetwork
+from fpn_jax.detectors.two_stage import TwoStage
+from fpn_jax.examination.levels import level_report
 from fpn_jax.heads.box import BoxHead
 from fpn_jax.heads.fcos import FCOSHead
 from fpn_jax.heads.roi_pool import RoIPool
@@ -21,6 +27,23 @@ FAST_RCNN = FastRCNN(
     neck=FPN(8),
     box_head=BoxHead(3, pool=RoIPool(levels=(2, 3), canonical_size=56)),
 )
+
+
+class Whole(nn.Module):
+    """A detector of the user's without a backbone by that name."""
+
+    num_classes: int = 3
+    first_stage: nn.Module = HEAD
+
+    def __call__(self, images, sizes, *, train=False): ...
+
+    def loss(self, images, sizes, targets, *, keys, train=False): ...
+
+    def detect(self, images, sizes): ...
+
+
+class Points(nn.Module):
+    """A head of the user's that proposes without anchors."""
 
 
 def test_a_grid_has_the_rows_and_columns_of_its_level():
@@ -42,3 +65,16 @@ def test_only_detectors_with_a_box_head_pool_features():
     assert facts(FAST_RCNN).pool == RoIPool(levels=(2, 3), canonical_size=56)
     assert facts(digits_faster_rcnn()).pool.levels == (2, 3, 4, 5)
     assert facts(NETWORK).pool is None
+
+
+def test_a_head_without_anchors_is_no_first_stage():
+    box_head = BoxHead(3)
+    model = TwoStage(NETWORK.backbone, NETWORK.neck, Points(), box_head)
+    assert facts(model).first_stage is None
+
+
+def test_levels_that_are_not_known_are_a_line_of_the_report():
+    line = "the detector's levels are not known: Whole has no backbone"
+    with pytest.raises(ValueError, match=f"^{line}$"):
+        first_stage_grids(Whole(), (64, 96))
+    assert list(level_report(np.ones((1, 4)), Whole(), (64, 96))) == [line]

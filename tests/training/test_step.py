@@ -106,6 +106,48 @@ class Own(nn.Module):
         return pyramid
 
 
+class Centered(nn.Module):
+    """Keeps the mean of its pixels, over the images that it is given."""
+
+    frozen: tuple[str, ...] = ()
+
+    @nn.compact
+    def __call__(self, images, *, train=False):
+        mean = self.variable("seen", "mean", jnp.zeros, ())
+        count = self.variable("seen", "count", jnp.zeros, (), jnp.int32)
+        if train:
+            mean.value = images.mean()
+            count.value += 1
+        return Dummy(name="inner")(images)
+
+
+def seen_after_a_step(backbone, compiled):
+    model, optimizer = model_on(backbone), optax.sgd(0.1)
+    step = compiled(partial(train_step, model=model, optimizer=optimizer))
+    state, _ = step(initial_state(model, optimizer), batch_of(0))
+    return state.collections["seen"]["backbone"]
+
+
+def test_a_users_mean_is_of_the_whole_batch_under_pmap_too():
+    one = seen_after_a_step(Centered(), jax.jit)
+    every = seen_after_a_step(Centered(), pmap_step)  # an image on each device
+    assert one["mean"] != 0
+    assert every["mean"] == pytest.approx(float(one["mean"]), abs=1e-6)
+    assert every["count"] == 1
+
+
+def test_collections_of_frozen_parts_stay():
+    seen = seen_after_a_step(Centered(frozen=("mean",)), jax.jit)
+    assert (seen["mean"], seen["count"]) == (0, 1)
+
+
+def test_what_training_has_no_use_for_stays_on_the_host():
+    names = ("image_ids", "example_valid", "image_sizes")
+    batch = batch_of(0) | {name: np.zeros(8) for name in names}
+    given = jit_step(lambda _, batch: (batch, batch), data_mesh())(0, batch)[0]
+    assert given.keys() == batch_of(0).keys()
+
+
 def test_a_users_collections_and_streams_reach_its_module():
     model, optimizer = model_on(Own()), optax.sgd(0.1)
     step = partial(train_step, model=model, optimizer=optimizer, ema_decay=0.5)
