@@ -38,7 +38,7 @@ def scale_to_batch(config: Config) -> Config:
 def _scaled(
     optimizer: OptimizerConfig | OptimizerFunction, batch_size: int, reference: int
 ) -> OptimizerConfig | OptimizerFunction:
-    if callable(optimizer):
+    if type(optimizer) is not OptimizerConfig:
         return optimizer
     factor = batch_size * optimizer.accumulate / reference
     return replace(optimizer, learning_rate=optimizer.learning_rate * factor)

@@ -140,8 +140,14 @@ def check_config(config: Config) -> None:
     check_canvas("data.canvas", config.data.canvas)
     if config.train.deterministic and config.train.parallelism == "pmap":
         raise ValueError("train.deterministic needs train.parallelism jit, got pmap")
-    if not callable(config.optimizer):
+    if type(config.optimizer) is OptimizerConfig:
         _check_optimizer(config.optimizer, config.train)
+    elif not callable(config.optimizer):
+        raise ValueError(
+            "optimizer must be an OptimizerConfig or a function from the number of "
+            "steps to an optax.GradientTransformation, got "
+            f"{type(config.optimizer).__name__}"
+        )
 
 
 def accumulated(optimizer: OptimizerConfig | OptimizerFunction) -> int:
