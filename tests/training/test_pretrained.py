@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -116,3 +117,16 @@ def test_converted_weights_are_no_training_to_continue(converted):
     place, _ = converted
     with pytest.raises(ValueError, match="--train.pretrained"):
         check_resumable(config_of(3), place)
+
+
+class Whole(nn.Module):
+    """A detector that is not made of a backbone and others."""
+
+    num_classes: int = 3
+
+
+def test_a_file_of_a_backbone_has_no_place_in_a_model_without_one(tmp_path):
+    file = str(tmp_path / "x.pth")
+    config = Config(model=Whole(), train=TrainConfig(pretrained=(file,)))
+    with pytest.raises(ValueError, match="x.pth' is no run, .* has no backbone"):
+        with_pretrained(None, config)
