@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from fpn_jax.backbones.dummy import Dummy
@@ -25,9 +26,10 @@ from fpn_jax.training.config import (
     TrainConfig,
 )
 from fpn_jax.training.config_file import check_resumable
+from fpn_jax.training.conversion import exported
 from fpn_jax.training.pretrained import with_pretrained
 from fpn_jax.training.programs import make_programs
-from fpn_jax.training.run import Run, save_run
+from fpn_jax.training.run import Run, load_run, save_run
 
 CANVAS = (64, 64)
 
@@ -67,6 +69,18 @@ def test_a_run_gives_all_its_weights_to_the_same_model(converted):
     state = with_pretrained(make_programs(config).init(), config)
     for params in (state.params, state.ema["params"]):
         assert all(jax.tree.leaves(jax.tree.map(equal, params, variables["params"])))
+
+
+def falling(steps):
+    return optax.sgd(optax.linear_schedule(1e-2, 0.0, steps))
+
+
+def test_weights_are_had_without_consent_to_an_optimizer(converted, tmp_path):
+    _, variables = converted
+    config = dataclasses.replace(config_of(3), optimizer=falling)
+    save_run(tmp_path / "run", Run(config, variables, 0, ()))
+    assert load_run(tmp_path / "run").config == config_of(3)
+    assert exported(tmp_path / "run").state_dict
 
 
 def test_other_classes_start_their_layers_anew_and_are_told(converted, caplog):
