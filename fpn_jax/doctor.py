@@ -65,7 +65,10 @@ def report(chosen: Arguments) -> int:
     config = Config()
     if chosen.run:
         config = load_config(
-            chosen.run, experiment=chosen.experiment, trust=chosen.trust
+            chosen.run,
+            experiment=chosen.experiment,
+            trust=chosen.trust,
+            optimizer=False,
         )
     canvas = chosen.canvas or config.data.canvas
     check_canvas("canvas", canvas)

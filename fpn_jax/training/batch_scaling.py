@@ -1,6 +1,6 @@
 """A recipe for batches of one size, for batches of another."""
 
-from dataclasses import replace
+from dataclasses import is_dataclass, replace
 from fractions import Fraction
 
 from fpn_jax.training.config import Config, OptimizerConfig, OptimizerFunction
@@ -38,7 +38,7 @@ def scale_to_batch(config: Config) -> Config:
 def _scaled(
     optimizer: OptimizerConfig | OptimizerFunction, batch_size: int, reference: int
 ) -> OptimizerConfig | OptimizerFunction:
-    if callable(optimizer):
-        return optimizer
+    if callable(optimizer) or not is_dataclass(optimizer):
+        return optimizer  # of the user's own, or what `check_config` refuses
     factor = batch_size * optimizer.accumulate / reference
     return replace(optimizer, learning_rate=optimizer.peak * factor)

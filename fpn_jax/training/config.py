@@ -6,7 +6,7 @@ a frozen dataclass too, so the whole tree is written into the run (`config_file`
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, is_dataclass
 from typing import Any, Literal
 
 import flax.linen as nn
@@ -168,6 +168,12 @@ def check_config(config: Config) -> None:
     if config.train.deterministic and config.train.parallelism == "pmap":
         raise ValueError("train.deterministic needs train.parallelism jit, got pmap")
     if not callable(config.optimizer):
+        if not is_dataclass(config.optimizer):
+            raise ValueError(
+                "optimizer must be an OptimizerConfig or a function from the number of "
+                "steps to an optax.GradientTransformation, got "
+                f"{type(config.optimizer).__name__}"
+            )
         _check_optimizer(config.optimizer, config.train)
 
 

@@ -6,6 +6,7 @@ keeps of it.
 """
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,14 @@ from fpn_jax.training.encoding import (
     encode,
     foreign_names,
 )
-from fpn_jax.training.experiment import keep, load_kept, load_module, loaded_file
+from fpn_jax.training.experiment import (
+    is_kept,
+    keep,
+    load_kept,
+    load_module,
+    loaded_file,
+    without_bytecode,
+)
 from fpn_jax.training.old_configs import upgraded
 from fpn_jax.training.whole_files import replace_text
 
@@ -54,27 +62,43 @@ def check_readable(config: Config) -> None:
 
 
 def load_config(
-    run: str | Path, *, experiment: str | Path | None = None, trust: bool = False
+    run: str | Path,
+    *,
+    experiment: str | Path | None = None,
+    trust: bool = False,
+    optimizer: bool = True,
 ) -> Config:
     """Returns the config of a run directory.
 
     Args:
         run: directory written by training or by a conversion.
-        experiment: file that defines the classes outside of this package.
-        trust: take them from the copy that the run keeps.
+        experiment: file that defines or imports the classes outside of this package.
+        trust: take them from the copy that the run keeps, or from where they are
+            installed.
+        optimizer: False for use without training: the default stands for an optimizer
+            of the user's own, which then needs no consent.
 
     Raises ValueError where there are such classes and neither is given; nothing of
-    them has been imported then.
+    them has been imported then. Also for one that the experiment does not bring, unless
+    it is trusted.
     """
     tree = read_tree(run)
-    if names := foreign_names(tree):
-        if experiment is not None:
-            load_module(experiment)
-        elif trust:
-            load_kept(run, tree.get(_EXPERIMENT))
-        else:
-            raise ValueError(_unasked(run, names[0], tree))
-    return _read(run, tree)
+    if not optimizer and foreign_names(tree.get("optimizer")):
+        del tree["optimizer"]
+    names = foreign_names(tree)
+    if not names:
+        return _read(run, tree)
+    if experiment is not None:
+        load_module(experiment)
+        strange = [name for name in names if name.rpartition(".")[0] not in sys.modules]
+        if strange and not trust:
+            raise ValueError(_not_brought(run, strange[0], experiment))
+        return _read(run, tree)
+    if not trust:
+        raise ValueError(_unasked(run, names[0], tree))
+    with without_bytecode():
+        load_kept(run, tree.get(_EXPERIMENT))
+        return _read(run, tree)
 
 
 def read_tree(run: str | Path) -> dict[str, Any]:
@@ -97,16 +121,18 @@ def write_config(
     """Writes the config into a run directory, on the first process.
 
     With it goes a copy of the experiment file, by default of the loaded one where the
-    config has classes of it, and of the modules beside it.
+    config has classes of it, and of the user's modules that it or the config needs.
+
+    Raises ValueError for a module that cannot be copied.
     """
     if jax.process_index():
         return
     run, tree = Path(run), encode(config)
     run.mkdir(parents=True, exist_ok=True)
-    names = foreign_names(tree)
-    if experiment is None and any(name.startswith(f"{EXPERIMENT}.") for name in names):
+    modules = {name.rpartition(".")[0] for name in foreign_names(tree)}
+    if experiment is None and EXPERIMENT in modules:
         experiment = loaded_file()
-    name = _kept_name(run) if experiment is None else keep(experiment, run)
+    name = keep(experiment, run, modules) or _kept_name(run)
     replace_text(
         run / "config.json", _text(tree | ({} if name is None else {_EXPERIMENT: name}))
     )
@@ -127,11 +153,16 @@ def check_resumable(config: Config, run: str | Path) -> None:
             f"start a run from them by --train.pretrained {run}"
         )
     # Foreign classes of the config are imported already, and no others are for this.
-    foreign = set(foreign_names(tree.get("model"))) - set(foreign_names(now["model"]))
-    before = None
-    if not foreign:
-        before = _read(run, tree | {"optimizer": now["optimizer"]})
-    if before is None or encode(before.model) != now["model"]:
+    tree["optimizer"] = now["optimizer"]
+    foreign = set(foreign_names(tree)) - set(foreign_names(now))
+    if foreign & set(foreign_names(tree.get("model"))):
+        raise ValueError(f"workdir: {str(run)!r} holds a run of another model")
+    for name in sorted(foreign):
+        raise ValueError(
+            f"workdir: {str(run)!r} was begun with {name}, which the config has not"
+        )
+    before = _read(run, tree)
+    if encode(before.model) != now["model"]:
         raise ValueError(f"workdir: {str(run)!r} holds a run of another model")
     names = ["data.source", "data.train", "data.skip_empty", "data.batch_size"]
     names += ["data.group_by_aspect", "train.seed"]
@@ -160,13 +191,28 @@ def _read(run: str | Path, tree: dict[str, Any]) -> Config:
 
 
 def _unasked(run: str | Path, name: str, tree: dict[str, Any]) -> str:
+    said = name
     if name.startswith(f"{EXPERIMENT}."):
-        name = f"{name.rpartition('.')[2]} of {tree.get(_EXPERIMENT, 'an experiment')}"
+        said = f"{name.rpartition('.')[2]} of {tree.get(_EXPERIMENT, 'an experiment')}"
     return (
-        f"run: {str(run)!r} needs {name}, which is not of fpn_jax and is not imported "
+        f"run: {str(run)!r} needs {said}, which is not of fpn_jax and is not imported "
         "unasked; give the experiment that defines it (--experiment FILE.py, or train "
-        "FILE.py), or trust the copy that the run keeps (--trust)"
+        f"FILE.py), or {_trust(run, name)}"
     )
+
+
+def _not_brought(run: str | Path, name: str, experiment: str | Path) -> str:
+    return (
+        f"run: {str(run)!r} needs {name}, which the experiment {str(experiment)!r} "
+        f"does not import; give one that does, or {_trust(run, name)}"
+    )
+
+
+def _trust(run: str | Path, name: str) -> str:
+    if is_kept(run, name):
+        return "trust the copy that the run keeps (--trust)"
+    module = name.rpartition(".")[0]
+    return f"--trust, which imports {module} from where it is installed"
 
 
 def _kept_name(run: Path) -> str | None:

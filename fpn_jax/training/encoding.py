@@ -9,14 +9,17 @@
     {"enum": "module.Name", "member": "NAME"}
     {"list": […]}, {"dict": {…}}                   a list, a dict with string keys
 
-What has a name is written by its name: it must be at the top of a module. Reading
-imports the module that a name is of, so whoever reads asks for `foreign_names` first.
+What has a name is written by its name: it must be at the top of a module. A field
+without one, such as `he_normal()`, is left out where it is the default of its class.
+Reading imports the module that a name is of, so whoever reads asks for `foreign_names`
+first.
 """
 
 import dataclasses
 import enum
 import functools
 import importlib
+import inspect
 import math
 import sys
 from collections.abc import Iterator
@@ -44,11 +47,7 @@ def encode(value: Any, path: str = "config") -> Any:
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {
-            name: encode(getattr(value, name), _below(path, name))
-            for name in field_names(type(value))
-        }
-        return {"class": _name_of(type(value), path), **fields}
+        return {"class": _name_of(type(value), path), **_fields(value, path)}
     if isinstance(value, tuple) and type(value) is tuple:
         return [encode(item, f"{path}[{i}]") for i, item in enumerate(value)]
     if isinstance(value, list) and type(value) is list:
@@ -123,6 +122,20 @@ def difference(old: Any, new: Any, path: str = "config") -> str | None:
     return next(filter(None, (difference(*pair) for pair in pairs)), None)
 
 
+def _fields(value: Any, path: str) -> dict[str, Any]:
+    """Returns the fields of a dataclass; without a default that cannot be written."""
+    defaults = {field.name: field.default for field in dataclasses.fields(value)}
+    fields = {}
+    for name in field_names(type(value)):
+        item = getattr(value, name)
+        try:
+            fields[name] = encode(item, _below(path, name))
+        except ValueError:
+            if item is not defaults[name]:
+                raise
+    return fields
+
+
 def _decode_dataclass(tree: dict[str, Any]) -> Any:
     cls = _found(tree["class"])
     if not isinstance(cls, type) or not dataclasses.is_dataclass(cls):
@@ -175,6 +188,12 @@ def _name_of(value: Any, path: str) -> str:
         why = f"{name.rpartition('.')[2]} is defined inside of a class"
     elif module == "__main__":
         why = f"{name} is of the script that runs, which cannot be imported"
+    elif _replaced(value, module):
+        kind = "experiment" if module == EXPERIMENT else f"module {module!r}"
+        raise ValueError(
+            f"{path}: another {kind} was loaded since that of {name}; load that one "
+            "again, and make the config of it"
+        )
     elif not _can_be_imported(module):
         why = f"the module of {name}, {module!r}, cannot be imported again"
     elif getattr(sys.modules.get(module), name, None) is not value:
@@ -185,6 +204,14 @@ def _name_of(value: Any, path: str) -> str:
         f"{path}: {why}; the run could not be opened again: put it at the top of a "
         "module, such as the experiment file or one beside it"
     )
+
+
+def _replaced(value: Any, module: str) -> bool:
+    """Whether a class or function is of a module whose name another has by now."""
+    function = value.__init__ if isinstance(value, type) else value
+    home = getattr(inspect.unwrap(function), "__globals__", {})
+    now = getattr(sys.modules.get(module), "__dict__", None)
+    return home.get("__name__") == module and home is not now
 
 
 def _can_be_imported(module: str) -> bool:
@@ -203,8 +230,9 @@ def _found(name: str) -> Any:
     module, _, attribute = name.rpartition(".")
     try:
         return getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(f"{name!r} cannot be imported: {error}") from None
+    except Exception as error:  # the module may be a user's, and raise anything
+        why = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ValueError(f"{name!r} cannot be imported: {why}") from None
 
 
 def _below(path: str, name: str) -> str:

@@ -1,13 +1,16 @@
 """Experiment files: Python with `get_config() -> Config`, and the modules beside them.
 
 An experiment is loaded as the module `__experiment__`, its directory first on sys.path,
-as Python does with a script: modules beside it are found from any working directory. A
-run keeps a copy of the file and of those modules.
+as Python does with a script: modules beside it are found from any working directory,
+and before others of their names. A run keeps a copy of the file and of the user's
+modules that it needs, wherever they were found.
 """
 
+import contextlib
+import importlib
 import linecache
-import shutil
 import sys
+from collections.abc import Iterable, Iterator
 from importlib.machinery import SourceFileLoader
 from importlib.util import spec_from_loader
 from pathlib import Path
@@ -15,6 +18,14 @@ from types import ModuleType
 
 from fpn_jax.training.config import Config
 from fpn_jax.training.encoding import EXPERIMENT
+from fpn_jax.training.own_modules import (
+    copy_file,
+    copy_modules,
+    found_in,
+    is_own,
+    needed_modules,
+    shadowed_modules,
+)
 
 KEPT = "experiment"  # the directory of a run that has the copy
 
@@ -43,22 +54,15 @@ def load_experiment(path: str | Path) -> Config:
 def load_module(path: str | Path) -> ModuleType:
     """Runs an experiment file as the module `__experiment__`.
 
-    The modules beside an experiment of another directory are forgotten first: theirs
-    may have the same names.
+    Modules beside an experiment of another directory are forgotten first, and the
+    user's own from elsewhere that have the name of one beside this file.
     """
     file = Path(path).resolve()
     if not file.is_file():
         raise ValueError(f"experiment: no file {str(path)!r}")
-    before = loaded_file()
-    if before is not None and before.parent != file.parent:
-        _forget(before.parent)
-    if before is None or before.parent != file.parent:
-        sys.path.insert(0, str(file.parent))
-    module = ModuleType(EXPERIMENT)
-    module.__file__ = str(file)
+    module = _entered(file)
     loader = SourceFileLoader(EXPERIMENT, str(file))
     module.__spec__ = spec_from_loader(EXPERIMENT, loader)
-    sys.modules[EXPERIMENT] = module  # dataclasses and pickle look it up
     linecache.checkcache(str(file))
     try:
         exec(compile(file.read_bytes(), str(file), "exec"), vars(module))
@@ -69,27 +73,56 @@ def load_module(path: str | Path) -> ModuleType:
 
 
 def load_kept(run: str | Path, name: str | None) -> None:
-    """Loads the copy of an experiment that a run keeps; without one, does nothing.
+    """Loads the copy of an experiment that a run keeps.
 
-    The classes are those of installed packages then.
+    Without one, the modules are found that the run keeps, if any; others are those of
+    installed packages.
     """
+    kept = Path(run).resolve() / KEPT
     if name is not None:
-        load_module(Path(run) / KEPT / Path(name).name)
+        load_module(kept / Path(name).name)
+    elif kept.is_dir():
+        _entered(kept / f"{EXPERIMENT}.py")  # there is no such file
 
 
-def keep(experiment: str | Path, run: str | Path) -> str:
-    """Copies a loaded experiment and the modules beside it into a run; gives its name.
+@contextlib.contextmanager
+def without_bytecode() -> Iterator[None]:
+    """Leaves no compiled files beside what is imported: a run is read, not written."""
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = before
 
-    Modules of installed packages are not copied.
+
+def keep(
+    experiment: str | Path | None, run: str | Path, modules: Iterable[str] = ()
+) -> str | None:
+    """Copies a loaded experiment into a run, with what it needs; gives its name.
+
+    That is what was imported beside it, `modules`, and what these import; installed
+    packages are not copied.
+
+    Raises ValueError for a module that cannot be copied.
     """
-    file, kept = Path(experiment).resolve(), Path(run).resolve() / KEPT
-    if file.parent != kept:
-        files = {file} | _files_beside(file.parent)
-        for source in files:
-            copy = kept / source.relative_to(file.parent)
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, copy)
+    kept = Path(run).resolve() / KEPT
+    file = None if experiment is None else Path(experiment).resolve()
+    tops = {
+        name.partition(".")[0] for name in (*modules, *_beside(file and file.parent))
+    }
+    copy_modules(needed_modules(tops, file), kept)
+    if file is None:
+        return None
+    copy_file(file, kept / file.name)
     return file.name
+
+
+def is_kept(run: str | Path, name: str) -> bool:
+    """Whether a run keeps a copy of what a name is of."""
+    kept, top = Path(run) / KEPT, name.partition(".")[0]
+    if top == EXPERIMENT:
+        return kept.is_dir()
+    return (kept / top).is_dir() or (kept / f"{top}.py").is_file()
 
 
 def loaded_file() -> Path | None:
@@ -108,6 +141,22 @@ def new_run_directory(experiment: str | Path | None) -> Path:
     return run
 
 
+def _entered(file: Path) -> ModuleType:
+    """Returns the module of an experiment, empty; its directory is searched first."""
+    before, directory = loaded_file(), file.parent
+    if before is not None and before.parent != directory:
+        _forget(before.parent)
+    for name in shadowed_modules(directory):
+        del sys.modules[name]
+    if before is None or before.parent != directory:
+        sys.path.insert(0, str(directory))
+    importlib.invalidate_caches()  # the directory may be newer than they are
+    module = ModuleType(EXPERIMENT)
+    module.__file__ = str(file)
+    sys.modules[EXPERIMENT] = module  # dataclasses and pickle look it up
+    return module
+
+
 def _forget(directory: Path) -> None:
     """Takes a loaded experiment back: its directory, and the modules found there."""
     sys.modules.pop(EXPERIMENT, None)
@@ -117,33 +166,16 @@ def _forget(directory: Path) -> None:
         del sys.modules[name]
 
 
-def _files_beside(directory: Path) -> set[Path]:
-    files = (
-        getattr(sys.modules[name], "__file__", None) for name in _beside(directory)
-    )
-    paths = {Path(file).resolve() for file in files if file}
-    return {path for path in paths if path.is_relative_to(directory)}
-
-
-def _beside(directory: Path) -> list[str]:
-    """Returns the names of imported modules that were found in a directory."""
-    ours = (EXPERIMENT, "__main__", __name__.partition(".")[0])
+def _beside(directory: Path | None) -> list[str]:
+    """Returns the names of the user's modules that were found in a directory."""
     tops = {
         name
         for name, module in list(sys.modules.items())
-        if "." not in name and name not in ours and _found_in(module) == directory
+        if "." not in name and is_own(name) and found_in(module) == directory
     }
     return [name for name in list(sys.modules) if name.partition(".")[0] in tops]
 
 
-def _found_in(module: ModuleType) -> Path | None:
-    """Returns the directory in which a module or package without a parent lies."""
-    names = getattr(module, "__dict__", {})
-    file, folders = names.get("__file__"), list(names.get("__path__") or ())
-    if folders:
-        return Path(folders[0]).resolve().parent
-    return Path(file).resolve().parent if isinstance(file, str) else None
-
-
 def _error(path: str | Path, error: Exception) -> ValueError:
-    return ValueError(f"experiment: {str(path)!r}: {type(error).__name__}: {error}")
+    why = " ".join(f"{type(error).__name__}: {error}".split())
+    return ValueError(f"experiment: {str(path)!r}: {why}")

@@ -8,6 +8,7 @@ import jax
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from fpn_jax.detectors.contract import facts
+from fpn_jax.detectors.fields import parts
 from fpn_jax.training.config import Config
 from fpn_jax.training.run import load_variables
 from fpn_jax.training.state import TrainState, with_variables
@@ -45,11 +46,14 @@ def with_pretrained(state: TrainState, config: Config) -> TrainState:
 def _weights(path: str, state: TrainState, config: Config) -> dict[str, jax.Array]:
     """Returns the variables that a path gives the model, by their names there."""
     if not Path(path).is_dir():
-        backbone = backbone_from_torchvision(
-            load_state_dict(path), config.model.backbone
-        )
-        backbone = {name: {"backbone": tree} for name, tree in backbone.items()}
-        return _flat(backbone)
+        backbone = parts(config.model).get("backbone")
+        if backbone is None:
+            raise ValueError(
+                f"train.pretrained: {path!r} is no run, and the model has no backbone "
+                "to take weights from a file"
+            )
+        variables = backbone_from_torchvision(load_state_dict(path), backbone)
+        return _flat({name: {"backbone": tree} for name, tree in variables.items()})
     wanted = _flat({"params": state.params, **state.collections})
     found = load_variables(path)
     for name in _whole_frozen(config):

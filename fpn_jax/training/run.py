@@ -37,13 +37,15 @@ def load_run(
 ) -> Run:
     """Returns the model of a run directory with its weights.
 
+    An optimizer of the user's own is not read: in `config`, the default stands for it.
+
     Args:
         run: directory written by training or by a conversion.
         checkpoint: "best" by the metric of the run, "latest", or the number of a step.
         experiment: file that defines the classes of the run outside of this package.
         trust: take them from the copy that the run keeps.
     """
-    config = load_config(run, experiment=experiment, trust=trust)
+    config = load_config(run, experiment=experiment, trust=trust, optimizer=False)
     checkpoints, step = _opened(run, checkpoint, best=config.evaluation.best)
     like = abstract_variables(config.model, config.data.canvas)
     averaged = config.train.ema_decay is not None

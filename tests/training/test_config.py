@@ -4,10 +4,12 @@ import dataclasses
 import json
 from pathlib import Path
 
+import optax
 import pytest
 
 from fpn_jax.backbones.vgg import VGG
 from fpn_jax.detectors.fast_rcnn import FastRCNN
+from fpn_jax.training.batch_scaling import scale_to_batch
 from fpn_jax.training.config import (
     Config,
     DataConfig,
@@ -128,6 +130,19 @@ def test_steps_are_not_skipped_between_the_parts_of_an_update():
     config = Config(optimizer=optimizer, train=TrainConfig(max_skipped=1))
     with pytest.raises(ValueError, match="max_skipped is 1, which needs an update at"):
         check_config(config)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "came"),
+    [(optax.adam(1e-3), "GradientTransformation"), (None, "None"), (1e-3, "float")],
+)
+@pytest.mark.parametrize("reference", [None, 16])
+def test_an_optimizer_is_settings_or_a_function_of_the_steps(
+    optimizer, came, reference
+):
+    train = TrainConfig(reference_batch_size=reference)
+    with pytest.raises(ValueError, match=f"^optimizer must be .*, got {came}"):
+        check_config(scale_to_batch(Config(optimizer=optimizer, train=train)))
 
 
 def test_a_warm_up_ends_before_the_learning_rate_falls():

@@ -164,6 +164,34 @@ def test_a_class_that_another_has_replaced_is_found_out(monkeypatch):
         check_readable(Config(model=replaced))
 
 
+class Initialized(nn.Module):
+    kernel_init: Callable = nn.initializers.he_normal()
+    activation: Callable = nn.relu
+    width: int = 4
+
+
+def test_a_default_without_a_name_is_left_out_and_comes_back():
+    config = Config(model=Initialized(width=8))
+    check_readable(config)
+    assert encode(config.model) == {
+        "class": f"{__name__}.Initialized",
+        "activation": {"function": "jax.nn.relu"},
+        "width": 8,
+    }
+    assert back(config.model).kernel_init is Initialized().kernel_init
+    other = Config(model=Initialized(kernel_init=nn.initializers.he_normal()))
+    with pytest.raises(ValueError, match="^model.kernel_init: .* inside of a function"):
+        check_readable(other)
+
+
+def test_an_import_that_fails_is_one_line(tmp_path, monkeypatch):
+    (tmp_path / "fails.py").write_text("raise RuntimeError('no\\nGPU')")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ValueError) as error:
+        decode({"class": "fails.A"})
+    assert str(error.value) == "'fails.A' cannot be imported: RuntimeError: no GPU"
+
+
 def test_a_value_that_comes_back_as_another_is_told():
     config = Config(model=Own(value=Doubling(3)))
     with pytest.raises(ValueError, match="^model.value.value: 6 comes back as 12"):

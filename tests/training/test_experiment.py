@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fpn_jax.training.config import Config
-from fpn_jax.training.config_file import load_config, write_config
+from fpn_jax.training.config_file import check_readable, load_config, write_config
 from fpn_jax.training.experiment import (
     keep,
     load_experiment,
@@ -71,6 +71,13 @@ def test_two_experiments_get_the_modules_beside_themselves(write):
     assert load_experiment(second).model.size.width == 4
     assert str(first.parent) not in sys.path
     assert load_experiment(first).model.size.width == 3
+
+
+def test_a_config_of_the_experiment_before_is_told(write):
+    config = load_experiment(write("a", 3))
+    load_experiment(write("b", 4))
+    with pytest.raises(ValueError, match="^model: another experiment was loaded since"):
+        check_readable(config)
 
 
 def test_a_path_of_the_users_stays_where_it_is(write):

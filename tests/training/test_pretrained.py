@@ -2,9 +2,11 @@
 
 import dataclasses
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from fpn_jax.backbones.dummy import Dummy
@@ -24,9 +26,10 @@ from fpn_jax.training.config import (
     TrainConfig,
 )
 from fpn_jax.training.config_file import check_resumable
+from fpn_jax.training.conversion import exported
 from fpn_jax.training.pretrained import with_pretrained
 from fpn_jax.training.programs import make_programs
-from fpn_jax.training.run import Run, save_run
+from fpn_jax.training.run import Run, load_run, save_run
 
 CANVAS = (64, 64)
 
@@ -66,6 +69,18 @@ def test_a_run_gives_all_its_weights_to_the_same_model(converted):
     state = with_pretrained(make_programs(config).init(), config)
     for params in (state.params, state.ema["params"]):
         assert all(jax.tree.leaves(jax.tree.map(equal, params, variables["params"])))
+
+
+def falling(steps):
+    return optax.sgd(optax.linear_schedule(1e-2, 0.0, steps))
+
+
+def test_weights_are_had_without_consent_to_an_optimizer(converted, tmp_path):
+    _, variables = converted
+    config = dataclasses.replace(config_of(3), optimizer=falling)
+    save_run(tmp_path / "run", Run(config, variables, 0, ()))
+    assert load_run(tmp_path / "run").config == config_of(3)
+    assert exported(tmp_path / "run").state_dict
 
 
 def test_other_classes_start_their_layers_anew_and_are_told(converted, caplog):
@@ -116,3 +131,16 @@ def test_converted_weights_are_no_training_to_continue(converted):
     place, _ = converted
     with pytest.raises(ValueError, match="--train.pretrained"):
         check_resumable(config_of(3), place)
+
+
+class Whole(nn.Module):
+    """A detector that is not made of a backbone and others."""
+
+    num_classes: int = 3
+
+
+def test_a_file_of_a_backbone_has_no_place_in_a_model_without_one(tmp_path):
+    file = str(tmp_path / "x.pth")
+    config = Config(model=Whole(), train=TrainConfig(pretrained=(file,)))
+    with pytest.raises(ValueError, match="x.pth' is no run, .* has no backbone"):
+        with_pretrained(None, config)

@@ -73,11 +73,11 @@ class TfdsSource:
                 f"directory: {directory} is no prepared TFDS data set, which has a "
                 "dataset_info.json"
             )
-        builder = tfds.builder_from_directory(directory)
+        builder: Any = tfds.builder_from_directory(directory)
         parts = (part.partition("[") for part in split.split("+"))
         there = tuple(builder.info.splits)
         split = "+".join(find_split(name, there) + a + b for name, a, b in parts)
-        skip: Any = tfds.decode.SkipDecoding  # its decorator hides its constructor
+        skip: Any = tfds.decode.SkipDecoding  # its annotation has no constructor
         decoders = {"image": skip()}
         self._records = builder.as_data_source(split, decoders=decoders)
         of_records: Any = builder.info.features
