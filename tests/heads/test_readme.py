@@ -12,6 +12,7 @@ import pytest
 import fpn_jax.heads
 from fpn_jax.types import targets_of
 from fpn_jax.weights.state_dicts import convert, export_state_dict
+from fpn_jax.weights.tables import rules_of
 from tests.support.digit_batch import digit_batch
 
 PAGE = Path(fpn_jax.heads.__path__[0]) / "README.md"
@@ -74,7 +75,8 @@ def test_its_weights_go_to_other_names_and_back(names):
     head = names["CellHead"](num_classes=3)
     pyramid = {level: jnp.ones((1, 4, 4, 8)) for level in (3, 4)}
     variables = head.init(jax.random.key(0), pyramid)
-    state_dict = export_state_dict(variables, names["RULES"])
+    rules = rules_of(head, names["TABLES"], library="another library")
+    state_dict = export_state_dict(variables, rules)
     assert state_dict["tower.0.weight"].shape == (32, 8, 3, 3)
-    back = convert(state_dict, names["RULES"], variables)
+    back = convert(state_dict, rules, variables)
     jax.tree.map(np.testing.assert_array_equal, back, dict(variables))
