@@ -9,8 +9,11 @@ from fpn_jax.compilation import set_cpu_flags  # noqa: E402
 from tests.support import xla  # noqa: E402
 
 set_cpu_flags()
-# Most of a cold run is compilation, and most programs run once.
-if xla.hasty_flags() not in (flags := os.environ.get("XLA_FLAGS", "")):  # by xdist
+# Most of a cold run is compilation, and most programs run once. CI runs some tests as
+# users compile, too.
+as_users = "FPN_JAX_TESTS_COMPILE_AS_USERS" in os.environ
+flags = os.environ.get("XLA_FLAGS", "")
+if not as_users and xla.hasty_flags() not in flags:  # xdist's workers have them
     os.environ["XLA_FLAGS"] = f"{flags} {xla.hasty_flags()}".strip()
 # Programs of one test serve the next, in this process and those it starts, in this
 # clone and others: the small ones too, of which there are thousands.

@@ -8,6 +8,7 @@ a batch holds.
 
 import dataclasses
 import functools
+import logging
 import sys
 
 import numpy as np
@@ -18,6 +19,8 @@ from fpn_jax.data.example import Example, KeypointSpec, Source, UnreadableImage
 from fpn_jax.data.order import Order, Stretch, one_pass
 from fpn_jax.data.read_ahead import EvaluationBatches, Reading, TrainingBatches
 from fpn_jax.data.transforms import FitCanvas, Transform, fits_turned, turned
+
+_log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,6 +112,12 @@ def evaluation_batches(
     """
     batching.check(source)
     sizes = source.image_sizes
+    if sizes is None and batching.canvas[0] != batching.canvas[1]:
+        _log.warning(
+            "%s does not know the sizes of its images: batches of both canvases are "
+            "evaluated twice; `python -m fpn_jax.prepare` makes a data set that does",
+            source.name,
+        )
     stretches = one_pass(
         len(source),
         batching.batch_size * share.count,
