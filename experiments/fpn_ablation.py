@@ -235,7 +235,8 @@ def _on_one_level(model: nn.Module, level: int) -> nn.Module:
     """Returns the detector with all anchors, and all RoIs, on one level."""
     changes = {}
     if hasattr(model, "box_head"):
-        changes["box_head"] = model.box_head.clone(levels=(level,))
+        pool = dataclasses.replace(model.box_head.pool, levels=(level,))
+        changes["box_head"] = model.box_head.clone(pool=pool)
     for name in ("head", "rpn"):
         if (head := getattr(model, name, None)) is not None:
             num_levels = len(head.anchor_sizes)

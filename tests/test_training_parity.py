@@ -27,6 +27,7 @@ from fpn_jax.parity.torchvision_detectors import freeze_norms
 from fpn_jax.types import Proposals, targets_of
 from fpn_jax.weights.torchvision import detector_from_torchvision
 from fpn_jax.zoo.torchvision import TORCHVISION, keypointrcnn_resnet50_fpn
+from tests.support import xla
 from tests.support.digit_batch import MAX_BOXES, digit_batch
 from tests.support.side_by_side import ALL, Prepared
 from tests.support.slow import slow_but
@@ -201,7 +202,9 @@ def test_losses_and_every_gradient_equal_torchvision(name):
     wanted, proposals = torch_losses(theirs, batch)
     variables = detector_from_torchvision(numpy_state(theirs), ours)
     expected = torch_gradients(theirs, wanted, ours)
-    compute = jax.jit(partial(our_losses_and_gradients, ours))
+    compute = jax.jit(
+        partial(our_losses_and_gradients, ours), compiler_options=xla.as_users()
+    )
     losses, gradients = compute(variables, batch, proposals)
     assert losses.keys() == wanted.keys()
     for term, value in wanted.items():

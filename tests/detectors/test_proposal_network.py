@@ -29,6 +29,7 @@ from fpn_jax.training.state import TrainState
 from fpn_jax.training.step import train_step
 from fpn_jax.types import targets_of
 from fpn_jax.weights.torchvision import detector_from_torchvision
+from tests.support import xla
 from tests.support.side_by_side import ALL, close, on_device
 
 torch, torchvision = import_torchvision()
@@ -340,7 +341,8 @@ def our_loss_and_gradients(model, variables, batch):
         losses = {name: term.total / term.count for name, term in terms.items()}
         return sum(losses.values()), losses
 
-    gradients, losses = jax.jit(jax.grad(loss, has_aux=True))(variables["params"])
+    gradient = jax.jit(jax.grad(loss, has_aux=True), compiler_options=xla.as_users())
+    gradients, losses = gradient(variables["params"])
     return losses, gradients
 
 

@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import tyro
 
+from fpn_jax.command_line import parse
 from fpn_jax.data.example import Category, KeypointSpec
 from fpn_jax.evaluation.coco import KEYPOINTS, MASKS
 from fpn_jax.parity.live_torchvision import import_torchvision
@@ -58,7 +58,7 @@ def config_of(path: Path, *names: str):
     words = commands(path)
     arguments = [word for name in names for word in words[name]]
     default = load_experiment(path)
-    return tyro.cli(type(default), default=default, args=arguments)
+    return parse(type(default), arguments, command="train", default=default)
 
 
 @RECIPES

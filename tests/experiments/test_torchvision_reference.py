@@ -11,7 +11,6 @@ from experiments.torchvision_reference import (
     make_optimizer,
     training_step,
 )
-from fpn_jax.ops.anchors import grids_of
 from fpn_jax.parity.live_torchvision import import_torchvision
 from fpn_jax.training.config import OptimizerConfig
 from fpn_jax.zoo.digits import digits_faster_rcnn, digits_proposal_network
@@ -43,7 +42,7 @@ def test_both_networks_have_equal_anchors():
     ours = digits_proposal_network()
     images, sizes = jnp.zeros((1, 320, 320, 3)), jnp.full((1, 2), 320)
     outputs = jax.eval_shape(ours.init_with_output, jax.random.key(0), images, sizes)[0]
-    grids = grids_of(outputs.deltas)
+    grids = {level: x.shape[1:3] for level, x in outputs.deltas.items()}
     our_anchors = ours.head.places(grids, canvas=(320, 320)).values()
     with torch.inference_mode():
         anchors, _, _, counts = Proposals()(torch.zeros(1, 3, 320, 320))

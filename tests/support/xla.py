@@ -21,6 +21,18 @@ def hasty_flags() -> str:
     return flags
 
 
+def as_users() -> dict[str, bool | int]:
+    """Returns jit's options that compile one program as users do.
+
+    For sums of many terms that are held against another library's: in haste they are
+    added in an order that moves some of them by more than the tolerance.
+    """
+    options: dict[str, bool | int] = {"xla_backend_optimization_level": 3}
+    if "fusion_emitters" in hasty_flags():
+        options |= {"xla_cpu_use_fusion_emitters": True}
+    return options
+
+
 def cache() -> Path:
     """Returns the place in the user's cache directory, beside the commands' own."""
     return cache_directory() / "tests-xla"
