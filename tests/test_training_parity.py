@@ -196,15 +196,32 @@ QUICK = {
 @pytest.mark.parametrize("name", slow_but(QUICK, TORCHVISION))
 def test_losses_and_every_gradient_equal_torchvision(name):
     theirs, ours = torch_detector(name), our_detector(name)
-    batch = digit_batch((0, 1), SIDE)
-    if "keypoint" in name:
-        batch["labels"][:] = 0
-    wanted, proposals = torch_losses(theirs, batch)
-    variables = detector_from_torchvision(numpy_state(theirs), ours)
-    expected = torch_gradients(theirs, wanted, ours)
     compute = jax.jit(
         partial(our_losses_and_gradients, ours), compiler_options=xla.as_users()
     )
+    apart = set()
+    # A feature of the backbone may be 0 to the last digit, too, and on which side of 0
+    # rounding puts it depends on the processor's instructions: 1e-3 of one kernel. It
+    # does not happen to the same kernel in two batches; a wrong gradient does.
+    for number, scenes in enumerate(((0, 1), (2, 3))):
+        differences = gradient_differences(theirs, ours, compute, name, scenes)
+        assert max(differences.values()) <= 1e-2
+        beyond = {leaf for leaf, x in differences.items() if x > 1e-3}
+        apart = beyond & apart if number else beyond
+        if not apart:
+            break
+    assert not apart
+
+
+def gradient_differences(theirs, ours, compute, name, scenes) -> dict[str, float]:
+    """Returns each leaf's largest difference, of its scale; compares the losses."""
+    batch = digit_batch(scenes, SIDE)
+    if "keypoint" in name:
+        batch["labels"][:] = 0
+    theirs.zero_grad()
+    wanted, proposals = torch_losses(theirs, batch)
+    variables = detector_from_torchvision(numpy_state(theirs), ours)
+    expected = torch_gradients(theirs, wanted, ours)
     losses, gradients = compute(variables, batch, proposals)
     assert losses.keys() == wanted.keys()
     for term, value in wanted.items():
@@ -213,7 +230,8 @@ def test_losses_and_every_gradient_equal_torchvision(name):
     # The softmax's gradient adds up to 0 over the cells of a keypoint: so does that of
     # the last bias, which is rounding in both.
     least = 1e-3 * max(np.abs(gradient).max() for gradient in expected.values())
-    for leaf, gradient in expected.items():
-        scale = np.abs(gradient).max() + least
-        difference = np.abs(gradients[leaf] - gradient).max() / scale
-        assert difference <= 1e-3, "/".join(leaf)
+    return {
+        "/".join(leaf): np.abs(gradients[leaf] - gradient).max()
+        / (np.abs(gradient).max() + least)
+        for leaf, gradient in expected.items()
+    }

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tyro
 
 from fpn_jax.command_line import parse
 from fpn_jax.data.example import Category, KeypointSpec
@@ -58,7 +59,13 @@ def config_of(path: Path, *names: str):
     words = commands(path)
     arguments = [word for name in names for word in words[name]]
     default = load_experiment(path)
-    return parse(type(default), arguments, command="train", default=default)
+    return parse(
+        type(default),
+        arguments,
+        command="train",
+        default=default,
+        config=(tyro.conf.SuppressFixed, tyro.conf.AvoidSubcommands),
+    )
 
 
 @RECIPES

@@ -34,7 +34,7 @@ def test_fixed_proposals_are_the_same_in_every_row(letter):
     assert row.proposals == model.proposals == base(1)
     levels = {"a": (4,), "b": (5,), "f": (2,)}.get(letter, (2, 3, 4, 5))
     assert row.box_head.pool.levels == levels
-    assert row.box_head.canonical_size == 56
+    assert row.box_head.pool.canonical_size == 56
 
 
 @pytest.mark.parametrize("letter", ROWS)
