@@ -41,7 +41,7 @@ HEADS = {
         10, anchor_sizes=SIZES, num_convs=1, score_threshold=0.01
     ),
     "fcos": FCOSHead(10, num_convs=1, score_threshold=0.01),
-    "yolox": YOLOXHead(10, num_convs=1, score_threshold=1e-3),
+    "yolox": YOLOXHead(10, num_convs=1, score_threshold=1e-4),
     "yolov3": YOLOv3Head(
         10, anchor_shapes=(((6, 9), (9, 14)), ((16, 24), (24, 36))), score_threshold=0
     ),
