@@ -135,8 +135,9 @@ def match_detections(ours: Detections, theirs: Detections) -> list[tuple[int, in
     near &= np.abs(ours.scores[:, None] - theirs.scores[None]) <= SCORE_TOLERANCE
     distance = np.abs(ours.boxes[:, None] - theirs.boxes[None]).max(axis=-1)
     near &= distance <= BOX_TOLERANCE
-    if ours.keypoints is not None and theirs.keypoints is not None:
-        distance = np.abs(ours.keypoints[:, None] - theirs.keypoints[None])
+    if ours.keypoints is not None:
+        wanted = np.asarray(theirs.keypoints)  # None, which is an error, has no rows
+        distance = np.abs(ours.keypoints[:, None] - wanted[None])
         near &= distance.max(axis=(-1, -2)) <= KEYPOINT_TOLERANCE
     pairs, rows, columns = [], set(), set()
     for row, column in np.argwhere(near).tolist():
@@ -144,8 +145,7 @@ def match_detections(ours: Detections, theirs: Detections) -> list[tuple[int, in
             continue
         if (
             ours.masks is None
-            or theirs.masks is None
-            or _mask_iou(ours.masks[row], theirs.masks[column]) >= MASK_IOU
+            or _mask_iou(ours.masks[row], np.asarray(theirs.masks)[column]) >= MASK_IOU
         ):
             pairs.append((row, column))
             rows.add(row)

@@ -124,6 +124,9 @@ def _records(
         height, width = example.image.shape[:2]
         sizes.append((height, width))
         shares = example.boxes / np.array([width, height, width, height], np.float32)
+        bitmaps = example.masks if masks else None
+        if masks and bitmaps is None:
+            raise ValueError(f"masks: asked for, but {example.name} has none")
         objects = []
         for row in range(len(shares)):
             objects.append(
@@ -136,8 +139,8 @@ def _records(
                     "xyxy": example.boxes[row],
                 }
             )
-            if masks and example.masks is not None:
-                objects[-1]["segmentation"] = encode_rle(example.masks[row])["counts"]
+            if bitmaps is not None:
+                objects[-1]["segmentation"] = encode_rle(bitmaps[row])["counts"]
             if example.keypoints is not None:
                 objects[-1]["keypoints"] = example.keypoints[row]
         yield {
