@@ -132,7 +132,8 @@ def test_a_users_mean_is_of_the_whole_batch_under_pmap_too():
     one = seen_after_a_step(Centered(), jax.jit)
     every = seen_after_a_step(Centered(), pmap_step)  # an image on each device
     assert one["mean"] != 0
-    assert every["mean"] == pytest.approx(float(one["mean"]), abs=1e-6)
+    # The mean of eight means in float32, added in another order.
+    assert every["mean"] == pytest.approx(float(one["mean"]), rel=1e-5)
     assert every["count"] == 1
 
 
