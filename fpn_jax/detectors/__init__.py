@@ -1,7 +1,8 @@
 """Compositions of a backbone, a neck and heads; what each owes the others.
 
 All are Linen modules. Arrays are NHWC; a `Pyramid` maps a level l to features of stride
-2**l, [B, H / 2**l, W / 2**l, C]. Boxes are xyxy, float32, in pixels of the canvas.
+2**l, [B, H / 2**l, W / 2**l, C]; only C6 of `MobileNetV3` has the stride of C5. Boxes
+are xyxy, float32, in pixels of the canvas.
 
 - A **backbone** has `__call__(pixels, *, train) -> Pyramid`: normalized pixels
   [B, H, W, 3], whose sides its coarsest stride divides, to some of the levels. It may
