@@ -56,7 +56,7 @@ class GivenProposals(nn.Module):
 
     boxes: jax.Array  # [N, 4] xyxy, pixels of the canvas
 
-    def __call__(self, pyramid: Pyramid) -> None:
+    def __call__(self, pyramid: Pyramid, *, train: bool = False) -> None:
         """Returns nothing: no anchor is scored."""
 
     def proposals(self, outputs: None, sizes: jax.Array, **_) -> Proposals:
