@@ -6,7 +6,15 @@ else: it never looks at its class or at the names of its parts.
 
 import inspect
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple, Protocol, Self
+from typing import (
+    Any,
+    Literal,
+    NamedTuple,
+    Protocol,
+    Self,
+    TypedDict,
+    Unpack,
+)
 
 import flax.linen as nn
 import jax
@@ -17,6 +25,14 @@ from fpn_jax.types import Detections, LossTerm, Targets
 
 Measured = Literal["proposals", "boxes", "masks", "keypoints"]
 """What COCO's metrics can be taken of: average recall of proposals, or precision."""
+
+
+class Limits(TypedDict, total=False):
+    """Limits on the detections of an image; None keeps the detector's own."""
+
+    score_threshold: float | None  # lowest score of a detection
+    nms_threshold: float | None  # IoU above which the lower of two boxes is dropped
+    max_detections: int | None
 
 
 class Detector(Protocol):
@@ -69,13 +85,7 @@ class Detector(Protocol):
         """Returns the final boxes of each image, by falling score."""
         ...
 
-    def with_thresholds(
-        self,
-        *,
-        score_threshold: float | None = None,
-        nms_threshold: float | None = None,
-        max_detections: int | None = None,
-    ) -> Self:
+    def with_thresholds(self, **limits: Unpack[Limits]) -> Self:
         """Returns the detector with other limits on its detections; None keeps one."""
         ...
 
@@ -105,7 +115,7 @@ def facts(detector: nn.Module) -> Facts:
     return Facts(**given)
 
 
-def with_thresholds(detector: nn.Module, **limits: float | None) -> nn.Module:
+def with_thresholds(detector: nn.Module, **limits: Unpack[Limits]) -> nn.Module:
     """Returns the detector with other limits on its detections; None keeps one.
 
     Raises ValueError for a limit that it has no way to change.

@@ -1,10 +1,12 @@
 """Fast R-CNN: a box head on proposals that are given (FPN, section 4.2 and table 2)."""
 
+from typing import Unpack
+
 import flax.linen as nn
 import flax.struct
 import jax
 
-from fpn_jax.detectors.contract import Measured
+from fpn_jax.detectors.contract import Limits, Measured
 from fpn_jax.detectors.features import canvas_of, frozen_parts, pyramid
 from fpn_jax.detectors.fields import of_part, with_head_limits
 from fpn_jax.heads.box import BoxOutputs
@@ -101,18 +103,6 @@ class FastRCNN(nn.Module):
         outputs = self(images, sizes)
         return self.box_head.detections(outputs.box, outputs.proposals, sizes)
 
-    def with_thresholds(
-        self,
-        *,
-        score_threshold: float | None = None,
-        nms_threshold: float | None = None,
-        max_detections: int | None = None,
-    ) -> "FastRCNN":
+    def with_thresholds(self, **limits: Unpack[Limits]) -> "FastRCNN":
         """Returns the detector with other limits on its detections; None keeps one."""
-        return with_head_limits(
-            self,
-            "box_head",
-            score_threshold=score_threshold,
-            nms_threshold=nms_threshold,
-            max_detections=max_detections,
-        )
+        return with_head_limits(self, "box_head", **limits)

@@ -78,7 +78,7 @@ def check_names(path: str, names: Any) -> None:
         )
 
 
-def with_head_limits(detector: Model, head: str, **limits: float | None) -> Model:
+def with_head_limits(detector: Model, head: str, **limits: Any) -> Model:
     """Returns a detector whose submodule `head` has those limits that are not None.
 
     Raises ValueError for one that the head does not have.

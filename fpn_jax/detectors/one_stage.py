@@ -1,9 +1,11 @@
 """Backbone + neck + dense head: RetinaNet, FCOS, YOLOX, YOLOv3."""
 
+from typing import Unpack
+
 import flax.linen as nn
 import jax
 
-from fpn_jax.detectors.contract import Measured
+from fpn_jax.detectors.contract import Limits, Measured
 from fpn_jax.detectors.features import anchored, canvas_of, frozen_parts, pyramid
 from fpn_jax.detectors.fields import of_part, with_head_limits
 from fpn_jax.types import Detections, LossTerm, Targets
@@ -69,18 +71,6 @@ class OneStage(nn.Module):
         outputs = self(images, sizes)
         return self.head.detections(outputs, sizes, canvas=canvas_of(images))
 
-    def with_thresholds(
-        self,
-        *,
-        score_threshold: float | None = None,
-        nms_threshold: float | None = None,
-        max_detections: int | None = None,
-    ) -> "OneStage":
+    def with_thresholds(self, **limits: Unpack[Limits]) -> "OneStage":
         """Returns the detector with other limits on its detections; None keeps one."""
-        return with_head_limits(
-            self,
-            "head",
-            score_threshold=score_threshold,
-            nms_threshold=nms_threshold,
-            max_detections=max_detections,
-        )
+        return with_head_limits(self, "head", **limits)

@@ -1,10 +1,12 @@
 """Backbone + neck + RPN: class-agnostic proposals (FPN, section 4.1)."""
 
+from typing import Unpack
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from fpn_jax.detectors.contract import Measured
+from fpn_jax.detectors.contract import Limits, Measured
 from fpn_jax.detectors.features import anchored, canvas_of, frozen_parts, pyramid
 from fpn_jax.detectors.fields import with_head_limits
 from fpn_jax.heads.rpn import RPNOutputs
@@ -87,18 +89,7 @@ class ProposalNetwork(nn.Module):
             valid=proposals.valid,
         )
 
-    def with_thresholds(
-        self,
-        *,
-        score_threshold: float | None = None,
-        nms_threshold: float | None = None,
-        max_detections: int | None = None,
-    ) -> "ProposalNetwork":
+    def with_thresholds(self, **limits: Unpack[Limits]) -> "ProposalNetwork":
         """Returns the detector with other limits on its proposals; None keeps one."""
-        return with_head_limits(
-            self,
-            "head",
-            score_threshold=score_threshold,
-            nms_threshold=nms_threshold,
-            post_nms=max_detections,
-        )
+        number = limits.pop("max_detections", None)
+        return with_head_limits(self, "head", post_nms=number, **limits)

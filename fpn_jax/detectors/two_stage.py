@@ -1,12 +1,12 @@
 """Backbone + neck + RPN + heads on its boxes: Faster, Mask and Keypoint R-CNN."""
 
-from typing import Any
+from typing import Any, Unpack
 
 import flax.linen as nn
 import flax.struct
 import jax
 
-from fpn_jax.detectors.contract import Measured
+from fpn_jax.detectors.contract import Limits, Measured
 from fpn_jax.detectors.features import anchored, canvas_of, frozen_parts, pyramid
 from fpn_jax.detectors.fields import of_part, with_head_limits
 from fpn_jax.heads.box import BoxOutputs
@@ -152,18 +152,6 @@ class TwoStage(nn.Module):
             found = self.keypoint_head.detections(outputs.heatmaps, found, sizes)
         return found
 
-    def with_thresholds(
-        self,
-        *,
-        score_threshold: float | None = None,
-        nms_threshold: float | None = None,
-        max_detections: int | None = None,
-    ) -> "TwoStage":
+    def with_thresholds(self, **limits: Unpack[Limits]) -> "TwoStage":
         """Returns the detector with other limits on its detections; None keeps one."""
-        return with_head_limits(
-            self,
-            "box_head",
-            score_threshold=score_threshold,
-            nms_threshold=nms_threshold,
-            max_detections=max_detections,
-        )
+        return with_head_limits(self, "box_head", **limits)

@@ -15,8 +15,8 @@ import numpy as np
 from fpn_jax.detectors.contract import facts
 from fpn_jax.parity.layouts import image_tensor, to_nhwc
 from fpn_jax.parity.live_torchvision import import_torchvision
-from fpn_jax.parity.torchvision_detectors import first_label
 from fpn_jax.types import Detections, Pyramid
+from fpn_jax.weights.torchvision import first_label
 
 MAP_TOLERANCE = 1e-4  # of the largest value of the map
 BOX_TOLERANCE = 0.05  # pixels of the image

@@ -6,10 +6,10 @@ from typing import Any
 import flax.linen as nn
 import numpy as np
 
-from fpn_jax.detectors.contract import facts
 from fpn_jax.detectors.fields import values_of
 from fpn_jax.parity.layouts import image_tensor, tensor_state
 from fpn_jax.parity.live_torchvision import import_torchvision
+from fpn_jax.weights.torchvision import first_label
 
 
 def torchvision_detector(name: str, **options: Any) -> Any:
@@ -31,8 +31,7 @@ def detector_of_weights(
     in evaluation mode they are what frozen batch norm is.
     """
     torch, _ = import_torchvision()
-    num_classes = facts(detector).num_classes or 0
-    outputs = {"num_classes": num_classes + first_label(detector)}
+    outputs = {"num_classes": detector.num_classes + first_label(detector)}
     for number in values_of(detector, "num_keypoints").values():
         outputs["num_keypoints"] = number
     model = torchvision_detector(name, **outputs)
@@ -41,11 +40,6 @@ def detector_of_weights(
             module.eps = detector.backbone.norm_epsilon
     model.load_state_dict(tensor_state(state_dict))
     return model
-
-
-def first_label(detector: nn.Module) -> int:
-    """torchvision's label of our class 0: an R-CNN's labels count the background."""
-    return 0 if facts(detector).pool is None else 1
 
 
 def freeze_norms(model: Any, epsilon: float) -> None:

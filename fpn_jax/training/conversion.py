@@ -30,9 +30,9 @@ from fpn_jax.weights.state_dicts import StateDict
 from fpn_jax.weights.torchvision import (
     backbone_from_torchvision,
     batch_counters,
-    counts_background,
     detector_from_torchvision,
     detector_to_torchvision,
+    first_label,
     fitted,
 )
 from fpn_jax.zoo.classifiers import CLASSIFIERS
@@ -164,11 +164,12 @@ def _data(canvas: tuple[int, int]) -> DataConfig:
 def _categories(detector: nn.Module) -> tuple[Category, ...]:
     """Returns a category for each label; a dense head's label 0 is the background."""
     known = facts(detector)
-    first, coco = 0, (Category(0, UNUSED), *COCO_IDS)
-    if counts_background(detector):
-        persons = "keypoints" in known.measures
-        first, coco = 1, COCO_IDS[:1] if persons else COCO_IDS
+    first, coco = first_label(detector), COCO_IDS
+    if not first:
+        coco = (Category(0, UNUSED), *COCO_IDS)
+    elif "keypoints" in known.measures:
+        coco = COCO_IDS[:1]  # persons
     if known.num_classes == len(coco):
         return coco
-    ids = [first + label for label in range(known.num_classes or 0)]
+    ids = range(first, first + detector.num_classes)
     return tuple(Category(id_, f"class {id_}") for id_ in ids)

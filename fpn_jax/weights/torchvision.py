@@ -113,12 +113,9 @@ def detector_to_torchvision(
     return export_state_dict(variables, rules) | zeros | dict(counters)
 
 
-def counts_background(detector: nn.Module) -> bool:
-    """Whether label 0 of torchvision's counterpart is the background, not an object.
-
-    It is in the R-CNNs, whose box heads have a background.
-    """
-    return facts(detector).pool is not None
+def first_label(detector: nn.Module) -> int:
+    """Returns torchvision's label of our class 0: of R-CNNs 0 is the background."""
+    return 0 if facts(detector).pool is None else 1
 
 
 def batch_counters(state_dict: Mapping[str, np.ndarray]) -> StateDict:

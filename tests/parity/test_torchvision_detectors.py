@@ -1,21 +1,13 @@
 """torchvision's detectors that correspond to ours."""
 
-import pytest
-
 from fpn_jax.parity.layouts import numpy_state
 from fpn_jax.parity.torchvision_detectors import (
     detector_of_weights,
-    first_label,
     torchvision_detector,
 )
 from fpn_jax.zoo.torchvision import TORCHVISION
 
 MOBILE = "fasterrcnn_mobilenet_v3_large_320_fpn"
-
-
-@pytest.mark.parametrize("name", TORCHVISION)
-def test_only_the_labels_of_rcnns_count_the_background(name):
-    assert first_label(TORCHVISION[name]()) == ("rcnn" in name)
 
 
 def test_the_counterpart_has_the_weights_the_classes_and_the_epsilon_of_ours():

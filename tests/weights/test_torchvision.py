@@ -22,6 +22,7 @@ from fpn_jax.weights.torchvision import (
     batch_counters,
     detector_from_torchvision,
     detector_to_torchvision,
+    first_label,
 )
 from fpn_jax.weights.torchvision_backbones import backbone_rules
 from fpn_jax.zoo.torchvision import TORCHVISION
@@ -243,3 +244,8 @@ def test_all_that_does_not_fit_a_detector_is_reported_at_once():
         "  shape of head.classification_head.cls_logits.bias is (819,), must be (63,)"
     )
     assert shape in lines
+
+
+@pytest.mark.parametrize("name", TORCHVISION)
+def test_only_the_labels_of_rcnns_count_the_background(name):
+    assert first_label(TORCHVISION[name]()) == ("rcnn" in name)

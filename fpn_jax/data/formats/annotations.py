@@ -171,22 +171,22 @@ def _objects_by_image(
     annotations = {image_id: [] for image_id in images}
     for row in rows["annotations"]:
         image = images.get(row["image_id"])
-        problem = (
+        if image is None:
+            reason = f"image_id {row['image_id']!r} is not in images"
+            defects.append(_defect(row, ("image unknown", reason), ""))
+            continue
+        if problem := (
             _problem(row, image, labels)
             or (num_points and _keypoint_problem(row, num_points))
-            or (masks and image and _mask_problem(row, image))
-        )
-        place, file = f"annotation {row['id']}", image["file_name"] if image else ""
-        if problem or image is None:  # without an image there is a problem
-            problem = problem or ("image", "there is none")
-            defects.append(Defect(problem[0], place, problem[1], file, _drawable(row)))
+            or (masks and _mask_problem(row, image))
+        ):
+            defects.append(_defect(row, problem, image["file_name"]))
             continue
         annotations[row["image_id"]].append(row)
         if _corners(row, image) != _corners(row):
             size = f"{image['width']} x {image['height']} pixels"
             reason = f"bbox {row['bbox']} reaches out of {size}"
-            box = tuple(_corners(row))
-            cut.append(Defect("box reaches out", place, reason, file, box))
+            cut.append(_defect(row, ("box reaches out", reason), image["file_name"]))
     return {
         image_id: _objects(of_image, images[image_id], labels, num_points, masks)
         for image_id, of_image in annotations.items()
@@ -227,12 +227,11 @@ def _corners(row: dict, image: dict | None = None) -> list[float]:
     ]
 
 
-def _drawable(row: dict) -> tuple[float, ...] | None:
-    """The box of a defective annotation as xyxy, if it is one."""
-    box = row["bbox"]
-    if isinstance(box, list) and len(box) == 4 and all(map(_is_finite, box)):
-        return tuple(_corners(row))
-    return None
+def _defect(row: dict, problem: _Problem, file: str) -> Defect:
+    """The defect of an annotation, with its box as xyxy where it is one."""
+    kind, reason = problem
+    box = tuple(_corners(row)) if _is_box(row["bbox"]) else None
+    return Defect(kind, f"annotation {row['id']}", reason, file, box)
 
 
 def _compact(segmentation: Segmentation) -> Any:
@@ -242,17 +241,15 @@ def _compact(segmentation: Segmentation) -> Any:
     return [np.asarray(polygon, float) for polygon in segmentation]
 
 
-def _problem(row: dict, image: dict | None, labels: dict[int, int]) -> _Problem | None:
+def _problem(row: dict, image: dict, labels: dict[int, int]) -> _Problem | None:
     """What makes an annotation unusable, or None."""
-    if image is None:
-        return "image unknown", f"image_id {row['image_id']!r} is not in images"
     if row["category_id"] not in labels:
         reason = f"category_id {row['category_id']!r} is not in categories"
         return "class unknown", reason
     if not (image["width"] and image["height"]):
         return "image without a size", "its image has no width and height"
     box = row["bbox"]
-    if not (isinstance(box, list) and len(box) == 4 and all(map(_is_finite, box))):
+    if not _is_box(box):
         return "box of no numbers", f"bbox {box} must be four finite numbers"
     x, y, width, height = box
     if width < 0 or height < 0:
@@ -289,6 +286,10 @@ def _mask_problem(row: dict, image: dict) -> _Problem | None:
         row.get("segmentation"), image["height"], image["width"]
     )
     return ("segmentation wrong", f"segmentation: {problem}") if problem else None
+
+
+def _is_box(value: object) -> bool:
+    return isinstance(value, list) and len(value) == 4 and all(map(_is_finite, value))
 
 
 def _is_finite(value: object) -> bool:
