@@ -87,7 +87,7 @@ def compare(name: str, images: Sequence[np.ndarray]) -> dict[str, dict[str, floa
 
 
 def figures(pairs: Sequence[tuple]) -> dict[str, float]:
-    """Returns what the differences of several photographs come to."""
+    """Returns the figures of a step from its differences in each photograph."""
     ious, scores, boxes = map(np.concatenate, zip(*pairs, strict=True))
     same = ious > _SAME
     return {

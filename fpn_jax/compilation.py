@@ -24,11 +24,11 @@ def set_cpu_flags() -> None:
 
 
 def call_once(function: Callable, *arguments: Any, **options: Any) -> Any:
-    """Returns what a function gives, compiled for this one call; `options` are jit's.
+    """Compiles a function, calls it and drops the program; `options` are jit's.
 
-    For initializations. The program is dropped, which of a detector takes 130 MB. On
-    CPU it is optimized little: for the random numbers of each parameter, XLA's usual
-    level takes 2.4 times as long to compile, and saves tenths of a second.
+    Initializations run once, and the program of a detector's would keep 130 MB. On CPU
+    it is optimized little: for the random numbers of each parameter, XLA's usual level
+    takes 2.4 times as long to compile, and saves tenths of a second.
     """
     import jax
 

@@ -220,7 +220,7 @@ class _Group(NamedTuple):
 
 
 class _Found(NamedTuple):
-    """What the network says of one image."""
+    """Raw detections of one image."""
 
     detections: Detections  # in pixels of the canvas, with padding
     size: np.ndarray  # [2], height and width on the canvas

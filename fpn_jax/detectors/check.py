@@ -257,7 +257,7 @@ def _shape(leaf: Any) -> tuple[int, ...]:
 
 
 def _described(value: Any) -> str:
-    """Returns what a value is, in a few words."""
+    """Describes a value for an error message: "an array [2, 8, 8, 3]", "a list"."""
     if isinstance(value, jax.ShapeDtypeStruct):
         return f"an array {list(value.shape)}"
     if isinstance(value, LossTerm):

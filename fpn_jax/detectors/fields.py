@@ -59,9 +59,9 @@ def has(module: nn.Module, name: str) -> bool:
 
 
 def of_part(module: nn.Module, part: str, name: str) -> Any:
-    """Returns what the submodule `part` of a detector has under `name`.
+    """Returns the field or property `name` of the submodule `part` of a detector.
 
-    Raises ValueError where it has no such field, property or method.
+    Raises ValueError where the submodule has none.
     """
     submodule = getattr(module, part)
     if not has(submodule, name):

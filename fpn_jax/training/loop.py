@@ -113,7 +113,7 @@ def train(
 def begin(
     config: Config, run: Path, *, experiment: str | Path | None = None
 ) -> Started:
-    """Returns what a run goes on from: its last checkpoint, or its first weights.
+    """Starts a run from its last checkpoint, or from its first weights.
 
     Raises ValueError, before the first step, where the run could not be trained, or not
     be opened afterwards.

@@ -62,8 +62,9 @@ def reported_rate(
 ) -> dict[str, jax.typing.ArrayLike]:
     """Returns `{"learning_rate": …}` of the update after `done` steps of a run.
 
-    Of a user's optimizer it is that which `optax.inject_hyperparams` keeps in its state
-    after the update; without one nothing is known, and the result is empty.
+    A user's optimizer has a rate to report if it is made with
+    `optax.inject_hyperparams`, which keeps the rate in the `state` after the update;
+    otherwise the result is empty.
     """
     if not callable(config):
         schedule = learning_rate_schedule(config, steps // config.accumulate)

@@ -16,8 +16,8 @@ _SCRIPTS = {"__experiment__", "__main__"}
 def needed_modules(tops: Iterable[str], file: Path | None) -> dict[str, ModuleType]:
     """Returns the user's modules of some top names, and all that these import.
 
-    Of a package they are the submodules that have been imported. `file` is that of an
-    experiment, whose imports are needed too.
+    A package is needed with all of its submodules that have been imported. `file` is
+    an experiment, whose own imports are needed too.
     """
     needed: dict[str, ModuleType] = {}
     waiting = {*tops, *(_imports(file) if file else ())}
