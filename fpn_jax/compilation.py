@@ -40,11 +40,11 @@ def call_once(function: Callable, *arguments: Any, **options: Any) -> Any:
 
 
 def compile_first(program: Any) -> Callable:
-    """Returns a jitted `program` of which only the last argument's shapes vary.
+    """Wraps a jitted `program`, only the last argument's shapes of which may vary.
 
-    It is compiled before the first call with each, and what compiling has used goes
-    back to the system in between: 90 MB of a Faster R-CNN's training, and 400 MB where
-    no cache has the program.
+    It is compiled before the first call with each shape, and the memory that compiling
+    took goes back to the system in between: 90 MB for a Faster R-CNN's training, and
+    400 MB where no cache has the program.
     """
     import jax
 

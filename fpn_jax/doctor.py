@@ -1,11 +1,11 @@
 """Looks at a data set: doctor DATASET [--splits NAME …] [--run RUN] [--html PAGE]
 
 Reads every image of the splits and prints what is wrong: files, boxes, masks and ids,
-what is there twice, images of two splits. Then, of the first split, classes and sizes,
-the canvas that fits the images, which level of the pyramid has the anchor that suits
-each box best, how many boxes no anchor covers and anchors that would cover more, and
-which level features are pooled from. The detector is that of a run, by default that of
-the default job, and the images are fitted into its canvas.
+duplicates, images that two splits share. For the first split it then prints classes and
+sizes, the canvas that fits the images, which level of the pyramid has the anchor that
+suits each box best, how many boxes no anchor covers and anchors that would cover more,
+and which level features are pooled from. The detector is the run's, or without a run
+the default job's, and the images are fitted into its canvas.
 Exit status: 0 nothing is wrong, 1 defects were found, 2 wrong input.
 """
 

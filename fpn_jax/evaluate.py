@@ -23,10 +23,10 @@ from fpn_jax.runtime import join_processes, set_up
 @dataclass(frozen=True)
 class Arguments:
     run: tyro.conf.Positional[Path]  # directory written by training
-    data: str | None = None  # another source than that of the run
+    data: str | None = None  # another data set than the run's
     split: str | None = None  # of it; by default what the run validates on
     checkpoint: str = "best"  # or "latest", or the number of a step
-    # Of the network's computation; by default that of the run.
+    # Type that the network computes in; by default the run's.
     dtype: Literal["float32", "bfloat16", "float16"] | None = None
     json: Path | None = None  # where to write the metrics
     # Python file that defines your own classes, where the run has any.
@@ -72,7 +72,7 @@ def evaluate_run(chosen: Arguments) -> dict[str, float]:
     )
     check_detects(run.config.model, chosen.run)
     data, evaluation = run.config.data, run.config.evaluation
-    devices = jax.device_count()  # of this machine, not of that which trained
+    devices = jax.device_count()  # of this machine, not of the one that trained
     batch_size = -(-evaluation.batch_size // devices) * devices
     model = run.config.model
     if chosen.dtype is not None:

@@ -91,12 +91,13 @@ class Predictor:
 
     On a "fixed" canvas an image is resized and padded as in evaluation, so that its
     detections do not depend on the images beside it. Programs are few however many
-    shapes there are: two canvases, at `batch_size` and at 1 image. Batches are filled
-    up; of images that fill less than half of one, each goes alone.
+    shapes there are: two canvases, at `batch_size` and at 1 image. The last batch is
+    filled up; images that fill less than half of it go one by one.
 
-    On an "exact" canvas images are resized in float32 as torch does it, and those of a
-    call padded to common sides, the next multiples of 32: torchvision's detections, for
-    a program of every padded shape and number of images.
+    On an "exact" canvas images are resized in float32 as torch does it, and all images
+    of a call are padded to common sides, the next multiples of 32. This gives
+    torchvision's detections, at the price of a program for every padded shape and
+    number of images.
     """
 
     def __init__(

@@ -19,7 +19,7 @@ from fpn_jax.choices import check_choice
 from fpn_jax.ops.depthwise import depthwise_convolution
 
 Norm = Literal["frozen", "batch", "group"] | None
-# Of a computation; None: that of its input and of its parameters, float32.
+# Type to compute in. None: the promoted type of the input and the float32 parameters.
 Dtype = Literal["float32", "bfloat16", "float16"] | None
 # JAX's own type. The axis is set by the program that runs under pmap: a command line,
 # which cannot read this type, leaves it out.

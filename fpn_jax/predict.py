@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from fpn_jax.inference import Predictor
     from fpn_jax.types import Detections
 
-_BATCHES = 2  # of images in memory at once: those of one canvas fill a batch
+_BATCHES = 2  # read before predicting, so that images of one canvas fill a batch
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,11 @@ A backbone is a Linen module with
     __call__(pixels, *, train) -> {level: [B, H / 2**level, W / 2**level, C]}
 
 `pixels [B, H, W, 3]` are normalized float32, zero in padding; the coarsest stride that
-it gives divides H and W. Of the levels that it can give it returns those of its field
-`levels`, finest first, and builds no more than they need. `train` tells batch norm to
+it gives divides H and W. Its field `levels` chooses the levels that it returns, finest
+first; it builds no more than these need. `train` tells batch norm to
 use, and to update, the statistics of the batch (collection `batch_stats`).
 
-It may have `frozen`, the names of those of its submodules that no step changes; they
+It may have `frozen`, the names of the submodules that no step changes; they
 pass no gradient and keep their statistics. Ours name their submodules `stem`, `stage2`,
 `stage3` …, and have a field `frozen_stages` that counts them from the stem on:
 `check_stages` and `frozen_names` are for others that do the same, and `frozen_mask`

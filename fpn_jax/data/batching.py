@@ -16,7 +16,7 @@ class Batching:
     canvas: tuple[int, int]  # height, width
     max_boxes: int  # of an image with more, the largest are kept, crowd regions last
     mask_size: int | None = None  # side of the masks of the source; None: no masks
-    keypoints: bool = False  # whether to give those of the source
+    keypoints: bool = False  # whether batches have the source's keypoints
     max_errors: int  # this many different unreadable images are skipped
 
     def __post_init__(self):

@@ -50,7 +50,7 @@ def decode_segmentations(
 
 
 def segmentation_problem(segmentation: object, height: int, width: int) -> str | None:
-    """Returns what is wrong with it, or None; says nothing of compressed counts."""
+    """Says what is wrong with it, or None; compressed counts are not looked into."""
     if isinstance(segmentation, dict):
         return _rle_problem(segmentation, height, width)
     if not isinstance(segmentation, list) or not segmentation:

@@ -105,8 +105,8 @@ class Source(Protocol):
     `categories[i]` is the category of label i. Worker processes receive a source by
     pickling. An image that cannot be decoded raises `UnreadableImage`.
 
-    What is known of the images before they are read is None where it is not: a source
-    of files and a table knows it, one that must read its records does not.
+    Facts of the images that are not known before these are read are None: a source of
+    files and a table knows them, one that must read its records does not.
     """
 
     name: str
@@ -122,8 +122,7 @@ class Source(Protocol):
     def has_objects(self, *, keypoints: bool) -> np.ndarray | None:
         """Says of every image whether it has an object that is no crowd, [N] bool.
 
-        With `keypoints` one of which at least one keypoint is annotated. None: that is
-        not known.
+        With `keypoints` only objects with an annotated keypoint count. None: not known.
         """
         ...
 

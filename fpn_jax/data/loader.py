@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class Changes:
-    """The transforms of a training, the last of which makes every image fit."""
+    """The transforms of a training; the last one fits the image into the canvas."""
 
     transforms: tuple[Transform, ...] = ()  # in this order
     last: tuple[Transform, ...] = ()  # in their place from batch `last_from` on
@@ -96,12 +96,12 @@ def evaluation_batches(
 
     The canvas of an image depends on the image alone: as it is or turned, whichever
     holds the image larger, padded to multiples of 32. The images of a batch share it.
-    Where the source knows the sizes of its images, those of one canvas come together,
-    each kind in the order of the source. Elsewhere the images come in that order, and
+    If the source knows the sizes of its images, all images of one canvas come together,
+    each kind in the order of the source. Otherwise the images come in that order, and
     where both canvases are needed a batch comes twice, once for each.
 
     All processes get equally many batches, on the same canvases. Rows behind the end,
-    of images that cannot be decoded and of those that the other canvas holds have
+    of images that cannot be decoded and of images on the other canvas have
     `example_valid` False and no boxes.
 
     Args:

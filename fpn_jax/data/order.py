@@ -12,8 +12,8 @@ class Order:
     """Every epoch is a new permutation; a batch may end one and begin the next.
 
     With `turned`, which says it of every example, images for the turned canvas and the
-    others come in batches of their own. What is left over, fewer than two batches of an
-    epoch, is mixed, also with what is left of the epochs before and behind.
+    others come in batches of their own. The rest of an epoch, fewer
+    than two batches, is mixed, also with the rest of the epochs before and behind.
     """
 
     size: int  # examples

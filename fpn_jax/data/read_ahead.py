@@ -106,7 +106,7 @@ class TrainingBatches:
         )
 
     def get_state(self) -> dict[str, int]:
-        """Returns what `set_state` needs to go on behind the last batch; JSON-able."""
+        """Returns the place behind the last batch, for `set_state`; JSON-able."""
         return {"next_batch": self._next_batch}
 
     def set_state(self, state: dict[str, int]) -> None:

@@ -72,7 +72,7 @@ def open_source(
 def readable(source: Source) -> Iterator[Example]:
     """Yields the examples of a source in order, without those that are unreadable.
 
-    It says nothing of these: the loader, which meets them too, counts and names them.
+    It does not report them: the loader, which meets them too, counts and names them.
     """
     for index in range(len(source)):
         try:

@@ -6,7 +6,7 @@ are xyxy, float32, in pixels of the canvas.
 
 - A **backbone** has `__call__(pixels, *, train) -> Pyramid`: normalized pixels
   [B, H, W, 3], whose sides its coarsest stride divides, to some of the levels. It may
-  have `frozen`, the names of those of its submodules that no step changes.
+  have `frozen`, the names of the submodules that no step changes.
 - A **neck** has `__call__(pyramid, *, train) -> Pyramid`: all its levels have the same
   number of channels. Levels may be added above the top one, and left out.
 - A **dense head** and the **heads on boxes** are described in `fpn_jax.heads`.

@@ -19,12 +19,12 @@ from fpn_jax.types import Detections, LossTerm, targets_of
 
 @flax.struct.dataclass
 class Evaluated:
-    """What a detector gives for a batch of a data set."""
+    """Losses and detections of a batch of a data set."""
 
     terms: dict[str, LossTerm]
     detections: Detections  # in pixels of the canvas; none of padding examples
     image_ids: jax.Array  # [B, 2] int32, the halves of an int64
-    # Of the batch, for the way back to the image.
+    # Taken from the batch; `image_pixels` needs both sizes.
     sizes: jax.Array  # [B, 2] int32, height and width inside the canvas
     image_sizes: jax.Array  # [B, 2] int32, height and width of the image
 
@@ -68,8 +68,8 @@ def evaluate(
 ) -> tuple[dict[str, float], list[dict]] | None:
     """Returns the metrics and the COCO results on a data set.
 
-    The metrics are those of the measures, and `loss` with its terms `loss/…`. None as
-    soon as `canceled` says so; it is asked before each batch.
+    The metrics are the figures of the `measures`, and `loss` with its terms `loss/…`.
+    `canceled` is asked before each batch; once it is true the result is None.
 
     Args:
         variables: of the model.

@@ -21,7 +21,7 @@ _AT_ONCE = 64  # examples in memory, at most
 
 @dataclass(frozen=True)
 class Seen:
-    """What is kept of an example."""
+    """The facts of an example that later tables need, without its pixels."""
 
     index: int
     name: str
@@ -37,7 +37,7 @@ class Examination:
     """A split that was walked through."""
 
     source: Source
-    seen: list[Seen]  # without those that cannot be read
+    seen: list[Seen]  # readable examples alone
     defects: list[Defect]
 
     @property
@@ -47,7 +47,7 @@ class Examination:
 
 
 def examine(source: Source) -> Examination:
-    """Returns what there is and what is wrong; reads every image once."""
+    """Reads every image once; returns the facts of all, and the defects."""
     defects = list(source.defects)
     seen = []
     for found, problems in _examined(source):
@@ -62,7 +62,7 @@ def examine(source: Source) -> Examination:
 def examine_splits(
     open_split: Callable[[str], Source], names: Sequence[str] | None
 ) -> tuple[dict[str, Examination], dict[str, NoSuchSplit]]:
-    """Examines the splits of a data set; also returns those that it does not have.
+    """Examines the splits of a data set; also returns the splits that it does not have.
 
     By default these are "train" and, if it is there, "validation". A folder of one
     split, which gives the same for every name, is examined once.

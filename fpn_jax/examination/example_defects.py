@@ -11,7 +11,7 @@ from fpn_jax.data.defects import Defect
 from fpn_jax.data.example import Example
 
 # A mask's extent and its box differ by the rounding of a polygon to pixels, which is
-# much of a tiny object; of those that overlap less one was changed without the other.
+# much of a tiny object. If they overlap less, one was changed without the other.
 _MASK_OVERLAP = 0.5
 _TINY = 8  # pixels of a side, below which this says nothing
 

@@ -13,7 +13,7 @@ from fpn_jax.examination.examine import Examination
 
 _IOUS = (0.5, 0.7)  # COCO's lowest threshold, and an RPN's for a positive
 _SIDES = (8, 16, 32, 64, 96, 128, 256, 512)  # px; 32 and 96 are COCO's borders
-_CLASSES = 20  # lines of the table; those of COCO's 80 would be pages
+_CLASSES = 20  # lines of the table; COCO's 80 classes would fill pages
 _PLACES = 3  # of a kind of defect that are named
 _BAR = 24  # characters
 

@@ -35,10 +35,10 @@ and the first of them, the box head, which draws what all are trained on, has al
     positives(samples) -> RoISamples, fewer rows with all that are positive
 
 `boxes` are [B, R, 4]; rows that are not `valid` [B, R] are padding. In training they
-are those of `samples` (`RoISamples`), which the box head draws of the proposals and the
-objects, positives first; the others are trained on its `positives` alone. `found` are
-the `Proposals` for the box head; for the others, the `Detections` of the box head, to
-which they add masks or keypoints.
+are the boxes of `samples` (`RoISamples`), which the box head draws from proposals and
+objects, positives first; the other heads are trained on its `positives` alone. `found`
+are the `Proposals` for the box head; for the others, the `Detections` of the box head,
+to which they add masks or keypoints.
 
 The loss and what follows it are pure: of the methods, `__call__` alone has parameters.
 """

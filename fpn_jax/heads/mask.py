@@ -56,7 +56,7 @@ class MaskHead(nn.Module):
         """Returns logits [B, R, 2 S, 2 S, K+1] of `boxes [B, R, 4]`.
 
         S is the size of the pool. With `norm="batch"` and `train` the statistics are
-        those of the boxes that are `valid [B, R]`; None: of all.
+        taken over the boxes that are `valid [B, R]`, or over all without it.
         """
         x = self.pool(pyramid, boxes, canvas=canvas)
         rows = None if valid is None else valid.reshape(-1)

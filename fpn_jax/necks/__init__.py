@@ -4,10 +4,10 @@ A neck is a Linen module with
 
     __call__(pyramid, *, train) -> {level: [B, H / 2**level, W / 2**level, channels]}
 
-`pyramid` has any levels, in any order, each with channels of its own. What is returned
-begins with the finest level. Levels may be added above the top one (`extra_levels.py`,
-each half as large as the one below, rounded up), and left out. The sides of a level
-need not be twice those of the next: `layers.upsample_to` resizes by the rule of torch.
+`pyramid` has any levels, in any order, each with channels of its own. The result begins
+with the finest level. Levels may be added above the top one (`extra_levels.py`,
+each half as large as the one below, rounded up), and left out. A level's sides
+need not be twice the next level's: `layers.upsample_to` resizes by the rule of torch.
 `train` tells batch norm to use the statistics of the batch.
 
 A neck knows no backbone and no head; it takes the channels as they come.

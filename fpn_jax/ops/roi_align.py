@@ -157,7 +157,7 @@ def _read(
     boxes: Float[Array, "n 4"],
     levels: Int[Array, " n"],
 ) -> Float[Array, "n size size c"]:
-    """Returns what `_pool` does, in one pass.
+    """Does the work of `_pool` in one pass over the boxes.
 
     Every map is asked for every box, and the boxes of others read its first cells: they
     stay in the cache, where joining the maps would copy the whole pyramid.

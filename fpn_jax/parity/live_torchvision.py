@@ -78,9 +78,9 @@ def _plain_nms(boxes, scores, iou_threshold: float):
 def _repair_roi_align() -> None:
     """Has torchvision's `roi_align` in Python count samples as the compiled one does.
 
-    Those more than one cell outside of the map are 0 there; in Python they are those of
-    the border. Nor is it compiled, for minutes, at its first call: some boxes at a time
-    need little memory without that.
+    A sample more than one cell outside of the map is 0 in the compiled one; in Python
+    it takes the border's value. The Python one is not compiled at its first call, which
+    takes minutes: a few boxes at a time need little memory without that.
     """
     import importlib
 

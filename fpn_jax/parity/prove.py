@@ -190,7 +190,7 @@ def _maps(detector: nn.Module, pixels: jax.Array) -> tuple[Pyramid, Pyramid, Any
 
 
 def _our_maps(features: Pyramid, pyramid: Pyramid, outputs: Any) -> dict[str, Any]:
-    """Returns all maps by name, those of the head as one vector over the levels."""
+    """Returns all maps by name, the head's as one vector over the levels."""
     maps: dict[str, Any] = {f"C{level}": features[level] for level in sorted(features)}
     maps |= {f"P{level}": pyramid[level] for level in sorted(pyramid)}
     for name, levels in vars(outputs).items():

@@ -15,8 +15,8 @@ from fpn_jax.parity.prove import largest_difference
 def torchvision_classifier(name: str, state_dict: Mapping[str, np.ndarray]) -> Any:
     """Returns the model of torchvision's builder `name` with these weights.
 
-    It ends before its classes, of which a fine-tuned one has its own number. It is in
-    evaluation mode, where batch norm is what frozen batch norm is.
+    The class layer is left off, because fine-tuned models differ in it. The model is in
+    evaluation mode, where batch norm equals frozen batch norm.
     """
     torch, torchvision = import_torchvision()
     with torch.device("meta"):  # no random values for what is replaced

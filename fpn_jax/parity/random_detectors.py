@@ -22,7 +22,7 @@ _OUTPUTS = {
     "rpn.head.bbox_pred": (0.15, 0.0),
     "roi_heads.box_head.fc6": (1.0, 0.0),
     "roi_heads.box_head.fc7": (1.0, 0.0),
-    "roi_heads.box_head.5": (1.0, 0.0),  # that of v2, behind its convolutions
+    "roi_heads.box_head.5": (1.0, 0.0),  # v2 has it behind its convolutions
     "roi_heads.box_predictor.cls_score": (0.7, 0.0),
     "roi_heads.box_predictor.bbox_pred": (0.3, 0.0),
     "roi_heads.mask_predictor.mask_fcn_logits": (2.0, 0.0),
@@ -31,7 +31,7 @@ _OUTPUTS = {
     "head.regression_head.bbox_reg": (0.15, 0.5),
     "head.regression_head.bbox_ctrness": (1.0, 0.0),
 }
-# Of an R-CNN, by the number of its outputs: more in the logit of the background.
+# Added to an R-CNN's logit of the background, by the number of its outputs.
 _BACKGROUND = {91: 3.0, 2: 4.0}
 # Ranges of a norm's vectors: nothing is at its default, and nothing explodes.
 _NORMS = {
@@ -45,7 +45,7 @@ _NORMS = {
 def lively_detector(name: str, images: Sequence[np.ndarray], **options: Any) -> Any:
     """Returns torchvision's detector `name` in evaluation mode, with random weights.
 
-    It is scaled on `images`, each uint8 [H, W, 3]. `options` are those of torchvision's
+    It is scaled on `images`, each uint8 [H, W, 3]. `options` go to torchvision's
     builder.
     """
     torch, _ = import_torchvision()

@@ -15,7 +15,7 @@ from fpn_jax.weights.torchvision import first_label
 def torchvision_detector(name: str, **options: Any) -> Any:
     """The model of torchvision's builder `name`, in evaluation mode.
 
-    Its weights are those that torch draws. `options` are those of the builder.
+    Its weights are random, drawn by torch. `options` go to the builder.
     """
     _, torchvision = import_torchvision()
     build = getattr(torchvision.models.detection, name)

@@ -78,7 +78,7 @@ class OptimizerConfig:
 
     @property
     def peak(self) -> float:
-        """Highest learning rate: the one that is given, or that of the optimizer."""
+        """Highest learning rate: the one that is given, or else the optimizer's own."""
         given = self.learning_rate
         return RATES[self.name] if given is None else given
 
@@ -86,7 +86,7 @@ class OptimizerConfig:
 OptimizerFunction = Callable[[int], optax.GradientTransformation]
 """A function of a module: `Config(optimizer=my_optimizer)`, given the steps of the run.
 
-Its updates are those of every step; frozen parts get none, whatever it does.
+It is called at every step, and its updates of frozen parts are dropped.
 """
 
 

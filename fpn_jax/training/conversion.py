@@ -55,9 +55,9 @@ def run_from_torchvision(
 ) -> Run:
     """Returns torchvision's model `name` with its weights, ready to be saved.
 
-    `norm_epsilon` of the backbone is by default that of the published weights.
+    By default the backbone has the `norm_epsilon` that the published weights need.
     Categories are COCO's, or numbered ones where the file has another number of
-    classes. Of a classifier it is the backbone, which has none.
+    classes. A classifier gives its backbone alone, without categories.
     """
     check_choice("model", name, (*TORCHVISION, *CLASSIFIERS))
     if name in CLASSIFIERS:
@@ -129,10 +129,10 @@ def exported(
 ) -> Exported:
     """Returns the weights of a run directory under torchvision's names, or under ours.
 
-    Of a converted run they are bit by bit what came. They hold no numbers: the model
-    that loads them needs the anchors, thresholds and epsilon of the run. A model that
-    torchvision does not have keeps our names, "params/backbone/…"; one of the user's
-    own is not imported for it.
+    A converted run gives back the weights of its file, bit by bit. Anchors, thresholds
+    and epsilon are not among the weights: the model that loads them needs the run's.
+    A model that torchvision does not have keeps our names, "params/backbone/…"; a
+    user's own model is not imported for it.
     """
     if foreign := foreign_names(read_tree(run).get("model")):
         why = f"torchvision has no {foreign[0]}"

@@ -75,8 +75,8 @@ def load_module(path: str | Path) -> ModuleType:
 def load_kept(run: str | Path, name: str | None) -> None:
     """Loads the copy of an experiment that a run keeps.
 
-    Without one, the modules are found that the run keeps, if any; others are those of
-    installed packages.
+    Without a name only the modules that the run keeps, if any, are put on the path;
+    all others must be installed.
     """
     kept = Path(run).resolve() / KEPT
     if name is not None:

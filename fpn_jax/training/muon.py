@@ -16,8 +16,8 @@ _MOMENTUM = 0.95
 # 1e-3 … 1 to 0.7 … 1.2.
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 _ROUNDS = 5
-# Of the updates: the root mean square that AdamW's usually have, so that one learning
-# rate suits both (Liu et al. 2025, "Muon is scalable for LLM training", section 2.2).
+# Root mean square of an update, as AdamW's usually has it, so that one learning rate
+# suits both (Liu et al. 2025, "Muon is scalable for LLM training", section 2.2).
 _UPDATE_RMS = 0.2
 
 

@@ -78,7 +78,7 @@ def shadowed_modules(folder: Path) -> list[str]:
 
 
 def is_own(top: str) -> bool:
-    """Whether a top name is that of an imported module of the user's."""
+    """Whether the user, not a package, brought the imported module of this top name."""
     module = sys.modules.get(top)
     if module is None or top in sys.stdlib_module_names | _DEPENDENCIES | _SCRIPTS:
         return False

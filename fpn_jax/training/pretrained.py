@@ -1,4 +1,4 @@
-"""Weights that a run starts from: those of another run, or of a backbone's file."""
+"""Weights that a run starts from: another run's, or a backbone's from its file."""
 
 import logging
 from pathlib import Path
@@ -21,10 +21,10 @@ _log = logging.getLogger(__name__)
 def with_pretrained(state: TrainState, config: Config) -> TrainState:
     """Returns the state with the weights that `train.pretrained` names, in its order.
 
-    Of a run, whatever classes its model is of, all variables are taken whose names and
-    shapes the new model shares; the others (the class layers, for other classes) stay
-    random and are logged. A run of what is a frozen submodule of the new model, such as
-    the proposals of `FastRCNN`, gives that submodule its weights.
+    A run gives all variables whose names and shapes the new model shares, whatever
+    class its model has; the others (the class layers, for other classes) stay random
+    and are logged. Where the new model has the run's model as a frozen submodule, such
+    as the proposals of `FastRCNN`, that submodule gets the weights.
 
     Raises ValueError where a path is neither, a run shares nothing, or a frozen
     submodule would stay random.

@@ -91,7 +91,7 @@ def _check_shared(config: Config, *names: str) -> None:
 
 
 def _step_and_rate(state, batch, *, config: Config, **options):
-    """Returns what `train_step` does, the losses with the learning rate beside them."""
+    """`train_step`, with the learning rate among the losses."""
     new_state, losses = train_step(
         state,
         batch,

@@ -43,7 +43,7 @@ class ProgressDisplay:
     def waiting(self) -> Iterator[None]:
         """Counts the time inside as spent waiting for data.
 
-        What a device still computes meanwhile is not lost: this is an upper bound.
+        A device may go on computing meanwhile, so this is an upper bound of the loss.
         """
         start = time.monotonic()
         yield

@@ -82,7 +82,7 @@ def _opened(run: str | Path, checkpoint: str, *, best: str) -> tuple[Checkpoints
 
 
 def _restored(checkpoints: Checkpoints, like: dict, step: int) -> dict[str, Any]:
-    """Returns what is like that in a checkpoint, a copy on each device."""
+    """Reads the arrays that `like` describes from a checkpoint, onto every device."""
     copied, _ = shardings(data_mesh())
     placed = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=copied), like

@@ -23,8 +23,8 @@ class TrainState(flax.struct.PyTreeNode):
     ema: Any  # {"params": …, collection: …}, their moving averages; or None
 
 
-# What a checkpoint has beside the collections, each of which has a name of its own in
-# it: a collection cannot be called so.
+# A checkpoint has these names, and one for each collection: no collection may have
+# one of these.
 _TAKEN = ("step", "params", "opt_state", "key", "ema", "collections")
 
 
@@ -75,7 +75,7 @@ def saved_items(state: TrainState) -> dict[str, Any]:
 
 
 def restored_state(items: dict[str, Any]) -> TrainState:
-    """Returns the state of which `saved_items` gave `items`."""
+    """Builds the state back from the items that `saved_items` made of it."""
     named = {name: items[name] for name in _TAKEN if name != "collections"}
     rest = {name: item for name, item in items.items() if name not in named}
     return TrainState(collections=rest, **named)
@@ -128,7 +128,7 @@ def with_variables(state: TrainState, variables: dict) -> TrainState:
 
 
 def inference_variables(state: TrainState) -> dict:
-    """Returns what evaluation gives `model.apply`: the average, where there is one."""
+    """Returns the variables to evaluate with: the average, if there is one."""
     if state.ema is not None:
         return state.ema
     return {"params": state.params, **state.collections}

@@ -8,7 +8,7 @@ torch is needed for .pth and .pt files only.
 
 Files and tables are the same for all libraries. By library: `backbone_from_torchvision`
 for its classifiers, `detector_from_torchvision` and `detector_to_torchvision` for its
-detectors, and `load_detectron2` for a file of Detectron2. What is read is variables,
+detectors, and `load_detectron2` for a file of Detectron2. They return variables,
 {"params": …, "batch_stats": …}, for a module that corresponds to the file.
 """
 

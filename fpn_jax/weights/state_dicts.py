@@ -178,7 +178,7 @@ def _match(template: str | None, name: str) -> re.Match | None:
 def _report(
     missing: list[str], extra: list[str], misshapen: list[str], names: Iterable[str]
 ) -> str:
-    """Returns what is wrong with a state dict; one line says it, one more each name."""
+    """Says what is wrong with a state dict: a line in sum, and one for each name."""
     lines = [
         f"state_dict does not fit the model: {len(missing)} missing, {len(extra)} "
         f"unknown, {len(misshapen)} of another shape"

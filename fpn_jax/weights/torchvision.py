@@ -45,7 +45,7 @@ def backbone_from_torchvision(
 def detector_from_torchvision(
     state_dict: Mapping[str, np.ndarray], detector: nn.Module
 ) -> dict[str, Any]:
-    """Returns the variables of a detector from that of torchvision it corresponds to.
+    """Returns the variables of a detector from the state dict of torchvision's.
 
     A proposal network takes any R-CNN's, and leaves out the RoI heads. Frozen norms
     take batch norm's, whose counters of batches are left out (`batch_counters`).
@@ -56,11 +56,11 @@ def detector_from_torchvision(
 
 
 def fitted(detector: nn.Module, state_dict: Mapping[str, np.ndarray]) -> nn.Module:
-    """Returns the detector with what a file tells of the model that it came from.
+    """Adapts the detector to the model that a file came from.
 
-    That is how many classes (and keypoints) a fine-tuned model has, and whether the
-    norms of its backbone count batches: those of a model that was built without any
-    weights do, and are batch norm with an epsilon of 1e-5.
+    The file tells how many classes (and keypoints) a fine-tuned model has, and whether
+    the norms of its backbone count batches. Norms that do are of a model that was built
+    without any weights: batch norm with an epsilon of 1e-5.
     """
     outputs = _outputs(state_dict)
     changes: dict[str, Any] = {
@@ -101,9 +101,9 @@ def detector_to_torchvision(
     """Returns the state dict that torchvision's model loads with `strict=True`.
 
     Every batch norm of torch counts the batches it has seen, and its checkpoints hold
-    the number; ours does not count. `counters` are those of the file that the
-    variables came from: with them it comes back bit by bit, also where its backbone's
-    batch norms are frozen here. Counters that are not given are 0.
+    the number; ours does not count. With the `counters` of the file that the variables
+    came from, it comes back bit by bit, also if we freeze its backbone's batch norms.
+    Counters that are not given are 0.
     """
     rules = detector_rules(detector)
     zeros = {
@@ -119,7 +119,7 @@ def first_label(detector: nn.Module) -> int:
 
 
 def batch_counters(state_dict: Mapping[str, np.ndarray]) -> StateDict:
-    """Returns what converting leaves out and `detector_to_torchvision` wants back."""
+    """Returns the batch counters, which `detector_to_torchvision` takes back."""
     return {n: array for n, array in state_dict.items() if n.endswith(f".{_COUNTER}")}
 
 

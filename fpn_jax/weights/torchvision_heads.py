@@ -37,7 +37,7 @@ def _fpn_rules(fpn: FPN, levels: list[int]) -> list[Rule]:
 
 
 def head_rules(head: nn.Module) -> list[Rule]:
-    """Returns the table of a head; that of an RoI head has its predictor's rows too."""
+    """Returns the table of a head; an RoI head's includes the rows of its predictor."""
     tables = {
         RPNHead: _rpn_rules,
         RetinaNetHead: _retinanet_rules,

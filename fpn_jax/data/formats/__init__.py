@@ -8,12 +8,12 @@ A form is two functions, which `fpn_jax.data.sources` has in a table:
   with boxes xyxy in pixels and labels 0 … K-1, whatever the files have. ValueError for
   masks that the form does not have; masks are decoded only where they are asked for.
   `keypoints` chooses between two annotations of COCO; other forms give the keypoints
-  that they have. What is wrong in the annotations is a ValueError with the first
-  defects, before an image is read; without `strict` it is left out, and the source
-  lists it as `defects`.
+  that they have. Defects of the annotations are a ValueError that names the first
+  ones, before an image is read; without `strict` they are left out, and the source
+  lists them as `defects`.
 
 Most are brought into the form of a COCO annotation file first (`AnnotatedImages`).
-Paths may be remote, as etils' epath reads them; those of TFDS are local. To add a form:
+Paths may be remote, as etils' epath reads them, except for TFDS. To add a form:
 its file, and a line in the table.
 """
 

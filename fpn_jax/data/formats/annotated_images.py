@@ -20,7 +20,7 @@ class AnnotatedImages:
 
     Labels follow the order of the category ids: COCO's 1 … 90 become 0 … 79. Boxes
     become xyxy; what lies outside of the image is cut off, and counted in a warning.
-    Areas are those of the annotations, where these have them. Images without objects
+    Areas come from the annotations, where these have them. Images without objects
     are kept. Examples have keypoints where categories name some, which must be the same
     in all that do; points whose names differ in `left` and `right` are a pair.
 
@@ -104,7 +104,7 @@ class AnnotatedImages:
     def has_objects(self, *, keypoints: bool) -> np.ndarray:
         """Says of every image whether it has an object that is no crowd, [N] bool.
 
-        With `keypoints` one of which at least one keypoint is annotated.
+        With `keypoints` only objects with an annotated keypoint count.
         """
         found = []
         for row in self._images:

@@ -30,7 +30,7 @@ def open_coco(
 ) -> AnnotatedImages:
     """The examples of an annotation file or folder, or of the split's folder there.
 
-    Keypoints are those of the file, whether asked for or not; see `open_coco_file`.
+    The keypoints of the file are kept, asked for or not; see `open_coco_file`.
     """
     for place in _places(path, split):
         if _is_annotated(place):
@@ -49,8 +49,8 @@ def open_coco_file(
 
     Args:
         path: the annotation file, or a folder that holds `annotations.json`.
-        images: the folder of the images, or a zip archive of them; by default that of
-            the annotation file.
+        images: the folder of the images, or a zip archive of them; by default the
+            annotation file's.
         masks: whether examples have masks.
         strict: whether defects are errors.
 

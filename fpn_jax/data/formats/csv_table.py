@@ -41,7 +41,7 @@ def open_csv(
     A row is an object: `file, x1, y1, x2, y2, class`, the corners in pixels; or a file
     alone, for an image without objects. A first line may name the columns in any order,
     also as `filename`, `xmin` … and `label`, and others besides. Files are relative to
-    `path`. Classes are those of all tables there, by their names.
+    `path`. Classes are collected from all tables there, sorted by name.
 
     Raises:
         ValueError: if masks are asked for, there is no such table, or a row is wrong;

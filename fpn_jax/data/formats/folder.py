@@ -25,7 +25,7 @@ class Folder:
         yield from sorted(path.name for path in self._path.iterdir() if path.is_file())
 
     def open(self, name: str) -> BinaryIO:
-        """Returns a file, of which to read a part; raises OSError."""
+        """Opens a file to read a part of it; raises OSError."""
         return cast(BinaryIO, (self._path / name).open("rb"))
 
     def read(self, name: str) -> bytes:

@@ -27,8 +27,8 @@ def number_of(stem: str) -> int | None:
 def image_row(folder: Folder, name: str, image_id: int) -> dict:
     """Returns the row of an image, whose size is read from its header.
 
-    Of a file that is not there or is no image the size is unknown (None): to take its
-    example raises `UnreadableImage`.
+    The size is unknown (None) if the file is missing or is no image: taking its example
+    then raises `UnreadableImage`.
     """
     try:
         with folder.open(name) as file:

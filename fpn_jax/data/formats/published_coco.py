@@ -60,7 +60,7 @@ def open_published_coco(
 
 
 def _annotation_folders(root: epath.PathLike) -> list[Folder | Archive]:
-    """What a folder has of `annotations` and `annotations_*.zip`."""
+    """Returns `annotations` and `annotations_*.zip` of a folder, where it has them."""
     root = epath.Path(root).expanduser()
     paths = [root / "annotations", *sorted(root.glob("annotations_*.zip"))]
     return [folder for path in paths if (folder := open_folder(path)) is not None]

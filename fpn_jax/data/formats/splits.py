@@ -17,7 +17,7 @@ def names_of(split: str) -> tuple[str, ...]:
 
 
 def find_split(split: str, there: Collection[str]) -> str:
-    """Returns what a split is called in a data set that has those of `there`.
+    """Returns the name of a split in a data set that has the splits `there`.
 
     Raises NoSuchSplit where it has none of its names.
     """

@@ -2,12 +2,11 @@
 
 Objects may have three more, which `tfds_writer.py` writes: `xyxy`, the box in pixels;
 `segmentation`, the counts of COCO's compressed run-length encoding as text; and
-`keypoints`, [P, 3], of which `metadata.json` says the rest under the same name: the
-fields of a `KeypointSpec`. There `category_ids` are those of the labels, where they are
-not the labels themselves.
+`keypoints`, [P, 3]. `metadata.json` has the fields of their `KeypointSpec` under
+`keypoints`, and under `category_ids` the id of each label, unless labels are ids.
 
-Of `voc` an image's id is the number in its file name, and what is difficult is crowd,
-as `voc.py` has it.
+In `voc` an image's id is the number in its file name, and difficult objects are crowd,
+as in `voc.py`.
 """
 
 from collections.abc import Mapping, Sequence

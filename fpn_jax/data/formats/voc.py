@@ -32,7 +32,7 @@ def open_voc(
     `ImageSets/Main/SPLIT.txt` in `path` (`VOCdevkit/VOC2007`); or a folder `path/SPLIT`
     of XML files with the images beside them.
 
-    Classes are those of all splits, by their names. Corners count from 1 in the files,
+    Classes are those of all splits, sorted by name. Corners count from 1 in the files,
     and include their pixels. Objects that are marked difficult become crowd regions:
     training leaves them out, and to find them is neither right nor wrong, as in the
     challenge.
