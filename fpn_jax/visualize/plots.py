@@ -21,6 +21,7 @@ _PANELS = {
     "keypoint/AP{}": "average precision of keypoints",
 }
 _MOST_NAMED = 20  # classes with a name of their own in a plot; more would overlap
+_DOTTED = 20  # points of a short curve, of which one alone would be no line
 
 
 def plot_losses(rows: Sequence[Mapping[str, float]]) -> Figure:
@@ -36,9 +37,12 @@ def plot_losses(rows: Sequence[Mapping[str, float]]) -> Figure:
         steps, values = _series(rows, name)
         color = "black" if name == "loss" else f"C{number - 1}"
         losses.plot(steps, values, color=color, alpha=0.2, linewidth=0.8)
-        losses.plot(steps, _smooth(values), color=color, label=name)
+        dot = "." if len(values) <= _DOTTED else None
+        losses.plot(steps, _smooth(values), color=color, marker=dot, label=name)
     steps, values = _series(rows, "validation/loss")
-    losses.plot(steps, values, "o--", color="tab:red", label="validation/loss")
+    # Black as the sum that it is held against; each color is a term's already.
+    style = {"color": "black", "marker": "o", "markerfacecolor": "white"}
+    losses.plot(steps, values, "--", **style, label="validation/loss")
     losses.set(ylabel="loss", yscale="log")
     losses.yaxis.set_major_formatter("{x:g}")
     losses.legend(frameon=False)
@@ -162,11 +166,13 @@ def _series(rows: Sequence[Mapping], name: str) -> tuple[np.ndarray, np.ndarray]
 
 
 def _smooth(values: np.ndarray) -> np.ndarray:
-    """Median of each value and its five neighbors on either side, fewer at the ends.
+    """Median of each value and its neighbors: one in twenty of all, at most 5, a side.
 
-    Not the mean: the fall of the first steps would lift it for a long while.
+    A median, because the fall of the first steps would lift a mean for a long while. A
+    short curve stays as it is: over a window of its own length it would be a flat line.
     """
-    windows = (values[max(0, n - 5) : n + 6] for n in range(len(values)))
+    reach = min(5, len(values) // 20)
+    windows = (values[max(0, n - reach) : n + reach + 1] for n in range(len(values)))
     return np.array([np.median(window) for window in windows])
 
 

@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_hex
 
 from fpn_jax.evaluation.coco import BOXES, Accumulated, summarize
 from fpn_jax.visualize.plots import (
@@ -55,6 +56,30 @@ def test_smoothing_takes_the_median_of_the_neighbors():
     assert smooth[20] == 21  # a straight line stays
     assert abs(smooth[50] - 51) <= 1  # a spike goes
     assert smooth[0] < 10
+
+
+def test_a_short_curve_shows_every_value_as_it_is():
+    rows = [{"step": n, "loss": 1.0 / (n + 1)} for n in range(12)]
+    axes = plot_losses(rows).axes[0]
+    assert lines(axes)["loss"] == [[n, 1.0 / (n + 1)] for n in range(12)]
+    (one,) = [
+        line
+        for line in plot_losses(rows[:1]).axes[0].get_lines()
+        if line.get_label() == "loss"
+    ]
+    assert one.get_marker() == "."  # a line of one point could not be seen
+
+
+def test_no_two_losses_of_a_plot_look_alike():
+    terms = ["objectness", "proposals", "classes", "boxes", "masks", "keypoints"]
+    row = {"step": 0, "loss": 3.0} | {f"loss/{term}": 1.0 for term in terms}
+    axes = plot_losses([row, {"step": 1, "validation/loss": 2.0}]).axes[0]
+    looks = [
+        (to_hex(line.get_color()), line.get_linestyle())
+        for line in axes.get_lines()
+        if not line.get_label().startswith("_")
+    ]
+    assert len(looks) == 8 and len(set(looks)) == 8
 
 
 def test_recall_curves_name_the_last_value_and_what_is_missing():
