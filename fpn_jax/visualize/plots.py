@@ -45,7 +45,7 @@ def plot_losses(rows: Sequence[Mapping[str, float]]) -> Figure:
     losses.plot(steps, values, "--", **style, label="validation/loss")
     losses.set(ylabel="loss", yscale="log")
     losses.yaxis.set_major_formatter("{x:g}")
-    losses.legend(frameon=False)
+    losses.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     rate.plot(*_series(rows, "learning_rate"), color="tab:gray")
     rate.set(xlabel="step", ylabel="learning rate", ylim=(0, None))
     _tidy(losses, rate)
