@@ -81,6 +81,37 @@ def test_boxes_that_reach_out_are_cut_with_one_warning(tmp_path, caplog):
 
 
 @pytest.mark.parametrize(
+    ("box", "reported"),
+    [
+        ([-0.5, -0.5, 61, 41], False),  # half a pixel on each side of 60 x 40
+        ([-0.6, 0, 60, 40], True),
+        ([0, 0, 60.6, 40], True),
+        ([0, 0, 60, 40.6], True),
+    ],
+)
+def test_half_a_pixel_is_rounding(tmp_path, box, reported):
+    folder = _write(tmp_path, _with_annotation(bbox=box))
+    source = open_coco_file(folder, strict=False)
+    assert [one.kind for one in source.defects] == ["box reaches out"] * reported
+    assert source[0].boxes[0].tolist() == [0, 0, 60, 40] or reported
+    assert source.truth(0).xywh[0].tolist() == box
+
+
+def test_an_image_that_is_not_listed_is_said_once(tmp_path):
+    content = copy.deepcopy(CONTENT)
+    content["annotations"] += [
+        {"id": number, "image_id": 31, "category_id": 1, "bbox": [1, 1, 2, 2]}
+        for number in (11, 12, 13)
+    ]
+    message = (
+        "1 problems: annotation 11: image_id 31 is not in images, nor for 2 more "
+        "annotations$"
+    )
+    with pytest.raises(ValueError, match=message):
+        open_coco_file(_write(tmp_path, content))
+
+
+@pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"bbox": [30, 5, -20, 30]}, "annotation 5 .a.png.: bbox .* sizes >= 0"),
