@@ -91,9 +91,8 @@ def read_annotations(
     spec = keypoint_spec(name, rows.categories)
     objects = _objects_by_image(rows, spec, masks, tolerance, defects, cut)
     categories = tuple(Category(row["id"], row["name"]) for row in rows.categories)
-    return Annotations(
-        categories, spec, rows.images, objects, defects, cut, flip_notes(spec)
-    )
+    notes = flip_notes(spec, rows.categories)
+    return Annotations(categories, spec, rows.images, objects, defects, cut, notes)
 
 
 def stop_if_any(name: str, defects: list[Defect]) -> None:

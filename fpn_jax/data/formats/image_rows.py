@@ -6,27 +6,22 @@ from collections.abc import Sequence
 from fpn_jax.data.formats.folder import Folder
 from fpn_jax.data.image import image_size
 
-_MOST = 2**63  # ids travel as int64
-
 
 def image_ids(stems: Sequence[str]) -> list[int]:
-    """Returns the numbers that the stems are, or 1 … N where one is no number.
+    """Returns the numbers that the stems are, or their places where one is no number.
 
     `000005` is 5 and `2007_000027` is 2007000027: the ids that COCO and Pascal VOC have
     in their own names, so that results can be told apart and traced.
     """
     numbers = [number for stem in stems if (number := number_of(stem)) is not None]
     if len(set(numbers)) < len(stems):
-        return list(range(1, len(stems) + 1))
+        return list(range(len(stems)))
     return numbers
 
 
 def number_of(stem: str) -> int | None:
-    """Returns the number of 64 bits that the stem of a file is, or None."""
-    digits = stem.replace("_", "").lstrip("0") or "0"
-    if not re.fullmatch(r"[0-9][0-9_]*", stem) or len(digits) > len(str(_MOST)):
-        return None
-    return number if (number := int(digits)) < _MOST else None
+    """Returns the number that the stem of a file is, or None."""
+    return int(stem.replace("_", "")) if re.fullmatch(r"\d[\d_]*", stem) else None
 
 
 def image_row(folder: Folder, name: str, image_id: int) -> dict:

@@ -9,8 +9,11 @@ from fpn_jax.data.mirrored_points import mirrored_points, one_sided
 def keypoint_spec(name: str, categories: list[dict]) -> KeypointSpec | None:
     """The keypoints that the categories name, or None if there are none.
 
-    Raises ValueError for keypoints that are no names, for a skeleton of other points,
-    and where two categories have different keypoints.
+    Points change places in a mirror as `flip_indices` of a category says, which counts
+    them from 0, or as their names tell.
+
+    Raises ValueError for keypoints that are no names, for a skeleton or a mirror of
+    other points, and where two categories have different keypoints.
     """
     having = [row for row in categories if row.get("keypoints")]
     if not having:
@@ -30,14 +33,15 @@ def keypoint_spec(name: str, categories: list[dict]) -> KeypointSpec | None:
     names = tuple(points)
     return KeypointSpec(
         names=names,
-        flip=mirrored_points(names),
+        flip=_flip(name, having[0].get("flip_indices"), names),
         skeleton=_skeleton(name, having[0].get("skeleton"), len(names)),
     )
 
 
-def flip_notes(spec: KeypointSpec | None) -> list[Defect]:
-    """Says once which points a flip should exchange and cannot."""
-    if spec is None or len(spec.names) < 2:
+def flip_notes(spec: KeypointSpec | None, categories: list[dict]) -> list[Defect]:
+    """Says once which points a flip should exchange and cannot, by their names."""
+    given = any(row.get("flip_indices") is not None for row in categories)
+    if spec is None or len(spec.names) < 2 or given:
         return []
     single = one_sided(spec.names, spec.flip)
     if single:
@@ -58,6 +62,23 @@ def flip_notes(spec: KeypointSpec | None) -> list[Defect]:
 
 def _is_name(value: object) -> bool:
     return isinstance(value, str) and is_writable(value)
+
+
+def _flip(name: str, given: object, names: tuple[str, ...]) -> tuple[int, ...]:
+    if given is None:
+        return mirrored_points(names)
+    points = range(len(names))
+    if (
+        not isinstance(given, list)
+        or len(given) != len(names)
+        or not all(type(point) is int and point in points for point in given)
+        or any(given[given[point]] != point for point in points)
+    ):
+        raise ValueError(
+            f"{name}: flip_indices {given!r:.60} must give each of {len(names)} points "
+            "another or itself, and lead back"
+        )
+    return tuple(given)
 
 
 def _skeleton(name: str, pairs: object, num_points: int) -> tuple[tuple[int, int], ...]:
