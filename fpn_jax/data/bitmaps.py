@@ -204,7 +204,7 @@ def _polygon_problem(polygon: object) -> str | None:
 
 def _rle_problem(rle: dict, height: int, width: int) -> str | None:
     if rle.get("size") != [height, width]:
-        return f"size {rle.get('size')} must be the image's [{height}, {width}]"
+        return f"size {rle.get('size')!r:.60} must be the image's [{height}, {width}]"
     counts = rle.get("counts")
     if isinstance(counts, str):
         runs = _runs(counts)

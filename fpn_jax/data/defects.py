@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 
 class Defect(NamedTuple):
-    """One defect; as text it says where and what.
+    """One defect; as a text of one line it says where and what.
 
     A note is a fact to look at: it stops no run, and the doctor's status stays 0.
     """
@@ -18,4 +18,6 @@ class Defect(NamedTuple):
 
     def __str__(self) -> str:
         where = " ".join(filter(None, [self.place, self.file and f"({self.file})"]))
-        return f"{where}: {self.reason}"
+        text = " ".join(f"{where}: {self.reason}".splitlines())
+        # A file may hold half a character, which no terminal takes.
+        return text.encode("utf-8", "backslashreplace").decode()

@@ -4,13 +4,14 @@ A problem is its kind and the reason. The fields have been checked by
 `annotation_rows`, but for the box.
 """
 
-import sys
 from collections.abc import Mapping
 from typing import NamedTuple
 
 from fpn_jax.data.bitmaps import segmentation_problem
-from fpn_jax.data.class_names import is_writable
 from fpn_jax.data.defects import Defect
+
+# More pixels than any image has; the product of two such numbers fits float32.
+_INFINITE = 1e15
 
 Problem = tuple[str, str]  # its kind, and the reason
 
@@ -48,7 +49,7 @@ def object_problem(row: dict, image: dict, labels: Mapping[int, int]) -> Problem
         return "field wrong", f"iscrowd {row['iscrowd']!r:.60} must be 0 or 1"
     area = row.get("area")
     if area is not None and not (_is_finite(area) and area >= 0):
-        return "field wrong", f"area {area!r:.60} must be a number >= 0"
+        return "field wrong", f"area {area!r:.60} must be a finite number >= 0"
     return None
 
 
@@ -100,11 +101,8 @@ def defect_of(row: dict, problem: Problem, file: str) -> Defect:
         x, y, width, height = row["bbox"]
         box = (x, y, x + width, y + height)
     own = row["id"]
-    if not isinstance(own, str):
-        own = f"annotation {own}"
-    elif not is_writable(own):
-        own = f"annotation {own!r}"
-    return Defect(kind, own, reason, file, box)
+    place = own if isinstance(own, str) else f"annotation {own}"
+    return Defect(kind, place, reason, file, box)
 
 
 def _size(image: dict) -> str:
@@ -116,5 +114,4 @@ def _is_box(value: object) -> bool:
 
 
 def _is_finite(value: object) -> bool:
-    # An integer of hundreds of digits has no float.
-    return isinstance(value, int | float) and abs(value) < sys.float_info.max
+    return isinstance(value, int | float) and abs(value) < _INFINITE

@@ -101,8 +101,9 @@ def _sound(
             place, file = f"{part}[{number}]", has.get("file_name")
             if part == "annotations" and isinstance(has.get("id"), str):
                 place = has["id"]  # its line in a file of another form
-            named = isinstance(file, str) and is_writable(file)
-            defect = Defect(kind, place, reason, file if named else "")
+            if not isinstance(file, str) or not is_writable(file):
+                file = ""
+            defect = Defect(kind, place, reason, file)
             broken.append(_Broken(defect, _key(has, "id")))
         else:
             counts[row["id"]] += 1

@@ -215,6 +215,27 @@ def test_files_that_are_missing_or_no_json_are_named(folder):
         open_coco_file(folder)
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"é": 1}'.encode("latin-1"), "byte 2 is no UTF-8; it may be Latin-1"),
+        (b"[" * 100_000, "lists in lists"),
+        (b'{"images": ' + b"9" * 5000 + b"}", "not JSON"),
+        (b"[]", "not a COCO annotation file, no list 'images'"),
+    ],
+)
+def test_a_file_of_another_kind_is_one_line(folder, content, message):
+    (folder / "annotations.json").write_bytes(content)
+    with pytest.raises(ValueError, match=rf"^[^\n]*annotations\.json: [^\n]*{message}"):
+        open_coco_file(folder)
+
+
+def test_a_byte_order_mark_is_no_part_of_the_content(folder):
+    file = folder / "annotations.json"
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+    assert len(open_coco_file(folder)) == 2
+
+
 def test_an_image_that_is_missing_or_broken_is_unreadable_and_named(folder):
     source = open_coco_file(folder)
     (folder / "a.png").write_bytes(b"broken")

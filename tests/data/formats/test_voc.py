@@ -33,7 +33,7 @@ def test_a_file_is_read_by_hand(tmp_path):
     # The same labels in all splits.
     assert source.categories == ((0, "ant"), (1, "cat"), (2, "dog"))
     assert source[0].labels.tolist() == [2, 1, 2]
-    assert open_voc(tmp_path, "validation")[0].image_id == 1
+    assert open_voc(tmp_path, "validation")[0].image_id == 0
 
 
 @pytest.mark.parametrize(
