@@ -6,9 +6,11 @@ sizes, the canvas that fits the images, which level of the pyramid has the ancho
 suits each box best, how many boxes no anchor covers and anchors that would cover more,
 and which level features are pooled from. The detector is the run's, or without a run
 the default job's, and the images are fitted into its canvas.
+Notes are facts to look at, such as classes that no image has; they are no defects.
 Exit status: 0 nothing is wrong, 1 defects were found, 2 wrong input.
 """
 
+import dataclasses
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +22,7 @@ import tyro
 from rich.console import Console
 
 from fpn_jax.command_line import parse, user_errors
+from fpn_jax.data.defects import Defect
 from fpn_jax.data.example import Source
 from fpn_jax.data.sources import open_source
 from fpn_jax.examination.augmented import augmented_sections, every_transform
@@ -27,6 +30,7 @@ from fpn_jax.examination.canvas import boxes_on_canvas, canvas_line
 from fpn_jax.examination.examine import Examination, all_defects, examine_splits
 from fpn_jax.examination.levels import level_report
 from fpn_jax.examination.page import defect_sections, with_pictures
+from fpn_jax.examination.rehearsal import rehearse
 from fpn_jax.examination.tables import class_table, defect_list, size_table
 from fpn_jax.runtime import set_up
 from fpn_jax.training.config import Config, check_canvas
@@ -79,14 +83,18 @@ def report(chosen: Arguments) -> int:
     splits, missing = examine_splits(partial(_open, chosen), chosen.splits)
     for name, error in missing.items():
         say(f"{name}: {error}")
-    defects = all_defects(splits)
+    found = all_defects(splits) + _refused(chosen, splits, config, canvas)
+    defects = [(split, one) for split, one in found if not one.note]
+    notes = [(split, one) for split, one in found if one.note]
     say(defect_list(defects) if defects else "no defects found")
+    if notes:
+        say(defect_list(notes, "note"))
     _print_boxes(console, splits, config, canvas)
     if chosen.html:
         page = console.export_html(inline_styles=True)
         sound = next(iter(splits.values())).readable
         changes = every_transform(sound, canvas, masks=chosen.masks)
-        sections = defect_sections(splits, defects)
+        sections = defect_sections(splits, defects + notes)
         sections += augmented_sections(sound, changes, chosen.show)
         chosen.html.write_text(with_pictures(page, sections), encoding="utf-8")
         say(f"the same with pictures is in {chosen.html}")
@@ -101,6 +109,19 @@ def _open(chosen: Arguments, split: str) -> Source:
         keypoints=chosen.keypoints,
         strict=False,
     )
+
+
+def _refused(
+    chosen: Arguments,
+    splits: Mapping[str, Examination],
+    config: Config,
+    canvas: tuple[int, int],
+) -> list[tuple[str, Defect]]:
+    """Returns what batches of the first split refuse, as a run would make them."""
+    name, first = next(iter(splits.items()))
+    data = dataclasses.replace(config.data, source=chosen.data, canvas=canvas)
+    refused = rehearse(first, data, masks=chosen.masks, keypoints=chosen.keypoints)
+    return [(name, defect) for defect in refused]
 
 
 def _print_boxes(

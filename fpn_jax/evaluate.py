@@ -90,7 +90,10 @@ def evaluate_run(chosen: Arguments) -> dict[str, float]:
     validation = Validation(config, evaluation_program(config), run.categories)
     metrics = validation(run.variables) or {}  # nothing interrupts it
     source = validation.source
-    title = f"{source.name}, {len(source)} images, checkpoint of step {run.step}"
+    count = f"{len(validation.read)} images"
+    if len(validation.read) < len(source):
+        count = f"{len(validation.read)} of {len(source)} images"
+    title = f"{source.name}, {count}, checkpoint of step {run.step}"
     console = Console(quiet=jax.process_index() != 0)
     if any(name.startswith("AP/") for name in metrics):
         console.print(class_metrics_table(metrics))

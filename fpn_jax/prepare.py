@@ -10,10 +10,11 @@ wrong input.
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
+import numpy as np
 import tyro
 
 from fpn_jax.command_line import parse, user_errors
@@ -82,7 +83,11 @@ def _examples(
     """Yields what can be read, and counts it."""
     for index in range(len(source)):
         try:
-            yield source.with_file(index)
+            example, data = source.with_file(index)
+            # With what was cut off, for the figures.
+            low, sides = np.split(source.truth(index).xywh, 2, axis=1)
+            boxes = np.concatenate([low, low + sides], axis=1).astype(np.float32)
+            yield replace(example, boxes=boxes), data
             written[source.name] += 1
         except UnreadableImage as error:
             print(f"left out: {error}", file=sys.stderr)

@@ -6,11 +6,13 @@ import shutil
 from pathlib import Path
 from unittest import mock
 
+import cv2
 import numpy as np
 import pytest
 
 from fpn_jax import doctor
 from fpn_jax.data.example import Category
+from fpn_jax.examination import rehearsal
 from fpn_jax.examination.tables import defect_list
 from fpn_jax.heads.fcos import FCOSHead
 from fpn_jax.training.config import Config
@@ -69,8 +71,56 @@ def test_levels_and_misses_of_planted_boxes(folder, capsys):
 def test_a_folder_without_boxes_is_said_to_have_none(tmp_path, capsys):
     empty = painted_example([], 320, 320, masks=None)
     write_coco_folder(tmp_path, [empty], [Category(1, "thing")])
-    assert doctor.main([str(tmp_path)]) == 1  # a class without objects
-    assert "0 boxes in 1 images" in capsys.readouterr().out
+    assert doctor.main([str(tmp_path)]) == 1
+    text = capsys.readouterr().out
+    assert "0 boxes in 1 images" in text
+    assert "images: none of 1 have an object that is no crowd" in text
+    assert "class without objects" not in text  # said by the line above
+
+
+@pytest.fixture
+def brief():
+    """The doctor without its tables of boxes, which take seconds."""
+    with mock.patch.object(doctor, "_print_boxes"):
+        yield
+
+
+@pytest.mark.usefixtures("brief")
+def test_classes_that_no_image_has_are_a_note(folder, capsys):
+    file = folder / "annotations.json"
+    content = json.loads(file.read_text())
+    content["categories"].append({"id": 2, "name": "unseen"})
+    file.write_text(json.dumps(content))
+    assert doctor.main([str(folder)]) == 0
+    text = capsys.readouterr().out
+    assert "no defects found\n1 note\n  class without objects, train: 1" in text
+
+
+@pytest.mark.usefixtures("brief")
+def test_what_only_a_batch_refuses_is_a_defect(folder, capsys):
+    with mock.patch.object(
+        rehearsal, "training_batches", side_effect=ValueError("id: too large")
+    ):
+        assert doctor.main([str(folder)]) == 1
+    text = capsys.readouterr().out
+    assert "1 defect\n  batch refused, train: 1\n    training: id: too large" in text
+
+
+@pytest.mark.usefixtures("brief")
+def test_rounding_at_the_border_is_no_defect(tmp_path, capsys):
+    # To the right border of 1000 x 667 px, with six digits: it ends 0.0003 px outside.
+    numbers = (637 + 1000) / 2000, (180 + 667) / 1334, 363 / 1000, 487 / 667
+    label = "0 " + " ".join(f"{number:.6f}" for number in numbers) + "\n"
+    for folder, shape in (("images", (667, 1000)), ("labels", None)):
+        (tmp_path / folder / "train").mkdir(parents=True)
+        if shape:
+            pixels = np.random.default_rng(0).integers(0, 255, (*shape, 3), np.uint8)
+            cv2.imwrite(str(tmp_path / folder / "train" / "a.jpg"), pixels)
+        else:
+            (tmp_path / folder / "train" / "a.txt").write_text(label)
+    (tmp_path / "data.yaml").write_text("train: images/train\nnames: [cat]\n")
+    assert doctor.main([str(tmp_path), "--splits", "train"]) == 0
+    assert "no defects found" in capsys.readouterr().out
 
 
 def test_what_is_no_data_set_is_one_line(tmp_path, capsys):
@@ -139,8 +189,10 @@ def test_nothing_is_wrong_with_a_clean_data_set(clean, tmp_path, capsys):
     assert "no defects found" in text and "validation" in text
     assert "no defects found" in page.read_text()
     titles = re.findall("<h2>(.*?)</h2>", page.read_text())
-    assert titles[0] == "flip" and titles[-1] == "copy-paste" and len(titles) == 8
-    assert page.read_text().count("<figure>") == 8 * 3
+    # Objects of a single pixel are worth a look, and no defect.
+    assert titles[:2] == ["box of one pixel", "flip"] and titles[-1] == "copy-paste"
+    assert len(titles) == 9 and page.read_text().count("<figure>") == 6 + 8 * 3
+    assert re.search(r"notes\n  box of one pixel, train: \d", text)
 
 
 def test_a_broken_split_is_not_taken_for_one_that_is_not_there(clean, tmp_path, capsys):
@@ -186,12 +238,15 @@ def test_every_planted_defect_is_found_and_nothing_else(clean, tmp_path, capsys)
     options = ["--masks", "--html", str(page), "--show", "1"]
     with mock.patch.object(doctor, "defect_list", wraps=defect_list) as table:
         status = doctor.main([str(root), *options])
-    (defects,) = table.call_args.args
+    defects, notes = (call.args[0] for call in table.call_args_list)
+    ghost = ("train", "class without objects", "class 'ghost' (id 99)")
     found = {(split, one.kind, _where(one)) for split, one in defects}
-    assert found == planted and len(defects) == len(planted)
+    assert found == planted - {ghost} and len(defects) == len(found)
+    found = {(split, one.kind, _where(one)) for split, one in notes}
+    assert {one for one in found if one[1] != "box of one pixel"} == {ghost}
     assert status == 1
     text = capsys.readouterr().out
-    assert f"{len(planted)} defects" in text
+    assert f"{len(planted) - 1} defects" in text
     for _, kind, _ in planted:
         assert kind in text
     assert page.read_text().count("<figure>") >= 15

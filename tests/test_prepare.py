@@ -1,5 +1,6 @@
 """From a folder to a directory of TFDS by the command, and what it refuses."""
 
+import json
 import re
 
 import numpy as np
@@ -33,6 +34,22 @@ def test_the_prepared_directory_takes_the_place_of_the_folder(coco, tmp_path, ca
                 np.testing.assert_array_equal(
                     getattr(one, field), getattr(other, field)
                 )
+
+
+def test_boxes_that_reach_out_are_cut_for_training_and_whole_for_figures(
+    coco, tmp_path
+):
+    file = coco / "annotations" / "instances_train2017.json"
+    content = json.loads(file.read_text())
+    row = content["annotations"][0]
+    image = next(i for i in content["images"] if i["id"] == row["image_id"])
+    row["bbox"] = [-20, -0.25, 1000, 30]
+    file.write_text(json.dumps(content))
+    assert prepare.main([str(coco), str(tmp_path / "out")]) == 0
+    source = open_source(str(tmp_path / "out"), "train")
+    index = next(i for i in range(6) if source[i].image_id == row["image_id"])
+    assert source[index].boxes[0].tolist() == [0, 0, image["width"], 29.75]
+    assert source.truth(index).xywh[0].tolist() == row["bbox"]
 
 
 def test_an_unreadable_image_is_named_and_left_out(coco, tmp_path, capsys):

@@ -5,7 +5,8 @@
   cannot be decoded raises `UnreadableImage`. Worker processes get it by pickling.
 - An **example** (`Example`) is one image [H, W, 3], uint8 RGB, with its N objects:
   boxes [N, 4] xyxy float32 in pixels of that image, labels 0 … K-1, perhaps masks and
-  keypoints. `Relabeled` and `without_empty` make other sources of a source.
+  keypoints; a `Truth` is its annotations alone. `Relabeled` and `without_empty` make
+  other sources of a source.
 - A **transform** (`Transform`) is `transform(example, rng) -> Example`, a frozen
   dataclass that a config can hold and a process receive. All chance comes from `rng`.
 - A **batch** (`Batch`) is {name: array [B, …]}, in pixels of the canvas, padded to
@@ -27,13 +28,14 @@ if TYPE_CHECKING:
         Example,
         KeypointSpec,
         Source,
+        Truth,
         UnreadableImage,
     )
     from fpn_jax.data.loader import evaluation_batches, training_batches
     from fpn_jax.data.mixing import CopyPaste, MixUp, Mosaic
     from fpn_jax.data.relabel import Relabeled
     from fpn_jax.data.selection import without_empty
-    from fpn_jax.data.sources import open_source, readable
+    from fpn_jax.data.sources import decoded, open_source, readable
     from fpn_jax.data.transforms import (
         ColorJitter,
         FitCanvas,
@@ -60,7 +62,9 @@ __all__ = [
     "ScaleJitter",
     "Source",
     "Transform",
+    "Truth",
     "UnreadableImage",
+    "decoded",
     "evaluation_batches",
     "open_source",
     "readable",
@@ -79,13 +83,14 @@ __getattr__, __dir__ = late_names(
             "Example",
             "KeypointSpec",
             "Source",
+            "Truth",
             "UnreadableImage",
         ),
         "fpn_jax.data.loader": ("evaluation_batches", "training_batches"),
         "fpn_jax.data.mixing": ("CopyPaste", "MixUp", "Mosaic"),
         "fpn_jax.data.relabel": ("Relabeled",),
         "fpn_jax.data.selection": ("without_empty",),
-        "fpn_jax.data.sources": ("open_source", "readable"),
+        "fpn_jax.data.sources": ("decoded", "open_source", "readable"),
         "fpn_jax.data.transforms": (
             "ColorJitter",
             "FitCanvas",

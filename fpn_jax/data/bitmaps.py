@@ -14,6 +14,10 @@ from faster_coco_eval import mask as coco_mask
 
 Segmentation = list[Sequence[float]] | dict
 
+# The library walks along the edges of a polygon, whose length must be bounded.
+_FARTHEST = 100_000  # pixels; no image is as large
+_LONGEST_RUN = 10  # characters of a run: 50 bits
+
 
 def decode_segmentation(
     segmentation: Segmentation, height: int, width: int
@@ -23,20 +27,41 @@ def decode_segmentation(
     Raises:
         ValueError: if it is no segmentation of an image of this size.
     """
+    rle = _run_lengths(segmentation, height, width)
+    try:
+        return coco_mask.decode(rle).astype(np.bool_)
+    except (RuntimeError, ValueError) as error:
+        raise ValueError(f"segmentation: {error}") from error
+
+
+def segmentation_rle(segmentation: Segmentation, height: int, width: int) -> dict:
+    """Returns the compressed run-length encoding of the same pixels, fit for JSON.
+
+    Raises:
+        ValueError: if it is no segmentation of an image of this size.
+    """
+    counts = _run_lengths(segmentation, height, width)["counts"]
+    counts = counts.decode() if isinstance(counts, bytes) else counts
+    return {"size": [height, width], "counts": counts}
+
+
+def rle_area(rle: dict) -> float:
+    """The number of pixels of a compressed run-length encoding."""
+    return float(coco_mask.area(rle))
+
+
+def _run_lengths(segmentation: Segmentation, height: int, width: int) -> dict:
+    """A compressed encoding as the library has it, with counts as text or bytes."""
     if problem := segmentation_problem(segmentation, height, width):
         raise ValueError(f"segmentation: {problem}")
-    try:
-        if isinstance(segmentation, dict):
-            rle = segmentation
-            if isinstance(rle["counts"], list):
-                rle = coco_mask.frPyObjects(rle, height, width)
-        else:
-            polygons = [np.asarray(polygon, float).tolist() for polygon in segmentation]
-            parts = coco_mask.frPyObjects(polygons, height, width)
-            rle = coco_mask.merge(cast(list[dict], parts))  # one of each polygon
-        return coco_mask.decode(rle).astype(np.bool_)
-    except (RuntimeError, ValueError) as error:  # broken compressed counts
-        raise ValueError(f"segmentation: {error}") from error
+    if isinstance(segmentation, dict):
+        rle = {"size": [height, width], "counts": segmentation["counts"]}
+        if isinstance(rle["counts"], list):
+            rle = cast(dict, coco_mask.frPyObjects(rle, height, width))
+        return rle
+    polygons = [np.asarray(polygon, float).tolist() for polygon in segmentation]
+    parts = coco_mask.frPyObjects(polygons, height, width)
+    return coco_mask.merge(cast(list[dict], parts))  # one of each polygon
 
 
 def decode_segmentations(
@@ -50,7 +75,7 @@ def decode_segmentations(
 
 
 def segmentation_problem(segmentation: object, height: int, width: int) -> str | None:
-    """Says what is wrong with it, or None; compressed counts are not looked into."""
+    """Says what is wrong with it, or None."""
     if isinstance(segmentation, dict):
         return _rle_problem(segmentation, height, width)
     if not isinstance(segmentation, list) or not segmentation:
@@ -172,21 +197,55 @@ def _polygon_problem(polygon: object) -> str | None:
         return f"polygon {polygon!r:.60} must be a list of numbers"
     if len(numbers) < 6 or len(numbers) % 2:
         return f"polygon of {len(numbers)} numbers, must be 6, 8, 10 …"
-    if not np.isfinite(numbers).all():
-        return f"polygon {polygon!r:.60} must be finite"
+    if not (np.abs(numbers) < _FARTHEST).all():  # False for NaN
+        return f"polygon {polygon!r:.60} must be of numbers below {_FARTHEST}"
     return None
 
 
 def _rle_problem(rle: dict, height: int, width: int) -> str | None:
     if rle.get("size") != [height, width]:
-        return f"size {rle.get('size')} must be the image's [{height}, {width}]"
+        return f"size {rle.get('size')!r:.60} must be the image's [{height}, {width}]"
     counts = rle.get("counts")
     if isinstance(counts, str):
-        return None
-    if not isinstance(counts, list) or not all(
-        isinstance(count, int) and count >= 0 for count in counts
+        runs = _runs(counts)
+        if runs is None:
+            return f"counts {counts!r:.60} are no compressed run lengths"
+    elif isinstance(counts, list) and all(
+        isinstance(count, int) and 0 <= count <= height * width for count in counts
     ):
+        runs = np.array(counts, np.int64)
+    else:
         return f"counts {counts!r:.60} must be text or a list of integers >= 0"
-    if sum(counts) != height * width:
-        return f"counts add up to {sum(counts)}, must be {height} x {width}"
+    if runs.sum() != height * width:
+        return f"counts add up to {runs.sum()}, must be {height} x {width}"
     return None
+
+
+def _runs(counts: str) -> np.ndarray | None:
+    """The run lengths of COCO's compressed counts; None for a text that is none.
+
+    A character has 5 bits of a number, the lowest first, and a bit that says whether
+    its next character belongs to it. From the fourth number on, one holds the
+    difference to the number two places before.
+    """
+    try:
+        codes = np.frombuffer(counts.encode("ascii"), np.uint8).astype(np.int64) - 48
+    except UnicodeEncodeError:
+        return None
+    ends = np.flatnonzero(codes & 32 == 0)
+    lengths = np.diff(ends, prepend=-1)
+    if (
+        not len(ends)
+        or ends[-1] != len(codes) - 1
+        or lengths.max() > _LONGEST_RUN
+        or not (0 <= codes.min() and codes.max() < 64)
+    ):
+        return None
+    starts = ends - lengths + 1
+    places = np.arange(len(codes)) - np.repeat(starts, lengths)
+    values = np.add.reduceat((codes & 31) << (5 * places), starts)
+    values -= (codes[ends] & 16 > 0).astype(np.int64) << (5 * lengths)
+    runs = values.copy()
+    runs[1::2] = np.cumsum(values[1::2])
+    runs[2::2] = np.cumsum(values[2::2])
+    return runs if (runs >= 0).all() else None

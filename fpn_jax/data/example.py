@@ -64,6 +64,27 @@ class Example:
     )
     keypoint_spec: KeypointSpec | None = None  # says what the P are
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the image."""
+        height, width = self.image.shape[:2]
+        return height, width
+
+    @property
+    def xywh(self) -> np.ndarray:
+        """The boxes as corner and sides, [N, 4] float64."""
+        low, high = np.split(self.boxes.astype(np.float64), 2, axis=1)
+        return np.concatenate([low, high - low], axis=1)
+
+    @property
+    def segmentations(self) -> list[dict] | None:
+        """The masks as compressed run-length encodings."""
+        if self.masks is None:
+            return None
+        from fpn_jax.data.bitmaps import encode_rle
+
+        return [encode_rle(mask) for mask in self.masks]
+
     def __post_init__(self):
         num = len(self.boxes)
         _check(self, "image", np.uint8, (*self.image.shape[:2], 3))
@@ -99,6 +120,24 @@ class Example:
         )
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Truth:
+    """The N objects of an image as its annotations have them, without its pixels.
+
+    `Example` has the same fields, and its boxes are cut to the image.
+    """
+
+    image_id: int
+    name: str
+    size: tuple[int, int]  # height, width
+    xywh: np.ndarray  # [N, 4] float64, may reach out of the image
+    labels: np.ndarray  # [N] int32, 0 … K-1
+    crowd: np.ndarray  # [N] bool
+    areas: np.ndarray  # [N] float64
+    segmentations: list[dict] | None = None  # N compressed run-length encodings
+    keypoints: np.ndarray | None = None  # [N, P, 3] float32
+
+
 class Source(Protocol):
     """A data set: examples by index, in a fixed order.
 
@@ -118,6 +157,14 @@ class Source(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> Example: ...
+
+    def truth(self, index: int) -> Example | Truth:
+        """The objects that results are compared with.
+
+        Sources with annotation files give these as they are, also of an image that
+        cannot be decoded.
+        """
+        ...
 
     def has_objects(self, *, keypoints: bool) -> np.ndarray | None:
         """Says of every image whether it has an object that is no crowd, [N] bool.

@@ -7,7 +7,7 @@ from itertools import count
 import numpy as np
 
 from fpn_jax.choices import check_choice
-from fpn_jax.data.example import Category, Example, Source
+from fpn_jax.data.example import Category, Example, Source, Truth
 
 
 class Relabeled:
@@ -46,6 +46,11 @@ class Relabeled:
     def __getitem__(self, index: int) -> Example:
         example = self._source[index]
         return replace(example, labels=self._labels[example.labels])
+
+    def truth(self, index: int) -> Example | Truth:
+        """See `Source`."""
+        truth = self._source.truth(index)
+        return replace(truth, labels=self._labels[truth.labels])
 
     def has_objects(self, *, keypoints: bool) -> np.ndarray | None:
         """See `Source`."""

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fpn_jax.data.example import Example, Source
+from fpn_jax.data.example import Example, Source, Truth
 
 
 class Selection:
@@ -23,6 +23,10 @@ class Selection:
 
     def __getitem__(self, index: int) -> Example:
         return self._source[int(self._indices[index])]
+
+    def truth(self, index: int) -> Example | Truth:
+        """See `Source`."""
+        return self._source.truth(int(self._indices[index]))
 
     def has_objects(self, *, keypoints: bool) -> np.ndarray | None:
         """See `Source`."""

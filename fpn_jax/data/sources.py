@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from fpn_jax.data.digits.dataset import prepare_digits
-from fpn_jax.data.example import Example, Source, UnreadableImage
+from fpn_jax.data.example import Example, Source, Truth, UnreadableImage
 from fpn_jax.data.formats.coco import is_coco, open_coco
 from fpn_jax.data.formats.csv_table import is_csv, open_csv
 from fpn_jax.data.formats.published_coco import is_published_coco, open_published_coco
@@ -69,7 +69,20 @@ def open_source(
     )
 
 
-def readable(source: Source) -> Iterator[Example]:
+def readable(source: Source) -> Iterator[Example | Truth]:
+    """Yields what can be read of each image in order: the truth about its objects.
+
+    That of an image that cannot be decoded is left out only where the source has no
+    annotations beside the images.
+    """
+    for index in range(len(source)):
+        try:
+            yield source.truth(index)
+        except UnreadableImage:
+            pass
+
+
+def decoded(source: Source) -> Iterator[Example]:
     """Yields the examples of a source in order, without those that are unreadable.
 
     It does not report them: the loader, which meets them too, counts and names them.

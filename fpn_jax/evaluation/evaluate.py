@@ -1,5 +1,6 @@
 """A detector's metrics and predictions on a data set."""
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -15,6 +16,8 @@ from fpn_jax.data.example import Category
 from fpn_jax.evaluation.coco import Measure, evaluate_results
 from fpn_jax.evaluation.records import coco_results
 from fpn_jax.types import Detections, LossTerm, targets_of
+
+_log = logging.getLogger(__name__)
 
 
 @flax.struct.dataclass
@@ -65,11 +68,14 @@ def evaluate(
     categories: Sequence[Category],
     measures: Sequence[Measure],
     canceled: Callable[[], bool] = lambda: False,
+    read: set[int] | None = None,
 ) -> tuple[dict[str, float], list[dict]] | None:
     """Returns the metrics and the COCO results on a data set.
 
     The metrics are the figures of the `measures`, and `loss` with its terms `loss/…`.
-    `canceled` is asked before each batch; once it is true the result is None.
+    Objects of images that no batch has, since they cannot be read, count as missed; a
+    warning says how many. `canceled` is asked before each batch; once it is true the
+    result is None.
 
     Args:
         variables: of the model.
@@ -79,9 +85,11 @@ def evaluate(
         categories: by label, of the detector.
         measures: of `coco.py`, that the detector and the ground truth allow.
         canceled: see above.
+        read: receives the ids of the images that were read, by all processes.
     """
     totals: dict[str, tuple[float, float]] = {}
     results = []
+    read = set() if read is None else read
     for batch in batches:
         if canceled():
             return None
@@ -91,13 +99,16 @@ def evaluate(
         for name, term in outputs.terms.items():
             total, count = totals.get(name, (0.0, 0.0))
             totals[name] = total + float(term.total), count + float(term.count)
+        image_ids = outputs.image_ids.view(np.int64)[:, 0]  # of all processes
+        read.update(image_ids.tolist())
         results += coco_results(
-            outputs.image_ids.view(np.int64)[:, 0],
+            image_ids,
             outputs.detections,
             categories,
             sizes=outputs.sizes,
             image_sizes=outputs.image_sizes,
         )
+    _warn_of_missed(ground_truth, read)
     # However the images were put into batches: in the order of the ground truth.
     places = {image["id"]: n for n, image in enumerate(ground_truth["images"])}
     results.sort(key=lambda result: places[result["image_id"]])
@@ -107,3 +118,17 @@ def evaluate(
         metrics |= evaluate_results(ground_truth, results, measure)
     metrics["loss"] = sum(losses.values())
     return metrics | {f"loss/{name}": loss for name, loss in losses.items()}, results
+
+
+def _warn_of_missed(ground_truth: Mapping, read: set[int]) -> None:
+    """Says how many images were not read, and how many objects that cost."""
+    unread = {row["id"] for row in ground_truth["images"]} - read
+    if unread:
+        missed = sum(
+            row["image_id"] in unread and not row["iscrowd"]
+            for row in ground_truth["annotations"]
+        )
+        _log.warning(
+            "%d of %d images could not be read; their %d objects count as missed",
+            *(len(unread), len(ground_truth["images"]), missed),
+        )

@@ -15,21 +15,24 @@ import jax
 import numpy as np
 
 from fpn_jax.data.bitmaps import encode_rle
-from fpn_jax.data.example import Category, Example, KeypointSpec
+from fpn_jax.data.example import Category, Example, KeypointSpec, Truth
 from fpn_jax.evaluation.image_pixels import in_image_pixels
 from fpn_jax.types import Detections
 
 
 def coco_ground_truth(
-    examples: Iterable[Example],
+    examples: Iterable[Example | Truth],
     categories: Sequence[Category],
     keypoint_spec: KeypointSpec | None = None,
 ) -> dict:
-    """The COCO annotation dictionary of the examples; annotation ids count from 1."""
+    """The COCO annotation dictionary of the examples; annotation ids count from 1.
+
+    The boxes of a `Truth` are those of its annotation file to the last bit.
+    """
     images, annotations = [], []
     numbers = count(1)
     for example in examples:
-        height, width = example.image.shape[:2]
+        height, width = example.size
         images.append(
             {
                 "id": example.image_id,
@@ -103,10 +106,12 @@ def image_results(found: Detections, categories: Sequence[Category]) -> list[dic
     return results
 
 
-def _annotations(example: Example, categories: Sequence[Category]) -> Iterator[dict]:
+def _annotations(
+    example: Example | Truth, categories: Sequence[Category]
+) -> Iterator[dict]:
     """Yields the objects of an example without their ids."""
-    boxes = _xywh(example.boxes).tolist()
-    for row, box in enumerate(boxes):
+    segmentations = example.segmentations
+    for row, box in enumerate(example.xywh.tolist()):
         annotation = {
             "image_id": example.image_id,
             "category_id": categories[example.labels[row]].id,
@@ -114,8 +119,8 @@ def _annotations(example: Example, categories: Sequence[Category]) -> Iterator[d
             "area": float(example.areas[row]),
             "iscrowd": int(example.crowd[row]),
         }
-        if example.masks is not None:
-            annotation["segmentation"] = encode_rle(example.masks[row])
+        if segmentations is not None:
+            annotation["segmentation"] = segmentations[row]
         if example.keypoints is not None:
             points = example.keypoints[row]
             annotation["keypoints"] = points.ravel().tolist()

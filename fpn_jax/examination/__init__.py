@@ -4,6 +4,7 @@
   the pixels, and the `Defect`s of the annotations and of each example.
 - `canvas`, `anchor_coverage` and `levels` hold the boxes of a split against a canvas
   and a detector, which they ask for its `facts` only.
+- `rehearsal` makes the first batches of a run.
 - `augmented` shows training images under each random change.
 - `tables` and `page` present the same in a terminal and as HTML.
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     )
     from fpn_jax.examination.levels import level_report
     from fpn_jax.examination.page import defect_sections, with_pictures
+    from fpn_jax.examination.rehearsal import rehearse
     from fpn_jax.examination.tables import (
         anchor_table,
         class_table,
@@ -58,6 +60,7 @@ __all__ = [
     "examine_splits",
     "level_report",
     "level_table",
+    "rehearse",
     "shared_defects",
     "size_table",
     "with_better_anchors",
@@ -87,6 +90,7 @@ __getattr__, __dir__ = late_names(
         ),
         "fpn_jax.examination.levels": ("level_report",),
         "fpn_jax.examination.page": ("defect_sections", "with_pictures"),
+        "fpn_jax.examination.rehearsal": ("rehearse",),
         "fpn_jax.examination.tables": (
             "anchor_table",
             "class_table",

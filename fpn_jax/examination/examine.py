@@ -17,6 +17,7 @@ from fpn_jax.examination.example_defects import example_defects
 
 _THREADS = 4  # decoding leaves Python's lock
 _AT_ONCE = 64  # examples in memory, at most
+_SHARE_WITH_OBJECTS = 0.1  # of the images; in fewer their labels were hardly found
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ def examine(source: Source) -> Examination:
         if found is not None:
             seen.append(found)
     defects += _without_objects(source.categories, seen)
+    defects += _few_objects(seen)
     defects += _repeated(seen)
     return Examination(source, seen, defects)
 
@@ -146,11 +148,23 @@ def _kept(index: int, example: Example) -> Seen:
 def _without_objects(
     categories: Sequence[Category], seen: Sequence[Seen]
 ) -> Iterator[Defect]:
+    """Yields a note for each class that no image has: a part of a data set lacks some.
+
+    Where there are no objects at all `_few_objects` says so.
+    """
     counts = Counter(label for one in seen for label in one.labels[~one.crowd].tolist())
     for label, category in enumerate(categories):
-        if not counts[label]:
+        if counts and not counts[label]:
             place = f"class {_text(category)}"
-            yield Defect("class without objects", place, "no image has one")
+            yield Defect("class without objects", place, "no image has one", note=True)
+
+
+def _few_objects(seen: Sequence[Seen]) -> Iterator[Defect]:
+    """Yields a defect where nothing can be learnt, a note where little can."""
+    having = sum(not one.crowd.all() for one in seen)
+    if seen and having < _SHARE_WITH_OBJECTS * len(seen):
+        reason = f"{having or 'none'} of {len(seen)} have an object that is no crowd"
+        yield Defect("no objects", "images", reason, note=having > 0)
 
 
 def _repeated(seen: Sequence[Seen]) -> Iterator[Defect]:

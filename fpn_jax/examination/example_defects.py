@@ -1,4 +1,4 @@
-"""Defects of an example that can still be trained on.
+"""Defects of an example that can still be trained on, and notes.
 
 Annotations that training refuses are found where they are read, in
 `fpn_jax.data.formats.annotations`.
@@ -14,6 +14,10 @@ from fpn_jax.data.example import Example
 # much of a tiny object. If they overlap less, one was changed without the other.
 _MASK_OVERLAP = 0.5
 _TINY = 8  # pixels of a side, below which this says nothing
+_ROUNDING = 0.5  # pixels that a point may be outside of its image
+# Where corners are pixels that belong to it, as in Pascal VOC, a box of equal corners
+# has an area; who drew it may have clicked only.
+_DOT = "box of one pixel"
 
 
 def example_defects(example: Example) -> list[Defect]:
@@ -31,14 +35,16 @@ def example_defects(example: Example) -> list[Defect]:
         ]
         for kind, reason in filter(None, problems):
             place = f"object {row + 1}"
-            found.append(Defect(kind, place, reason, example.name, tuple(box)))
+            note = kind == _DOT
+            found.append(Defect(kind, place, reason, example.name, tuple(box), note))
     return found
 
 
 def _area_problem(box: list[float]) -> tuple[str, str] | None:
     x1, y1, x2, y2 = box
     if x1 < x2 and y1 < y2:
-        return None
+        dot = max(x2 - x1, y2 - y1) <= 1
+        return (_DOT, f"box {_text(box)} is no larger") if dot else None
     return "box without area", f"box {_text(box)} is {x2 - x1:g} x {y2 - y1:g} pixels"
 
 
@@ -71,7 +77,9 @@ def _points_problem(example: Example, row: int) -> tuple[str, str] | None:
     if example.keypoints is None:
         return None
     x, y, visibility = example.keypoints[row].T
-    outside = (visibility > 0) & ((x < 0) | (y < 0) | (x > width) | (y > height))
+    far_x = (x < -_ROUNDING) | (x > width + _ROUNDING)
+    far_y = (y < -_ROUNDING) | (y > height + _ROUNDING)
+    outside = (visibility > 0) & (far_x | far_y)
     if not outside.any():
         return None
     point = int(np.flatnonzero(outside)[0])

@@ -18,12 +18,12 @@ _PLACES = 3  # of a kind of defect that are named
 _BAR = 24  # characters
 
 
-def defect_list(defects: Sequence[tuple[str, Defect]]) -> str:
+def defect_list(defects: Sequence[tuple[str, Defect]], name: str = "defect") -> str:
     """Returns the number of each kind in each split, with the first three of it."""
     kinds = {}
     for split, defect in defects:
         kinds.setdefault((split, defect.kind), []).append(str(defect))
-    lines = [f"{len(defects)} defect{'s' if len(defects) > 1 else ''}"]
+    lines = [f"{len(defects)} {name}{'s' if len(defects) > 1 else ''}"]
     for (split, kind), found in kinds.items():
         lines.append(f"  {kind}, {split}: {len(found)}")
         lines += [f"    {text}" for text in found[:_PLACES]]

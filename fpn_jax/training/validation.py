@@ -52,6 +52,7 @@ class Validation:
             readable(source), source.categories, source.keypoint_spec
         )
         self.results: list[dict] = []
+        self.read: set[int] = set()  # ids of the images of the last results
         self._step, self._train = step, config.train
         self._batches = validation_data(config, source)
 
@@ -63,6 +64,7 @@ class Validation:
         self, variables: Mapping, interruption: Interruption | None = None
     ) -> dict[str, float] | None:
         """Returns the metrics; None where a signal came before the end."""
+        read = set()
         found = evaluate(
             variables,
             step=self._step,
@@ -73,10 +75,12 @@ class Validation:
             canceled=lambda: (
                 interruption is not None and interruption.signal is not None
             ),
+            read=read,
         )
         if found is None:
             return None
         metrics, self.results = found
+        self.read = read.intersection(row["id"] for row in self.ground_truth["images"])
         return metrics
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fpn_jax.data.batching import Batching
-from fpn_jax.data.example import Example
+from fpn_jax.data.example import Example, Truth
 from fpn_jax.data.loader import evaluation_batches
 from fpn_jax.data.sources import readable
 from fpn_jax.evaluation.coco import BOXES, PROPOSALS
@@ -30,6 +30,21 @@ def nothing_found(variables, batch) -> Evaluated:
     return Evaluated(
         {}, nothing, batch["image_ids"], batch["sizes"], batch["image_sizes"]
     )
+
+
+class Annotated(GraySource):
+    """Gray images whose objects are known, also those of unreadable images."""
+
+    def truth(self, index: int) -> Truth:
+        return Truth(
+            image_id=index,
+            name=f"{index}.jpg",
+            size=(40, 40),
+            xywh=np.array([[5.0, 5, 20, 20]]),
+            labels=np.zeros(1, np.int32),
+            crowd=np.zeros(1, np.bool_),
+            areas=np.array([400.0]),
+        )
 
 
 def settings(source: GraySource, *, max_errors: int) -> dict:
@@ -56,6 +71,28 @@ def test_more_unreadable_images_than_allowed_stop_the_evaluation():
             measures=[PROPOSALS],
             **settings(source, max_errors=1),
         )
+
+
+def test_objects_of_unreadable_images_are_missed_and_a_line_says_so(caplog):
+    """Three of four objects are found."""
+    source, read = Annotated(4, unreadable=(1,)), set()
+    step = jax.jit(
+        lambda variables, batch: evaluation_step(variables, batch, model=Oracle())
+    )
+
+    metrics, _ = evaluate(
+        {"offset": 0.0},
+        step=step,
+        measures=[BOXES],
+        read=read,
+        **settings(source, max_errors=1),
+    )
+
+    assert metrics["AR@100"] == 0.75
+    assert metrics["AP"] == pytest.approx(76 / 101)  # recalls 0, 0.01 … 0.75
+    assert read & set(range(4)) == {0, 2, 3}
+    message = "1 of 4 images could not be read; their 1 objects count as missed"
+    assert message in caplog.messages
 
 
 class Oracle:

@@ -33,5 +33,8 @@ class GraySource:
             areas=np.float32([400]),
         )
 
+    def truth(self, index: int) -> Example:
+        return self[index]
+
     def has_objects(self, *, keypoints: bool) -> None:
         """Not known."""

@@ -1,5 +1,6 @@
 """Images in a folder with annotations in COCO's form, as a source."""
 
+import functools
 import logging
 from collections.abc import Sequence
 
@@ -7,10 +8,17 @@ import numpy as np
 
 from fpn_jax.data.bitmaps import decode_segmentations
 from fpn_jax.data.defects import Defect
-from fpn_jax.data.example import Example, UnreadableImage
-from fpn_jax.data.formats.annotations import Objects, read_annotations, stop_if_any
+from fpn_jax.data.example import Example, Truth, UnreadableImage
+from fpn_jax.data.formats.annotation_problems import HALF_A_PIXEL, Tolerance
+from fpn_jax.data.formats.annotations import (
+    Objects,
+    read_annotations,
+    stop_if_any,
+    truth_of,
+)
+from fpn_jax.data.formats.file_names import by_any_spelling
 from fpn_jax.data.formats.folder import Archive, Folder
-from fpn_jax.data.image import decode_image
+from fpn_jax.data.image import decode_image, image_size
 
 _log = logging.getLogger(__name__)
 
@@ -20,9 +28,11 @@ class AnnotatedImages:
 
     Labels follow the order of the category ids: COCO's 1 … 90 become 0 … 79. Boxes
     become xyxy; what lies outside of the image is cut off, and counted in a warning.
-    Areas come from the annotations, where these have them. Images without objects
-    are kept. Examples have keypoints where categories name some, which must be the same
-    in all that do; points whose names differ in `left` and `right` are a pair.
+    Areas come from the annotations; where these have none, from the masks if examples
+    have them, and otherwise from the boxes. Images without objects are kept. The size
+    of an image that the annotations do not give is read from its file. Examples have
+    keypoints where categories name some, which must be the same in all that do;
+    `mirrored_points` says which of them are a pair.
 
     Args:
         name: of the data set, for messages: the path of the annotations.
@@ -32,6 +42,7 @@ class AnnotatedImages:
             decode them takes time.
         strict: whether a defect of the annotations is an error. If not, what has one
             is left out and `defects` lists it, and the boxes that were cut.
+        tolerance: how far boxes may reach out of their image by rounding.
 
     Raises:
         ValueError: if annotations are wrong: unknown or repeated ids, boxes not finite,
@@ -47,22 +58,31 @@ class AnnotatedImages:
         *,
         masks: bool,
         strict: bool = True,
+        tolerance: Tolerance = HALF_A_PIXEL,
     ):
-        annotations = read_annotations(name, content, masks=masks)
+        annotations = read_annotations(
+            name,
+            content,
+            masks=masks,
+            measure=functools.partial(_size_of_file, folder),
+            tolerance=tolerance,
+        )
         if strict:
             stop_if_any(name, annotations.defects)
-            _warn_of_cut_boxes(name, annotations.cut)
+            _warn(name, annotations.cut, annotations.notes)
         self.name = name
         self.categories = annotations.categories
         self.keypoint_spec = annotations.keypoint_spec
-        self.defects: Sequence[Defect] = annotations.defects + annotations.cut
+        self.defects: Sequence[Defect] = (
+            annotations.defects + annotations.cut + annotations.notes
+        )
         sizes = [(row["height"], row["width"]) for row in annotations.images]
         # Those of files that a table names but nobody can read are not known.
         known = np.array([(h or 1, w or 1) for h, w in sizes], np.int32)
-        self.image_sizes: np.ndarray | None = known.reshape(-1, 2)
+        self._sizes = known.reshape(-1, 2)
+        self.image_sizes: np.ndarray | None = self._sizes
         self._images = annotations.images
         self._objects = annotations.objects
-        self._masks = masks
         self._folder = folder
 
     def __len__(self) -> int:
@@ -76,7 +96,7 @@ class AnnotatedImages:
         row = self._images[index]
         where = f"{self._folder}/{row['file_name']}"
         try:
-            data = self._folder.read(row["file_name"])
+            data = by_any_spelling(row["file_name"], self._folder.read)
         except OSError as error:
             reason = error.strerror or error
             raise UnreadableImage(f"{where}: {reason}") from error
@@ -87,6 +107,8 @@ class AnnotatedImages:
                 f"{self.name} says {row['width']} x {row['height']}"
             )
         objects = self._objects[row["id"]]
+        masks = self._bitmaps(row, objects)
+        points = objects.keypoints
         example = Example(
             image_id=row["id"],
             name=row["file_name"],
@@ -94,12 +116,18 @@ class AnnotatedImages:
             boxes=objects.boxes,
             labels=objects.labels,
             crowd=objects.crowd,
-            areas=objects.areas,
-            masks=self._bitmaps(row, objects) if self._masks else None,
-            keypoints=objects.keypoints,
+            areas=objects.areas_of(masks),
+            masks=masks,
+            keypoints=None if points is None else points.astype(np.float32),
             keypoint_spec=self.keypoint_spec,
         )
         return example, data
+
+    def truth(self, index: int) -> Truth:
+        """The objects of an image, readable or not, as its annotations have them."""
+        row = self._images[index]
+        height, width = self._sizes[index].tolist()
+        return truth_of(row, (height, width), self._objects[row["id"]])
 
     def has_objects(self, *, keypoints: bool) -> np.ndarray:
         """Says of every image whether it has an object that is no crowd, [N] bool.
@@ -116,7 +144,9 @@ class AnnotatedImages:
             found.append(chosen.any())
         return np.array(found, np.bool_)
 
-    def _bitmaps(self, image: dict, objects: Objects) -> np.ndarray:
+    def _bitmaps(self, image: dict, objects: Objects) -> np.ndarray | None:
+        if objects.segmentations is None:
+            return None
         height, width = image["height"], image["width"]
         try:
             return decode_segmentations(objects.segmentations, height, width)
@@ -124,9 +154,20 @@ class AnnotatedImages:
             raise ValueError(f"{self.name}: {image['file_name']}: {error}") from error
 
 
-def _warn_of_cut_boxes(name: str, cut: list[Defect]) -> None:
+def _size_of_file(folder: Folder | Archive, name: str) -> tuple[int, int] | None:
+    """Height and width by the header of an image; None if it is unreadable."""
+    try:
+        with by_any_spelling(name, folder.open) as file:
+            return image_size(file)
+    except (OSError, ValueError):
+        return None
+
+
+def _warn(name: str, cut: list[Defect], notes: list[Defect]) -> None:
     if cut:
         _log.warning(
             "%s: %d boxes reach out of their image and were cut; the first: %s",
             *(name, len(cut), cut[0].place),
         )
+    for note in notes:
+        _log.warning("%s: %s", name, note)

@@ -74,6 +74,13 @@ def load_annotations(folder: Folder | Archive, name: str) -> object:
         return json.loads(folder.read(name))
     except OSError as error:
         raise ValueError(f"{folder}/{name}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{folder}/{name}: not JSON, byte {error.start} is no UTF-8; it may be "
+            "Latin-1, as older programs write: save it as UTF-8"
+        ) from error
+    except RecursionError as error:
+        raise ValueError(f"{folder}/{name}: not JSON (lists in lists)") from error
     except ValueError as error:
         raise ValueError(f"{folder}/{name}: not JSON ({error})") from error
 

@@ -10,6 +10,7 @@ as in `voc.py`.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import PurePath
 from typing import Any
 
@@ -96,6 +97,13 @@ class TfdsSource:
         return len(self._records)
 
     def __getitem__(self, index: int) -> Example:
+        example = self.truth(index)
+        height, width = example.size
+        boxes = example.boxes.clip(0, np.array([width, height] * 2, np.float32))
+        return replace(example, boxes=boxes)
+
+    def truth(self, index: int) -> Example:
+        """The same with boxes as they were annotated, which may reach out."""
         if not 0 <= index < len(self):  # array_record raises ValueError
             raise IndexError(f"{self.name} has {len(self)} examples, not {index}")
         record = self._records[index]

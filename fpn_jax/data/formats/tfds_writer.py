@@ -18,6 +18,7 @@ import tensorflow_datasets as tfds
 from tensorflow_datasets.core.dataset_info import DatasetIdentity
 
 from fpn_jax.data.bitmaps import encode_rle
+from fpn_jax.data.class_names import check_class_names
 from fpn_jax.data.example import Category, Example, KeypointSpec
 
 IMAGE_SIZES = "image_sizes.npz"  # of each split, [N, 2]: height, width
@@ -37,11 +38,15 @@ def write_tfds(
     """Returns the directory, whose parent must exist, once it is complete.
 
     Args:
-        splits: of each the examples in their order, with the file of the image.
+        splits: of each the examples in their order, with the file of the image. Their
+            boxes may reach out of it, for the figures; who reads them cuts them.
         masks: whether to write the masks, which the examples then have.
 
     A half-written data set is never seen: it is written beside its place and renamed.
     Of two processes that write at once, the first to finish wins.
+
+    Raises:
+        ValueError: for names of categories that cannot be told apart.
     """
     place = Path(directory)
     metadata: dict[str, Any] = {
@@ -49,7 +54,7 @@ def write_tfds(
     }
     if keypoint_spec is not None:
         metadata["keypoints"] = keypoint_spec._asdict()
-    names = [category.name for category in categories]
+    names = check_class_names(name, [category.name for category in categories])
     num_points = 0 if keypoint_spec is None else len(keypoint_spec.names)
     with tempfile.TemporaryDirectory(prefix=".", dir=place.parent) as workshop:
         made = Path(workshop) / version
@@ -124,6 +129,7 @@ def _records(
         height, width = example.image.shape[:2]
         sizes.append((height, width))
         shares = example.boxes / np.array([width, height, width, height], np.float32)
+        shares = shares.clip(0, 1)
         bitmaps = example.masks if masks else None
         if masks and bitmaps is None:
             raise ValueError(f"masks: asked for, but {example.name} has none")

@@ -7,9 +7,12 @@ from xml.etree import ElementTree
 from etils import epath
 
 from fpn_jax.data.formats.annotated_images import AnnotatedImages
+from fpn_jax.data.formats.annotation_problems import Tolerance
 from fpn_jax.data.formats.folder import Folder
 from fpn_jax.data.formats.image_rows import image_ids
 from fpn_jax.data.formats.splits import find_split
+
+_TOLERANCE = Tolerance(pixels=1)  # Some tools count corners from 0.
 
 
 def is_voc(path: epath.PathLike, split: str) -> bool:
@@ -62,7 +65,12 @@ def open_voc(
     names = sorted({thing.name for file in files for thing in file.objects})
     content = _coco_form(chosen, names)
     return AnnotatedImages(
-        f"{root}/{split}", content, images, masks=False, strict=strict
+        f"{root}/{split}",
+        content,
+        images,
+        masks=False,
+        strict=strict,
+        tolerance=_TOLERANCE,
     )
 
 

@@ -8,11 +8,14 @@ import yaml
 from etils import epath
 
 from fpn_jax.data.formats.annotated_images import AnnotatedImages
+from fpn_jax.data.formats.annotation_problems import Tolerance
 from fpn_jax.data.formats.folder import Folder
 from fpn_jax.data.formats.image_rows import image_ids, image_row
 from fpn_jax.data.formats.splits import find_split
 
 _IMAGES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+
+_TOLERANCE = Tolerance(share=0.01)  # As Ultralytics' trainers have it.
 
 
 def is_yolo(path: epath.PathLike, split: str) -> bool:
@@ -78,6 +81,7 @@ def open_yolo(
         folder,
         masks=masks,
         strict=strict,
+        tolerance=_TOLERANCE,
     )
 
 

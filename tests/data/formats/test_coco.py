@@ -1,11 +1,13 @@
 import copy
 import json
 import logging
+import math
 
 import cv2
 import numpy as np
 import pytest
 
+from fpn_jax.data.bitmaps import encode_rle
 from fpn_jax.data.example import KeypointSpec, UnreadableImage
 from fpn_jax.data.formats.coco import open_coco_file
 from fpn_jax.data.formats.tfds import TfdsSource
@@ -79,6 +81,37 @@ def test_boxes_that_reach_out_are_cut_with_one_warning(tmp_path, caplog):
 
 
 @pytest.mark.parametrize(
+    ("box", "reported"),
+    [
+        ([-0.5, -0.5, 61, 41], False),  # half a pixel on each side of 60 x 40
+        ([-0.6, 0, 60, 40], True),
+        ([0, 0, 60.6, 40], True),
+        ([0, 0, 60, 40.6], True),
+    ],
+)
+def test_half_a_pixel_is_rounding(tmp_path, box, reported):
+    folder = _write(tmp_path, _with_annotation(bbox=box))
+    source = open_coco_file(folder, strict=False)
+    assert [one.kind for one in source.defects] == ["box reaches out"] * reported
+    assert source[0].boxes[0].tolist() == [0, 0, 60, 40] or reported
+    assert source.truth(0).xywh[0].tolist() == box
+
+
+def test_an_image_that_is_not_listed_is_said_once(tmp_path):
+    content = copy.deepcopy(CONTENT)
+    content["annotations"] += [
+        {"id": number, "image_id": 31, "category_id": 1, "bbox": [1, 1, 2, 2]}
+        for number in (11, 12, 13)
+    ]
+    message = (
+        "1 problems: annotation 11: image_id 31 is not in images, nor for 2 more "
+        "annotations$"
+    )
+    with pytest.raises(ValueError, match=message):
+        open_coco_file(_write(tmp_path, content))
+
+
+@pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"bbox": [30, 5, -20, 30]}, "annotation 5 .a.png.: bbox .* sizes >= 0"),
@@ -100,11 +133,47 @@ def test_a_wrong_annotation_is_named_in_one_line(tmp_path, changes, message):
         open_coco_file(folder)
 
 
-def test_an_object_of_an_image_without_a_size_is_named_in_one_line(tmp_path):
+@pytest.mark.parametrize("side", [None, 0, "absent"])
+def test_a_size_that_the_file_does_not_say_is_that_of_the_image(tmp_path, side):
     content = copy.deepcopy(CONTENT)
-    content["images"][0]["height"] = None
-    with pytest.raises(ValueError, match="its image has no width and height"):
-        open_coco_file(_write(tmp_path, content))
+    content["images"][0]["height"] = side
+    if side == "absent":
+        del content["images"][0]["height"], content["images"][0]["width"]
+    source = open_coco_file(_write(tmp_path, content))
+    assert source[0].boxes[0].tolist() == [10, 5, 30, 35]
+    assert source.image_sizes.tolist() == [[40, 60], [20, 20]]
+
+
+def test_objects_of_an_image_without_any_size_are_kept_for_the_figures(tmp_path):
+    content = copy.deepcopy(CONTENT)
+    content["images"][0] |= {"height": None, "width": None}
+    (_write(tmp_path, content) / "a.png").write_bytes(b"broken")
+    source = open_coco_file(tmp_path)
+    assert source.truth(0).xywh.tolist() == [[10, 5, 20, 30], [0.5, 0, 5, 4]]
+    with pytest.raises(UnreadableImage):
+        source[0]
+
+
+@pytest.mark.parametrize("height", [40, 40.0, "40", "40.0"])
+def test_a_side_is_a_whole_number_however_it_is_written(tmp_path, height):
+    content = copy.deepcopy(CONTENT)
+    content["images"][0]["height"] = height
+    assert open_coco_file(_write(tmp_path, content))[0].size == (40, 60)
+
+
+@pytest.mark.parametrize("height", [40.5, -40, "forty", True, 2**31, [40], math.nan])
+def test_a_wrong_side_is_one_defect_whatever_the_image_holds(tmp_path, height):
+    content = copy.deepcopy(CONTENT)
+    content["images"][0]["height"] = height
+    _write(tmp_path, content)
+    message = (
+        r"1 problems: images\[0\] \(a\.png\): height is [^\n]*, must be a whole number "
+        "of pixels above 0; left out with its 2 annotations$"
+    )
+    with pytest.raises(ValueError, match=message):
+        open_coco_file(tmp_path)
+    source = open_coco_file(tmp_path, strict=False)
+    assert len(source.defects) == 1 and len(source) == 1
 
 
 def test_all_problems_are_counted(tmp_path):
@@ -121,7 +190,7 @@ def test_all_problems_are_counted(tmp_path):
 def test_a_missing_part_or_field_is_named(tmp_path, part):
     content = copy.deepcopy(CONTENT)
     del content[part][1]["id"]
-    with pytest.raises(ValueError, match=rf"{part}\[1\]: no 'id'"):
+    with pytest.raises(ValueError, match=rf"{part}\[1\][^:]*: no 'id'"):
         open_coco_file(_write(tmp_path, content))
     del content[part]
     with pytest.raises(ValueError, match=f"no list '{part}'"):
@@ -144,6 +213,27 @@ def test_files_that_are_missing_or_no_json_are_named(folder):
     (folder / "annotations.json").write_text("{")
     with pytest.raises(ValueError, match=r"^[^\n]*annotations\.json: not JSON[^\n]*$"):
         open_coco_file(folder)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"é": 1}'.encode("latin-1"), "byte 2 is no UTF-8; it may be Latin-1"),
+        (b"[" * 100_000, "lists in lists"),
+        (b'{"images": ' + b"9" * 5000 + b"}", "not JSON"),
+        (b"[]", "not a COCO annotation file, no list 'images'"),
+    ],
+)
+def test_a_file_of_another_kind_is_one_line(folder, content, message):
+    (folder / "annotations.json").write_bytes(content)
+    with pytest.raises(ValueError, match=rf"^[^\n]*annotations\.json: [^\n]*{message}"):
+        open_coco_file(folder)
+
+
+def test_a_byte_order_mark_is_no_part_of_the_content(folder):
+    file = folder / "annotations.json"
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+    assert len(open_coco_file(folder)) == 2
 
 
 def test_an_image_that_is_missing_or_broken_is_unreadable_and_named(folder):
@@ -229,11 +319,35 @@ def test_a_wrong_segmentation_is_named_before_any_image_is_read(
         open_coco_file(folder, masks=True)
 
 
-def test_broken_counts_are_named_when_their_image_is_read(tmp_path):
+def test_broken_counts_are_one_object_that_is_lost(tmp_path):
     broken = {"size": [40, 60], "counts": ";2"}
-    source = open_coco_file(_write(tmp_path, _with_masks(broken)), masks=True)
-    with pytest.raises(ValueError, match=r"json: a\.png: segmentation: [^\n]*decoded"):
-        source[0]
+    folder = _write(tmp_path, _with_masks(broken))
+    message = r"1 problems: annotation 5 \(a\.png\): segmentation: counts add up to 13"
+    with pytest.raises(ValueError, match=message):
+        open_coco_file(folder, masks=True)
+    source = open_coco_file(folder, masks=True, strict=False)
+    assert [defect.place for defect in source.defects] == ["annotation 5"]
+    assert source[0].masks.sum(axis=(1, 2)).tolist() == [160]
+
+
+def test_a_run_length_encoding_may_have_its_size_as_floats(tmp_path):
+    runs = encode_rle(np.ones((40, 60), np.bool_)) | {"size": [40.0, 60.0]}
+    source = open_coco_file(_write(tmp_path, _with_masks(runs)), masks=True)
+    assert source[0].masks[0].all()
+
+
+def test_an_area_that_is_not_there_is_the_masks(tmp_path):
+    triangle = [[10, 5, 30, 5, 10, 25]]
+    content = _with_masks(triangle)
+    content["annotations"][0]["area"] = None
+    source = open_coco_file(_write(tmp_path, content), masks=True)
+    # Half of 20 x 20 pixels and about half of the diagonal; 4 columns of 40.
+    areas = source[0].areas.tolist()
+    assert areas == source[0].masks.sum(axis=(1, 2)).tolist() and areas[1] == 160
+    assert abs(areas[0] - 200) <= 10
+    assert source.truth(0).areas.tolist() == areas
+    # Boxes have no other area than their own.
+    assert open_coco_file(tmp_path)[0].areas.tolist() == [600, 20]
 
 
 NAMES = ["nose", "left_eye", "right_eye"]
@@ -262,7 +376,8 @@ def test_keypoints_by_hand(tmp_path):
 @pytest.mark.parametrize(
     "points",
     [
-        None,
+        7,
+        "12, 7, 2",
         [12, 7, 2],
         [12, 7, 2] * 4,
         [12, 7, 3] * 3,
@@ -275,6 +390,38 @@ def test_wrong_keypoints_are_named_in_one_line(tmp_path, points):
     pattern = r"annotation 5 \(a\.png\): keypoints [^\n]* must be 3 times x, y and 0"
     with pytest.raises(ValueError, match=pattern):
         open_coco_file(folder)
+
+
+@pytest.mark.parametrize("points", [None, []])
+def test_an_object_may_have_no_keypoints(tmp_path, points):
+    source = open_coco_file(_write(tmp_path, _with_keypoints(points)))
+    assert not source[0].keypoints.any()
+
+
+@pytest.mark.parametrize("names", ["nose,tail", 7, {"nose": 1}, ["nose", None], [1, 2]])
+def test_keypoints_that_are_no_list_of_names_are_one_line(tmp_path, names):
+    content = copy.deepcopy(CONTENT)
+    content["categories"][0]["keypoints"] = names
+    message = r"^[^\n]*keypoints [^\n]* of category 'brush' must be a list of names$"
+    with pytest.raises(ValueError, match=message):
+        open_coco_file(_write(tmp_path, content))
+
+
+@pytest.mark.parametrize("skeleton", [None, [], "absent"])
+def test_a_skeleton_may_be_absent(tmp_path, skeleton):
+    content = _with_keypoints([0] * 9)
+    content["categories"][0]["skeleton"] = skeleton
+    if skeleton == "absent":
+        del content["categories"][0]["skeleton"]
+    assert open_coco_file(_write(tmp_path, content)).keypoint_spec.skeleton == ()
+
+
+@pytest.mark.parametrize("skeleton", [7, "1-2", [7], [[1]], [["1", "2"]], [[1, [2]]]])
+def test_a_skeleton_that_is_no_pairs_is_one_line(tmp_path, skeleton):
+    content = _with_keypoints([0] * 9)
+    content["categories"][0]["skeleton"] = skeleton
+    with pytest.raises(ValueError, match="^[^\n]*must be pairs of 1 … 3$"):
+        open_coco_file(_write(tmp_path, content))
 
 
 def test_categories_must_agree_on_their_keypoints(tmp_path):

@@ -1,0 +1,35 @@
+"""Images that are found under the names that tools wrote."""
+
+import pytest
+
+from fpn_jax.data.formats.file_names import by_any_spelling
+from fpn_jax.data.formats.folder import Folder
+
+
+@pytest.mark.parametrize(
+    ("written", "stored"),
+    [
+        ("images/a.jpg", "images/a.jpg"),
+        ("images\\a.jpg", "images/a.jpg"),
+        ("my%20photo.jpg", "my photo.jpg"),
+        ("images\\my%20photo.jpg", "images/my photo.jpg"),
+        ("C:\\Users\\me\\images\\a.jpg", "a.jpg"),
+        ("/home/me/images/a.jpg", "a.jpg"),
+        # Names that only look so.
+        ("100%.jpg", "100%.jpg"),
+        ("a%20b.jpg", "a%20b.jpg"),
+        ("back\\slash.jpg", "back\\slash.jpg"),
+    ],
+)
+def test_a_file_is_found_as_it_is_written(tmp_path, written, stored):
+    (tmp_path / stored).parent.mkdir(exist_ok=True)
+    (tmp_path / stored).write_bytes(b"here")
+    assert by_any_spelling(written, Folder(tmp_path).read) == b"here"
+
+
+def test_a_file_that_is_not_there_is_named_as_it_is_written(tmp_path):
+    (tmp_path / "a.jpg").touch()
+    with pytest.raises(FileNotFoundError, match=r"images\\\\b%20.jpg"):
+        by_any_spelling("images\\b%20.jpg", Folder(tmp_path).read)
+    with pytest.raises(FileNotFoundError):  # only of a path from elsewhere
+        by_any_spelling("images/a.jpg", Folder(tmp_path).read)
