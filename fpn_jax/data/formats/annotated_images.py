@@ -10,9 +10,12 @@ from fpn_jax.data.defects import Defect
 from fpn_jax.data.example import Example, UnreadableImage
 from fpn_jax.data.formats.annotations import Objects, read_annotations, stop_if_any
 from fpn_jax.data.formats.folder import Archive, Folder
-from fpn_jax.data.image import decode_image
+from fpn_jax.data.image import decode_annotated, read_header, size_text
+from fpn_jax.data.orientation import choose_turn
 
 _log = logging.getLogger(__name__)
+
+_LOOKED_AT = 32  # images whose headers are read at the start: few milliseconds
 
 
 class AnnotatedImages:
@@ -36,7 +39,8 @@ class AnnotatedImages:
     Raises:
         ValueError: if annotations are wrong: unknown or repeated ids, boxes not finite,
             of negative size or outside of the image, segmentations or keypoints of
-            another form. One line counts the problems and names the first.
+            another form; or if half of the images that are looked at have another size
+            than stated. One line counts the problems and names the first.
     """
 
     def __init__(
@@ -51,6 +55,7 @@ class AnnotatedImages:
         annotations = read_annotations(name, content, masks=masks)
         if strict:
             stop_if_any(name, annotations.defects)
+            _stop_if_sizes_differ(name, annotations.images, folder)
             _warn_of_cut_boxes(name, annotations.cut)
         self.name = name
         self.categories = annotations.categories
@@ -80,12 +85,15 @@ class AnnotatedImages:
         except OSError as error:
             reason = error.strerror or error
             raise UnreadableImage(f"{where}: {reason}") from error
-        image = decode_image(data, where)
-        if image.shape[:2] != (row["height"], row["width"]):
-            raise ValueError(
-                f"{where}: the file is {image.shape[1]} x {image.shape[0]} pixels, "
-                f"{self.name} says {row['width']} x {row['height']}"
-            )
+        if row["height"] is None or row["width"] is None:
+            raise UnreadableImage(f"{where}: its size was not known to {self.name}")
+        image, turn = decode_annotated(
+            data,
+            where,
+            upright=row.get("upright"),
+            stated=(row["height"], row["width"]),
+            source=self.name,
+        )
         objects = self._objects[row["id"]]
         example = Example(
             image_id=row["id"],
@@ -98,6 +106,7 @@ class AnnotatedImages:
             masks=self._bitmaps(row, objects) if self._masks else None,
             keypoints=objects.keypoints,
             keypoint_spec=self.keypoint_spec,
+            turn=turn,
         )
         return example, data
 
@@ -122,6 +131,38 @@ class AnnotatedImages:
             return decode_segmentations(objects.segmentations, height, width)
         except ValueError as error:
             raise ValueError(f"{self.name}: {image['file_name']}: {error}") from error
+
+
+def _stop_if_sizes_differ(
+    name: str, rows: list[dict], folder: Folder | Archive
+) -> None:
+    """Raises ValueError where the annotations are those of images of other sizes.
+
+    So it is after images were resized without their annotations. A few wrong sizes are
+    no reason to stop: such an image is unreadable when its turn comes.
+    """
+    stated = [row for row in rows if row.get("upright") is None]
+    looked_at, wrong = 0, []
+    for row in stated[:: max(len(stated) // _LOOKED_AT, 1)]:
+        try:
+            with folder.open(row["file_name"]) as file:
+                header = read_header(file)
+        except OSError:
+            continue
+        if header is None or row["height"] is None or row["width"] is None:
+            continue
+        looked_at += 1
+        size = row["height"], row["width"]
+        if not choose_turn(*header, stated=size, upright=None):
+            found = size_text(*header)
+            wrong.append(
+                f"{folder}/{row['file_name']} is {found}, not {size[1]} x {size[0]}"
+            )
+    if wrong and 2 * len(wrong) >= looked_at:
+        raise ValueError(
+            f"{name}: {len(wrong)} of {looked_at} images that were looked at have "
+            f"another size than stated; the first: {wrong[0]}"
+        )
 
 
 def _warn_of_cut_boxes(name: str, cut: list[Defect]) -> None:

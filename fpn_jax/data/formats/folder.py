@@ -1,6 +1,7 @@
 """Where the files of a data set lie: a directory, also a remote one, or an archive."""
 
 import errno
+import io
 import os
 import posixpath
 import zipfile
@@ -66,6 +67,10 @@ class Archive:
     def names(self) -> Iterator[str]:
         """Yields the names of its own files, sorted."""
         yield from sorted(name for name in self._names if "/" not in name)
+
+    def open(self, name: str) -> BinaryIO:
+        """Opens a file to read a part of it; raises OSError."""
+        return io.BytesIO(self.read(name))
 
     def read(self, name: str) -> bytes:
         """Returns the content of a file; raises OSError."""
