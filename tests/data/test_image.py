@@ -14,7 +14,7 @@ from fpn_jax.data.image import decode_annotated, decode_image, read_header
 RED = np.full((16, 24, 3), (200, 20, 40), np.uint8)
 noise = np.random.default_rng(0).integers(0, 255, (40, 64, 3), np.uint8)
 FORMS = ["JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF", "PPM", "JPEG2000"]
-FORMS += ["AVIF"] if features.check("avif") else []
+FORMS += ["AVIF"] if "avif" in features.modules and features.check("avif") else []
 
 
 def _encode(image, form, **options):
@@ -105,10 +105,12 @@ def test_the_size_of_a_form_that_pillow_does_not_know_is_that_of_its_pixels(suff
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "TIFF", *FORMS[8:]])
 def test_a_photograph_is_turned_upright_or_left_as_it_is_stored(form, orientation):
     data = _encode(noise, form, exif=_exif(orientation))
-    upright = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
-    np.testing.assert_array_equal(decode_image(data, "turned"), upright)
     stored = decode_image(data, "stored", upright=False)
     np.testing.assert_array_equal(stored, decode_image(_encode(noise, form), "plain"))
+    picture = Image.fromarray(stored)
+    picture.getexif()[0x0112] = orientation
+    upright = ImageOps.exif_transpose(picture)
+    np.testing.assert_array_equal(decode_image(data, "turned"), upright)
     assert read_header(io.BytesIO(data)) == ((40, 64), orientation)
 
 
