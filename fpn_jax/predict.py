@@ -2,9 +2,11 @@
 
 Writes each image with the boxes, masks and keypoints found in it into DIR, and all of
 them as COCO results into FILE. The picture of 1.jpg is 1.png, or 1-2.png where that is
-another's. An image that cannot be read is named, the others are done. Images go through
-the network in batches, each on the canvas of the run, upright or turned; `--canvas
-exact` takes them one by one as torchvision does. Exit status: 0 done, 2 wrong input.
+another's. A photograph is turned upright first, as its EXIF says: boxes are in pixels
+of the upright picture. An image that cannot be read is named, the others are done.
+Images go through the network in batches, each on the canvas of the run, upright or
+turned; `--canvas exact` takes them one by one as torchvision does. Exit status: 0 done,
+2 wrong input.
 """
 
 import json

@@ -21,6 +21,7 @@ from fpn_jax.zoo.digits import digits_one_stage
 from tests.support.coco_folder import write_coco_folder
 from tests.support.defective import plant_defects, write_clean
 from tests.support.painted_example import painted_example
+from tests.support.photograph import write_photograph
 
 
 @pytest.fixture
@@ -275,3 +276,25 @@ def test_a_split_that_is_asked_for_must_be_there(clean, capsys):
         doctor.main([str(clean), "--splits", "train", "test"])
     assert stop.value.code == 2
     assert "test" in capsys.readouterr().err
+
+
+def test_photographs_that_exif_turns_are_counted_where_no_size_decides(
+    tmp_path, capsys
+):
+    rows = []
+    for number, orientation in enumerate((6, 1, 8, 3)):
+        write_photograph(tmp_path / f"{number}.jpg", orientation)
+        rows.append(f"{number}.jpg,1,1,9,{9 + number},red\n")
+    (tmp_path / "train.csv").write_text("".join(rows))
+    assert doctor.main([str(tmp_path), "--splits", "train"]) == 1
+    text = capsys.readouterr().out
+    assert "3 defects" in text and "EXIF turn in doubt, train: 3" in text
+    assert "(0.jpg)" in text and "(2.jpg)" in text and "(3.jpg)" in text
+
+
+def test_twelve_bits_in_a_file_of_sixteen_are_worth_a_word(tmp_path, capsys):
+    levels = np.arange(0, 4000, dtype=np.uint16).reshape(40, 100)  # of 4096
+    cv2.imwrite(str(tmp_path / "a.png"), levels)
+    (tmp_path / "train.csv").write_text("a.png,1,1,9,9,thing\n")
+    assert doctor.main([str(tmp_path), "--splits", "train"]) == 1
+    assert "its largest value is 15 of 255" in capsys.readouterr().out

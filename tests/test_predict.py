@@ -2,7 +2,11 @@
 
 from pathlib import Path
 
-from fpn_jax.predict import counted, picture_paths
+import numpy as np
+import pytest
+
+from fpn_jax.predict import counted, decoded, picture_paths
+from tests.support.photograph import SQUARE, is_red, write_photograph
 
 
 def names(*images: str, out: str = "out") -> list[str]:
@@ -26,3 +30,10 @@ def test_no_picture_takes_the_place_of_an_image():
 def test_objects_are_counted_by_name_the_most_frequent_first():
     assert counted(["dog", "cat", "dog"]) == "3 objects (2 dog, 1 cat)"
     assert counted([]) == "0 objects"
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_photograph_is_turned_upright(tmp_path, orientation):
+    write_photograph(tmp_path / "a.jpg", orientation)
+    ((_, _, image),) = decoded([(tmp_path / "a.jpg", tmp_path / "a.png")])
+    assert image.shape == (64, 48, 3) and is_red(image, np.array(SQUARE))

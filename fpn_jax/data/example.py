@@ -31,12 +31,25 @@ class KeypointSpec(NamedTuple):
     sigmas: tuple[float, ...] | None = None  # of the OKS, where the data defines them
 
 
-class UnreadableImage(ValueError):
-    """An image file that cannot be decoded; the message names it.
+class Turn(NamedTuple):
+    """The turn that EXIF asks for, and what became of it; see `orientation.py`."""
 
-    A loader may skip such an example. Every other error means that the data set or the
-    program is wrong, and must stop the run.
+    orientation: int = 1  # EXIF's, 1 … 8: 1 asks for no turn
+    applied: bool = False  # whether the pixels are upright, or as they are stored
+    sure: bool = True  # whether the data set says which of both was annotated
+
+
+class UnreadableImage(ValueError):
+    """An image file that cannot be used; the message names it.
+
+    It is no image, is cut off, or has another size than its data set states. A loader
+    may skip such an example. Every other error means that the data set or the program
+    is wrong, and must stop the run. `kind` is the doctor's name for the defect.
     """
+
+    def __init__(self, message: str, kind: str = "image unreadable"):
+        super().__init__(message)
+        self.kind = kind
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -63,6 +76,7 @@ class Example:
         None  # [N, P, 3] float32: x, y, 0 none|1 hidden|2 seen
     )
     keypoint_spec: KeypointSpec | None = None  # says what the P are
+    turn: Turn = Turn()  # of the image file
 
     @property
     def size(self) -> tuple[int, int]:

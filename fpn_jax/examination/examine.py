@@ -124,8 +124,8 @@ def _examined_one(source: Source, index: int) -> tuple[Seen | None, list[Defect]
     try:
         example = source[index]
     except UnreadableImage as error:
-        return None, [Defect("image unreadable", f"image {index + 1}", str(error))]
-    except ValueError as error:  # of another size than stated, or broken masks
+        return None, [Defect(error.kind, f"image {index + 1}", str(error))]
+    except ValueError as error:  # broken masks
         return None, [Defect("image unlike its rows", f"image {index + 1}", str(error))]
     return _kept(index, example), example_defects(example)
 

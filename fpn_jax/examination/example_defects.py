@@ -13,6 +13,8 @@ from fpn_jax.data.example import Example
 # A mask's extent and its box differ by the rounding of a polygon to pixels, which is
 # much of a tiny object. If they overlap less, one was changed without the other.
 _MASK_OVERLAP = 0.5
+# 14 bits of a sensor in a file of 16 end at 63 of 255, 12 bits at 15.
+_DARK = 64
 _TINY = 8  # pixels of a side, below which this says nothing
 _ROUNDING = 0.5  # pixels that a point may be outside of its image
 # Where corners are pixels that belong to it, as in Pascal VOC, a box of equal corners
@@ -23,8 +25,10 @@ _DOT = "box of one pixel"
 def example_defects(example: Example) -> list[Defect]:
     """Returns the defects of an example, in the order of its objects."""
     found = []
-    if (example.image == example.image[:1, :1]).all():
-        found.append(Defect("one color", "image", "all pixels are equal", example.name))
+    for kind, reason in filter(
+        None, [_pixels_problem(example), _turn_problem(example)]
+    ):
+        found.append(Defect(kind, "image", reason, example.name))
     seen = set()
     for row, box in enumerate(example.boxes.tolist()):
         problems = [
@@ -38,6 +42,28 @@ def example_defects(example: Example) -> list[Defect]:
             note = kind == _DOT
             found.append(Defect(kind, place, reason, example.name, tuple(box), note))
     return found
+
+
+def _pixels_problem(example: Example) -> tuple[str, str] | None:
+    if (example.image == example.image[:1, :1]).all():
+        return "one color", "all pixels are equal"
+    brightest = example.image.max()
+    if brightest < _DARK:
+        reason = (
+            f"its largest value is {brightest} of 255, as when a sensor's 12 bits are "
+            "stored in a file of 16: spread them over all 16"
+        )
+        return "dark", reason
+    return None
+
+
+def _turn_problem(example: Example) -> tuple[str, str] | None:
+    if example.turn.sure:
+        return None
+    return "EXIF turn in doubt", (
+        f"EXIF asks for a turn (orientation {example.turn.orientation}), and no size "
+        "says whether the turned photograph was annotated: the stored rows are taken"
+    )
 
 
 def _area_problem(box: list[float]) -> tuple[str, str] | None:

@@ -99,8 +99,7 @@ def _plant_files(root: Path, content: dict, file: str) -> set[Found]:
     for number, name in enumerate(kinds, start=6000):
         height, width = 40, 60
         if name in ("again.jpg", "known.jpg"):
-            flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-            height, width = cv2.imread(str(root / "train" / name), flags).shape[:2]
+            height, width = cv2.imread(str(root / "train" / name)).shape[:2]
         content["images"].append(
             {"id": number, "file_name": name, "height": height, "width": width}
         )

@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
-import cv2
 import numpy as np
 import yaml
-from PIL import Image
+from PIL import Image, ImageOps
 
 from fpn_jax.data.digits.scenes import draw_scene, load_material
-from fpn_jax.data.example import Category, Example
+from fpn_jax.data.example import Category, Example, Turn
 from tests.support.coco_folder import coco_content
 
 # Not contiguous, as COCO's.
@@ -27,21 +26,23 @@ Pairs = Sequence[tuple[Example, bytes]]  # examples and the files of their image
 def miniature(num_images: int) -> list[tuple[Example, bytes]]:
     """Returns examples and the files of their images.
 
-    Scenes of digits of odd sizes, some without objects; color, gray, CMYK, progressive
-    and EXIF-rotated JPEG, and PNG; crowds, and boxes of one pixel.
+    Scenes of digits of odd sizes, some without objects; color, gray, CMYK and
+    progressive JPEG, PNG, and photographs that EXIF turns upright and whose annotations
+    are upright; crowds, and boxes of one pixel.
     """
     material = load_material("validation")
     pairs = []
     for number in range(num_images):
         scene = draw_scene(material, "validation", number)
         height, width = 320 - (7 * number) % 101, 320 - (13 * number) % 97
+        width -= width == height  # of a square no size says whether it is turned
         masks = scene.masks[:, :height, :width]
         if len(masks) and number % 9 == 0:  # the first object becomes a dot
             y, x = np.argwhere(masks[0])[0]
             masks[0] = False
             masks[0, y, x] = True
         boxes = np.array([_tight(mask) for mask in masks]).reshape(-1, 4)
-        data, image = _encoded(scene.image[:height, :width], number)
+        data, image, turn = _encoded(scene.image[:height, :width], number)
         crowd = np.arange(len(boxes)) % 11 == 10
         crowd[:1] |= number % 10 == 5
         example = Example(
@@ -53,6 +54,7 @@ def miniature(num_images: int) -> list[tuple[Example, bytes]]:
             crowd=crowd,
             areas=masks.sum(axis=(1, 2)).astype(np.float32),
             masks=masks,
+            turn=turn,
         )
         pairs.append((example.select(example.areas > 0), data))
     return pairs
@@ -67,8 +69,8 @@ def _tight(mask: np.ndarray) -> tuple[int, ...]:
     return x1, y1, x2 + 1, y2 + 1
 
 
-def _encoded(image: np.ndarray, number: int) -> tuple[bytes, np.ndarray]:
-    """Returns a file, and what OpenCV makes of it: stored rows, three channels."""
+def _encoded(image: np.ndarray, number: int) -> tuple[bytes, np.ndarray, Turn]:
+    """Returns a file, its pixels in three channels, and how it is turned."""
     picture = Image.fromarray(image)
     kinds: tuple[tuple[str, dict], ...] = (
         ("JPEG", {"quality": 90}),
@@ -80,11 +82,14 @@ def _encoded(image: np.ndarray, number: int) -> tuple[bytes, np.ndarray]:
     )
     form, options = kinds[number % 6]
     mode = {2: "L", 3: "CMYK"}.get(number % 6, "RGB")
+    turn = Turn()
+    if "exif" in options:
+        picture = picture.transpose(Image.Transpose.ROTATE_90)
+        turn = Turn(_ROTATED, applied=True)
     file = io.BytesIO()
     picture.convert(mode).save(file, form, **options)
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    bgr = cv2.imdecode(np.frombuffer(file.getvalue(), np.uint8), flags)
-    return file.getvalue(), bgr[..., ::-1].copy()
+    upright = ImageOps.exif_transpose(Image.open(file)).convert("RGB")
+    return file.getvalue(), np.array(upright), turn
 
 
 def _orientation() -> Image.Exif:

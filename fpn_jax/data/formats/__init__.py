@@ -13,6 +13,11 @@ A form is two functions, which `fpn_jax.data.sources` has in a table:
   lists them as `defects`.
 
 Most are brought into the form of a COCO annotation file first (`AnnotatedImages`).
+The row of an image may say `upright`: True where labels are those of a photograph as
+EXIF turns it, False where nothing says so and the stored rows are taken; without it the
+stated size decides (`orientation.py`). An image of another size than stated is
+unreadable when its turn comes.
+
 Paths may be remote, as etils' epath reads them, except for TFDS. To add a form:
 its file, and a line in the table.
 """

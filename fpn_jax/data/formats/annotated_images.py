@@ -18,9 +18,12 @@ from fpn_jax.data.formats.annotations import (
 )
 from fpn_jax.data.formats.file_names import by_any_spelling
 from fpn_jax.data.formats.folder import Archive, Folder
-from fpn_jax.data.image import decode_image, image_size
+from fpn_jax.data.image import decode_annotated, read_header, size_text
+from fpn_jax.data.orientation import choose_turn
 
 _log = logging.getLogger(__name__)
+
+_LOOKED_AT = 32  # images whose headers are read at the start: few milliseconds
 
 
 class AnnotatedImages:
@@ -47,7 +50,8 @@ class AnnotatedImages:
     Raises:
         ValueError: if annotations are wrong: unknown or repeated ids, boxes not finite,
             of negative size or outside of the image, segmentations or keypoints of
-            another form. One line counts the problems and names the first.
+            another form; or if half of the images that are looked at have another size
+            than stated. One line counts the problems and names the first.
     """
 
     def __init__(
@@ -69,6 +73,7 @@ class AnnotatedImages:
         )
         if strict:
             stop_if_any(name, annotations.defects)
+            _stop_if_sizes_differ(name, annotations.images, folder)
             _warn(name, annotations.cut, annotations.notes)
         self.name = name
         self.categories = annotations.categories
@@ -100,12 +105,15 @@ class AnnotatedImages:
         except OSError as error:
             reason = error.strerror or error
             raise UnreadableImage(f"{where}: {reason}") from error
-        image = decode_image(data, where)
-        if image.shape[:2] != (row["height"], row["width"]):
-            raise ValueError(
-                f"{where}: the file is {image.shape[1]} x {image.shape[0]} pixels, "
-                f"{self.name} says {row['width']} x {row['height']}"
-            )
+        if row["height"] is None or row["width"] is None:
+            raise UnreadableImage(f"{where}: its size was not known to {self.name}")
+        image, turn = decode_annotated(
+            data,
+            where,
+            upright=row.get("upright"),
+            stated=(row["height"], row["width"]),
+            source=self.name,
+        )
         objects = self._objects[row["id"]]
         masks = self._bitmaps(row, objects)
         points = objects.keypoints
@@ -120,6 +128,7 @@ class AnnotatedImages:
             masks=masks,
             keypoints=None if points is None else points.astype(np.float32),
             keypoint_spec=self.keypoint_spec,
+            turn=turn,
         )
         return example, data
 
@@ -158,9 +167,42 @@ def _size_of_file(folder: Folder | Archive, name: str) -> tuple[int, int] | None
     """Height and width by the header of an image; None if it is unreadable."""
     try:
         with by_any_spelling(name, folder.open) as file:
-            return image_size(file)
+            header = read_header(file)
     except (OSError, ValueError):
         return None
+    return None if header is None else header.size
+
+
+def _stop_if_sizes_differ(
+    name: str, rows: list[dict], folder: Folder | Archive
+) -> None:
+    """Raises ValueError where the annotations are those of images of other sizes.
+
+    So it is after images were resized without their annotations. A few wrong sizes are
+    no reason to stop: such an image is unreadable when its turn comes.
+    """
+    stated = [row for row in rows if row.get("upright") is None]
+    looked_at, wrong = 0, []
+    for row in stated[:: max(len(stated) // _LOOKED_AT, 1)]:
+        try:
+            with by_any_spelling(row["file_name"], folder.open) as file:
+                header = read_header(file)
+        except (OSError, ValueError):
+            continue
+        if header is None or row["height"] is None or row["width"] is None:
+            continue
+        looked_at += 1
+        size = row["height"], row["width"]
+        if not choose_turn(*header, stated=size, upright=None):
+            found = size_text(*header)
+            wrong.append(
+                f"{folder}/{row['file_name']} is {found}, not {size[1]} x {size[0]}"
+            )
+    if wrong and 2 * len(wrong) >= looked_at:
+        raise ValueError(
+            f"{name}: {len(wrong)} of {looked_at} images that were looked at have "
+            f"another size than stated; the first: {wrong[0]}"
+        )
 
 
 def _warn(name: str, cut: list[Defect], notes: list[Defect]) -> None:

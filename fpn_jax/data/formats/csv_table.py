@@ -21,6 +21,7 @@ _NAMES = {
     "class": ("label", "category", "class_name", "name"),
 }
 _COLUMN = {other: name for name, others in _NAMES.items() for other in (name, *others)}
+_COLUMN |= {"width": "width", "height": "height"}  # of the image, where they are given
 
 
 def is_csv(path: epath.PathLike, split: str) -> bool:
@@ -41,7 +42,9 @@ def open_csv(
     A row is an object: `file, x1, y1, x2, y2, class`, the corners in pixels; or a file
     alone, for an image without objects. A first line may name the columns in any order,
     also as `filename`, `xmin` … and `label`, and others besides. Files are relative to
-    `path`. Classes are collected from all tables there, sorted by name.
+    `path`. Classes are collected from all tables there, sorted by name. `width` and
+    `height` of the image, where they are given, must be the file's, and decide whether
+    a photograph was annotated as it is stored or as EXIF turns it.
 
     Raises:
         ValueError: if masks are asked for, there is no such table, or a row is wrong;
@@ -89,7 +92,11 @@ def _coco_form(folder: Folder, rows: list[dict[str, str]], names: list[str]) -> 
     """Returns the same as a COCO annotation file says it."""
     files = list(dict.fromkeys(row["file"] for row in rows))
     ids = dict(zip(files, image_ids([Path(name).stem for name in files]), strict=True))
-    images = [image_row(folder, name, ids[name]) for name in files]
+    firsts = {row["file"]: row for row in reversed(rows)}
+    images = [
+        image_row(folder, name, ids[name], stated=_stated_size(firsts[name]))
+        for name in files
+    ]
     sized = {row["file_name"] for row in images if row["height"]}
     return {
         "images": images,
@@ -105,6 +112,15 @@ def _coco_form(folder: Folder, rows: list[dict[str, str]], names: list[str]) -> 
             if row["class"] and row["file"] in sized
         ],
     }
+
+
+def _stated_size(row: dict[str, str]) -> tuple[int, int] | None:
+    """Returns height and width of the image of a row, if the table has both."""
+    try:
+        height, width = int(row["height"]), int(row["width"])
+    except (KeyError, ValueError):
+        return None
+    return (height, width) if height > 0 and width > 0 else None
 
 
 def _xywh(row: dict[str, str]) -> list[float]:

@@ -4,7 +4,8 @@ import re
 from collections.abc import Sequence
 
 from fpn_jax.data.formats.folder import Folder
-from fpn_jax.data.image import image_size
+from fpn_jax.data.image import read_header
+from fpn_jax.data.orientation import turned_size
 
 
 def image_ids(stems: Sequence[str]) -> list[int]:
@@ -24,15 +25,39 @@ def number_of(stem: str) -> int | None:
     return int(stem.replace("_", "")) if re.fullmatch(r"\d[\d_]*", stem) else None
 
 
-def image_row(folder: Folder, name: str, image_id: int) -> dict:
-    """Returns the row of an image, whose size is read from its header.
+def image_row(
+    folder: Folder,
+    name: str,
+    image_id: int,
+    *,
+    stated: tuple[float, float] | None = None,
+    upright: bool = False,
+) -> dict:
+    """Returns the row of an image: its id, name and size, and how it is turned.
 
     The size is unknown (None) if the file is missing or is no image: taking its example
     then raises `UnreadableImage`.
+
+    Args:
+        folder: of the image.
+        name: of its file.
+        image_id: its number.
+        stated: height and width that the data set states; the file is not read then,
+            and they decide whether a photograph is turned, see `orientation.py`. None:
+            the file's own.
+        upright: without `stated`, whether a photograph is turned as its EXIF asks.
     """
+    row = {"id": image_id, "file_name": name}
+    if stated is not None:
+        return row | {"height": stated[0], "width": stated[1]}
+    header = None
     try:
         with folder.open(name) as file:
-            height, width = image_size(file) or (None, None)
+            header = read_header(file)
     except OSError:
-        height = width = None
-    return {"id": image_id, "file_name": name, "height": height, "width": width}
+        pass
+    height, width = (None, None)
+    if header is not None:
+        turned = turned_size(header.size, header.orientation)
+        height, width = turned if upright else header.size
+    return row | {"height": height, "width": width, "upright": upright}

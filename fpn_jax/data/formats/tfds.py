@@ -2,8 +2,10 @@
 
 Objects may have three more, which `tfds_writer.py` writes: `xyxy`, the box in pixels;
 `segmentation`, the counts of COCO's compressed run-length encoding as text; and
-`keypoints`, [P, 3]. `metadata.json` has the fields of their `KeypointSpec` under
-`keypoints`, and under `category_ids` the id of each label, unless labels are ids.
+`keypoints`, [P, 3]. Its `image/upright` says that the boxes are those of the photograph
+as EXIF turns it; without it they are those of the stored rows. `metadata.json` has the
+fields of their `KeypointSpec` under `keypoints`, and under `category_ids` the id of
+each label, unless labels are ids.
 
 In `voc` an image's id is the number in its file name, and difficult objects are crowd,
 as in `voc.py`.
@@ -24,7 +26,7 @@ from fpn_jax.data.example import Category, Example, KeypointSpec
 from fpn_jax.data.formats.image_rows import number_of
 from fpn_jax.data.formats.splits import find_split
 from fpn_jax.data.formats.tfds_writer import IMAGE_SIZES
-from fpn_jax.data.image import decode_image
+from fpn_jax.data.image import decode_annotated
 from fpn_jax.data.transforms import box_areas
 
 
@@ -108,7 +110,8 @@ class TfdsSource:
             raise IndexError(f"{self.name} has {len(self)} examples, not {index}")
         record = self._records[index]
         name = _text(record["image/filename"])
-        image = decode_image(record["image"], name)
+        upright = bool(record.get("image/upright"))
+        image, turn = decode_annotated(record["image"], name, upright=upright)
         height, width = image.shape[:2]
         objects = record["objects"]  # a dict of lists
         masks = keypoints = None
@@ -140,6 +143,7 @@ class TfdsSource:
             masks=masks,
             keypoints=keypoints,
             keypoint_spec=self.keypoint_spec,
+            turn=turn._replace(sure=True) if "image/upright" in record else turn,
         )
 
     def has_objects(self, *, keypoints: bool) -> None:

@@ -115,6 +115,8 @@ def _features(
             "image": tfds.features.Image(encoding_format="jpeg"),
             "image/filename": tfds.features.Text(),
             "image/id": np.int64,
+            # Whether boxes are those of the photograph as EXIF turns it.
+            "image/upright": np.bool_,
             "objects": tfds.features.Sequence(objects),
         }
     )
@@ -153,5 +155,6 @@ def _records(
             "image": encoded,
             "image/filename": example.name,
             "image/id": example.image_id,
+            "image/upright": example.turn.applied,
             "objects": objects,
         }

@@ -12,8 +12,7 @@ from fpn_jax.data.formats.annotation_problems import Tolerance
 from fpn_jax.data.formats.folder import Folder
 from fpn_jax.data.formats.image_rows import image_ids, image_row
 from fpn_jax.data.formats.splits import find_split
-
-_IMAGES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+from fpn_jax.data.image import IMAGE_SUFFIXES
 
 _TOLERANCE = Tolerance(share=0.01)  # As Ultralytics' trainers have it.
 
@@ -66,7 +65,10 @@ def open_yolo(
     points = settings.get("kpt_shape") or (0, 0)
     files: list[str] = list(_image_files(root, settings[split]))
     ids = image_ids([PurePosixPath(name).stem for name in files])
-    rows = [image_row(folder, name, i) for i, name in zip(ids, files, strict=True)]
+    rows = [
+        image_row(folder, name, i, upright=True)
+        for i, name in zip(ids, files, strict=True)
+    ]
     objects = [thing for row in rows for thing in _objects(folder, row, points)]
     return AnnotatedImages(
         f"{path}, {split}",
@@ -105,7 +107,7 @@ def _image_files(root: epath.Path, value: str | list) -> Iterator[str]:
         else:
             raise ValueError(f"{path}: neither a folder of images nor a list of them")
         for file in files:
-            if file.suffix.lower() in _IMAGES:
+            if file.suffix.lower() in IMAGE_SUFFIXES:
                 yield str(file.relative_to(root) if file.is_relative_to(root) else file)
 
 

@@ -6,11 +6,16 @@ import math
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
+from fpn_jax.data.batching import Batching
 from fpn_jax.data.bitmaps import encode_rle
-from fpn_jax.data.example import KeypointSpec, UnreadableImage
+from fpn_jax.data.example import KeypointSpec, Turn, UnreadableImage
 from fpn_jax.data.formats.coco import open_coco_file
 from fpn_jax.data.formats.tfds import TfdsSource
+from fpn_jax.data.loader import Changes, training_batches
+from fpn_jax.data.sources import decoded
+from fpn_jax.data.transforms import FitCanvas
 from tests.support.coco_folder import write_coco_folder
 
 # Ids are out of order and have gaps, as in COCO itself.
@@ -246,12 +251,78 @@ def test_an_image_that_is_missing_or_broken_is_unreadable_and_named(folder):
         source[0]
 
 
-def test_an_image_of_another_size_than_annotated_is_an_error(folder):
-    cv2.imwrite(str(folder / "a.png"), np.zeros((60, 40, 3), np.uint8))
-    with pytest.raises(
-        ValueError, match=r"a\.png: the file is 40 x 60 .* says 60 x 40"
-    ):
-        open_coco_file(folder)[0]
+def _write_photographs(folder, sizes, stated=(40, 60), **options):
+    """Photographs of these heights and widths, all stated to have one size."""
+    rows = []
+    for number, (height, width) in enumerate(sizes, start=1):
+        name = f"{number}.jpg"
+        Image.new("RGB", (width, height)).save(folder / name, **options)
+        size = {"height": stated[0], "width": stated[1]}
+        rows.append({"id": number, "file_name": name, **size})
+    content = {"images": rows, "categories": [{"id": 1, "name": "thing"}]}
+    content["annotations"] = [
+        {"id": 1, "image_id": 1, "category_id": 1, "bbox": [10, 5, 20, 30]}
+    ]
+    (folder / "annotations.json").write_text(json.dumps(content))
+    return folder
+
+
+def test_an_image_of_another_size_than_stated_is_unreadable_and_named(tmp_path):
+    source = open_coco_file(_write_photographs(tmp_path, [(40, 60)] * 2 + [(60, 40)]))
+    assert len(list(decoded(source))) == 2
+    message = r"3\.jpg: the file is 40 x 60 pixels, .*annotations\.json says 60 x 40$"
+    with pytest.raises(UnreadableImage, match=message):
+        source[2]
+
+
+def test_a_training_goes_on_after_an_image_of_another_size(tmp_path, caplog):
+    source = open_coco_file(_write_photographs(tmp_path, [(40, 60)] * 4 + [(20, 30)]))
+    batching = Batching(batch_size=5, canvas=(64, 64), max_boxes=2, max_errors=1)
+    batches = training_batches(
+        source, batching, changes=Changes((FitCanvas((64, 64)),)), seed=0
+    )
+    for _ in range(3):  # epochs
+        assert next(batches)["images"].shape == (5, 64, 64, 3)
+    batches.close()
+    (line,) = [record.message for record in caplog.records]
+    assert "Skipped image 1" in line and "5.jpg: the file is 30 x 20" in line
+
+
+def test_annotations_of_images_that_were_resized_are_refused_at_the_start(tmp_path):
+    sizes = [(40, 60)] + [(20, 30)] * 3
+    message = (
+        r"^[^\n]*annotations\.json: 3 of 4 images that were looked at have another "
+        r"size than stated; the first: [^\n]*2\.jpg is 30 x 20, not 60 x 40$"
+    )
+    with pytest.raises(ValueError, match=message):
+        open_coco_file(_write_photographs(tmp_path, sizes))
+    assert len(open_coco_file(tmp_path, strict=False)) == 4  # for the doctor
+
+
+def _exif(orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return exif
+
+
+@pytest.mark.parametrize(
+    ("stored", "orientation", "turn"),
+    [
+        ((40, 60), 6, Turn(6, applied=False, sure=True)),
+        ((60, 40), 6, Turn(6, applied=True, sure=True)),
+        ((60, 40), 8, Turn(8, applied=True, sure=True)),
+        ((40, 60), 3, Turn(3, applied=False, sure=False)),
+        ((40, 60), 1, Turn()),
+    ],
+)
+def test_the_stated_size_says_whether_a_photograph_is_turned(
+    tmp_path, stored, orientation, turn
+):
+    folder = _write_photographs(tmp_path, [stored], exif=_exif(orientation))
+    example = open_coco_file(folder)[0]
+    assert example.turn == turn
+    assert example.image.shape == (40, 60, 3)
+    assert example.boxes.tolist() == [[10, 5, 30, 35]]
 
 
 def test_a_file_without_masks_and_keypoints_gives_none(folder):

@@ -102,7 +102,8 @@ def test_categories_are_the_labels(digits_directory):
 
 def test_the_features_are_those_of_coco_2017_and_more(digits_directory):
     features = tfds.builder_from_directory(digits_directory).info.features
-    assert set(features) == {"image", "image/filename", "image/id", "objects"}
+    image = {"image", "image/filename", "image/id", "image/upright"}
+    assert set(features) == image | {"objects"}
     coco = {"area", "bbox", "id", "is_crowd", "label"}
     assert set(features["objects"].feature) == coco | {
         "segmentation",

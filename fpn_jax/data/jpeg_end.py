@@ -1,0 +1,32 @@
+"""Whether a JPEG is whole: its own end marker is there.
+
+Libraries fill the rest of a JPEG that is cut off with gray, or read the zeros of an
+unfinished download as its pixels. The last bytes of a file tell nothing: phones write
+videos and notes behind the end, and thumbnails before it have end markers of their own.
+"""
+
+import re
+
+# A marker is FF and another byte. In the coded pixels FF 00 is a byte of data, and
+# D0 … D7 restart the decoder; before a marker FF may be repeated.
+_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]", re.DOTALL)
+_START_OF_IMAGE, _END_OF_IMAGE, _START_OF_SCAN = 0xD8, 0xD9, 0xDA
+
+
+def has_end_marker(data: bytes) -> bool:
+    """Walks from marker to marker, over the segments between them, to the end marker.
+
+    Args:
+        data: a file that begins with a JPEG; more may follow.
+    """
+    place, scanned = 2, False
+    while found := _MARKER.search(data, place):
+        place = found.end()
+        marker = data[place - 1]
+        if marker == _END_OF_IMAGE:
+            return scanned
+        if marker == _START_OF_IMAGE:  # another image, before the end of this one
+            return False
+        scanned |= marker == _START_OF_SCAN
+        place += int.from_bytes(data[place : place + 2])  # the segment's length
+    return False
