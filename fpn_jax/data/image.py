@@ -8,6 +8,11 @@ from PIL import Image
 
 from fpn_jax.data.example import UnreadableImage
 
+# What an image file may be called.
+IMAGE_SUFFIXES = tuple(
+    ".avif .bmp .gif .jp2 .jpeg .jpg .mpo .png .ppm .tif .tiff .webp".split()
+)
+
 # OpenCV's own threads would compete with the loader's and with the training step.
 cv2.setNumThreads(0)
 

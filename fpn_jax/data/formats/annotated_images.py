@@ -32,6 +32,7 @@ class AnnotatedImages:
             decode them takes time.
         strict: whether a defect of the annotations is an error. If not, what has one
             is left out and `defects` lists it, and the boxes that were cut.
+        defects: what was left out of `content` when it was made.
 
     Raises:
         ValueError: if annotations are wrong: unknown or repeated ids, boxes not finite,
@@ -47,15 +48,17 @@ class AnnotatedImages:
         *,
         masks: bool,
         strict: bool = True,
+        defects: Sequence[Defect] = (),
     ):
         annotations = read_annotations(name, content, masks=masks)
+        found = [*defects, *annotations.defects]
         if strict:
-            stop_if_any(name, annotations.defects)
+            stop_if_any(name, found)
             _warn_of_cut_boxes(name, annotations.cut)
         self.name = name
         self.categories = annotations.categories
         self.keypoint_spec = annotations.keypoint_spec
-        self.defects: Sequence[Defect] = annotations.defects + annotations.cut
+        self.defects: Sequence[Defect] = found + annotations.cut
         sizes = [(row["height"], row["width"]) for row in annotations.images]
         # Those of files that a table names but nobody can read are not known.
         known = np.array([(h or 1, w or 1) for h, w in sizes], np.int32)
