@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 def is_voc(path: epath.PathLike, split: str) -> bool:
     """Whether a folder has `Annotations`, or folders of XML files."""
     root = epath.Path(path).expanduser()
-    return (root / "Annotations").is_dir() or bool(_split_folders(root))
+    return _annotations_folder(root) is not None or bool(_split_folders(root))
 
 
 def open_voc(
@@ -54,10 +54,11 @@ def open_voc(
     if masks:
         raise ValueError(f"masks: {path} has boxes only")
     root = epath.Path(path).expanduser()
-    if (root / "Annotations").is_dir():
+    annotations = _annotations_folder(root)
+    if annotations is not None:
         places = [root / name for name in ("JPEGImages", "images", "Images")]
         images = Folder(next((place for place in places if place.is_dir()), places[0]))
-        files, broken = _read_files(Folder(root / "Annotations"))
+        files, broken = _read_files(Folder(annotations))
         table = _set_file(root, split)
         chosen, defects = _listed(table, files, broken)
         split, everything = table.stem, list(files.values())
@@ -69,6 +70,8 @@ def open_voc(
         files, broken = read[split]
         chosen, defects = list(files.values()), list(broken.values())
         everything = [file for files, _ in read.values() for file in files.values()]
+    if not chosen and not defects:
+        raise ValueError(f"{root}: {split} lists no images")
     names = sorted({each.name for file in everything for each in file.objects} - {""})
     stems = files.keys() | broken.keys()
     content, problems = _coco_form(images, chosen, names, stems)
@@ -80,6 +83,11 @@ def open_voc(
         strict=strict,
         defects=defects + problems,
     )
+
+
+def _annotations_folder(root: epath.Path) -> epath.Path | None:
+    places = [root / name for name in ("Annotations", "annotations")]
+    return next((place for place in places if any(place.glob("*.xml"))), None)
 
 
 def _split_folders(root: epath.Path) -> list[str]:

@@ -62,6 +62,9 @@ def open_yolo(
     listed = listed_images(root, settings.splits[split], f"{path}: {split}")
     for note in listed.notes:
         _log.warning("%s", note)
+    if not listed.names:
+        further = f" ({listed.notes[0]})" if listed.notes else ""
+        raise ValueError(f"{path}: {split}: no images there{further}")
     ids = image_ids([PurePosixPath(name).stem for name in listed.names])
     rows = [
         image_row(folder, name, i, upright=True)
