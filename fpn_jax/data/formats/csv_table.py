@@ -13,6 +13,7 @@ from fpn_jax.data.formats.csv_rows import TableRow, read_table
 from fpn_jax.data.formats.folder import Folder
 from fpn_jax.data.formats.image_rows import image_ids, image_row
 from fpn_jax.data.formats.splits import find_split
+from fpn_jax.data.formats.text_file import ends_of
 
 _log = logging.getLogger(__name__)
 
@@ -128,9 +129,7 @@ def _coco_form(
 
 def _found(folder: Folder, name: str) -> str:
     """The longest end of a path that is a file of the folder, or the path."""
-    parts = PurePosixPath(name).parts
-    for start in range(len(parts)):
-        end = str(PurePosixPath(*parts[start:]))
+    for end in ends_of(name):
         try:
             folder.open(end).close()
         except OSError:

@@ -69,10 +69,10 @@ class Folder:
 class Archive:
     """A zip archive; where all its files are in one folder, that folder.
 
-    So COCO's `train2017.zip` is the folder `train2017`. Clutter and documents beside
-    the folder do not count, and backslashes in its entries are separators. Files may be
-    read by their full names too. Threads may read at once; the copy that another
-    process gets opens the file again.
+    So COCO's `train2017.zip` is the folder `train2017`, also beside others. Clutter and
+    documents beside the folder do not count, and backslashes in its entries are
+    separators. Files may be read by their full names too. Threads may read at once; the
+    copy that another process gets opens the file again.
 
     Raises:
         ValueError: if the archive is broken or encrypted.
@@ -99,7 +99,13 @@ class Archive:
         self._entries = {
             posixpath.normpath(name): info for name, info in entries.items()
         }
-        self._top = _top_folder(self._entries)
+        self._top = _top_folder(self._entries) or self._folder_of_its_name()
+
+    def _folder_of_its_name(self) -> str:
+        stem = self._path.stem
+        return (
+            stem if any(name.startswith(f"{stem}/") for name in self._entries) else ""
+        )
 
     def __getstate__(self) -> dict:
         return {"_path": self._path}

@@ -9,7 +9,7 @@ from etils import epath
 
 from fpn_jax.data.formats.clutter import is_clutter
 from fpn_jax.data.formats.folder import Folder
-from fpn_jax.data.formats.text_file import listed_names, read_text
+from fpn_jax.data.formats.text_file import ends_of, listed_names, read_text
 from fpn_jax.data.image import IMAGE_SUFFIXES
 
 # Images that nothing here decodes. Ultralytics reads the first three.
@@ -107,12 +107,16 @@ def _files(path: epath.Path, root: epath.Path) -> Iterator[tuple[epath.Path, str
         yield path, ""
     else:
         for number, name in listed_names(read_text(path)):
-            # Of a line that begins with ./ they are below the list; others are too in
-            # most data sets, or below the root.
-            beside, below = (absolute(start / name) for start in (path.parent, root))
-            file = below if below.exists() and not beside.exists() else beside
+            file = _listed_file(path.parent, root, name)
             if not is_clutter(_relative(file, path.parent).removeprefix("/")):
                 yield file, f"line {number}, {name}"
+
+
+def _listed_file(folder: epath.Path, root: epath.Path, name: str) -> epath.Path:
+    """The file that a line names, beside its list or below the root of the data set."""
+    places = (absolute(at / end) for end in ends_of(name) for at in (folder, root))
+    found = next((place for place in places if place.exists()), None)
+    return absolute(folder / name) if found is None else found
 
 
 def _relative(file: epath.Path, root: epath.Path) -> str:

@@ -68,6 +68,7 @@ def archive(path, entries, flags=0):
         {"./data/a.jpg": b"A", "data/": b""},
         {"a.jpg": b"A"},
         {"x/y/a.jpg": b"A", "x/notes.md": b""},
+        {"data/a.jpg": b"A", "other/b.jpg": b"B"},
     ],
 )
 def test_archives_of_all_systems_have_the_same_folder(tmp_path, entries):

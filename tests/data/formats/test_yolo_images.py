@@ -36,6 +36,12 @@ def test_lists_are_relative_to_themselves_or_to_the_root(root):
     assert listed_images(root, ["images/list.txt"], "train").names == names
 
 
+def test_of_a_listed_path_on_another_machine_the_end_counts(root):
+    (root / "list.txt").write_text("/content/x/images/a.jpg\ndata/images/deep/b.AVIF\n")
+    names = ["images/a.jpg", "images/deep/b.AVIF"]
+    assert listed_images(root, ["list.txt"], "train").names == names
+
+
 def test_an_image_is_taken_once_and_that_is_said(root):
     (root / "list.txt").write_text("images/a.jpg\nimages/a.jpg\n")
     found = listed_images(root, ["list.txt", "images"], "train")
