@@ -168,7 +168,7 @@ def test_a_directory_of_images_without_objects_is_named(tmp_path):
     content = json.loads(features.read_text())
     del content["featuresDict"]["features"]["objects"]
     features.write_text(json.dumps(content))
-    with pytest.raises(ValueError, match="no objects, has the features image, image/f"):
+    with pytest.raises(ValueError, match="no objects, has the features "):
         TfdsSource(tmp_path, "train")
 
 
