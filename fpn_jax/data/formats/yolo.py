@@ -76,7 +76,7 @@ def open_yolo(
         {
             "images": rows,
             "categories": [
-                {"id": i, "name": name, "keypoints": _point_names(settings.flip)}
+                {"id": i, "name": name, **_keypoints(settings.flip)}
                 for i, name in settings.names.items()
             ],
             "annotations": objects,
@@ -155,12 +155,13 @@ def _lines(
         yield f"line {number} of {file}", thing
 
 
-def _point_names(flip: Sequence[int]) -> list[str]:
-    """Names that tell left from right where a point changes with another."""
-    return [
+def _keypoints(flip: Sequence[int]) -> dict:
+    """The fields of keypoints, whose names tell left from right where they change."""
+    names = [
         f"point {i}" if i == j else f"{'left' if i < j else 'right'} {min(i, j)}"
         for i, j in enumerate(flip)
     ]
+    return {"keypoints": names, "flip_indices": list(flip)} if names else {}
 
 
 def _relative(place: str, folder: epath.Path) -> str:
