@@ -46,6 +46,7 @@ class AnnotatedImages:
         strict: whether a defect of the annotations is an error. If not, what has one
             is left out and `defects` lists it, and the boxes that were cut.
         tolerance: how far boxes may reach out of their image by rounding.
+        defects: what was left out of `content` when it was made.
 
     Raises:
         ValueError: if annotations are wrong: unknown or repeated ids, boxes not finite,
@@ -63,6 +64,7 @@ class AnnotatedImages:
         masks: bool,
         strict: bool = True,
         tolerance: Tolerance = HALF_A_PIXEL,
+        defects: Sequence[Defect] = (),
     ):
         annotations = read_annotations(
             name,
@@ -71,16 +73,15 @@ class AnnotatedImages:
             measure=functools.partial(_size_of_file, folder),
             tolerance=tolerance,
         )
+        found = [*defects, *annotations.defects]
         if strict:
-            stop_if_any(name, annotations.defects)
+            stop_if_any(name, found)
             _stop_if_sizes_differ(name, annotations.images, folder)
             _warn(name, annotations.cut, annotations.notes)
         self.name = name
         self.categories = annotations.categories
         self.keypoint_spec = annotations.keypoint_spec
-        self.defects: Sequence[Defect] = (
-            annotations.defects + annotations.cut + annotations.notes
-        )
+        self.defects: Sequence[Defect] = found + annotations.cut + annotations.notes
         sizes = [(row["height"], row["width"]) for row in annotations.images]
         # Those of files that a table names but nobody can read are not known.
         known = np.array([(h or 1, w or 1) for h, w in sizes], np.int32)

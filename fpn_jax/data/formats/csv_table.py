@@ -1,32 +1,27 @@
 """Tables of boxes, one in each row, as a source."""
 
-import csv
-import io
-from pathlib import Path
+import logging
+from collections.abc import Sequence
+from pathlib import PurePosixPath
 
 from etils import epath
 
+from fpn_jax.data.defects import Defect
 from fpn_jax.data.formats.annotated_images import AnnotatedImages
+from fpn_jax.data.formats.corners import check_inside, xywh_of
+from fpn_jax.data.formats.csv_rows import TableRow, read_table
 from fpn_jax.data.formats.folder import Folder
 from fpn_jax.data.formats.image_rows import image_ids, image_row
 from fpn_jax.data.formats.splits import find_split
+from fpn_jax.data.formats.text_file import ends_of
 
-# The columns, and what they are called by others.
-_NAMES = {
-    "file": ("filename", "file_name", "image", "path"),
-    "x1": ("xmin", "x_min"),
-    "y1": ("ymin", "y_min"),
-    "x2": ("xmax", "x_max"),
-    "y2": ("ymax", "y_max"),
-    "class": ("label", "category", "class_name", "name"),
-}
-_COLUMN = {other: name for name, others in _NAMES.items() for other in (name, *others)}
-_COLUMN |= {"width": "width", "height": "height"}  # of the image, where they are given
+_log = logging.getLogger(__name__)
 
 
 def is_csv(path: epath.PathLike, split: str) -> bool:
     """Whether a folder has tables."""
-    return any(epath.Path(path).expanduser().glob("*.csv"))
+    root = epath.Path(path).expanduser()
+    return root.is_dir() and bool(_tables(Folder(root)))
 
 
 def open_csv(
@@ -40,11 +35,11 @@ def open_csv(
     """The examples of `path/SPLIT.csv`, which has neither masks nor keypoints.
 
     A row is an object: `file, x1, y1, x2, y2, class`, the corners in pixels; or a file
-    alone, for an image without objects. A first line may name the columns in any order,
-    also as `filename`, `xmin` … and `label`, and others besides. Files are relative to
-    `path`. Classes are collected from all tables there, sorted by name. `width` and
-    `height` of the image, where they are given, must be the file's, and decide whether
-    a photograph was annotated as it is stored or as EXIF turns it.
+    alone, for an image without objects. A first line may name the columns in any
+    order, also as `filename`, `xmin` … and `label`, and others besides; `width` and
+    `height` of the image say whether a photograph was annotated as stored or as EXIF
+    turns it. Files are relative to `path`; of a path on another machine the end counts.
+    Classes are collected from all tables of boxes there, sorted by name.
 
     Raises:
         ValueError: if masks are asked for, there is no such table, or a row is wrong;
@@ -53,79 +48,101 @@ def open_csv(
     if masks:
         raise ValueError(f"masks: {path} has boxes only")
     folder = Folder(path)
-    tables = [name for name in folder.names() if name.endswith(".csv")]
-    split = find_split(split, [name.removesuffix(".csv") for name in tables])
-    rows = {name: _rows(folder, name) for name in tables}
-    names = sorted({row["class"] for table in rows.values() for row in table} - {""})
-    content = _coco_form(folder, rows[f"{split}.csv"], names)
+    tables = _tables(folder)
+    split = find_split(split, list(tables))
+    rows = _rows(folder, tables[split])
+    others = [name for name in tables if name != split]
+    if not rows:
+        raise ValueError(f"{folder}/{tables[split]}: no rows")
+    names = {row.name for row in rows if row.corners}
+    for other in others:
+        names |= _classes(folder, tables[other])
+    content, defects = _coco_form(folder, tables[split], rows, sorted(names))
     return AnnotatedImages(
-        f"{folder}/{split}.csv", content, folder, masks=False, strict=strict
+        f"{folder}/{tables[split]}",
+        content,
+        folder,
+        masks=False,
+        strict=strict,
+        defects=defects,
     )
 
 
-def _rows(folder: Folder, table: str) -> list[dict[str, str]]:
-    """Returns the rows of a table by our names of its columns, and where they stand."""
+def _tables(folder: Folder) -> dict[str, str]:
+    """The names of the tables of a folder by their splits."""
+    names = [name for name in folder.names() if name.lower().endswith(".csv")]
+    return {name[: -len(".csv")]: name for name in names}
+
+
+def _rows(folder: Folder, table: str) -> list[TableRow]:
     try:
-        text = folder.read(table).decode("utf-8-sig")
-        lines = list(csv.reader(io.StringIO(text, newline=""), strict=True))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{folder}/{table}: {error}") from error
-    header = [_COLUMN.get(cell.strip().lower(), cell) for cell in next(iter(lines), ())]
-    given = "file" in header
-    columns = header if given else list(_NAMES)
-    if missing := [name for name in _NAMES if name not in columns]:
-        raise ValueError(f"{folder}/{table}: no column {missing[0]!r}")
-    rows = []
-    for number, line in enumerate(lines[given:], start=1 + given):
-        if len(line) > len(columns):
-            raise ValueError(
-                f"{folder}/{table}: line {number} has {len(line)} cells, must have "
-                f"{len(columns)}"
-            )
-        if line:
-            row = dict.fromkeys(columns, "") | dict(zip(columns, line, strict=False))
-            rows.append(row | {"line": f"line {number} of {table}"})
-    return rows
+        data = folder.read(table)
+    except OSError as error:
+        raise ValueError(f"{folder}/{table}: {error.strerror or error}") from None
+    return read_table(data, f"{folder}/{table}")
 
 
-def _coco_form(folder: Folder, rows: list[dict[str, str]], names: list[str]) -> dict:
-    """Returns the same as a COCO annotation file says it."""
-    files = list(dict.fromkeys(row["file"] for row in rows))
-    ids = dict(zip(files, image_ids([Path(name).stem for name in files]), strict=True))
-    firsts = {row["file"]: row for row in reversed(rows)}
-    images = [
-        image_row(folder, name, ids[name], stated=_stated_size(firsts[name]))
-        for name in files
-    ]
-    sized = {row["file_name"] for row in images if row["height"]}
-    return {
-        "images": images,
-        "categories": [{"id": i, "name": name} for i, name in enumerate(names)],
-        "annotations": [
-            {
-                "id": row["line"],
-                "image_id": ids[row["file"]],
-                "category_id": names.index(row["class"]),
-                "bbox": _xywh(row),
-            }
-            for row in rows
-            if row["class"] and row["file"] in sized
-        ],
+def _classes(folder: Folder, table: str) -> set[str]:
+    """The classes of another table, which may be no table of boxes."""
+    try:
+        return {row.name for row in _rows(folder, table) if row.corners}
+    except ValueError as error:
+        _log.warning("no classes are taken from another table: %s", error)
+        return set()
+
+
+def _coco_form(
+    folder: Folder, table: str, rows: Sequence[TableRow], names: Sequence[str]
+) -> tuple[dict, list[Defect]]:
+    """The same as a COCO annotation file says it, and what is wrong with rows."""
+    first = {row.file: row for row in reversed(rows) if row.file}
+    files = list(dict.fromkeys(row.file for row in rows if row.file))
+    ids = image_ids([PurePosixPath(name).stem for name in files])
+    images = {
+        name: image_row(
+            folder, _found(folder, name), image_id, stated=first[name].stated
+        )
+        for name, image_id in zip(files, ids, strict=True)
     }
+    labels = {name: label for label, name in enumerate(names)}
+    annotations, defects = [], []
+    for row in rows:
+        place = f"line {row.line} of {table}"
+        if problem := row.problem or _outside(row, images[row.file]):
+            defects.append(Defect("row wrong", place, problem, row.file))
+        elif row.corners and images[row.file]["height"]:
+            annotations.append(
+                {
+                    "id": place,
+                    "image_id": images[row.file]["id"],
+                    "category_id": labels[row.name],
+                    "bbox": xywh_of(row.corners),
+                }
+            )
+    content = {
+        "images": list(images.values()),
+        "categories": [{"id": label, "name": name} for name, label in labels.items()],
+        "annotations": annotations,
+    }
+    return content, defects
 
 
-def _stated_size(row: dict[str, str]) -> tuple[int, int] | None:
-    """Returns height and width of the image of a row, if the table has both."""
-    try:
-        height, width = int(row["height"]), int(row["width"])
-    except (KeyError, ValueError):
-        return None
-    return (height, width) if height > 0 and width > 0 else None
+def _found(folder: Folder, name: str) -> str:
+    """The longest end of a path that is a file of the folder, or the path."""
+    for end in ends_of(name):
+        try:
+            folder.open(end).close()
+        except OSError:
+            continue
+        return end
+    return name
 
 
-def _xywh(row: dict[str, str]) -> list[float]:
-    try:
-        x1, y1, x2, y2 = (float(row[name]) for name in ("x1", "y1", "x2", "y2"))
-    except ValueError:
-        x1 = y1 = x2 = y2 = float("nan")  # refused with other boxes that are not finite
-    return [x1, y1, x2 - x1, y2 - y1]
+def _outside(row: TableRow, image: dict) -> str:
+    """Says that the box of a row is outside of its image, or ""."""
+    if row.corners and image["height"]:
+        try:
+            check_inside(row.corners, row.sides, (image["height"], image["width"]))
+        except ValueError as error:
+            return str(error)
+    return ""

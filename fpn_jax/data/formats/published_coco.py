@@ -11,8 +11,15 @@ from fpn_jax.data.formats.splits import find_split
 
 
 def is_published_coco(path: epath.PathLike, split: str) -> bool:
-    """Whether a folder has `annotations` or archives of them."""
-    return bool(_annotation_folders(path))
+    """Whether a folder has `annotations` or archives of them, with files of JSON.
+
+    File systems of macOS and Windows take Pascal VOC's `Annotations` for the same name.
+    """
+    return any(
+        name.endswith(".json")
+        for folder in _annotation_folders(path)
+        for name in folder.names()
+    )
 
 
 def open_published_coco(
@@ -27,7 +34,8 @@ def open_published_coco(
 
     Args:
         path: the folder with `annotations` and the images of each split, `train2017`,
-            or with `annotations_trainval2017.zip`, `train2017.zip` and so on.
+            or with `annotations_trainval2017.zip`, `train2017.zip` and so on. The
+            images may also be in a folder `images`, as other tools write them.
         split: `train` or `val`; of several years the last, or as in `train2014`.
         masks: whether examples have masks.
         keypoints: whether to read the annotations of persons with keypoints.
@@ -50,7 +58,9 @@ def open_published_coco(
     by_name |= {name: name for name in found}
     chosen = by_name[find_split(split, by_name)]
     folder, name = found[chosen]
-    images = open_folder(epath.Path(path).expanduser() / chosen)
+    root = epath.Path(path).expanduser()
+    places = (root / chosen, root / "images" / chosen, root / "images")
+    images = next(filter(None, map(open_folder, places)), None)
     if images is None:
         raise ValueError(f"images: {path} has no {chosen} and no {chosen}.zip")
     content = load_annotations(folder, name)

@@ -11,7 +11,8 @@ In `voc` an image's id is the number in its file name, and difficult objects are
 as in `voc.py`.
 """
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import PurePath
 from typing import Any
@@ -64,7 +65,8 @@ class TfdsSource:
         masks: whether examples have masks; to decode them takes time.
 
     Raises:
-        ValueError: if there is no such data set or split, or it has no masks.
+        ValueError: if there is no such data set or split, it has no masks, or one of
+            its files is broken.
     """
 
     defects: Sequence[Defect] = ()  # what is wrong is an error
@@ -75,24 +77,31 @@ class TfdsSource:
                 f"directory: {directory} is no prepared TFDS data set, which has a "
                 "dataset_info.json"
             )
-        builder: Any = tfds.builder_from_directory(directory)
+        with _in_one_line(directory):
+            builder: Any = tfds.builder_from_directory(directory)
         parts = (part.partition("[") for part in split.split("+"))
         there = tuple(builder.info.splits)
         split = "+".join(find_split(name, there) + a + b for name, a, b in parts)
         skip: Any = tfds.decode.SkipDecoding  # its annotation has no constructor
         decoders = {"image": skip()}
-        self._records = builder.as_data_source(split, decoders=decoders)
-        of_records: Any = builder.info.features
+        with _in_one_line(directory):
+            self._records = builder.as_data_source(split, decoders=decoders)
+            self.image_sizes = _image_sizes(epath.Path(directory), split, builder.info)
+            of_records: Any = builder.info.features
+            metadata = builder.info.metadata or {}
+            self.keypoint_spec = _keypoint_spec(metadata)
+        if "objects" not in of_records:
+            raise ValueError(
+                f"{directory}: no objects, has the features {', '.join(of_records)}"
+            )
         features = of_records["objects"].feature
         if masks and "segmentation" not in features:
             raise ValueError(f"masks: {directory} has no segmentations")
         names = features["label"].names
         self.name = f"{builder.info.name}/{split}"
-        metadata = builder.info.metadata or {}
         ids = metadata.get("category_ids", range(len(names)))
         self.categories = tuple(map(Category, ids, names))
-        self.keypoint_spec = _keypoint_spec(metadata)
-        self.image_sizes = _image_sizes(epath.Path(directory), split, builder.info)
+        self._directory = directory
         self._masks = masks
 
     def __len__(self) -> int:
@@ -108,7 +117,8 @@ class TfdsSource:
         """The same with boxes as they were annotated, which may reach out."""
         if not 0 <= index < len(self):  # array_record raises ValueError
             raise IndexError(f"{self.name} has {len(self)} examples, not {index}")
-        record = self._records[index]
+        with _in_one_line(f"{self._directory}, record {index + 1} of {self.name}"):
+            record = self._records[index]
         name = _text(record["image/filename"])
         upright = bool(record.get("image/upright"))
         image, turn = decode_annotated(record["image"], name, upright=upright)
@@ -148,6 +158,16 @@ class TfdsSource:
 
     def has_objects(self, *, keypoints: bool) -> None:
         """Nothing is known of a record before it is read."""
+
+
+@contextlib.contextmanager
+def _in_one_line(place: epath.PathLike) -> Iterator[None]:
+    """Makes a ValueError that names the place of whatever error there is."""
+    try:
+        yield
+    except Exception as error:  # TFDS lets through what its libraries come upon
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{place}: not readable: {reason:.200}") from error
 
 
 def _image_sizes(

@@ -1,16 +1,24 @@
 """Pascal VOC: folders of XML annotations, as a source."""
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
-from xml.etree import ElementTree
+import logging
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import PurePosixPath
 
 from etils import epath
 
+from fpn_jax.data.defects import Defect
 from fpn_jax.data.formats.annotated_images import AnnotatedImages
 from fpn_jax.data.formats.annotation_problems import Tolerance
+from fpn_jax.data.formats.clutter import is_clutter
+from fpn_jax.data.formats.corners import check_inside, xywh_of
 from fpn_jax.data.formats.folder import Folder
-from fpn_jax.data.formats.image_rows import image_ids
-from fpn_jax.data.formats.splits import find_split
+from fpn_jax.data.formats.image_rows import image_ids, image_row
+from fpn_jax.data.formats.splits import NoSuchSplit, find_split
+from fpn_jax.data.formats.text_file import listed_names, read_text
+from fpn_jax.data.formats.voc_file import VocFile, VocObject, read_voc_file
+from fpn_jax.data.formats.voc_images import images_of
+
+_log = logging.getLogger(__name__)
 
 _TOLERANCE = Tolerance(pixels=1)  # Some tools count corners from 0.
 
@@ -18,7 +26,7 @@ _TOLERANCE = Tolerance(pixels=1)  # Some tools count corners from 0.
 def is_voc(path: epath.PathLike, split: str) -> bool:
     """Whether a folder has `Annotations`, or folders of XML files."""
     root = epath.Path(path).expanduser()
-    return (root / "Annotations").is_dir() or any(root.glob("*/*.xml"))
+    return _annotations_folder(root) is not None or bool(_split_folders(root))
 
 
 def open_voc(
@@ -33,7 +41,9 @@ def open_voc(
 
     Either as the challenge publishes it, with `Annotations`, `JPEGImages` and
     `ImageSets/Main/SPLIT.txt` in `path` (`VOCdevkit/VOC2007`); or a folder `path/SPLIT`
-    of XML files with the images beside them.
+    of XML files with the images beside them. The image of a file is the one of its own
+    name, or else the one that it names; `images_of` has the rule. Sizes that a file
+    does not state are those of its image.
 
     Classes are those of all splits, sorted by name. Corners count from 1 in the files,
     and include their pixels. Objects that are marked difficult become crowd regions:
@@ -47,23 +57,27 @@ def open_voc(
     if masks:
         raise ValueError(f"masks: {path} has boxes only")
     root = epath.Path(path).expanduser()
-    if (root / "Annotations").is_dir():
-        images = Folder(root / "JPEGImages")
-        files = list(_files(Folder(root / "Annotations")))
-        sets = {path.stem: path for path in (root / "ImageSets" / "Main").glob("*.txt")}
-        split = find_split(split, sorted(sets))
-        # The sets of a class have a second column.
-        rows = [line.split() for line in sets[split].read_text().splitlines()]
-        by_stem = {file.stem: file for file in files}
-        chosen = [_annotated(by_stem, row[0], sets[split]) for row in rows if row]
+    annotations = _annotations_folder(root)
+    if annotations is not None:
+        places = [root / name for name in ("JPEGImages", "images", "Images")]
+        images = Folder(next((place for place in places if place.is_dir()), places[0]))
+        files, broken = _read_files(Folder(annotations))
+        table = _set_file(root, split)
+        chosen, defects = _listed(table, files, broken)
+        split, everything = table.stem, list(files.values())
     else:
-        folders = sorted({path.parent.name for path in root.glob("*/*.xml")})
+        folders = _split_folders(root)
         split = find_split(split, folders)
         images = Folder(root / split)
-        splits = {name: list(_files(Folder(root / name))) for name in folders}
-        chosen, files = splits[split], sum(splits.values(), [])
-    names = sorted({thing.name for file in files for thing in file.objects})
-    content = _coco_form(chosen, names)
+        read = {name: _read_files(Folder(root / name)) for name in folders}
+        files, broken = read[split]
+        chosen, defects = list(files.values()), list(broken.values())
+        everything = [file for files, _ in read.values() for file in files.values()]
+    if not chosen and not defects:
+        raise ValueError(f"{root}: {split} lists no images")
+    names = sorted({each.name for file in everything for each in file.objects} - {""})
+    stems = files.keys() | broken.keys()
+    content, problems = _coco_form(images, chosen, names, stems)
     return AnnotatedImages(
         f"{root}/{split}",
         content,
@@ -71,88 +85,129 @@ def open_voc(
         masks=False,
         strict=strict,
         tolerance=_TOLERANCE,
+        defects=defects + problems,
     )
 
 
-class _Object(NamedTuple):
-    name: str
-    corners: tuple[float, ...]  # xmin, ymin, xmax, ymax as the file has them
-    difficult: int
+def _annotations_folder(root: epath.Path) -> epath.Path | None:
+    places = [root / name for name in ("Annotations", "annotations")]
+    return next((place for place in places if any(place.glob("*.xml"))), None)
 
 
-class _File(NamedTuple):
-    stem: str
-    image: str
-    height: int
-    width: int
-    objects: list[_Object]
+def _split_folders(root: epath.Path) -> list[str]:
+    files = (path for path in root.glob("*/*.xml") if not is_clutter(path.name))
+    names = {path.parent.name for path in files}
+    return sorted(name for name in names if not is_clutter(name))
 
 
-def _files(folder: Folder) -> Iterator[_File]:
+def _set_file(root: epath.Path, split: str) -> epath.Path:
+    folder = root / "ImageSets" / "Main"
+    tables = [path for path in folder.glob("*.txt") if not is_clutter(path.name)]
+    if not tables:
+        raise NoSuchSplit(f"split: {folder} has no {split}.txt, nor another list")
+    sets = {path.stem: path for path in tables}
+    return sets[find_split(split, sorted(sets))]
+
+
+def _read_files(folder: Folder) -> tuple[dict[str, VocFile], dict[str, Defect]]:
+    """The XML files by their stems, and of each that cannot be read what is wrong."""
+    files, broken = {}, {}
     for name in folder.names():
-        if name.endswith(".xml"):
+        stem, suffix = PurePosixPath(name).stem, PurePosixPath(name).suffix
+        if suffix.lower() == ".xml":
             try:
-                tree = ElementTree.fromstring(folder.read(name))
-                yield _parsed(name.removesuffix(".xml"), tree)
-            except (ElementTree.ParseError, ValueError) as error:
-                raise ValueError(f"{folder}/{name}: {error}") from None
+                files[stem] = read_voc_file(folder.read(name), stem)
+            except OSError as error:
+                reason = f"unreadable: {error.strerror or error}"
+                broken[stem] = Defect("file unreadable", name, reason)
+            except ValueError as error:
+                broken[stem] = Defect("file unreadable", name, str(error))
+    return files, broken
 
 
-def _parsed(stem: str, tree: ElementTree.Element) -> _File:
-    objects = [
-        _Object(
-            name=_text(found, "name"),
-            corners=tuple(
-                float(_text(found, f"bndbox/{side}"))
-                for side in ("xmin", "ymin", "xmax", "ymax")
-            ),
-            difficult=int(found.findtext("difficult", "0")),
+def _listed(
+    table: epath.Path, files: Mapping[str, VocFile], broken: Mapping[str, Defect]
+) -> tuple[list[VocFile], list[Defect]]:
+    """The files that a set lists, each once, and what is wrong with the others."""
+    chosen: dict[str, VocFile] = {}
+    defects: dict[str, Defect] = {}
+    again = []
+    for number, line in listed_names(read_text(table)):
+        spellings = list(_spellings(line))
+        stem = next((name for name in spellings if name in files or name in broken), "")
+        if stem in chosen:
+            again.append(line)
+        elif stem in files:
+            chosen[stem] = files[stem]
+        elif stem in broken:
+            defects[stem] = broken[stem]
+        else:
+            place, reason = f"line {number} of {table.name}", f"no {spellings[0]}.xml"
+            defects[line] = Defect("annotations missing", place, reason)
+    if again:
+        _log.warning(
+            "%s: %d names are there again, and are taken once: the first is %r",
+            *(table, len(again), again[0]),
         )
-        for found in tree.iter("object")
-    ]
-    height, width = (int(_text(tree, f"size/{s}")) for s in ("height", "width"))
-    name = tree.findtext("filename") or f"{stem}.jpg"
-    return _File(stem, name, height, width, objects)
+    return list(chosen.values()), list(defects.values())
 
 
-def _text(tree: ElementTree.Element, path: str) -> str:
-    text = tree.findtext(path)
-    if not text:
-        raise ValueError(f"no <{path.replace('/', '><')}>")
-    return text
+def _spellings(line: str) -> Iterator[str]:
+    """Yields the stems that a line of a set may mean.
+
+    A name may have blanks. The sets of a class have 1, 0 or -1 behind it. Some tools
+    write the image's file, or its path.
+    """
+    yield line
+    name, _, flag = line.rpartition(" ") if " " in line else line.rpartition("\t")
+    if flag in ("1", "0", "-1"):
+        yield name.strip()
+    file = PurePosixPath(line)
+    yield file.name
+    yield file.stem
 
 
-def _annotated(files: dict[str, _File], stem: str, split: epath.Path) -> _File:
-    if stem not in files:
-        raise ValueError(f"{split}: no annotations of {stem!r}")
-    return files[stem]
+def _coco_form(
+    images: Folder,
+    files: Sequence[VocFile],
+    names: Sequence[str],
+    stems: Collection[str],
+) -> tuple[dict, list[Defect]]:
+    """The same as a COCO annotation file says it, and what is wrong with objects."""
+    shown, defects = images_of(files, images, stems)
+    files = [file for file in files if file.stem in shown]
+    labels = {name: label for label, name in enumerate(names)}
+    rows, annotations = [], []
+    for image_id, file in zip(image_ids([f.stem for f in files]), files, strict=True):
+        row = image_row(images, shown[file.stem], image_id, stated=file.size)
+        rows.append(row)
+        for thing, problem in _checked(file, row):
+            place = f"object {thing.number} of {file.stem}.xml"
+            if problem:
+                defects.append(Defect("object wrong", place, problem, shown[file.stem]))
+            elif row["height"]:
+                annotations.append(
+                    {
+                        "id": place,
+                        "image_id": image_id,
+                        "category_id": labels[thing.name],
+                        "bbox": xywh_of(thing.corners),
+                        "iscrowd": int(thing.difficult),
+                    }
+                )
+    categories = [{"id": label, "name": name} for name, label in labels.items()]
+    content = {"images": rows, "categories": categories, "annotations": annotations}
+    return content, defects
 
 
-def _coco_form(files: Sequence[_File], names: Sequence[str]) -> dict:
-    """Returns the same as a COCO annotation file says it."""
-    ids = image_ids([file.stem for file in files])
-    return {
-        "images": [
-            {
-                **{"id": image_id, "file_name": file.image},
-                **{"height": file.height, "width": file.width},
-            }
-            for image_id, file in zip(ids, files, strict=True)
-        ],
-        "categories": [{"id": i, "name": name} for i, name in enumerate(names)],
-        "annotations": [
-            {
-                "id": f"object {number} of {file.stem}.xml",
-                "image_id": image_id,
-                "category_id": names.index(thing.name),
-                "bbox": _xywh(*thing.corners),
-                "iscrowd": thing.difficult,
-            }
-            for image_id, file in zip(ids, files, strict=True)
-            for number, thing in enumerate(file.objects, start=1)
-        ],
-    }
-
-
-def _xywh(x1: float, y1: float, x2: float, y2: float) -> list[float]:
-    return [x1 - 1, y1 - 1, x2 - (x1 - 1), y2 - (y1 - 1)]
+def _checked(file: VocFile, image: dict) -> Iterator[tuple[VocObject, str]]:
+    """Yields the objects of a file, each with what is wrong with it, or ""."""
+    for thing in file.objects:
+        problem = thing.problem
+        if not problem and image["height"]:
+            try:
+                size = image["height"], image["width"]
+                check_inside(thing.corners, thing.sides, size)
+            except ValueError as error:
+                problem = str(error)
+        yield thing, problem

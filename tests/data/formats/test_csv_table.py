@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from fpn_jax.data.formats.csv_table import open_csv
+from fpn_jax.data.formats.csv_table import is_csv, open_csv
 
 
 @pytest.fixture
@@ -39,23 +39,46 @@ def test_an_image_without_objects_is_a_row(write, line):
 
 
 @pytest.mark.parametrize(
-    ("lines", "message"),
+    ("line", "message"),
     [
-        (["a.png,5,6,3,8,dog"], r"line 1 of train.csv \(a.png\): bbox .* sizes >= 0"),
-        (["file,x1,y1,x2,y2,class", "a.png,,6,3,8,dog"], "line 2 .*four finite"),
-        (["a.png,5,6,7,8,dog,9"], "train.csv: line 1 has 7 cells, must have 6"),
-        (["file,x1,y1,x2,class"], "train.csv: no column 'y2'"),
+        ("a.png,5,6,3,8,dog", "x1 is 5 and x2 3, must be the smaller and the larger"),
+        ("a.png,5,6,7,8,", "a box without a class"),
+        ("a.png,65,6,70,8,dog", "outside of 60 x 40 pixels: x1 65, y1 6, x2 70, y2 8"),
     ],
 )
-def test_a_wrong_row_is_named(write, lines, message):
-    with pytest.raises(ValueError, match=rf"^[^\n]*{message}[^\n]*$"):
-        open_csv(write(*lines), "train")
-
-
-def test_a_file_that_is_no_table_is_named(write):
-    folder = write("a.png")
-    (folder / "train.csv").write_bytes(b"\xff\xfe")
-    with pytest.raises(
-        ValueError, match=r"^[^\n]*train.csv: [^\n]*can't decode[^\n]*$"
-    ):
+def test_a_wrong_row_is_named_and_leaves_the_others(write, line, message):
+    folder = write(line, "a.png,1,2,3,4,dog")
+    pattern = rf"^[^\n]*1 problems: line 1 of train.csv \(a.png\): [^\n]*{message}"
+    with pytest.raises(ValueError, match=pattern):
         open_csv(folder, "train")
+    source = open_csv(folder, "train", strict=False)
+    assert len(source.defects) == 1
+    assert source[0].boxes.tolist() == [[1, 2, 3, 4]]
+
+
+def test_a_table_without_rows_is_named(write):
+    with pytest.raises(ValueError, match=r"train.csv: no rows$"):
+        open_csv(write("file,x1,y1,x2,y2,class"), "train")
+
+
+def test_other_tables_give_classes_if_they_are_tables_of_boxes(write, caplog):
+    write("epoch,loss,x,y,z,time", "1,2,3,4,5,6", split="results")
+    write("cat,0", "dog,1", split="classes")
+    write("a.png,1,1,2,2,bee", split="valid")
+    source = open_csv(write("a.png,1,1,2,2,ant"), "train")
+    assert [category.name for category in source.categories] == ["ant", "bee"]
+    assert "no classes are taken from another table" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["C:\\me\\a.png", "/elsewhere/data/a.png", "./a.png"])
+def test_of_a_path_on_another_machine_the_end_counts(write, name):
+    source = open_csv(write(f"{name},1,2,3,4,dog"), "train")
+    assert source[0].name == "a.png" and source[0].boxes.tolist() == [[1, 2, 3, 4]]
+
+
+def test_files_of_systems_are_no_tables(write):
+    folder = write("a.png,1,2,3,4,dog")
+    (folder / "._train.csv").write_bytes(b"\0\5\26\7")
+    assert is_csv(folder, "train") and len(open_csv(folder, "train")) == 1
+    (folder / "train.csv").unlink()
+    assert not is_csv(folder, "train")

@@ -45,3 +45,71 @@ def test_a_file_that_is_broken_in_its_archive_is_an_error_of_reading(tmp_path):
     (tmp_path / "data.zip").write_bytes(data.replace(b"what is", b"was not"))
     with pytest.raises(OSError, match="broken in the archive: Bad CRC-32"):
         open_folder(tmp_path / "data").read("a.txt")
+
+
+def archive(path, entries, flags=0):
+    """Writes an archive of {entry: content}, and opens its folder."""
+    with zipfile.ZipFile(path / "data.zip", "w") as file:
+        for entry, content in entries.items():
+            file.writestr(entry, content)
+    content = bytearray((path / "data.zip").read_bytes())
+    content[content.find(b"PK\1\2") + 8] |= flags
+    (path / "data.zip").write_bytes(bytes(content))
+    return open_folder(path / "data")
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        {"data/a.jpg": b"A", "__MACOSX/data/._a.jpg": b""},
+        {"data/a.jpg": b"A", ".DS_Store": b"", "Thumbs.db": b""},
+        {"data/a.jpg": b"A", "README.txt": b"", "LICENSE": b"", "docs/about.pdf": b""},
+        {"data\\a.jpg": b"A", "data\\deep\\": b""},
+        {"./data/a.jpg": b"A", "data/": b""},
+        {"a.jpg": b"A"},
+        {"x/y/a.jpg": b"A", "x/notes.md": b""},
+        {"data/a.jpg": b"A", "other/b.jpg": b"B"},
+    ],
+)
+def test_archives_of_all_systems_have_the_same_folder(tmp_path, entries):
+    folder = archive(tmp_path, entries)
+    assert list(folder.names()) == ["a.jpg"] and folder.read("a.jpg") == b"A"
+
+
+def test_files_of_an_archive_have_their_full_names_too(tmp_path):
+    folder = archive(tmp_path, {"images/a.jpg": b"A"})
+    assert folder.read("images/a.jpg") == folder.open("a.jpg").read() == b"A"
+
+
+def test_names_in_utf8_that_are_not_said_to_be_are_read(tmp_path):
+    # As macOS writes them: the bytes of é are ├⌐ in the code page of DOS.
+    with zipfile.ZipFile(tmp_path / "data.zip", "w") as file:
+        file.writestr("??.jpg", b"A")
+    content = (tmp_path / "data.zip").read_bytes()
+    (tmp_path / "data.zip").write_bytes(content.replace(b"??", "é".encode()))
+    assert open_folder(tmp_path / "data").read("é.jpg") == b"A"
+
+
+def test_an_encrypted_archive_is_named(tmp_path):
+    with pytest.raises(
+        ValueError, match=r"data.zip: a.jpg is encrypted, unpack it you"
+    ):
+        archive(tmp_path, {"a.jpg": b"A"}, flags=1)
+
+
+def test_a_compression_that_is_not_known_is_an_error_of_reading(tmp_path):
+    archive(tmp_path, {"a.jpg": b"A"})
+    content = bytearray((tmp_path / "data.zip").read_bytes())
+    content[content.find(b"PK\1\2") + 10] = 9  # of large archives of Windows
+    (tmp_path / "data.zip").write_bytes(bytes(content))
+    with pytest.raises(OSError, match="broken in the archive: That compression method"):
+        open_folder(tmp_path / "data").read("a.jpg")
+
+
+def test_clutter_is_in_no_directory(tmp_path):
+    for name in ("a.jpg", "._a.jpg", ".ipynb_checkpoints/b.jpg", "deep/c.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    folder = open_folder(tmp_path)
+    assert list(folder.names()) == ["a.jpg"]
+    assert list(folder.names_below()) == ["a.jpg", "deep/c.jpg"]

@@ -1,4 +1,6 @@
+import json
 import pickle
+import shutil
 
 import cv2
 import numpy as np
@@ -140,6 +142,35 @@ def test_a_broken_record_is_unreadable_and_named(digits_directory, monkeypatch):
     monkeypatch.setattr(source, "_records", [broken])
     with pytest.raises(UnreadableImage, match="train-000003.jpg"):
         source[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("dataset_info.json", b"{"),
+        ("features.json", b"\xff"),
+        ("metadata.json", b""),
+        ("image_sizes.npz", b"PK"),
+    ],
+)
+def test_a_broken_file_of_the_directory_is_one_line(
+    digits_directory, tmp_path, name, content
+):
+    broken = tmp_path / "digits"
+    shutil.copytree(digits_directory, broken)
+    (broken / name).write_bytes(content)
+    with pytest.raises(ValueError, match=rf"^{broken}: not readable: [^\n]+$"):
+        TfdsSource(broken, "train")
+
+
+def test_a_directory_of_images_without_objects_is_named(tmp_path):
+    _write_as_coco_2017(tmp_path)
+    features = tmp_path / "features.json"
+    content = json.loads(features.read_text())
+    del content["featuresDict"]["features"]["objects"]
+    features.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="no objects, has the features "):
+        TfdsSource(tmp_path, "train")
 
 
 def test_the_features_of_voc_are_read_by_hand(tmp_path):

@@ -1,8 +1,10 @@
+import shutil
+
 import cv2
 import numpy as np
 import pytest
 
-from fpn_jax.data.formats.voc import open_voc
+from fpn_jax.data.formats.voc import is_voc, open_voc
 
 OBJECT = """<object><name>dog</name>{difficult}<bndbox><xmin>1</xmin>
 <ymin>{ymin}</ymin><xmax>60</xmax><ymax>25</ymax></bndbox></object>"""
@@ -33,30 +35,104 @@ def test_a_file_is_read_by_hand(tmp_path):
     # The same labels in all splits.
     assert source.categories == ((0, "ant"), (1, "cat"), (2, "dog"))
     assert source[0].labels.tolist() == [2, 1, 2]
-    assert open_voc(tmp_path, "validation")[0].image_id == 0
+    assert open_voc(tmp_path, "validation")[0].image_id == 1
 
 
 @pytest.mark.parametrize(
     ("objects", "message"),
     [
-        (thing(ymin=26 + 9), r"object 1 of a.xml \(a.png\): bbox .* sizes >= 0"),
-        (thing(ymin="nan"), "four finite numbers"),
-        (thing(ymin=""), r"train/a.xml: no <bndbox><ymin>$"),
-        (thing(ymin="top"), r"train/a.xml: could not convert string to float: 'top'"),
-        (thing().replace("dog", ""), "train/a.xml: no <name>"),
-        ("<object>", "train/a.xml: mismatched tag"),
+        (thing(ymin=26 + 9), r"object 1 of a.xml \(a.png\): ymin is 35 and ymax 25"),
+        (thing(ymin="nan"), "object 1 of a.xml .*: ymin is nan, must be a finite"),
+        (thing(ymin=""), r"object 1 of a.xml \(a.png\): no <bndbox><ymin>$"),
+        (thing().replace("dog", ""), r"object 1 of a.xml \(a.png\): no <name>"),
+        (thing(51).replace("25", "55"), "object 1 of a.xml .* outside of 60 x 40"),
+        ("<object>", "a.xml: no XML: mismatched tag"),
     ],
 )
 def test_a_wrong_file_is_named_in_one_line(tmp_path, objects, message):
     write(tmp_path / "train", "a", objects)
-    with pytest.raises(ValueError, match=rf"^[^\n]*{message}[^\n]*$"):
+    with pytest.raises(ValueError, match=rf"^[^\n]*1 problems: {message}[^\n]*$"):
         open_voc(tmp_path, "train")
 
 
-def test_an_image_of_the_set_without_annotations_is_named(tmp_path):
-    write(tmp_path / "Annotations", "a", thing())
+def test_a_broken_file_leaves_the_others_as_they_are(tmp_path):
+    for name, objects in [("a", thing()), ("b", "<object>"), ("c", thing("top"))]:
+        write(tmp_path / "train", name, objects)
+    (tmp_path / "train/._a.xml").write_bytes(b"\0\5\26\7")
+    source = open_voc(tmp_path, "train", strict=False)
+    assert [defect.place for defect in source.defects] == ["b.xml", "object 1 of c.xml"]
+    assert [len(one.boxes) for one in source] == [1, 0]
+    # Another split is read as if there were none.
+    write(tmp_path / "valid", "d", thing())
+    assert len(open_voc(tmp_path, "validation")) == 1
+
+
+def test_a_size_that_is_not_stated_is_the_images(tmp_path):
+    write(tmp_path / "train", "a", thing())
+    path = tmp_path / "train/a.xml"
+    path.write_text(path.read_text().replace("60</width>", "0</width>"))
+    source = open_voc(tmp_path, "train")
+    assert source.image_sizes.tolist() == [[40, 60]]
+    assert source[0].boxes.tolist() == [[0, 10, 60, 25]]
+
+
+@pytest.fixture
+def challenge(tmp_path):
+    """Writes a set of a data set of `my photo 1` and `b` as the challenge has it."""
+    for name in ("my photo 1", "b"):
+        write(tmp_path / "Annotations", name, thing())
+    (tmp_path / "Annotations").joinpath("x.xml").write_text("<annotation>")
+    (tmp_path / "JPEGImages").mkdir()
+    for image in (tmp_path / "Annotations").glob("*.png"):
+        image.rename(tmp_path / "JPEGImages" / image.name)
     sets = tmp_path / "ImageSets" / "Main"
     sets.mkdir(parents=True)
-    (sets / "train.txt").write_text("a\nb\n")
-    with pytest.raises(ValueError, match="train.txt: no annotations of 'b'"):
+
+    def challenge(lines, strict=True):
+        (sets / "train.txt").write_bytes(lines)
+        (sets / "._train.txt").write_bytes(b"\0")
+        return open_voc(tmp_path, "train", strict=strict)
+
+    return challenge
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        b"my photo 1\nb\n",
+        b"\xef\xbb\xbfmy photo 1\r\n b \r\n\r\n",
+        b"my photo 1  1\nb -1\n",
+        b"my photo 1.png\nJPEGImages\\b.png\n",
+        b"my photo 1\nb\nb\n",
+    ],
+)
+def test_a_set_lists_names_in_the_ways_of_tools(challenge, lines):
+    assert [one.name for one in challenge(lines)] == ["my photo 1.png", "b.png"]
+
+
+def test_lines_of_a_set_without_annotations_are_named(challenge, tmp_path):
+    with pytest.raises(
+        ValueError, match="1 problems: line 2 of train.txt: no none 1.xml"
+    ):
+        challenge(b"b\nnone 1\n")
+    source = challenge(b"b\nx\nnone 1\n", strict=False)
+    assert [defect.place for defect in source.defects] == [
+        "x.xml",
+        "line 3 of train.txt",
+    ]
+    with pytest.raises(ValueError, match="train.txt: line 1 is no UTF-8 text"):
+        challenge(b"caf\xe9\n")
+    with pytest.raises(ValueError, match="train lists no images"):
+        challenge(b"\n")
+    shutil.rmtree(tmp_path / "ImageSets")
+    with pytest.raises(ValueError, match="ImageSets/Main has no train.txt"):
         open_voc(tmp_path, "train")
+
+
+def test_folders_of_tools_are_no_splits(tmp_path):
+    for folder in (".idea", "__MACOSX"):
+        write(tmp_path / folder, "workspace", "")
+    assert not is_voc(tmp_path, "train")
+    write(tmp_path / "train", "a", thing())
+    with pytest.raises(ValueError, match="one of 'train', got 'test'"):
+        open_voc(tmp_path, "test")

@@ -1,20 +1,21 @@
+import logging
+
 import cv2
 import numpy as np
 import pytest
 import yaml
 
-from fpn_jax.data.formats.yolo import open_yolo
+from fpn_jax.data.formats.yolo import is_yolo, open_yolo
 
 
 @pytest.fixture
 def write(tmp_path):
     """Writes one image of 60 x 40 with these lines, and the settings."""
 
-    def write(*lines, **settings):
+    def write(*lines, image="images/deep/a.png", **settings):
         for folder in ("images/deep", "labels/deep"):
             (tmp_path / folder).mkdir(parents=True, exist_ok=True)
-        image = np.zeros((40, 60, 3), np.uint8)
-        cv2.imwrite(str(tmp_path / "images/deep/a.png"), image)
+        cv2.imwrite(str(tmp_path / image), np.zeros((40, 60, 3), np.uint8))
         (tmp_path / "labels/deep/a.txt").write_text("\n".join(lines))
         settings = {"train": "images", "names": ["cat", "dog"], **settings}
         (tmp_path / "data.yaml").write_text(yaml.safe_dump(settings))
@@ -53,21 +54,78 @@ def test_keypoints_by_hand(write, per_point, points):
     assert source.keypoint_spec.flip == (0, 2, 1)
 
 
-@pytest.mark.parametrize("train", ["list.txt", ["list.txt"], "../images"])
+@pytest.mark.parametrize("train", ["list.txt", ["list.txt"], "../images", ".\\images"])
 def test_images_are_listed_in_all_of_ultralytics_ways(write, tmp_path, train):
     path = write("1 0.5 0.5 0.5 0.25", train=train, names={0: "cat", 1: "dog"})
     (tmp_path / "list.txt").write_text("./images/deep/a.png\n")
     assert open_yolo(path, "train")[0].labels.tolist() == [1]
 
 
+def test_labels_are_found_beside_a_path_that_ends_in_images(write, tmp_path):
+    path = write("1 0.5 0.5 0.5 0.25", path=str(tmp_path / "images"), train="deep")
+    source = open_yolo(path, "train")
+    assert source[0].labels.tolist() == [1] and source[0].name == "deep/a.png"
+
+
+@pytest.mark.parametrize("key", ["validation", "valid", "val"])
+@pytest.mark.parametrize("asked", ["validation", "val"])
+def test_the_second_split_has_three_names(write, key, asked):
+    path = write("1 0.5 0.5 0.5 0.25", **{key: "images"})
+    assert open_yolo(path, asked)[0].labels.tolist() == [1]
+
+
+@pytest.mark.parametrize("name", ["data.yml", "dataset.yaml"])
+def test_a_folder_may_call_its_file_otherwise(write, tmp_path, name):
+    write("1 0.5 0.5 0.5 0.25").rename(tmp_path / name)
+    assert is_yolo(tmp_path, "train") and len(open_yolo(tmp_path, "train")) == 1
+
+
+def test_images_of_one_stem_share_their_labels(write):
+    write("1 0.5 0.5 0.5 0.25", image="images/deep/a.jpg")
+    source = open_yolo(write("1 0.5 0.5 0.5 0.25"), "train")
+    assert [one.name for one in source] == ["images/deep/a.jpg", "images/deep/a.png"]
+    assert [one.labels.tolist() for one in source] == [[1], [1]]
+    assert [one.image_id for one in source] == [1, 2]
+
+
+def test_labels_have_marks_and_line_ends_of_windows(write, tmp_path):
+    path = write()
+    labels = tmp_path / "labels/deep/a.txt"
+    labels.write_bytes(b"\xef\xbb\xbf1 0.5 0.5 0.5 0.25\r\n")
+    assert open_yolo(path, "train")[0].labels.tolist() == [1]
+    labels.write_bytes(b"1 0.5 0.5 0.5 0.25\n\xe9")
+    with pytest.raises(ValueError, match=r"labels/deep/a.txt \(.*: line 2 is no UTF-8"):
+        open_yolo(path, "train")
+
+
+def test_a_data_set_without_any_labels_is_warned_of(write, tmp_path, caplog):
+    path = write()
+    with caplog.at_level(logging.WARNING):
+        open_yolo(path, "train")
+    assert not caplog.records  # an empty file says that there is no object
+    (tmp_path / "labels/deep/a.txt").unlink()
+    with caplog.at_level(logging.WARNING):
+        open_yolo(path, "train")
+    (record,) = caplog.records
+    assert "none of 1 images has a file of labels" in record.message
+    assert record.message.endswith("labels/deep/a.txt")
+
+
+def test_an_image_that_cannot_be_decoded_keeps_no_lines(write, tmp_path):
+    path = write("0 0.5 0.5 0.5 0.5")
+    (tmp_path / "images/deep/a.png").write_bytes(b"none")
+    assert open_yolo(path, "train").defects == []
+
+
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        (["2 0.5 0.5 0.5 0.5"], "line 1 of labels/deep/a.txt .*category_id 2 is not"),
-        (["", "1 0.5 0.5"], "line 2 of labels/deep/a.txt .*four finite numbers"),
-        (["1 0.5 x 0.5 0.5"], "four finite numbers"),
-        (["1 0.5 0.5 -0.5 0.5"], "sizes >= 0"),
-        (["1 1.5 0.5 0.5 0.5"], "outside of 60 x 40"),
+        (
+            ["2 0.5 0.5 0.5 0.5"],
+            "line 1 of labels/deep/a.txt .*class 2 is not in names",
+        ),
+        (["", "1 0.5 0.5"], "line 2 of labels/deep/a.txt .*3 numbers, must be 5"),
+        (["1,0.5,0.5,0.5,0.5"], "'1,0.5,0.5,0.5,0.5' must be numbers between blanks"),
     ],
 )
 def test_a_wrong_line_is_named(write, lines, message):
@@ -76,17 +134,23 @@ def test_a_wrong_line_is_named(write, lines, message):
         open_yolo(write(*lines), "train")
 
 
-def test_wrong_settings_are_named(write, tmp_path):
-    with pytest.raises(ValueError, match=r"data.yaml: no YOLO data set"):
-        open_yolo(write(names=None), "train")
-    with pytest.raises(ValueError, match=r"data.yaml: kpt_shape 3 must be \[points"):
-        open_yolo(write(kpt_shape=3), "train")
-    with pytest.raises(ValueError, match=r"data.yaml: flip_idx None must say for each"):
-        open_yolo(write(kpt_shape=[3, 3]), "train")
+def test_the_other_lines_are_kept_where_defects_are_listed(write):
+    path = write("5 0.5 0.5 0.5 0.5", "1 0.5 0.5 0.5 0.5")
+    source = open_yolo(path, "train", strict=False)
+    (defect,) = source.defects
+    assert defect.place == "line 1 of labels/deep/a.txt"
+    assert defect.file == "images/deep/a.png"
+    assert source[0].labels.tolist() == [1]
+
+
+def test_splits_without_images_are_named(write, tmp_path):
     with pytest.raises(ValueError, match="split: 'train' asked for, where there are"):
         open_yolo(write(train=None), "train")
     with pytest.raises(ValueError, match=r"nowhere: neither a folder of images nor"):
         open_yolo(write(train="nowhere"), "train")
-    (tmp_path / "data.yaml").write_text("names: [")
-    with pytest.raises(ValueError, match=r"^[^\n]*data.yaml: [^\n]+$"):
-        open_yolo(tmp_path / "data.yaml", "train")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/a.heic").write_bytes(b"")
+    with pytest.raises(
+        ValueError, match=r"train: no images there \(.*1 files are left"
+    ):
+        open_yolo(write(train="other"), "train")

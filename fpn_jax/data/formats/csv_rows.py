@@ -1,0 +1,155 @@
+"""The rows of a table of boxes, as spreadsheets and people write them."""
+
+import csv
+import io
+import re
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from fpn_jax.data.formats.corners import Corners, corners_in, number_in
+from fpn_jax.data.formats.text_file import decoded_text, slashed
+
+# The columns, and what they are called by others, in small letters and with `_`.
+_NAMES = {
+    "file": (
+        *("filename", "file_name", "fname", "image", "img", "image_name", "img_name"),
+        *("image_file", "image_path", "img_path", "path", "filepath", "location"),
+    ),
+    "x1": ("xmin", "x_min", "left"),
+    "y1": ("ymin", "y_min", "top"),
+    "x2": ("xmax", "x_max", "right"),
+    "y2": ("ymax", "y_max", "bottom"),
+    "class": ("label", "category", "class_name", "name", "classname", "label_name"),
+}
+_COLUMN = {other: name for name, others in _NAMES.items() for other in (name, *others)}
+# Of the image, where they are given.
+_COLUMN |= {side: side for side in ("width", "height")}
+_SIDES = ("x1", "y1", "x2", "y2")
+_DELIMITERS = (",", ";", "\t")
+
+
+class TableRow(NamedTuple):
+    """A row: an object, an image without one, or a problem."""
+
+    line: int  # its number in the file
+    file: str
+    name: str  # of the class; "" for an image without objects
+    corners: Corners | None
+    sides: dict[str, str]  # the corners as the file has them
+    stated: tuple[float, float] | None  # height and width of the image
+    problem: str = ""
+
+
+def read_table(data: bytes, where: str) -> list[TableRow]:
+    """The rows of a table.
+
+    Cells are set apart by commas, semicolons or tabs, whichever the first lines have;
+    blanks around them do not count, nor do empty cells behind the last column, nor
+    empty lines. Where semicolons or tabs part the cells, numbers may have a comma.
+
+    Raises:
+        ValueError: if the file is no such table: text of another encoding, broken
+            quotes, a first line of other names, too many cells.
+    """
+    text = decoded_text(data, where)
+    delimiter, text, skipped = _delimiter(text)
+    lines = list(_lines(text, delimiter, where, skipped))
+    columns = names = list(_NAMES)
+    if lines and (header := _header(lines[0][1], where)):
+        columns, names = header, lines[0][1]
+        lines = lines[1:]
+    rows = []
+    for number, cells in lines:
+        while len(cells) > len(columns) and not cells[-1]:
+            cells.pop()
+        if len(cells) > len(columns):
+            raise ValueError(
+                f"{where}: line {number} has {len(cells)} cells, must have "
+                f"{len(columns)}: {', '.join(names)}"
+            )
+        given = dict.fromkeys(columns, "") | dict(zip(columns, cells, strict=False))
+        if delimiter != ",":
+            given |= {side: given[side].replace(",", ".") for side in _SIDES}
+        rows.append(_row(number, given, dict(zip(columns, names, strict=False))))
+    return rows
+
+
+def _delimiter(text: str) -> tuple[str, str, int]:
+    """The delimiter, the text, and how many lines before it say the delimiter."""
+    first, _, rest = text.partition("\n")
+    if said := re.fullmatch(r'"?sep=([,;\t|])"?', first.strip("\r ")):  # Excel's
+        return said[1], rest, 1
+    for line in text.split("\n"):
+        found = max(_DELIMITERS, key=line.count)
+        if line.count(found):
+            return found, text, 0
+    return ",", text, 0
+
+
+def _lines(
+    text: str, delimiter: str, where: str, skipped: int
+) -> Iterator[tuple[int, list[str]]]:
+    """Yields the cells of the lines that have some, with the numbers of the lines."""
+    reader = csv.reader(
+        io.StringIO(text), delimiter=delimiter, skipinitialspace=True, strict=True
+    )
+    number = 1 + skipped
+    try:
+        for cells in reader:
+            cells = [cell.strip() for cell in cells]
+            if any(cells):
+                yield number, cells
+            number = 1 + skipped + reader.line_num
+    except csv.Error as error:
+        raise ValueError(f"{where}: line {number}: {error}") from None
+
+
+def _header(cells: Sequence[str], where: str) -> list[str] | None:
+    """Our names of the columns that a first line names; None: it is a row.
+
+    Raises ValueError for a first line of words that does not name all columns.
+    """
+    spelled = [re.sub(r"[\s-]+", "_", cell.lower()) for cell in cells]
+    columns = [_COLUMN.get(cell, cell) for cell in spelled]
+    words = [cell for cell in cells[1:] if cell and number_in(cell) is None]
+    if "file" not in columns and (len(cells) < 2 or len(words) < len(cells) - 1):
+        return None
+    missing = [name for name in _NAMES if name not in columns]
+    if missing:
+        raise ValueError(
+            f"{where}: no column {missing[0]!r} in the first line, {', '.join(cells)}; "
+            f"it may be called {', '.join((missing[0], *_NAMES[missing[0]]))}"
+        )
+    twice = [name for name in _NAMES if columns.count(name) > 1]
+    if twice:
+        both = [
+            cell for cell, name in zip(cells, columns, strict=True) if name in twice
+        ]
+        raise ValueError(f"{where}: {' and '.join(both[:2])} are the same column")
+    return columns
+
+
+def _row(line: int, cells: dict[str, str], names: dict[str, str]) -> TableRow:
+    """The row of cells by our names; `names` are the file's own."""
+    sides = {names.get(side, side): cells[side] for side in _SIDES}
+    row = TableRow(
+        line, slashed(cells["file"]), cells["class"], None, sides, _stated(cells)
+    )
+    if not row.file:
+        return row._replace(problem="no name of a file")
+    if not row.name and not any(sides.values()):
+        return row
+    if not row.name:
+        return row._replace(problem="a box without a class")
+    try:
+        return row._replace(corners=corners_in(sides))
+    except ValueError as error:
+        return row._replace(problem=str(error))
+
+
+def _stated(cells: dict[str, str]) -> tuple[float, float] | None:
+    """Height and width of the image, if the table has both."""
+    height, width = (number_in(cells.get(side)) for side in ("height", "width"))
+    if not height or not width or not (0 < height < 2**31 and 0 < width < 2**31):
+        return None
+    return height, width

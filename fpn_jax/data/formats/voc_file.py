@@ -1,0 +1,83 @@
+"""One XML file of Pascal VOC, as the tools of people write it."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+from xml.etree import ElementTree
+
+from fpn_jax.data.formats.corners import Corners, corners_in, number_in
+from fpn_jax.data.formats.text_file import decoded_text, slashed
+
+_SIDES = ("xmin", "ymin", "xmax", "ymax")
+_TRUE = ("1", "1.0", "true", "yes")  # all else, as `Unspecified`, is not difficult
+
+
+class VocObject(NamedTuple):
+    """One object, which is sound unless it has a problem."""
+
+    number: int  # from 1, in the order of the file
+    name: str
+    corners: Corners
+    sides: dict[str, str | None]  # the corners as the file has them
+    difficult: bool
+    problem: str = ""
+
+
+class VocFile(NamedTuple):
+    """The facts of a file, as it states them."""
+
+    stem: str
+    image: str  # <filename>; "" where there is none
+    size: tuple[int, int] | None  # height, width; None where there is no sound one
+    objects: list[VocObject]
+
+
+def read_voc_file(data: bytes, stem: str) -> VocFile:
+    """What a file states; ValueError if it is no such XML."""
+    try:
+        tree = ElementTree.fromstring(data)
+    except (ElementTree.ParseError, ValueError, LookupError, RecursionError) as error:
+        _check_encoding(data)
+        raise ValueError(f"no XML: {error}") from None
+    objects = list(tree.iter("object"))
+    if tree.tag.lower() != "annotation" and not objects:
+        raise ValueError(f"its root is <{tree.tag}>, must be <annotation>")
+    return VocFile(
+        stem=stem,
+        image=slashed(tree.findtext("filename") or ""),
+        size=_size(tree),
+        objects=list(_objects(objects)),
+    )
+
+
+def _check_encoding(data: bytes) -> None:
+    """Raises ValueError if the reason is an encoding that the file does not declare."""
+    declared = data[:200].partition(b"?>")[0]
+    if b"encoding" not in declared or b"utf-8" in declared.lower():
+        try:
+            decoded_text(data, "")
+        except ValueError as error:
+            raise ValueError(str(error).removeprefix(": ")) from None
+
+
+def _size(tree: ElementTree.Element) -> tuple[int, int] | None:
+    """Height and width; tools that could not read the image write 0 or nothing."""
+    sides = [number_in(tree.findtext(f"size/{side}")) for side in ("height", "width")]
+    whole = [int(side) for side in sides if side and side > 0 and side == int(side)]
+    return (whole[0], whole[1]) if len(whole) == 2 else None
+
+
+def _objects(found: list[ElementTree.Element]) -> Iterator[VocObject]:
+    for number, thing in enumerate(found, start=1):
+        name = (thing.findtext("name") or "").strip()
+        sides = {side: thing.findtext(f"bndbox/{side}") for side in _SIDES}
+        difficult = (thing.findtext("difficult") or "").strip().lower() in _TRUE
+        corners, problem = (0.0, 0.0, 0.0, 0.0), "" if name else "no <name>"
+        missing = [side for side, text in sides.items() if not (text or "").strip()]
+        if missing and not problem:
+            problem = f"no <bndbox><{missing[0]}>"
+        if not problem:
+            try:
+                corners = corners_in(sides, from_one=True)
+            except ValueError as error:
+                problem = str(error)
+        yield VocObject(number, name, corners, sides, difficult, problem)

@@ -1,0 +1,81 @@
+"""Which image each XML file of Pascal VOC describes."""
+
+import logging
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import PurePosixPath
+
+from fpn_jax.data.defects import Defect
+from fpn_jax.data.formats.folder import Folder
+from fpn_jax.data.formats.voc_file import VocFile
+from fpn_jax.data.image import IMAGE_SUFFIXES
+
+_log = logging.getLogger(__name__)
+
+
+def images_of(
+    files: Sequence[VocFile], folder: Folder, stems: Collection[str]
+) -> tuple[dict[str, str], list[Defect]]:
+    """The image of each file by its stem, and the files that have none of their own.
+
+    It is the image of the file's own name, as the readers of the challenge take it:
+    `<filename>` may be of before a renaming, or of the file that this one was copied
+    from. Without such an image it is the one that `<filename>` names, with or without
+    its folders and suffix, unless that is another file's. An image that is not there is
+    unreadable when its turn comes.
+
+    Args:
+        files: the annotations.
+        folder: of the images.
+        stems: of all files of annotations beside these.
+    """
+    there = _by_stem(folder)
+    shown: dict[str, str] = {}
+    owners: dict[str, str] = {}
+    defects, unlike = [], []
+    for file in files:
+        image = _image(file, there)
+        owner = PurePosixPath(image).stem
+        if owner == file.stem or owner not in stems:
+            owner = owners.setdefault(image, file.stem)
+        if owner != file.stem:
+            reason = f"its image is {image}, which is the image of {owner}.xml"
+            defects.append(Defect("image of two files", f"{file.stem}.xml", reason))
+            continue
+        shown[file.stem] = image
+        stated = PurePosixPath(file.image).name
+        if stated != image and stated in there.get(PurePosixPath(stated).stem, ()):
+            unlike.append(f"{file.stem}.xml names {stated}, and {image} is taken")
+    if unlike:
+        _log.warning(
+            "%s: %d files name another image than that of their own name: %s",
+            *(folder, len(unlike), unlike[0]),
+        )
+    return shown, defects
+
+
+def _image(file: VocFile, there: Mapping[str, list[str]]) -> str:
+    own = there.get(file.stem, [])
+    stated = PurePosixPath(file.image)
+    if stated.name in own:
+        return stated.name
+    if own:
+        return own[0]
+    same = there.get(stated.stem, [])
+    if stated.name in same:
+        return stated.name
+    # A stem may have a dot in it, and stand without its suffix.
+    other = [*there.get(stated.name, []), *same]
+    return other[0] if other else file.image or f"{file.stem}.jpg"
+
+
+def _by_stem(folder: Folder) -> dict[str, list[str]]:
+    """The names of the images of a folder by their stems."""
+    there = defaultdict(list)
+    try:
+        for name in folder.names():
+            if PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES:
+                there[PurePosixPath(name).stem].append(name)
+    except OSError:  # no such folder: each image is unreadable
+        pass
+    return dict(there)
