@@ -180,10 +180,10 @@ def export(chosen: Export) -> int:
 
 def _images(paths: Sequence[Path]) -> dict[str, np.ndarray]:
     """Returns the images by name; two random ones where no path is given."""
-    from fpn_jax.data.image import decode_image
+    from fpn_jax.data.given_images import read_image
 
     if paths:
-        return {str(path): decode_image(path.read_bytes(), str(path)) for path in paths}
+        return {str(path): read_image(path) for path in paths}
     random = np.random.default_rng(0)
     sizes = ((480, 640), (640, 427))
     return {
