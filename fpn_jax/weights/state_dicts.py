@@ -174,6 +174,7 @@ def load_state_dict(path: str | Path) -> StateDict:
         raise ValueError(f"path must be a file, got {path}: there is none{hint}")
     safe = path.suffix.lower() == ".safetensors"
     try:
+        _check_downloaded(path)
         return state_dict_in(_read_safetensors(path) if safe else read_torch_file(path))
     except ImportError as error:
         raise ValueError(
@@ -200,6 +201,18 @@ def save_state_dict(state_dict: StateDict, path: str | Path) -> None:
     except ImportError as error:
         raise ValueError(f"path {path} needs the package 'torch'") from error
     torch.save({n: torch.tensor(array) for n, array in state_dict.items()}, path)
+
+
+def _check_downloaded(path: Path) -> None:
+    """Raises ValueError for a file without content, and for what is there instead."""
+    with path.open("rb") as file:
+        head = file.read(64)
+    if not head:
+        raise ValueError("it is empty")
+    if head.startswith(b"version https://git-lfs"):
+        raise ValueError("it is a pointer of Git LFS; git lfs pull fetches the file")
+    if head.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml")):
+        raise ValueError("it is a web page; the download has failed")
 
 
 def _read_safetensors(path: Path) -> StateDict:

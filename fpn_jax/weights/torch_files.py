@@ -66,28 +66,17 @@ class _Storage(NamedTuple):
 def read_torch_file(path: Path) -> Any:
     """Returns the content of a file of `torch.save`.
 
-    Raises ValueError, one line, for an empty or broken file, for one of another kind,
+    Raises ValueError, one line, for a broken file, for one of another kind,
     and for a TorchScript program. A broken pickle raises nearly any type.
     """
     with path.open("rb") as file:
-        head = file.read(256)
+        head = file.read(16)
         file.seek(0)
-        if not head:
-            raise ValueError("it is empty")
         if head.startswith(b"PK\x03\x04"):
             return _zipped(file)
         if head.startswith(b"\x80"):
             return _in_a_row(file)
-        raise ValueError(_other_kind(head))
-
-
-def _other_kind(head: bytes) -> str:
-    """Says what a file is that torch has not written, as far as its head tells."""
-    if head.startswith(b"version https://git-lfs"):
-        return "it is a pointer of Git LFS; `git lfs pull` fetches the file"
-    if head.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml")):
-        return "it is a web page; the download has failed"
-    return f"torch.save has not written it, it begins with {head[:16]!r}"
+        raise ValueError(f"torch.save has not written it, it begins with {head!r}")
 
 
 def _zipped(file: BinaryIO) -> Any:

@@ -206,6 +206,21 @@ def test_metadata_of_safetensors_is_no_tensor(tmp_path):
     assert list(load_state_dict(tmp_path / "a.safetensors")) == ["a"]
 
 
+@pytest.mark.parametrize("name", ["a.pth", "a.safetensors"])
+@pytest.mark.parametrize(
+    "content, said",
+    [
+        (b"", "it is empty"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "pointer of Git LFS"),
+        (b"\n<!DOCTYPE html><html>", "web page; the download has failed"),
+    ],
+)
+def test_what_a_failed_download_left_is_told(tmp_path, name, content, said):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=f"not a readable state dict: .*{said}"):
+        load_state_dict(tmp_path / name)
+
+
 def test_a_missing_file_names_its_nearest_neighbor(tmp_path):
     torch.save({"a": torch.ones(2)}, tmp_path / "resnet50.pth")
     with pytest.raises(ValueError, match=r"there is none \(nearest: resnet50.pth\)"):
