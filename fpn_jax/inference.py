@@ -88,8 +88,9 @@ def load(
     check_detects(model, run)
     if dtype_name is not None:
         if not values_of(model, "dtype"):
-            kind = type(model).__name__
-            raise ValueError(f"dtype: {kind} and its parts have no field of that name")
+            raise ValueError(
+                f"dtype: {type(model).__name__} and its parts have no field of that name"
+            )
         model = with_field(model, "dtype", dtype_name)
     model = with_thresholds(
         model,
