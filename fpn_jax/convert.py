@@ -117,6 +117,7 @@ def convert_torchvision(chosen: Torchvision) -> int:
     )
     from fpn_jax.zoo.classifiers import CLASSIFIERS
 
+    images = {} if chosen.prove is None else _images(chosen.prove)
     state_dict = load_torchvision(chosen.model, chosen.file)
     run = run_from_torchvision(
         chosen.model, state_dict, norm_epsilon=chosen.norm_epsilon
@@ -125,7 +126,6 @@ def convert_torchvision(chosen: Torchvision) -> int:
     print(f"{chosen.model}: {len(state_dict)} tensors, run in {chosen.out}")
     if chosen.prove is None:
         return 0
-    images = _images(chosen.prove)
     model, canvas = run.config.model, run.config.data.canvas
     if chosen.model in CLASSIFIERS:
         differences = backbone_differences(

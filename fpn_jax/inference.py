@@ -24,8 +24,7 @@ from fpn_jax.data.transforms import (
     resize_as_torch,
     scaled_sides,
 )
-from fpn_jax.detectors.contract import with_thresholds
-from fpn_jax.detectors.fields import values_of, with_field
+from fpn_jax.detectors.contract import with_dtype, with_thresholds
 from fpn_jax.evaluation.image_pixels import in_image_pixels
 from fpn_jax.layers import Dtype
 from fpn_jax.training.categories import Skeleton
@@ -87,11 +86,7 @@ def load(
     model = loaded.config.model
     check_detects(model, run)
     if dtype_name is not None:
-        if not values_of(model, "dtype"):
-            raise ValueError(
-                f"dtype: {type(model).__name__} and its parts have no field of that name"
-            )
-        model = with_field(model, "dtype", dtype_name)
+        model = with_dtype(model, dtype_name)
     model = with_thresholds(
         model,
         score_threshold=score_threshold,

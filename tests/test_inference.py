@@ -10,7 +10,6 @@ import pytest
 from PIL import Image
 
 import fpn_jax
-from fpn_jax import inference
 from fpn_jax.backbones.dummy import Dummy
 from fpn_jax.compilation import call_once
 from fpn_jax.data.example import Category
@@ -198,14 +197,6 @@ def test_a_run_is_a_directory(run):
 def test_a_step_may_be_a_number_and_a_type_that_of_jax(run):
     predictor = fpn_jax.load(run, 0, dtype=jnp.bfloat16)
     assert predictor.model.backbone.dtype == "bfloat16"
-
-
-def test_a_model_without_a_type_to_compute_in_is_named(run, monkeypatch):
-    monkeypatch.setattr(inference, "values_of", lambda *_: {})
-    with pytest.raises(
-        ValueError, match="^dtype: TwoStage and its parts have no field"
-    ):
-        fpn_jax.load(run, dtype="bfloat16")
 
 
 def test_a_pickled_detector_finds_the_same(detect):

@@ -188,18 +188,33 @@ def load_state_dict(path: str | Path) -> StateDict:
 
 
 def save_state_dict(state_dict: StateDict, path: str | Path) -> None:
-    """Writes a .pth, .pt (needs torch) or .safetensors file."""
+    """Writes a .pth, .pt (needs torch) or .safetensors file.
+
+    Raises ValueError where it cannot be written.
+    """
     path = Path(path)
     check_choice("the suffix of path", path.suffix, SUFFIXES)
-    if path.suffix == ".safetensors":
-        from safetensors.numpy import save_file
-
-        save_file({n: np.asarray(x, order="C") for n, x in state_dict.items()}, path)
-        return
+    if not path.parent.is_dir():
+        raise ValueError(f"path {path}: no directory {str(path.parent)!r}")
+    write = _write_safetensors if path.suffix == ".safetensors" else _write_torch
     try:
-        import torch
+        write(state_dict, path)
     except ImportError as error:
-        raise ValueError(f"path {path} needs the package 'torch'") from error
+        raise ValueError(f"path {path} needs the package {error.name!r}") from error
+    except Exception as error:  # each library has its own for a full disk
+        reason = str(error).split("\n")[0] or type(error).__name__
+        raise ValueError(f"path {path} cannot be written: {reason}") from error
+
+
+def _write_safetensors(state_dict: StateDict, path: Path) -> None:
+    from safetensors.numpy import save_file
+
+    save_file({n: np.asarray(x, order="C") for n, x in state_dict.items()}, path)
+
+
+def _write_torch(state_dict: StateDict, path: Path) -> None:
+    import torch
+
     torch.save({n: torch.tensor(array) for n, array in state_dict.items()}, path)
 
 

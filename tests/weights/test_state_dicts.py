@@ -246,3 +246,13 @@ def test_torch_is_needed_to_write_its_files_but_not_to_read_them(tmp_path, monke
     np.testing.assert_array_equal(loaded["a"], np.ones(2, np.float32), strict=True)
     with pytest.raises(ValueError, match="needs the package 'torch'"):
         save_state_dict(loaded, tmp_path / "b.pth")
+
+
+@pytest.mark.parametrize("name", ["a.pth", "a.safetensors"])
+def test_a_file_that_cannot_be_written_is_one_line(tmp_path, name):
+    weights = {"a": np.ones(2, np.float32)}
+    with pytest.raises(ValueError, match="no directory '.*none'$"):
+        save_state_dict(weights, tmp_path / "none" / name)
+    (tmp_path / name).mkdir()
+    with pytest.raises(ValueError, match="path .* cannot be written: "):
+        save_state_dict(weights, tmp_path / name)
