@@ -1,7 +1,9 @@
-"""The one way a value outside a closed set is refused."""
+"""The one way a value that is not among the allowed ones is refused."""
 
+import numbers
 from collections.abc import Collection
 from difflib import get_close_matches
+from typing import Any
 
 
 def check_choice(name: str, value: object, allowed: Collection) -> None:
@@ -25,3 +27,25 @@ def check_choice(name: str, value: object, allowed: Collection) -> None:
     listed = ", ".join(map(repr, allowed))
     hint = f" (nearest: {nearest[0]!r})" if nearest else ""
     raise ValueError(f"{name} must be one of {listed}, got {value!r}{hint}")
+
+
+def check_fraction(name: str, value: Any) -> None:
+    """Raises ValueError if `value` is not a number in 0 … 1.
+
+    >>> check_fraction("score_threshold", 50)
+    ValueError: score_threshold: 50 given, must be 0 … 1
+    """
+    number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not number or not 0 <= float(value) <= 1:
+        raise ValueError(f"{name}: {value!r} given, must be 0 … 1")
+
+
+def check_count(name: str, value: Any) -> None:
+    """Raises ValueError if `value` is not a whole number of at least 1.
+
+    >>> check_count("batch_size", 0)
+    ValueError: batch_size: 0 given, must be a whole number >= 1
+    """
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if not whole or value < 1:
+        raise ValueError(f"{name}: {value!r} given, must be a whole number >= 1")

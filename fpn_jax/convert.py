@@ -34,7 +34,7 @@ class Torchvision:
     """
 
     model: tyro.conf.Positional[str]  # torchvision's builder: fasterrcnn_resnet50_fpn …
-    file: tyro.conf.Positional[Path]  # .pth, .pt or .safetensors
+    file: tyro.conf.Positional[Path]  # .pth, .pt, .ckpt … or .safetensors
     out: tyro.conf.Positional[Path]  # the run directory to make
     # Of the backbone's frozen norms: the file does not tell. By default that of the
     # published weights; 1e-5 for a detector fine-tuned from ImageNet's, or legacy.
@@ -45,10 +45,14 @@ class Torchvision:
 
 @dataclass(frozen=True)
 class Detectron2:
-    """A model of Detectron2's zoo to a run directory."""
+    """A model of Detectron2's zoo, or one fine-tuned from it, to a run directory.
+
+    The numbers of classes and keypoints are the file's. A fine-tuned model's classes
+    are numbered: write their names into OUT/categories.json.
+    """
 
     model: tyro.conf.Positional[str]  # faster_rcnn_R_50_FPN …
-    file: tyro.conf.Positional[Path]  # .pkl
+    file: tyro.conf.Positional[Path]  # .pkl of the zoo, .pth of a training
     out: tyro.conf.Positional[Path]  # the run directory to make
 
 
@@ -107,13 +111,14 @@ def convert_torchvision(chosen: Torchvision) -> int:
     )
     from fpn_jax.parity.torchvision_detectors import detector_of_weights
     from fpn_jax.training.conversion import (
+        load_torchvision,
         run_from_torchvision,
         save_from_torchvision,
     )
-    from fpn_jax.weights.state_dicts import load_state_dict
     from fpn_jax.zoo.classifiers import CLASSIFIERS
 
-    state_dict = load_state_dict(chosen.file)
+    images = {} if chosen.prove is None else _images(chosen.prove)
+    state_dict = load_torchvision(chosen.model, chosen.file)
     run = run_from_torchvision(
         chosen.model, state_dict, norm_epsilon=chosen.norm_epsilon
     )
@@ -121,7 +126,6 @@ def convert_torchvision(chosen: Torchvision) -> int:
     print(f"{chosen.model}: {len(state_dict)} tensors, run in {chosen.out}")
     if chosen.prove is None:
         return 0
-    images = _images(chosen.prove)
     model, canvas = run.config.model, run.config.data.canvas
     if chosen.model in CLASSIFIERS:
         differences = backbone_differences(
@@ -176,10 +180,10 @@ def export(chosen: Export) -> int:
 
 def _images(paths: Sequence[Path]) -> dict[str, np.ndarray]:
     """Returns the images by name; two random ones where no path is given."""
-    from fpn_jax.data.image import decode_image
+    from fpn_jax.data.given_images import read_image
 
     if paths:
-        return {str(path): decode_image(path.read_bytes(), str(path)) for path in paths}
+        return {str(path): read_image(path) for path in paths}
     random = np.random.default_rng(0)
     sizes = ((480, 640), (640, 427))
     return {

@@ -58,7 +58,7 @@ def evaluate_run(chosen: Arguments) -> dict[str, float]:
     import jax
     from rich.console import Console
 
-    from fpn_jax.detectors.fields import with_field
+    from fpn_jax.detectors.contract import with_dtype
     from fpn_jax.evaluation.tables import class_metrics_table, metrics_table
     from fpn_jax.training.programs import evaluation_program
     from fpn_jax.training.run import check_detects, load_run
@@ -76,7 +76,7 @@ def evaluate_run(chosen: Arguments) -> dict[str, float]:
     batch_size = -(-evaluation.batch_size // devices) * devices
     model = run.config.model
     if chosen.dtype is not None:
-        model = with_field(model, "dtype", chosen.dtype)
+        model = with_dtype(model, chosen.dtype)
     config = dataclasses.replace(
         run.config,
         model=model,

@@ -1,17 +1,22 @@
 """A trained run, or a converted checkpoint, as a function from images to detections."""
 
+import itertools
 import operator
-from collections.abc import Iterable, Iterator, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from numbers import Integral
 from pathlib import Path
-from typing import Literal, NamedTuple, overload
+from typing import Any, Literal, NamedTuple, overload
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from fpn_jax.choices import check_choice
+from fpn_jax.choices import check_choice, check_count, check_fraction
 from fpn_jax.data.batch import padded_sides
 from fpn_jax.data.example import Category
+from fpn_jax.data.given_images import ImageLike, as_images, is_one_image
 from fpn_jax.data.transforms import (
     fit_scale_either_way,
     fits_turned,
@@ -19,8 +24,7 @@ from fpn_jax.data.transforms import (
     resize_as_torch,
     scaled_sides,
 )
-from fpn_jax.detectors.contract import with_thresholds
-from fpn_jax.detectors.fields import with_field
+from fpn_jax.detectors.contract import with_dtype, with_thresholds
 from fpn_jax.evaluation.image_pixels import in_image_pixels
 from fpn_jax.layers import Dtype
 from fpn_jax.training.categories import Skeleton
@@ -29,10 +33,13 @@ from fpn_jax.types import Detections
 
 Canvas = Literal["fixed", "exact"]
 
+_DTYPES = ("float32", "bfloat16", "float16")
+_BATCHES = 4  # read at once, so that images of one canvas fill a batch
+
 
 def load(
     run: str | Path,
-    checkpoint: str = "best",
+    checkpoint: str | int = "best",
     *,
     dtype: Dtype = None,
     score_threshold: float | None = None,
@@ -59,12 +66,27 @@ def load(
         experiment: file that defines the classes of the run that are not of fpn_jax;
             nothing is imported unasked.
         trust: take them from the copy that the run keeps.
+
+    Raises ValueError for an argument that means nothing, before the run is read.
     """
-    loaded = load_run(run, checkpoint, experiment=experiment, trust=trust)
+    check_choice("canvas", canvas, ("fixed", "exact"))
+    check_count("batch_size", batch_size)
+    for name, value in (
+        ("score_threshold", score_threshold),
+        ("nms_threshold", nms_threshold),
+    ):
+        if value is not None:
+            check_fraction(name, value)
+    if max_detections is not None:
+        check_count("max_detections", max_detections)
+    dtype_name = None if dtype is None else _dtype_name(dtype)
+    _check_places(run, experiment, trust)
+    step = _checkpoint_name(checkpoint)
+    loaded = load_run(run, step, experiment=experiment, trust=trust)
     model = loaded.config.model
     check_detects(model, run)
-    if dtype is not None:
-        model = with_field(model, "dtype", dtype)
+    if dtype_name is not None:
+        model = with_dtype(model, dtype_name)
     model = with_thresholds(
         model,
         score_threshold=score_threshold,
@@ -80,6 +102,42 @@ def load(
         padding=canvas,
         batch_size=batch_size,
     )
+
+
+def _dtype_name(dtype: Any) -> str:
+    """Returns the name of a type given by name or as JAX's or NumPy's."""
+    try:
+        name = jnp.dtype(dtype).name
+    except TypeError:
+        name = dtype
+    check_choice("dtype", name, _DTYPES)
+    return name
+
+
+def _check_places(run: Any, experiment: Any, trust: Any) -> None:
+    if not isinstance(run, str | os.PathLike):
+        raise ValueError(f"run: {run!r} given, must be the directory of a run")
+    if Path(run).is_file():
+        raise ValueError(
+            f"run: {str(run)!r} is a file, must be the directory of a run; python -m "
+            "fpn_jax.convert makes one of a file of weights"
+        )
+    if experiment is not None:
+        path = isinstance(experiment, str | os.PathLike)
+        if not path or not Path(experiment).is_file():
+            raise ValueError(f"experiment: no file {str(experiment)!r}")
+    if not isinstance(trust, bool):
+        raise ValueError(f"trust: {trust!r} given, must be True or False")
+
+
+def _checkpoint_name(checkpoint: Any) -> str:
+    if isinstance(checkpoint, Integral) and not isinstance(checkpoint, bool):
+        return str(checkpoint)
+    if not isinstance(checkpoint, str):
+        raise ValueError(
+            f"checkpoint: {checkpoint!r} given, must be 'best', 'latest' or a step"
+        )
+    return checkpoint
 
 
 class Predictor:
@@ -98,6 +156,9 @@ class Predictor:
     of a call are padded to common sides, the next multiples of 32. This gives
     torchvision's detections, at the price of a program for every padded shape and
     number of images.
+
+    It can be copied, pickled, and given to other processes; classes of the user's own
+    must be importable there.
     """
 
     def __init__(
@@ -116,43 +177,59 @@ class Predictor:
         Raises ValueError for another padding, or a batch without images.
         """
         check_choice("canvas", padding, ("fixed", "exact"))
-        if batch_size < 1:
-            raise ValueError(f"batch_size: {batch_size} given, must be >= 1")
+        check_count("batch_size", batch_size)
         self.model, self.variables, self.canvas = model, variables, canvas
         self.categories, self.skeleton = tuple(categories), skeleton
         self.padding, self.batch_size = padding, batch_size
-        self._detect = jax.jit(
-            lambda variables, images, sizes: model.apply(
-                variables, images, sizes, method="detect"
-            )
-        )
+        self._detect = _program(model)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Returns all but the compiled program, with the variables on the host."""
+        state = {name: x for name, x in vars(self).items() if name != "_detect"}
+        return state | {"variables": jax.device_get(self.variables)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self.variables = jax.device_put(self.variables)
+        self._detect = _program(self.model)
 
     @overload
-    def __call__(self, images: np.ndarray) -> Detections: ...
+    def __call__(self, images: ImageLike) -> Detections: ...
 
     @overload
-    def __call__(self, images: Sequence[np.ndarray]) -> list[Detections]: ...
+    def __call__(self, images: Iterable[ImageLike]) -> list[Detections]: ...
 
     def __call__(
-        self, images: np.ndarray | Sequence[np.ndarray]
+        self, images: ImageLike | Iterable[ImageLike]
     ) -> Detections | list[Detections]:
-        """Returns the detections of an image, or a list for a list of images.
+        """Returns the detections of an image, or a list for several images.
 
-        An image [H, W, 3] is RGB, uint8 or float32 in 0 … 255. The arrays of an image's
-        detections are NumPy's, without padding or batch axis; its masks are bool
-        [D, H, W].
+        Several are a list, an iterator, which is read a few batches at a time, or an
+        array [B, H, W, 3]. An image is
+
+        - an array [H, W, 3] of NumPy, JAX or torch: RGB, uint8 or float32 in 0 … 255;
+        - a PIL image or a path, turned upright as its EXIF says.
+
+        Boxes are in the pixels of that image. The arrays of an image's detections are
+        NumPy's, without padding or batch axis; its masks are bool [D, H, W].
+
+        Raises ValueError, one line, for what is no image.
         """
-        if isinstance(images, np.ndarray) and images.ndim == 3:
-            return next(self.each([images]))
-        return list(self.each(images))
+        found = self.each(images)
+        return next(found) if is_one_image(images) else list(found)
 
-    def each(self, images: Iterable[np.ndarray]) -> Iterator[Detections]:
+    def each(self, images: ImageLike | Iterable[ImageLike]) -> Iterator[Detections]:
         """Yields the detections of each image, in their order.
 
-        The network has seen all images before the first is yielded; masks are pasted
-        one image after the other, because they are large.
+        On a fixed canvas images are read a few batches at a time, on an exact one all
+        at once. Masks are pasted one image after the other, because they are large.
         """
-        images = [_checked(image) for image in images]
+        read = as_images(images)
+        at_once = None if self.padding == "exact" else _BATCHES * self.batch_size
+        while some := [*itertools.islice(read, at_once)]:
+            yield from self._each_of(some)
+
+    def _each_of(self, images: Sequence[np.ndarray]) -> Iterator[Detections]:
         found: dict[int, _Found] = {}
         for group in self._groups(images):
             found |= self._found(group, images)
@@ -167,8 +244,6 @@ class Predictor:
             sizes = [
                 scaled_sides(x.shape, s) for x, s in zip(images, scales, strict=True)
             ]
-            if not images:
-                return []
             return [_Group(range(len(images)), np.max(sizes, axis=0), len(images))]
         alike: dict[tuple, list[int]] = {}
         for number, image in enumerate(images):
@@ -227,15 +302,10 @@ class _Found(NamedTuple):
     size: np.ndarray  # [2], height and width on the canvas
 
 
-def _checked(image: np.ndarray) -> np.ndarray:
-    """Returns the image as an array; raises ValueError where it is none."""
-    image = np.asarray(image)
-    if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-        raise ValueError(
-            f"images: shape {image.shape} given, must be [height, width, 3]"
+def _program(model: nn.Module) -> Callable[..., Detections]:
+    """Returns the compiled program from a batch to its detections."""
+    return jax.jit(
+        lambda variables, images, sizes: model.apply(
+            variables, images, sizes, method="detect"
         )
-    if image.dtype not in (np.uint8, np.float32):
-        raise ValueError(
-            f"images: {image.dtype} given, must be uint8 or float32 in 0 … 255"
-        )
-    return image
+    )

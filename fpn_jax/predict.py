@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Literal
 
 import tyro
 
+from fpn_jax.choices import check_fraction
 from fpn_jax.command_line import WRONG_INPUT, parse, user_errors
 from fpn_jax.runtime import set_up
 
@@ -57,10 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         chosen = parse(Arguments, arguments, command="predict", description=__doc__)
         if not chosen.images:
             raise ValueError("images: none given, expected one or more files")
-        if not 0 <= chosen.score_threshold <= 1:
-            raise ValueError(
-                f"score-threshold: {chosen.score_threshold} given, must be 0 … 1"
-            )
+        check_fraction("score-threshold", chosen.score_threshold)
         chosen.out.mkdir(parents=True, exist_ok=True)
         if chosen.json is not None and not chosen.json.parent.is_dir():
             raise ValueError(f"json: no directory {str(chosen.json.parent)!r}")
@@ -101,12 +99,13 @@ def decoded(
     files: Iterable[tuple[Path, Path]],
 ) -> "Iterator[tuple[Path, Path, np.ndarray]]":
     """Yields the files with their images; says a line of what cannot be read."""
-    from fpn_jax.data.image import decode_image
+    from fpn_jax.data.example import UnreadableImage
+    from fpn_jax.data.given_images import read_image
 
     for path, picture in files:
         try:
-            yield path, picture, decode_image(path.read_bytes(), str(path))
-        except (ValueError, OSError) as error:
+            yield path, picture, read_image(path)
+        except UnreadableImage as error:
             print(f"fpn-jax predict: {error}", file=sys.stderr)
 
 

@@ -1,8 +1,9 @@
 """What a refused value is told."""
 
+import numpy as np
 import pytest
 
-from fpn_jax.choices import check_choice
+from fpn_jax.choices import check_choice, check_count, check_fraction
 
 
 @pytest.mark.parametrize(
@@ -25,3 +26,26 @@ def test_names_are_answered_with_the_nearest_by_spelling():
 def test_allowed_values_pass():
     check_choice("norm", None, (None, "frozen"))
     check_choice("depth", 18, {18: "a", 50: "b"})
+
+
+@pytest.mark.parametrize("value", [0, 1, 0.5, np.float32(0.25)])
+def test_fractions_pass(value):
+    check_fraction("score_threshold", value)
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.5, float("nan"), "0.5", True, None, [0.5]])
+def test_what_is_no_fraction_is_refused(value):
+    with pytest.raises(ValueError) as error:
+        check_fraction("score_threshold", value)
+    assert str(error.value) == f"score_threshold: {value!r} given, must be 0 … 1"
+
+
+@pytest.mark.parametrize("value", [1, 8, np.int64(3)])
+def test_counts_pass(value):
+    check_count("batch_size", value)
+
+
+@pytest.mark.parametrize("value", [0, -1, 2.5, 2.0, "8", True, None])
+def test_what_is_no_count_is_refused(value):
+    with pytest.raises(ValueError, match="^batch_size: .* must be a whole number >= 1"):
+        check_count("batch_size", value)

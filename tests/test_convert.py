@@ -18,20 +18,25 @@ from fpn_jax.evaluate import Arguments, evaluate_run
 from fpn_jax.heads.fcos import FCOSHead
 from fpn_jax.inference import Predictor, load
 from fpn_jax.necks.fpn import FPN
-from fpn_jax.parity.layouts import numpy_state
+from fpn_jax.parity.layouts import numpy_state, tensor_state
 from fpn_jax.parity.live_torchvision import import_torchvision
 from fpn_jax.parity.prove import prove
 from fpn_jax.parity.random_detectors import lively_detector, randomize_norms
 from fpn_jax.parity.torchvision_detectors import detector_of_weights
 from fpn_jax.training.config import Config, DataConfig, TrainConfig
-from fpn_jax.training.conversion import exported, run_from_torchvision
+from fpn_jax.training.conversion import (
+    exported,
+    load_torchvision,
+    run_from_detectron2,
+    run_from_torchvision,
+)
 from fpn_jax.training.pretrained import with_pretrained
 from fpn_jax.training.programs import make_programs
 from fpn_jax.training.run import load_run
 from fpn_jax.weights.detectron2 import detector_rules
 from fpn_jax.weights.state_dicts import export_state_dict
 from fpn_jax.weights.torchvision import detector_from_torchvision
-from fpn_jax.zoo.detectron2 import DETECTRON2
+from fpn_jax.zoo.detectron2 import DETECTRON2, mask_rcnn, retinanet
 
 torch, torchvision = import_torchvision()
 
@@ -167,6 +172,45 @@ def test_a_file_of_detectron2_makes_a_run(tmp_path):
     jax.tree.map(np.testing.assert_array_equal, loaded.variables, variables)
 
 
+@pytest.mark.parametrize(
+    "name, detector",
+    [
+        ("mask_rcnn_R_50_FPN", mask_rcnn(num_classes=5)),
+        ("retinanet_R_50_FPN", retinanet(num_classes=5)),
+    ],
+)
+def test_a_model_fine_tuned_in_detectron2_has_its_own_classes(name, detector, tmp_path):
+    file = tmp_path / "model_final.pth"
+    inputs = jax.random.key(0), jnp.zeros((1, 64, 64, 3)), jnp.full((1, 2), 64)
+    variables = jax.tree.map(
+        lambda leaf: np.zeros(leaf.shape, np.float32),
+        jax.eval_shape(detector.init, *inputs),
+    )
+    state = export_state_dict(variables, detector_rules(detector))
+    tensors = tensor_state({n: np.ascontiguousarray(x) for n, x in state.items()})
+    torch.save({"model": tensors, "iteration": 89999, "best": np.float64(0.3)}, file)
+    run = run_from_detectron2(name, file)
+    assert run.config.model == detector
+    assert [c.id for c in run.categories] == [1, 2, 3, 4, 5]
+    assert [c.name for c in run.categories][::4] == ["class 1", "class 5"]
+
+
+def test_a_prefix_in_the_file_is_none_in_the_run(checkpoint, tmp_path):
+    state_dict = torch.load(checkpoint)
+    prefixed = {f"model.module.{name}": tensor for name, tensor in state_dict.items()}
+    torch.save(
+        {"model_ema": {"n_averaged": torch.tensor(1), **prefixed}}, tmp_path / "a.pth"
+    )
+    loaded = load_torchvision(NAME, tmp_path / "a.pth")
+    assert loaded.keys() == state_dict.keys()
+    ours, theirs = (
+        run_from_torchvision(NAME, {n: np.asarray(x) for n, x in tensors.items()})
+        for tensors in (prefixed, state_dict)
+    )
+    assert ours.config == theirs.config
+    jax.tree.map(np.testing.assert_array_equal, ours.variables, theirs.variables)
+
+
 def test_a_classifier_makes_a_backbone_to_train_from(tmp_path, capsys):
     torch.manual_seed(0)
     classifier = randomize_norms(torchvision.models.resnet18(num_classes=7))
@@ -214,4 +258,5 @@ def test_wrong_input_is_one_line(arguments, checkpoint, run, tmp_path, capsys):
     assert stop.value.code == 2
     assert said.startswith("fpn-jax convert: ") and said.count("\n") == 1
     assert re.search(WRONG[arguments], said)
+    assert len(said) < 2000  # whatever the number of names
     assert not (tmp_path / "out").exists()

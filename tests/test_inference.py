@@ -1,9 +1,13 @@
 """A run as a function from images to detections in their own pixels."""
 
+import copy
+import pickle
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from PIL import Image
 
 import fpn_jax
 from fpn_jax.backbones.dummy import Dummy
@@ -156,11 +160,51 @@ def test_the_exact_canvas_is_the_next_multiple_of_32_of_all_images(run):
     assert len(found) == 2 and predictor([]) == []
 
 
-def test_a_canvas_or_batch_that_does_not_exist_is_one_line(run):
-    with pytest.raises(ValueError, match="^canvas must be .* got 'exakt' .*'exact'"):
-        fpn_jax.load(run, canvas="exakt")
-    with pytest.raises(ValueError, match="^batch_size: 0 given, must be >= 1$"):
-        fpn_jax.load(run, batch_size=0)
+@pytest.mark.parametrize(
+    "argument, said",
+    [
+        ({"canvas": "exakt"}, "canvas must be .* got 'exakt' .*'exact'"),
+        ({"batch_size": 0}, "batch_size: 0 given, must be a whole number >= 1$"),
+        ({"batch_size": 2.5}, "batch_size: 2.5 given, must be a whole number"),
+        ({"max_detections": 0}, "max_detections: 0 given, must be a whole number"),
+        ({"max_detections": True}, "max_detections: True given"),
+        ({"score_threshold": 50}, "score_threshold: 50 given, must be 0 … 1$"),
+        ({"score_threshold": float("nan")}, "score_threshold: nan given"),
+        ({"score_threshold": "0.5"}, "score_threshold: '0.5' given"),
+        ({"nms_threshold": 1.5}, "nms_threshold: 1.5 given, must be 0 … 1$"),
+        ({"dtype": "bf16"}, "dtype must be .* got 'bf16' .nearest: 'bfloat16'.$"),
+        ({"dtype": "int8"}, "dtype must be one of 'float32', .* got 'int8'"),
+        ({"dtype": jnp.float64}, "dtype must be one of .* got 'float64'"),
+        ({"checkpoint": 7}, "checkpoint must be one of 'best', 'latest', '0', got '7'"),
+        ({"checkpoint": 0.5}, "checkpoint: 0.5 given, must be 'best', 'latest' or a"),
+        ({"experiment": "none.py"}, "experiment: no file 'none.py'"),
+        ({"experiment": 3}, "experiment: no file '3'"),
+        ({"trust": "yes"}, "trust: 'yes' given, must be True or False"),
+    ],
+)
+def test_an_argument_that_means_nothing_is_named_when_loading(run, argument, said):
+    with pytest.raises(ValueError, match=f"^{said}"):
+        fpn_jax.load(run, **argument)
+
+
+def test_a_run_is_a_directory(run):
+    with pytest.raises(ValueError, match="^run: .*config.json' is a file, must be the"):
+        fpn_jax.load(run / "config.json")
+    with pytest.raises(ValueError, match="^run: None given, must be the directory"):
+        fpn_jax.load(None)
+
+
+def test_a_step_may_be_a_number_and_a_type_that_of_jax(run):
+    predictor = fpn_jax.load(run, 0, dtype=jnp.bfloat16)
+    assert predictor.model.backbone.dtype == "bfloat16"
+
+
+def test_a_pickled_detector_finds_the_same(detect):
+    image = picture(96, 128)
+    back = pickle.loads(pickle.dumps(detect))
+    assert_alike(back(image), detect(image))
+    assert (back.categories, back.canvas) == (detect.categories, detect.canvas)
+    assert_alike(copy.deepcopy(detect)(image), detect(image))
 
 
 def test_thresholds_and_counts_are_arguments(run, detect):
@@ -210,15 +254,48 @@ def test_a_shape_is_compiled_once(detect):
     assert not compiled
 
 
+def test_an_image_may_be_of_any_library_or_a_path(detect, tmp_path):
+    image = picture(96, 128)
+    path = tmp_path / "image.png"
+    Image.fromarray(image).save(path)
+    for one in (jnp.asarray(image), Image.fromarray(image), path, str(path)):
+        assert_alike(detect(one), detect(image))
+        (found,) = detect([one])
+        assert_alike(found, detect(image))
+        assert_alike(next(detect.each(one)), detect(image))
+
+
+def test_several_images_may_be_a_batch_or_come_one_by_one(detect):
+    images = np.stack([picture(96, 128, seed) for seed in range(3)])
+    expected = [detect(image) for image in images]
+    for several in (images, jnp.asarray(images), tuple(images), (x for x in images)):
+        for found, one in zip(detect(several), expected, strict=True):
+            assert_alike(found, one)
+    assert detect(map(np.asarray, [])) == detect([]) == []
+
+
+def test_images_of_an_iterator_are_read_four_batches_at_a_time(detect):
+    assert detect.batch_size == 8
+    read = []
+    images = (read.append(n) or picture(96, 128, n) for n in range(33))
+    each = detect.each(images)
+    assert not read
+    next(each)
+    assert read == list(range(32))
+    assert len(list(each)) == 32 and read == list(range(33))
+
+
 @pytest.mark.parametrize(
     "image, said",
     [
-        (np.zeros((8, 8), np.uint8), "must be"),
-        (np.zeros((8, 8, 4), np.uint8), "must be"),
-        (np.zeros((0, 8, 3), np.uint8), "must be"),
-        (np.zeros((8, 8, 3), np.float64), "float64 given"),
+        (np.zeros((8, 8), np.uint8), r"shape \(8, 8\) given"),
+        (None, "None given"),
+        ([None], "None given"),
+        ({"image": np.zeros((8, 8, 3), np.uint8)}, "a dict given"),
+        ([np.zeros((8, 8, 3)) + 0.5], "float64 given"),
+        (np.full((8, 8, 3), 0.5, np.float32), "multiply by 255"),
     ],
 )
 def test_what_is_no_image_is_told_in_a_line(detect, image, said):
-    with pytest.raises(ValueError, match=f"images: .*{said}"):
-        detect([image])
+    with pytest.raises(ValueError, match=f"^images: .*{said}"):
+        detect(image)

@@ -19,7 +19,7 @@ from typing import (
 import flax.linen as nn
 import jax
 
-from fpn_jax.detectors.fields import check_names, has
+from fpn_jax.detectors.fields import check_names, has, values_of, with_field
 from fpn_jax.heads.roi_pool import RoIPool
 from fpn_jax.types import Detections, LossTerm, Targets
 
@@ -131,6 +131,17 @@ def with_thresholds(detector: nn.Module, **limits: Unpack[Limits]) -> nn.Module:
     if unknown := lacking(detector.with_thresholds, *given):
         raise ValueError(f"{unknown}: {kind}.with_thresholds has no such argument")
     return detector.with_thresholds(**given)
+
+
+def with_dtype(detector: nn.Module, dtype: str) -> nn.Module:
+    """Returns the detector with another type that its network computes in.
+
+    Raises ValueError where neither it nor a part of it has a field for that.
+    """
+    if not values_of(detector, "dtype"):
+        kind = f"{type(detector).__name__} and its parts"
+        raise ValueError(f"dtype: {kind} have no field of that name")
+    return with_field(detector, "dtype", dtype)
 
 
 def is_detector(model: nn.Module) -> bool:

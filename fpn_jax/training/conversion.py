@@ -1,7 +1,7 @@
 """Runs made of other libraries' checkpoints, and torchvision's made of runs."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,16 +25,22 @@ from fpn_jax.training.run import (
     load_variables,
     save_run,
 )
-from fpn_jax.weights.detectron2 import load_detectron2
-from fpn_jax.weights.state_dicts import StateDict
+from fpn_jax.weights.detectron2 import (
+    detector_from_detectron2,
+    detectron2_state_dict,
+    fitted_to_detectron2,
+)
+from fpn_jax.weights.state_dicts import StateDict, load_state_dict, without_prefix
 from fpn_jax.weights.torchvision import (
     backbone_from_torchvision,
     batch_counters,
     detector_from_torchvision,
+    detector_rules,
     detector_to_torchvision,
     first_label,
     fitted,
 )
+from fpn_jax.weights.torchvision_backbones import backbone_rules
 from fpn_jax.zoo.classifiers import CLASSIFIERS
 from fpn_jax.zoo.detectron2 import DETECTRON2
 from fpn_jax.zoo.torchvision import TORCHVISION
@@ -45,6 +51,19 @@ _COUNTERS = "torchvision_counters.json"
 # Largest shorter and longer side of an image in both libraries; exceptions below.
 _CANVAS = (800, 1333)
 _CANVASES = {"fasterrcnn_mobilenet_v3_large_320_fpn": (320, 640)}
+
+
+def load_torchvision(name: str, file: str | Path) -> StateDict:
+    """Returns the tensors of a file by the names of torchvision's model `name`.
+
+    A prefix that all names in the file share is taken off.
+    """
+    check_choice("model", name, (*TORCHVISION, *CLASSIFIERS))
+    if name in CLASSIFIERS:
+        rules = backbone_rules(CLASSIFIERS[name])
+    else:
+        rules = detector_rules(TORCHVISION[name]())
+    return dict(without_prefix(load_state_dict(file), rules))
 
 
 def run_from_torchvision(
@@ -92,15 +111,20 @@ def _classifier_run(
 
 
 def run_from_detectron2(name: str, file: str | Path) -> Run:
-    """Returns a detector of Detectron2's zoo with the weights of a file."""
+    """Returns a detector of Detectron2's zoo with the weights of a file.
+
+    Categories are COCO's, or numbered ones where the model was fine-tuned on another
+    number of classes; the file tells how many classes and keypoints there are.
+    """
     check_choice("model", name, DETECTRON2)
-    detector = DETECTRON2[name]()
+    state_dict = detectron2_state_dict(file)
+    detector = fitted_to_detectron2(DETECTRON2[name](), state_dict)
     persons = "keypoints" in facts(detector).measures
     return Run(
         config=Config(model=detector, data=_data(_CANVAS)),
-        variables=load_detectron2(file, detector),
+        variables=detector_from_detectron2(state_dict, detector),
         step=0,
-        categories=run_categories(detector, COCO[:1] if persons else COCO),
+        categories=_named(detector, COCO[:1] if persons else COCO, first=1),
     )
 
 
@@ -163,13 +187,20 @@ def _data(canvas: tuple[int, int]) -> DataConfig:
 
 def _categories(detector: nn.Module) -> tuple[Category, ...]:
     """Returns a category for each label; a dense head's label 0 is the background."""
-    known = facts(detector)
     first, coco = first_label(detector), COCO_IDS
     if not first:
         coco = (Category(0, UNUSED), *COCO_IDS)
-    elif "keypoints" in known.measures:
+    elif "keypoints" in facts(detector).measures:
         coco = COCO_IDS[:1]  # persons
-    if known.num_classes == len(coco):
-        return coco
-    ids = range(first, first + detector.num_classes)
+    return _named(detector, coco, first=first)
+
+
+def _named(
+    detector: nn.Module, coco: Sequence[Category], *, first: int
+) -> tuple[Category, ...]:
+    """Returns COCO's categories, or numbered ones for another number of classes."""
+    num_classes = facts(detector).num_classes
+    if num_classes is None or num_classes == len(coco):
+        return run_categories(detector, coco)
+    ids = range(first, first + num_classes)
     return tuple(Category(id_, f"class {id_}") for id_ in ids)

@@ -4,7 +4,7 @@ A state dict (`StateDict`) is {name: array} as torch saves it. A table of `Rule`
 the two names of every tensor and how its axes are ordered; `convert` reads it forwards,
 `export_state_dict` backwards, and what came is what goes, bit by bit. Names that do not
 fit are reported all at once, in one ValueError. No code in a file is ever run, and
-torch is needed for .pth and .pt files only.
+torch is needed to write .pth and .pt files only.
 
 Files and tables are the same for all libraries. By library: `backbone_from_torchvision`
 for its classifiers, `detector_from_torchvision` and `detector_to_torchvision` for its

@@ -45,6 +45,7 @@ from fpn_jax.weights.state_dicts import (
     StateDict,
     convert,
     load_state_dict,
+    without_prefix,
 )
 from fpn_jax.weights.tables import rules_of
 
@@ -55,9 +56,41 @@ def load_detectron2(path: str | Path, detector: nn.Module) -> dict[str, Any]:
     The file is one of the zoo (.pkl), or a checkpoint of a training (.pth). No code in
     it is run.
     """
+    return detector_from_detectron2(detectron2_state_dict(path), detector)
+
+
+def detectron2_state_dict(path: str | Path) -> StateDict:
+    """Returns the tensors of a file of the zoo (.pkl) or of a training (.pth)."""
     if Path(path).suffix == ".pkl":
-        return detector_from_detectron2(_zoo_state_dict(path), detector)
-    return detector_from_detectron2(load_state_dict(path), detector)
+        return _zoo_state_dict(path)
+    return load_state_dict(path)
+
+
+def fitted_to_detectron2(
+    detector: nn.Module, state_dict: Mapping[str, np.ndarray]
+) -> nn.Module:
+    """Adapts the numbers of classes and of keypoints to those in a file.
+
+    A model that was fine-tuned on other data (cfg.MODEL.ROI_HEADS.NUM_CLASSES,
+    RETINANET.NUM_CLASSES, ROI_KEYPOINT_HEAD.NUM_KEYPOINTS) tells them by its biases.
+    """
+    names = without_prefix(state_dict, detector_rules(detector))
+    outputs = {name: len(x) for name, x in names.items() if x.ndim == 1}
+    fields: dict[str, dict[str, Any]] = {}
+    if scores := outputs.get("roi_heads.box_predictor.cls_score.bias"):
+        classes = {"num_classes": scores - 1}  # without background
+        fields = {"box_head": classes, "mask_head": classes}
+    if points := outputs.get("roi_heads.keypoint_head.score_lowres.bias"):
+        fields["keypoint_head"] = {"num_keypoints": points}
+    anchors = outputs.get("head.bbox_pred.bias", 0) // 4
+    if anchors and (logits := outputs.get("head.cls_score.bias")):
+        fields["head"] = {"num_classes": logits // anchors}
+    changes: dict[str, Any] = {
+        name: part.clone(**fields[name])
+        for name, part in parts(detector).items()
+        if name in fields
+    }
+    return detector.clone(**changes)
 
 
 def detector_from_detectron2(
@@ -67,6 +100,7 @@ def detector_from_detectron2(
 
     Frozen norms of an early release have no mean and variance: they are 0 and 1.
     """
+    state_dict = without_prefix(state_dict, detector_rules(detector))
     images, sizes = jnp.zeros((1, 64, 64, 3)), jnp.full((1, 2), 64)
     variables = jax.eval_shape(detector.init, jax.random.key(0), images, sizes)
     statistics = {}

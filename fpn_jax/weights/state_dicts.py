@@ -8,18 +8,44 @@ A rule gives the two names of the same tensors, `{…}` being a number that both
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from fpn_jax.choices import check_choice
+from fpn_jax.weights.checkpoint_contents import state_dict_in
+from fpn_jax.weights.misfits import misfit_report, nearest_hint
+from fpn_jax.weights.torch_files import read_torch_file
 
 StateDict = dict[str, np.ndarray]
-SUFFIXES = (".pth", ".pt", ".safetensors")
+SUFFIXES = (".pth", ".pt", ".safetensors")  # that are written
+# Lightning writes .ckpt, Hugging Face .bin, torch's examples .pth.tar.
+_READ_SUFFIXES = (*SUFFIXES, ".ckpt", ".bin", ".tar")
+_SAFETENSORS = {
+    "F64": np.float64,
+    "F32": np.float32,
+    "F16": np.float16,
+    "BF16": jnp.bfloat16,
+    "F8_E4M3": jnp.float8_e4m3fn,
+    "F8_E5M2": jnp.float8_e5m2,
+    "I64": np.int64,
+    "I32": np.int32,
+    "I16": np.int16,
+    "I8": np.int8,
+    "U64": np.uint64,
+    "U32": np.uint32,
+    "U16": np.uint16,
+    "U8": np.uint8,
+    "BOOL": np.bool_,
+}
+# A prefix that fewer of a file's names have is of a module inside the model.
+_SHARE_OF_PREFIX = 0.9
 
 
 class Layout(NamedTuple):
@@ -47,10 +73,14 @@ def convert(
 ) -> dict[str, Any]:
     """Returns variables of the shapes and types of `variables`, filled by `rules`.
 
-    `variables` may be abstract (`jax.eval_shape` of a module's `init`). All names that
-    are missing, that nothing asks for, or whose shape is another are reported in one
-    ValueError, in the names of the state dict, each with the nearest candidate.
+    `variables` may be abstract (`jax.eval_shape` of a module's `init`). A prefix that
+    all names share is taken off first (`without_prefix`).
+
+    Raises ValueError for names that are missing, that nothing asks for, or whose shape
+    is another: all of them in one message, in the names of the state dict, grouped by
+    module where they are many (`misfits.py`).
     """
+    state_dict = without_prefix(state_dict, rules)
     expected: dict[str, Any] = flatten_dict(variables, sep="/")
     names = {path: _their_name(path, rules) for path in expected}
     filled, extra, misshapen = {}, [], []
@@ -70,8 +100,46 @@ def convert(
             filled[path] = None
     missing = [names[path] for path in expected if path not in filled]
     if missing or extra or misshapen:
-        raise ValueError(_report(missing, extra, misshapen, names.values()))
+        raise ValueError(misfit_report(missing, extra, misshapen, [*names.values()]))
     return unflatten_dict(filled, sep="/")
+
+
+def without_prefix(
+    state_dict: Mapping[str, np.ndarray], rules: Sequence[Rule]
+) -> Mapping[str, np.ndarray]:
+    """Returns the tensors under the names that the rules know.
+
+    A trained model often lies inside of another one: of torch's DataParallel
+    ("module."), or of the user's own ("model.", "detector.model."). The prefix that
+    most names fit the rules without is taken off, if nearly all of them have it.
+    """
+    prefixes = _shared_prefixes(state_dict)
+    if not prefixes:
+        return state_dict
+
+    def fitting(prefix: str) -> int:
+        names = (name.removeprefix(prefix) for name in state_dict)
+        return sum(_our_path(name, rules)[0] is not None for name in names)
+
+    best = max(prefixes, key=fitting)
+    if fitting(best) <= fitting(""):
+        return state_dict
+    return {name.removeprefix(best): array for name, array in state_dict.items()}
+
+
+def _shared_prefixes(names: Iterable[str]) -> list[str]:
+    """Returns the beginnings of names, up to a dot, that nearly all of them have."""
+    inside, prefixes = list(names), []
+    least = max(_SHARE_OF_PREFIX * len(inside), 1)
+    while inside:
+        depth = len(prefixes) + 1
+        begins = [".".join([*name.split(".")[:depth], ""]) for name in inside]
+        ((longest, _),) = Counter(begins).most_common(1)
+        inside = [name for name in inside if name.startswith(longest)]
+        if len(inside) < least:
+            break
+        prefixes.append(longest)
+    return prefixes
 
 
 def export_state_dict(variables: Any, rules: Sequence[Rule]) -> StateDict:
@@ -90,66 +158,88 @@ def export_state_dict(variables: Any, rules: Sequence[Rule]) -> StateDict:
 
 
 def load_state_dict(path: str | Path) -> StateDict:
-    """Returns the tensors of a .pth, .pt (needs torch) or .safetensors file, by name.
+    """Returns the tensors of a file of torch (.pth, .pt …) or of safetensors, by name.
 
-    A training checkpoint that keeps them under "model" or "state_dict" is opened. No
-    code in the file is run.
+    A checkpoint of a training is opened, and a whole model is taken for its state dict;
+    half precision becomes float32 (`checkpoint_contents.py`). No code in the file is
+    run, and torch is not needed.
     """
     path = Path(path)
-    check_choice("the suffix of path", path.suffix, SUFFIXES)
+    if path.is_dir():
+        raise ValueError(f"path must be a file, got {path}: it is a directory")
+    check_choice("the suffix of path", path.suffix.lower(), _READ_SUFFIXES)
     if not path.is_file():
         siblings = [p.name for p in path.parent.glob("*") if p.is_file()]
-        hint = _nearest(path.name, siblings)
+        hint = nearest_hint(path.name, siblings)
         raise ValueError(f"path must be a file, got {path}: there is none{hint}")
-    read = _read_safetensors if path.suffix == ".safetensors" else _read_torch
+    safe = path.suffix.lower() == ".safetensors"
     try:
-        return read(path)
+        _check_downloaded(path)
+        return state_dict_in(_read_safetensors(path) if safe else read_torch_file(path))
     except ImportError as error:
         raise ValueError(
             f"path {path} needs the package {error.name!r}: pip install {error.name}"
         ) from error
-    except Exception as error:  # both readers raise many types for broken files
-        reason = str(error).split("\n")[0]
+    except Exception as error:  # readers raise many types for broken files
+        reason = str(error).split("\n")[0] or type(error).__name__
         raise ValueError(
             f"path {path} is not a readable state dict: {reason}"
         ) from error
 
 
 def save_state_dict(state_dict: StateDict, path: str | Path) -> None:
-    """Writes a .pth, .pt (needs torch) or .safetensors file."""
+    """Writes a .pth, .pt (needs torch) or .safetensors file.
+
+    Raises ValueError where it cannot be written.
+    """
     path = Path(path)
     check_choice("the suffix of path", path.suffix, SUFFIXES)
-    if path.suffix == ".safetensors":
-        from safetensors.numpy import save_file
-
-        save_file({n: np.asarray(x, order="C") for n, x in state_dict.items()}, path)
-        return
+    if not path.parent.is_dir():
+        raise ValueError(f"path {path}: no directory {str(path.parent)!r}")
+    write = _write_safetensors if path.suffix == ".safetensors" else _write_torch
     try:
-        import torch
+        write(state_dict, path)
     except ImportError as error:
-        raise ValueError(f"path {path} needs the package 'torch'") from error
+        raise ValueError(f"path {path} needs the package {error.name!r}") from error
+    except Exception as error:  # each library has its own for a full disk
+        reason = str(error).split("\n")[0] or type(error).__name__
+        raise ValueError(f"path {path} cannot be written: {reason}") from error
+
+
+def _write_safetensors(state_dict: StateDict, path: Path) -> None:
+    from safetensors.numpy import save_file
+
+    save_file({n: np.asarray(x, order="C") for n, x in state_dict.items()}, path)
+
+
+def _write_torch(state_dict: StateDict, path: Path) -> None:
+    import torch
+
     torch.save({n: torch.tensor(array) for n, array in state_dict.items()}, path)
 
 
+def _check_downloaded(path: Path) -> None:
+    """Raises ValueError for a file without content, and for what is there instead."""
+    with path.open("rb") as file:
+        head = file.read(64)
+    if not head:
+        raise ValueError("it is empty")
+    if head.startswith(b"version https://git-lfs"):
+        raise ValueError("it is a pointer of Git LFS; git lfs pull fetches the file")
+    if head.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml")):
+        raise ValueError("it is a web page; the download has failed")
+
+
 def _read_safetensors(path: Path) -> StateDict:
-    from safetensors.numpy import load_file
+    from safetensors import deserialize
 
-    return load_file(path)
-
-
-def _read_torch(path: Path) -> StateDict:
-    import torch
-
-    content = torch.load(path, map_location="cpu", weights_only=True)
-    for key in ("model", "state_dict"):
-        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
-            content = content[key]
-    if not isinstance(content, Mapping) or not content:
-        raise ValueError(f"it holds a {type(content).__name__}")
-    for name, value in content.items():
-        if not isinstance(value, torch.Tensor):
-            raise ValueError(f"{name} is a {type(value).__name__}, not a tensor")
-    return {name: tensor.numpy() for name, tensor in content.items()}
+    # The library's own reader for NumPy has no type for floats of 8 bits.
+    return {
+        name: np.frombuffer(tensor["data"], np.uint8)
+        .view(_SAFETENSORS[tensor["dtype"]])
+        .reshape(tensor["shape"])
+        for name, tensor in deserialize(path.read_bytes())
+    }
 
 
 def _our_path(name: str, rules: Sequence[Rule]) -> tuple[Rule | None, str | None]:
@@ -169,30 +259,10 @@ def _their_name(path: str, rules: Sequence[Rule]) -> str:
 
 
 def _match(template: str | None, name: str) -> re.Match | None:
-    if template is None:
-        return None
+    return None if template is None else _pattern(template).fullmatch(name)
+
+
+@cache
+def _pattern(template: str) -> re.Pattern:
     pattern = re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>\\d+)", re.escape(template))
-    return re.fullmatch(pattern.replace(r"\*", ".*"), name)
-
-
-def _report(
-    missing: list[str], extra: list[str], misshapen: list[str], names: Iterable[str]
-) -> str:
-    """Says what is wrong with a state dict: a line in sum, and one for each name."""
-    lines = [
-        f"state_dict does not fit the model: {len(missing)} missing, {len(extra)} "
-        f"unknown, {len(misshapen)} of another shape"
-    ]
-    # Another model altogether: a nearest name for each would say little, in seconds.
-    many = min(len(missing), len(extra)) > 50
-    known = [] if many else missing or list(names)
-    near = [] if many else extra
-    lines += [f"  missing {name}{_nearest(name, near)}" for name in missing]
-    lines += [f"  unknown {name}{_nearest(name, known)}" for name in extra]
-    lines += [f"  shape of {problem}" for problem in misshapen]
-    return "\n".join(lines)
-
-
-def _nearest(name: str, candidates: Sequence[str]) -> str:
-    matches = get_close_matches(name, candidates, n=1)
-    return f" (nearest: {matches[0]})" if matches else ""
+    return re.compile(pattern.replace(r"\*", ".*"))

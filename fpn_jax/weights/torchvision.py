@@ -25,7 +25,13 @@ from fpn_jax.detectors.one_stage import OneStage
 from fpn_jax.detectors.proposal_network import ProposalNetwork
 from fpn_jax.detectors.two_stage import TwoStage
 from fpn_jax.weights.layer_rules import nested
-from fpn_jax.weights.state_dicts import Rule, StateDict, convert, export_state_dict
+from fpn_jax.weights.state_dicts import (
+    Rule,
+    StateDict,
+    convert,
+    export_state_dict,
+    without_prefix,
+)
 from fpn_jax.weights.tables import rules_of
 from fpn_jax.weights.torchvision_backbones import backbone_rules, body_rules
 from fpn_jax.weights.torchvision_heads import head_rules, neck_rules
@@ -62,6 +68,7 @@ def fitted(detector: nn.Module, state_dict: Mapping[str, np.ndarray]) -> nn.Modu
     the norms of its backbone count batches. Norms that do are of a model that was built
     without any weights: batch norm with an epsilon of 1e-5.
     """
+    state_dict = without_prefix(state_dict, detector_rules(detector))
     outputs = _outputs(state_dict)
     changes: dict[str, Any] = {
         name: part.clone(**outputs[name])
@@ -87,8 +94,8 @@ def _outputs(state_dict: Mapping[str, np.ndarray]) -> dict[str, dict[str, Any]]:
         outputs = {"box_head": num_classes, "mask_head": num_classes}
     if "kps_score_lowres" in biases:
         outputs["keypoint_head"] = {"num_keypoints": biases["kps_score_lowres"]}
-    if {"bbox_reg", "cls_logits"} <= biases.keys():
-        num_anchors = biases["bbox_reg"] // 4
+    num_anchors = biases.get("bbox_reg", 0) // 4
+    if num_anchors and "cls_logits" in biases:
         outputs["head"] = {"num_classes": biases["cls_logits"] // num_anchors}
     return outputs
 

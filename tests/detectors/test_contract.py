@@ -5,7 +5,7 @@ import pytest
 from flax.errors import DescriptorAttributeError
 
 from fpn_jax.backbones.dummy import Dummy
-from fpn_jax.detectors.contract import facts, with_thresholds
+from fpn_jax.detectors.contract import facts, with_dtype, with_thresholds
 from fpn_jax.detectors.two_stage import TwoStage
 from fpn_jax.heads.rpn import RPNHead
 from fpn_jax.necks.fpn import FPN
@@ -84,3 +84,10 @@ def test_a_string_for_a_tuple_of_names_is_refused():
     message = r"model.measures must be a tuple of names, got .* write \('boxes',\)"
     with pytest.raises(ValueError, match=message):
         facts(Plain(measures="boxes"))
+
+
+def test_a_type_to_compute_in_is_for_all_parts_or_is_refused():
+    half = with_dtype(digits_proposal_network(), "bfloat16")
+    assert half.backbone.dtype == half.neck.dtype == half.head.dtype == "bfloat16"
+    with pytest.raises(ValueError, match="^dtype: Plain and its parts have no field"):
+        with_dtype(Plain(), "bfloat16")

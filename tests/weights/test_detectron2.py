@@ -20,6 +20,7 @@ from fpn_jax.parity.random_detectors import randomize_norms
 from fpn_jax.weights.detectron2 import (
     detector_from_detectron2,
     detector_rules,
+    fitted_to_detectron2,
     load_detectron2,
 )
 from fpn_jax.weights.state_dicts import export_state_dict
@@ -426,6 +427,31 @@ def test_a_training_checkpoint_is_read(tmp_path):
     torch.save({"model": tensors, "iteration": 7}, tmp_path / "model_final.pth")
     loaded = load_detectron2(tmp_path / "model_final.pth", detector)
     jax.tree.map(np.testing.assert_array_equal, loaded, variables)
+
+
+@pytest.mark.parametrize("name", TWINS)
+def test_the_classes_and_keypoints_of_a_file_are_its_models(name):
+    twin, expected, _ = pair(name)  # of 5 classes and 17 keypoints
+    state = detectron2_state(twin)
+    general = narrow(getattr(detectron2, name)(num_classes=80))
+    assert general.num_classes == 80
+    assert fitted_to_detectron2(general, state) == expected
+    wrapped = {f"module.{key}": array for key, array in state.items()}
+    assert fitted_to_detectron2(general, wrapped) == expected
+    if name == "keypoint_rcnn":
+        other = "roi_heads.keypoint_head.score_lowres.bias"
+        fitted = fitted_to_detectron2(general, state | {other: np.zeros(4)})
+        assert fitted.keypoint_head.num_keypoints == 4
+
+
+def test_a_prefix_of_all_names_is_taken_off():
+    twin, detector, variables = pair("faster_rcnn")
+    state = {f"model.{name}": array for name, array in detectron2_state(twin).items()}
+    jax.tree.map(
+        np.testing.assert_array_equal,
+        detector_from_detectron2(state, detector),
+        variables,
+    )
 
 
 def test_a_proposal_network_leaves_the_rest_of_an_r_cnn_out():

@@ -15,6 +15,8 @@ from fpn_jax.weights.state_dicts import (
     convert,
     export_state_dict,
     load_state_dict,
+    save_state_dict,
+    without_prefix,
 )
 
 torch, _ = import_torchvision()
@@ -133,11 +135,6 @@ def test_all_file_types_hold_the_same(tmp_path, name):
         np.testing.assert_array_equal(loaded[key], tensor.numpy(), strict=True)
 
 
-def test_a_training_checkpoint_is_opened(tmp_path):
-    torch.save({"model": {"a": torch.ones(2)}, "epoch": 3}, tmp_path / "a.pth")
-    assert list(load_state_dict(tmp_path / "a.pth")) == ["a"]
-
-
 @pytest.mark.parametrize("name", ["a.pth", "a.safetensors"])
 def test_a_broken_file_is_one_line(tmp_path, name):
     (tmp_path / name).write_bytes(b"not weights at all")
@@ -146,13 +143,82 @@ def test_a_broken_file_is_one_line(tmp_path, name):
     assert re.fullmatch(r"path .* is not a readable state dict: .*", str(error.value))
 
 
-def test_what_is_not_a_state_dict_is_refused(tmp_path):
-    torch.save({"epoch": 3}, tmp_path / "a.pth")
-    with pytest.raises(ValueError, match="epoch is a int, not a tensor"):
-        load_state_dict(tmp_path / "a.pth")
-    torch.save([torch.ones(2)], tmp_path / "a.pth")
-    with pytest.raises(ValueError, match="it holds a list"):
-        load_state_dict(tmp_path / "a.pth")
+def test_a_prefix_of_all_names_is_taken_off():
+    theirs = state_dict("layer1.conv1", "layer1.conv2")
+    shapes = variables("stage1/conv1", "stage1/conv2")
+    for prefix in ("module.", "model.module.", "detector."):
+        prefixed = {f"{prefix}{name}": array for name, array in theirs.items()}
+        assert without_prefix(prefixed, RULES).keys() == theirs.keys()
+        jax.tree.map(
+            np.testing.assert_array_equal,
+            convert(prefixed, RULES, shapes),
+            convert(theirs, RULES, shapes),
+        )
+
+
+def test_a_module_that_all_tensors_are_in_is_no_prefix():
+    # Both names are known as they are; "conv1.weight" is not.
+    theirs = state_dict("layer1.conv1")
+    assert without_prefix(theirs, RULES) is theirs
+
+
+def test_one_name_of_ten_may_lack_the_prefix_and_is_told():
+    names = [f"layer1.conv{i}" for i in range(1, 6)]
+    theirs = {f"model.{name}": array for name, array in state_dict(*names).items()}
+    theirs["criterion"] = np.ones(3, np.float32)
+    with pytest.raises(ValueError) as error:
+        convert(
+            theirs, RULES, variables(*(n.replace("layer1.", "stage1/") for n in names))
+        )
+    assert str(error.value).split("\n") == [
+        "state_dict does not fit the model: 0 missing, 1 unknown, 0 of another shape",
+        "  unknown criterion",
+    ]
+
+
+def test_a_directory_is_no_file(tmp_path):
+    with pytest.raises(ValueError, match="must be a file, got .*: it is a directory$"):
+        load_state_dict(tmp_path)
+
+
+@pytest.mark.parametrize("suffix", [".ckpt", ".bin", ".pth.tar", ".PTH"])
+def test_other_suffixes_of_torchs_files_are_read(tmp_path, suffix):
+    torch.save({"a": torch.ones(2)}, tmp_path / f"a{suffix}")
+    assert list(load_state_dict(tmp_path / f"a{suffix}")) == ["a"]
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float8_e4m3fn"])
+@pytest.mark.parametrize("name", ["a.pth", "a.safetensors"])
+def test_half_precision_becomes_float32(tmp_path, name, dtype):
+    # 0.3125 is 5 / 16, which each of the types holds.
+    write(
+        tmp_path / name, {"a": torch.tensor([0.3125, -2.0]).to(getattr(torch, dtype))}
+    )
+    expected = np.float32([0.3125, -2.0])
+    loaded = load_state_dict(tmp_path / name)
+    np.testing.assert_array_equal(loaded["a"], expected, strict=True)
+
+
+def test_metadata_of_safetensors_is_no_tensor(tmp_path):
+    from safetensors.torch import save_file
+
+    save_file({"a": torch.ones(2)}, tmp_path / "a.safetensors", {"format": "pt"})
+    assert list(load_state_dict(tmp_path / "a.safetensors")) == ["a"]
+
+
+@pytest.mark.parametrize("name", ["a.pth", "a.safetensors"])
+@pytest.mark.parametrize(
+    "content, said",
+    [
+        (b"", "it is empty"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "pointer of Git LFS"),
+        (b"\n<!DOCTYPE html><html>", "web page; the download has failed"),
+    ],
+)
+def test_what_a_failed_download_left_is_told(tmp_path, name, content, said):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=f"not a readable state dict: .*{said}"):
+        load_state_dict(tmp_path / name)
 
 
 def test_a_missing_file_names_its_nearest_neighbor(tmp_path):
@@ -162,11 +228,11 @@ def test_a_missing_file_names_its_nearest_neighbor(tmp_path):
 
 
 def test_another_suffix_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"one of '.pth', '.pt', '.safetensors', got"):
+    with pytest.raises(ValueError, match=r"one of '.pth', '.pt', '.safetensors', "):
         load_state_dict(tmp_path / "weights.pkl")
 
 
-def test_without_torch_the_error_says_what_to_install(tmp_path, monkeypatch):
+def test_torch_is_needed_to_write_its_files_but_not_to_read_them(tmp_path, monkeypatch):
     torch.save({"a": torch.ones(2)}, tmp_path / "a.pth")
     real_import = builtins.__import__
 
@@ -176,5 +242,17 @@ def test_without_torch_the_error_says_what_to_install(tmp_path, monkeypatch):
         return real_import(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", without_torch)
-    with pytest.raises(ValueError, match="needs the package 'torch': pip install"):
-        load_state_dict(tmp_path / "a.pth")
+    loaded = load_state_dict(tmp_path / "a.pth")
+    np.testing.assert_array_equal(loaded["a"], np.ones(2, np.float32), strict=True)
+    with pytest.raises(ValueError, match="needs the package 'torch'"):
+        save_state_dict(loaded, tmp_path / "b.pth")
+
+
+@pytest.mark.parametrize("name", ["a.pth", "a.safetensors"])
+def test_a_file_that_cannot_be_written_is_one_line(tmp_path, name):
+    weights = {"a": np.ones(2, np.float32)}
+    with pytest.raises(ValueError, match="no directory '.*none'$"):
+        save_state_dict(weights, tmp_path / "none" / name)
+    (tmp_path / name).mkdir()
+    with pytest.raises(ValueError, match="path .* cannot be written: "):
+        save_state_dict(weights, tmp_path / name)

@@ -106,12 +106,20 @@ def test_another_depth_is_told_apart_in_one_error():
     state_dict = numpy_state(torchvision.models.resnet18(num_classes=2))
     with pytest.raises(ValueError) as error:
         backbone_from_torchvision(state_dict, ResNet(34))
-    first, *names = str(error.value).split("\n")
+    first, *lines = str(error.value).split("\n")
     # ResNet-34 has 16 blocks where ResNet-18 has 8, each of 2 convolutions and norms.
     assert first == (
         "state_dict does not fit the model: 80 missing, 0 unknown, 0 of another shape"
     )
-    assert "  missing layer3.5.bn2.running_var" in names
+    # The stages have 1, 2, 4 and 1 more, of 2 kernels and 2 norms of 4 vectors.
+    counted = [line.partition(" tensors")[0] for line in lines]
+    assert counted == [
+        "  missing layer1.2.* in 10",
+        "  missing layer2.2.* in 10",
+        "  missing layer2.3.* in 10",
+        "  missing layer3.* in 40",
+        "  missing layer4.2.* in 10",
+    ]
 
 
 def test_weights_without_batch_norm_do_not_fit_a_norm():

@@ -1,0 +1,136 @@
+"""Where a file of another library keeps the weights of its model.
+
+People save a state dict, a model, or a dictionary of all that a training needs, in
+which one of them lies under a name of their choice. A model comes as the dictionary of
+its attributes (`pickles.Unknown`).
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+# The usual names, in the order they are looked for: averages only without the weights.
+_USUAL = (
+    "model",
+    "state_dict",
+    "model_state_dict",
+    "model_state",
+    "net",
+    "network",
+    "weights",
+    "params",
+    "module",
+    "detector",
+)
+_DEPTH = 4  # {"ema": {"module": model}} and one more
+
+# Parts of a name that wrappers of torch put in, at any depth: of torch.compile, of
+# FullyShardedDataParallel, of activation checkpointing.
+_WRAPPERS = {"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
+_COUNT = "n_averaged"  # of AveragedModel, which is no weight
+
+
+def state_dict_in(content: Any) -> dict[str, np.ndarray]:
+    """Returns the state dict in the content of a file, wherever it lies.
+
+    It is the content itself, a model's, or the one under a name such as "model" or
+    "model_state_dict"; moving averages ("ema", "model_ema") are taken where there is
+    nothing else. Half precision becomes float32, and names are without the parts that
+    torch's wrappers put in.
+
+    Raises ValueError, one line that says what the content is, where there is none.
+    """
+    found = _found(content, _DEPTH)
+    if found is None:
+        raise ValueError(
+            f"it holds {_described(content)} and no weights by name; save the "
+            "state_dict() of a model"
+        )
+    return {
+        _unwrapped(name): _computable(name, array)
+        for name, array in found.items()
+        if name != _COUNT
+    }
+
+
+def _found(
+    content: Any, depth: int, *, named: bool = True
+) -> dict[str, np.ndarray] | None:
+    """Returns the state dict inside; `named`: the name it lies under is of weights."""
+    if not isinstance(content, Mapping) or not depth:
+        return None
+    if {"_parameters", "_modules"} <= content.keys():
+        return dict(_tensors_of_model(content, "")) or None
+    tensors = {
+        name: value
+        for name, value in content.items()
+        if isinstance(name, str) and isinstance(value, np.ndarray)
+    }
+    if any("." in name for name in tensors):
+        return tensors
+    for name in sorted((name for name in content if isinstance(name, str)), key=_rank):
+        usual = _rank(name) <= len(_USUAL)
+        found = _found(content[name], depth - 1, named=usual)
+        if found is not None:
+            return found
+    # An optimizer's tensors have names as well, which lead into no module.
+    return tensors if named and tensors else None
+
+
+def _rank(name: str) -> int:
+    """Returns the place of a name: the usual ones, averages, all others."""
+    if name in _USUAL:
+        return _USUAL.index(name)
+    return len(_USUAL) + ("ema" not in name.lower())
+
+
+def _tensors_of_model(
+    model: Mapping[str, Any], prefix: str
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Yields the state dict of a torch module, of which these are the attributes."""
+    temporary = model.get("_non_persistent_buffers_set", ())
+    for holder in ("_parameters", "_buffers"):
+        for name, value in _part(model, holder).items():
+            if isinstance(value, np.ndarray) and name not in temporary:
+                yield f"{prefix}{name}", value
+    for name, part in _part(model, "_modules").items():
+        if isinstance(part, Mapping):
+            yield from _tensors_of_model(part, f"{prefix}{name}.")
+
+
+def _part(model: Mapping[str, Any], holder: str) -> Mapping[str, Any]:
+    part = model.get(holder)
+    return part if isinstance(part, Mapping) else {}
+
+
+def _unwrapped(name: str) -> str:
+    return ".".join(part for part in name.split(".") if part not in _WRAPPERS)
+
+
+def _computable(name: str, array: np.ndarray) -> np.ndarray:
+    """Returns an array in a type that everything computes in."""
+    array = np.asarray(array)
+    kind, size = array.dtype.kind, array.dtype.itemsize
+    if kind in "biu" or (kind == "f" and size >= 4):
+        return array
+    if kind not in "fV":  # V: bfloat16 and most floats of 8 bits
+        raise ValueError(f"{name} is of {array.dtype}, not of floats or integers")
+    return array.astype(np.float32)
+
+
+def _described(content: Any) -> str:
+    """Describes the content of a file, as "a dict of 'epoch' (int)"."""
+    kind = type(content)
+    if isinstance(content, np.ndarray):
+        return "one tensor"
+    if not isinstance(content, dict):
+        return f"a {kind.__name__}"
+    if kind not in (dict, OrderedDict):
+        return f"an object of {kind.__module__}.{kind.__name__}"
+    if not content:
+        return "an empty dict"
+    first = [f"{key!r:.40} ({type(x).__name__})" for key, x in content.items()][:8]
+    more = f" and {len(content) - len(first)} more" if len(first) < len(content) else ""
+    return f"a dict of {', '.join(first)}{more}"
