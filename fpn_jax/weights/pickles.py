@@ -13,12 +13,13 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import numpy as np
-
-# The functions that NumPy's own pickles name, whatever module holds them by now.
-_RECONSTRUCT = np.zeros(1).__reduce__()[0]
-_FROM_BUFFER = np.zeros(1).__reduce_ex__(5)[0]
-_SCALAR = np.float32(0).__reduce__()[0]
+from fpn_jax.weights.pickled_arrays import (
+    PickledArray,
+    PickledType,
+    array_of_buffer,
+    empty_array,
+    scalar,
+)
 
 Names = Mapping[tuple[str, str], Any]  # (module, name) -> its stand-in
 
@@ -39,15 +40,15 @@ _ARRAYS: Names = {
     ("_codecs", "encode"): _encode,
     ("__builtin__", "bytes"): _no_bytes,
     ("collections", "OrderedDict"): OrderedDict,
-    ("numpy", "dtype"): np.dtype,
-    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "dtype"): PickledType,
+    ("numpy", "ndarray"): PickledArray,
     # NumPy 2 has renamed its core.
-    ("numpy.core.multiarray", "_reconstruct"): _RECONSTRUCT,
-    ("numpy._core.multiarray", "_reconstruct"): _RECONSTRUCT,
-    ("numpy.core.multiarray", "scalar"): _SCALAR,
-    ("numpy._core.multiarray", "scalar"): _SCALAR,
-    ("numpy.core.numeric", "_frombuffer"): _FROM_BUFFER,
-    ("numpy._core.numeric", "_frombuffer"): _FROM_BUFFER,
+    ("numpy.core.multiarray", "_reconstruct"): empty_array,
+    ("numpy._core.multiarray", "_reconstruct"): empty_array,
+    ("numpy.core.multiarray", "scalar"): scalar,
+    ("numpy._core.multiarray", "scalar"): scalar,
+    ("numpy.core.numeric", "_frombuffer"): array_of_buffer,
+    ("numpy._core.numeric", "_frombuffer"): array_of_buffer,
 }
 
 

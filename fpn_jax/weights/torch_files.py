@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from fpn_jax.weights.pickled_arrays import PickledType
 from fpn_jax.weights.pickles import Names, Unknown, load_checkpoint_pickle
 
 _MAGIC = 0x1950A86A20F9469CFC6C  # the first pickle of an old file
@@ -155,11 +156,11 @@ def _storage_id(pid: Any) -> tuple[np.dtype, str, str]:
     kind, dtype, key, location = pid[:4]
     if kind != "storage":
         raise pickle.UnpicklingError(f"it refers to {pid!r:.40}")
-    if not isinstance(dtype, np.dtype):
+    if not isinstance(dtype, PickledType):
         raise ValueError(
             f"its tensors are of torch.{dtype.__name__}, not of usual numbers"
         )
-    return dtype, key, location
+    return dtype.value, key, location
 
 
 def _native(data: bytearray | None, dtype: np.dtype, order: str) -> bytearray | None:
@@ -187,11 +188,11 @@ def _typed_tensor(
     stride: Any,
     requires_grad: bool,
     hooks: Any,
-    dtype: np.dtype,
+    dtype: PickledType,
     *_: Any,
 ) -> "_Tensor":
     """Stands for its sibling, of types that have no storage of their own."""
-    return _view(storage, offset, size, stride, dtype)
+    return _view(storage, offset, size, stride, dtype.value)
 
 
 def _view(
@@ -245,8 +246,10 @@ _NAMES: Names = {
     ("torch._utils", "_rebuild_device_tensor_from_cpu_tensor"): _first,
     ("torch._tensor", "_rebuild_from_type_v2"): _of_subclass,
     ("torch.storage", "_load_from_bytes"): _pickled_storage,
-    ("torch.storage", "UntypedStorage"): np.dtype(np.uint8),
-    ("torch", "UntypedStorage"): np.dtype(np.uint8),
-    **{("torch", name): np.dtype(dtype) for name, dtype in _STORAGES.items()},
-    **{("torch", name): np.dtype(dtype) for name, dtype in _DTYPES.items()},
+    ("torch.storage", "UntypedStorage"): PickledType(np.dtype(np.uint8)),
+    ("torch", "UntypedStorage"): PickledType(np.dtype(np.uint8)),
+    **{
+        ("torch", name): PickledType(np.dtype(dtype))
+        for name, dtype in [*_STORAGES.items(), *_DTYPES.items()]
+    },
 }

@@ -88,3 +88,19 @@ def test_broken_and_missing_files_are_one_line(tmp_path):
         load_pickle(tmp_path / "a.pkl")
     with pytest.raises(ValueError, match="path must be a file, got .*: there is none"):
         load_pickle(tmp_path / "b.pkl")
+
+
+@pytest.mark.parametrize(
+    "found, put",
+    [
+        pytest.param(b"X\x01\x00\x00\x00<", b"X\x01\x00\x00\x00N", id="order"),
+        pytest.param(b"X\x02\x00\x00\x00f4", b"X\x02\x00\x00\x00O8", id="addresses"),
+        pytest.param(b"K\x04K\x03\x86", b"K\x64K\x64\x86", id="shape"),
+    ],
+)
+def test_a_broken_array_is_one_line_and_does_not_end_the_process(tmp_path, found, put):
+    pickled = pickle.dumps(np.ones((4, 3), np.float32), protocol=2)
+    assert found in pickled
+    (tmp_path / "a.pkl").write_bytes(pickled.replace(found, put))
+    with pytest.raises(ValueError, match="is not a readable pickle of arrays: "):
+        load_pickle(tmp_path / "a.pkl")
