@@ -34,6 +34,9 @@ IMAGE_SUFFIXES = tuple(
 # Pillow's names. It has others that run foreign programs (EPS) or describe no pixels.
 _FORMS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "JPEG2000", "AVIF")
 _MAX_PIXELS = 2**30  # OpenCV's limit; Pillow's is a sixth of it
+# Pixels that a byte can stand for. A block of 64 in JPEG takes a bit or more, a run of
+# 12 bits in GIF has up to 3838 pixels, and a byte of PNG is 1032 bytes of 8 pixels.
+_MOST_OF_A_BYTE = {"JPEG": 512, "MPO": 512, "GIF": 4096, "PNG": 8256}
 _BAND = 2**20  # pixels that are converted at a time
 _PILLOWS_LIMIT = threading.Lock()
 
@@ -116,7 +119,7 @@ def read_header(file: BinaryIO) -> Header | None:
     picture = _opened(file)
     if picture is None:
         file.seek(0)
-        image = _by_opencv(file.read())
+        image = _unknown_to_pillow(file.read())
         return None if image is None else Header(image.shape[:2], 1)
     return _header(picture)
 
@@ -124,13 +127,11 @@ def read_header(file: BinaryIO) -> Header | None:
 def _stored_rows(data: bytes, name: str) -> tuple[np.ndarray, int]:
     """Returns the rows as they are stored, and EXIF's orientation."""
     picture = _opened(io.BytesIO(data))
-    header, problem = (
-        (None, "") if picture is None else (_header(picture), "; too large")
-    )
+    header, problem = None, ""
     if picture is None:
-        image = _by_opencv(data)
-    elif header is None:
-        image = None
+        image = _unknown_to_pillow(data)
+    elif (header := _header(picture)) is None:
+        image, problem = None, "; too large"
     else:
         image, problem = _by_either(picture, data, header)
     if image is None:
@@ -155,43 +156,55 @@ def _opened(file: BinaryIO) -> Image.Image | None:
 
 
 def _header(picture: Image.Image) -> Header | None:
-    """Returns the facts of an opened image; None if it is too large."""
-    width, height = picture.size
-    tags = getattr(picture, "tag_v2", {})  # TIFF's, whose `size` may be the turned one
-    width = tags.get(ExifTags.Base.ImageWidth, width)
-    height = tags.get(ExifTags.Base.ImageLength, height)
-    if not 0 < width * height <= _MAX_PIXELS:
+    """Returns the facts of an opened image; None if its size cannot be."""
+    try:
+        width, height = picture.size
+        tags = getattr(picture, "tag_v2", {})  # TIFF's: `size` may be the turned one
+        width = tags.get(ExifTags.Base.ImageWidth, width)
+        height = tags.get(ExifTags.Base.ImageLength, height)
+        possible = 0 < width * height <= _MAX_PIXELS
+    except Exception:  # broken tags
         return None
     try:
         # Not PNG's own method, which decodes the image to look behind its pixels.
         orientation = Image.Image.getexif(picture).get(ExifTags.Base.Orientation, 1)
     except Exception:  # broken EXIF is none
         orientation = 1
-    return Header((height, width), orientation if orientation in ORIENTATIONS else 1)
+    orientation = orientation if orientation in ORIENTATIONS else 1
+    return Header((height, width), orientation) if possible else None
 
 
 def _by_either(
     picture: Image.Image, data: bytes, header: Header
 ) -> tuple[np.ndarray | None, str]:
     """Returns the stored rows, or None, and what was wrong."""
-    problem = ""
-    jpeg = picture.format in ("JPEG", "MPO")
-    if jpeg and not has_end_marker(data):
-        return None, "; cut off: its end marker is missing"
-    try:
-        # Pillow 13 rounds 16 bits of JPEG 2000 up, and white becomes black.
-        image = _by_opencv(data) if picture.format == "JPEG2000" else None
-        image = _by_pillow(picture) if image is None else image
-    except Exception as error:
-        problem = f"; {' '.join(str(error).split())}"
-        # OpenCV fills broken parts of a JPEG with gray, and warns only.
-        image = None if jpeg else _by_opencv(data)
-    if image is not None and picture.format == "TIFF":
+    form = picture.format or ""
+    if problem := _lack(form, data, header.size):
+        return None, problem
+    # Pillow 13 rounds 16 bits of JPEG 2000 up, and white becomes black.
+    image = _by_opencv(data) if form == "JPEG2000" else None
+    if image is None:
+        try:
+            image = _by_pillow(picture)
+        except Exception as error:
+            problem = f"; {' '.join(str(error).split())}"
+    if form == "TIFF":
+        image = _by_opencv(data) if image is None else image
         # Both libraries turn TIFF, whatever they are told.
-        image = turned_back(image, header.orientation)
+        image = None if image is None else turned_back(image, header.orientation)
     if image is not None and image.shape[:2] != header.size:
         return None, "; its header states another size"
     return image, problem
+
+
+def _lack(form: str, data: bytes, size: tuple[int, int]) -> str:
+    """Says what a file has too little of, or ""."""
+    if form in ("JPEG", "MPO") and not has_end_marker(data):
+        return "; cut off: its end marker is missing"
+    height, width = size
+    if height * width > len(data) * _MOST_OF_A_BYTE.get(form, _MAX_PIXELS):
+        return f"; too few for {width} x {height} pixels"
+    return ""
 
 
 def _by_pillow(picture: Image.Image) -> np.ndarray:
@@ -232,3 +245,22 @@ def _by_opencv(data: bytes) -> np.ndarray | None:
     except cv2.error:  # larger than its limits
         return None
     return None if image is None else cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
+
+
+def _unknown_to_pillow(data: bytes) -> np.ndarray | None:
+    """Returns the pixels of a file that Pillow cannot open, or None.
+
+    A broken JPEG is none: OpenCV fills it with gray, and warns only. Of PNG it may be a
+    remark that is damaged.
+    """
+    jpeg, png = data.startswith(b"\xff\xd8"), data.startswith(b"\x89PNG")
+    return None if jpeg or (png and not _is_whole_png(data)) else _by_opencv(data)
+
+
+def _is_whole_png(data: bytes) -> bool:
+    """Whether its parts reach the end; OpenCV takes gigabytes for damaged lengths."""
+    width, height = (int.from_bytes(data[at : at + 4]) for at in (16, 20))
+    place = 8
+    while place < len(data) and data[place + 4 : place + 8] != b"IEND":
+        place += 12 + int.from_bytes(data[place : place + 4])  # length, name, checksum
+    return place < len(data) and width * height <= len(data) * _MOST_OF_A_BYTE["PNG"]

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image, ImageOps, features
+from PIL.PngImagePlugin import PngInfo
 
 from fpn_jax.data.example import UnreadableImage
 from fpn_jax.data.image import decode_annotated, decode_image, read_header
@@ -216,6 +217,23 @@ def test_more_than_opencvs_limit_of_pixels_is_refused_before_memory_is_taken():
     assert read_header(io.BytesIO(data)) is None
     with pytest.raises(UnreadableImage, match="too large"):
         decode_image(bytes(data), "bomb.png")
+
+
+def test_a_size_that_so_few_bytes_cannot_fill_is_refused_before_memory_is_taken():
+    # SOF's height and width stand behind its length and the bits of a sample.
+    at = JPEG.index(b"\xff\xc0") + 5
+    damaged = JPEG[:at] + struct.pack(">HH", 30000, 30000) + JPEG[at + 4 :]
+    with pytest.raises(UnreadableImage, match="too few for 30000 x 30000 pixels"):
+        decode_image(damaged, "damaged.jpg")
+
+
+def test_a_png_with_a_damaged_remark_is_still_an_image():
+    remark = PngInfo()
+    remark.add_text("Author", "somebody")
+    data = _encode(noise, "PNG", pnginfo=remark)
+    damaged = data.replace(b"somebody", b"somebodx")
+    np.testing.assert_array_equal(decode_image(damaged, "remark"), noise)
+    assert _size(damaged) == (40, 64)
 
 
 def test_a_large_image_is_converted_in_bands_without_a_seam():
