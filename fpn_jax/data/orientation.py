@@ -68,6 +68,14 @@ def turned_size(stored: Size, orientation: int) -> Size:
     return (width, height) if transposed else (height, width)
 
 
+def size_text(stored: Size, orientation: int) -> str:
+    """Returns width x height, and what an upright picture has if that is another."""
+    text, turned = (
+        f"{size[1]} x {size[0]}" for size in (stored, turned_size(stored, orientation))
+    )
+    return text if text == turned else f"{text} (turned upright by EXIF {turned})"
+
+
 def turned_upright(stored: np.ndarray, orientation: int) -> np.ndarray:
     """Returns the upright picture of stored rows, uint8 [H, W, 3]."""
     transposed, axis = _STEPS[orientation]
