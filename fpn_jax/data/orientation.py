@@ -40,7 +40,7 @@ _BACK = {6: 8, 8: 6}
 def choose_turn(
     stored: Size, orientation: int, *, stated: Size | None, upright: bool | None
 ) -> Turn | None:
-    """Returns which of both pictures was annotated; None if neither has that size.
+    """Chooses the picture that was annotated; None if neither has the stated size.
 
     Args:
         stored: the size of the rows in the file.
