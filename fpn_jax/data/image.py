@@ -1,48 +1,19 @@
-"""From an image file to its size, and to an RGB array.
+"""From the bytes of an image file to an RGB array, turned as it was annotated.
 
-One library, Pillow, says the size and gives the pixels, so that the two agree. OpenCV
-reads kinds of files that Pillow does not know, such as Radiance's: their size is the
-shape of the pixels. How photographs are turned is said in `orientation.py`.
+How a file is read is said in `image_file.py`, how photographs are turned in
+`orientation.py`.
 """
 
-import io
-import threading
-from typing import BinaryIO, NamedTuple
-
-import cv2
 import numpy as np
-from PIL import ExifTags, Image
 
 from fpn_jax.data.example import Turn, UnreadableImage
-from fpn_jax.data.jpeg_end import has_end_marker
-from fpn_jax.data.orientation import (
-    ORIENTATIONS,
-    Size,
-    choose_turn,
-    turned_back,
-    turned_size,
-    turned_upright,
-)
-
-# OpenCV's own threads would compete with the loader's and with the training step.
-cv2.setNumThreads(0)
+from fpn_jax.data.image_file import stored_rows
+from fpn_jax.data.orientation import Size, choose_turn, size_text, turned_upright
 
 # What an image file may be called.
 IMAGE_SUFFIXES = tuple(
     ".avif .bmp .gif .jp2 .jpeg .jpg .mpo .png .ppm .tif .tiff .webp".split()
 )
-# Pillow's names. It has others that run foreign programs (EPS) or describe no pixels.
-_FORMS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "JPEG2000", "AVIF")
-_MAX_PIXELS = 2**30  # OpenCV's limit; Pillow's is a sixth of it
-_BAND = 2**20  # pixels that are converted at a time
-_PILLOWS_LIMIT = threading.Lock()
-
-
-class Header(NamedTuple):
-    """The facts of an image file that are known without its pixels."""
-
-    size: tuple[int, int]  # height, width of the stored rows
-    orientation: int  # EXIF's, 1 … 8
 
 
 def decode_image(data: bytes, name: str, *, upright: bool = True) -> np.ndarray:
@@ -61,7 +32,7 @@ def decode_image(data: bytes, name: str, *, upright: bool = True) -> np.ndarray:
         UnreadableImage: if the bytes are no image, or one that is cut off or has more
             than 2**30 pixels.
     """
-    image, orientation = _stored_rows(data, name)
+    image, orientation = stored_rows(data, name)
     return turned_upright(image, orientation) if upright else image
 
 
@@ -87,7 +58,7 @@ def decode_annotated(
         UnreadableImage: if the file is unreadable, see `decode_image`, or is of another
             size, stored and turned.
     """
-    image, orientation = _stored_rows(data, name)
+    image, orientation = stored_rows(data, name)
     stored = image.shape[:2]
     turn = choose_turn(stored, orientation, stated=stated, upright=upright)
     if turn is None:
@@ -98,137 +69,3 @@ def decode_annotated(
             kind="image unlike its rows",
         )
     return turned_upright(image, orientation) if turn.applied else image, turn
-
-
-def size_text(stored: Size, orientation: int) -> str:
-    """Returns width x height, and what an upright picture has if that is another."""
-    text, turned = (
-        f"{size[1]} x {size[0]}" for size in (stored, turned_size(stored, orientation))
-    )
-    return text if text == turned else f"{text} (turned upright by EXIF {turned})"
-
-
-def read_header(file: BinaryIO) -> Header | None:
-    """Returns the size and orientation of an image file; None if it is unreadable.
-
-    No pixel is decoded, except of kinds that only OpenCV knows.
-    """
-    picture = _opened(file)
-    if picture is None:
-        file.seek(0)
-        image = _by_opencv(file.read())
-        return None if image is None else Header(image.shape[:2], 1)
-    return _header(picture)
-
-
-def _stored_rows(data: bytes, name: str) -> tuple[np.ndarray, int]:
-    """Returns the rows as they are stored, and EXIF's orientation."""
-    picture = _opened(io.BytesIO(data))
-    header, problem = (
-        (None, "") if picture is None else (_header(picture), "; too large")
-    )
-    if picture is None:
-        image = _by_opencv(data)
-    elif header is None:
-        image = None
-    else:
-        image, problem = _by_either(picture, data, header)
-    if image is None:
-        raise UnreadableImage(
-            f"{name}: not a readable image ({len(data)} bytes{problem})"
-        )
-    return image, 1 if header is None else header.orientation
-
-
-def _opened(file: BinaryIO) -> Image.Image | None:
-    """Returns the image with its pixels still to be read; None if it is none."""
-    # Pillow's limit protects servers from strangers; these files are the user's own.
-    # It stays for others in this process: the lock keeps it between our threads.
-    with _PILLOWS_LIMIT:
-        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-        try:
-            return Image.open(file, formats=_FORMS)
-        except Exception:  # Pillow lets through what its plugins come upon
-            return None
-        finally:
-            Image.MAX_IMAGE_PIXELS = limit
-
-
-def _header(picture: Image.Image) -> Header | None:
-    """Returns the facts of an opened image; None if it is too large."""
-    width, height = picture.size
-    tags = getattr(picture, "tag_v2", {})  # TIFF's, whose `size` may be the turned one
-    width = tags.get(ExifTags.Base.ImageWidth, width)
-    height = tags.get(ExifTags.Base.ImageLength, height)
-    if not 0 < width * height <= _MAX_PIXELS:
-        return None
-    try:
-        # Not PNG's own method, which decodes the image to look behind its pixels.
-        orientation = Image.Image.getexif(picture).get(ExifTags.Base.Orientation, 1)
-    except Exception:  # broken EXIF is none
-        orientation = 1
-    return Header((height, width), orientation if orientation in ORIENTATIONS else 1)
-
-
-def _by_either(
-    picture: Image.Image, data: bytes, header: Header
-) -> tuple[np.ndarray | None, str]:
-    """Returns the stored rows, or None, and what was wrong."""
-    problem = ""
-    jpeg = picture.format in ("JPEG", "MPO")
-    if jpeg and not has_end_marker(data):
-        return None, "; cut off: its end marker is missing"
-    try:
-        # Pillow 13 rounds 16 bits of JPEG 2000 up, and white becomes black.
-        image = _by_opencv(data) if picture.format == "JPEG2000" else None
-        image = _by_pillow(picture) if image is None else image
-    except Exception as error:
-        problem = f"; {' '.join(str(error).split())}"
-        # OpenCV fills broken parts of a JPEG with gray, and warns only.
-        image = None if jpeg else _by_opencv(data)
-    if image is not None and picture.format == "TIFF":
-        # Both libraries turn TIFF, whatever they are told.
-        image = turned_back(image, header.orientation)
-    if image is not None and image.shape[:2] != header.size:
-        return None, "; its header states another size"
-    return image, problem
-
-
-def _by_pillow(picture: Image.Image) -> np.ndarray:
-    """Returns the pixels, converted in bands: of a large image two copies are many.
-
-    Raises whatever Pillow does where the file is cut off or broken.
-    """
-    picture.load()
-    picture.info.pop("transparency", None)  # dropped, without a warning
-    width, height = picture.size
-    image = np.empty((height, width, 3), np.uint8)
-    rows = max(_BAND // width, 1)
-    for top in range(0, height, rows):
-        bottom = min(top + rows, height)
-        whole = rows >= height
-        band = picture if whole else picture.crop((0, top, width, bottom))
-        image[top:bottom] = _rgb(band, picture.format)
-    return image
-
-
-def _rgb(band: Image.Image, form: str | None) -> np.ndarray:
-    """Returns pixels that can be written into uint8 [H, W, 3]."""
-    if band.mode == "RGB":
-        return np.asarray(band)
-    # PNG and PPM of 16 bits may be of 32 in Pillow.
-    if band.mode.startswith("I;16") or (band.mode == "I" and form in ("PNG", "PPM")):
-        return (np.asarray(band) >> 8).astype(np.uint8)[..., None]
-    if band.mode in ("I", "F"):
-        raise ValueError("pixels of 32 bits, which have no known range")
-    return np.asarray(band.convert("RGB"))
-
-
-def _by_opencv(data: bytes) -> np.ndarray | None:
-    """Returns the pixels, or None."""
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
-    except cv2.error:  # larger than its limits
-        return None
-    return None if image is None else cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)

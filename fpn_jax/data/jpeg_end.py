@@ -11,6 +11,9 @@ import re
 # D0 … D7 restart the decoder; before a marker FF may be repeated.
 _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]", re.DOTALL)
 _START_OF_IMAGE, _END_OF_IMAGE, _START_OF_SCAN = 0xD8, 0xD9, 0xDA
+# Tables and remarks, of which more scans may have need. All else behind a scan belongs
+# to another file, and the scan was cut off.
+_BETWEEN_SCANS = {0xC4, 0xCC, 0xDA, 0xDB, 0xDC, 0xDD, 0xFE, *range(0xE0, 0xF0)}
 
 
 def has_end_marker(data: bytes) -> bool:
@@ -25,7 +28,7 @@ def has_end_marker(data: bytes) -> bool:
         marker = data[place - 1]
         if marker == _END_OF_IMAGE:
             return scanned
-        if marker == _START_OF_IMAGE:  # another image, before the end of this one
+        if marker == _START_OF_IMAGE or (scanned and marker not in _BETWEEN_SCANS):
             return False
         scanned |= marker == _START_OF_SCAN
         place += int.from_bytes(data[place : place + 2])  # the segment's length

@@ -40,7 +40,7 @@ _BACK = {6: 8, 8: 6}
 def choose_turn(
     stored: Size, orientation: int, *, stated: Size | None, upright: bool | None
 ) -> Turn | None:
-    """Returns which of both pictures was annotated; None if neither has that size.
+    """Chooses the picture that was annotated; None if neither has the stated size.
 
     Args:
         stored: the size of the rows in the file.
@@ -66,6 +66,14 @@ def turned_size(stored: Size, orientation: int) -> Size:
     height, width = stored
     transposed, _ = _STEPS[orientation]
     return (width, height) if transposed else (height, width)
+
+
+def size_text(stored: Size, orientation: int) -> str:
+    """Returns width x height, and what an upright picture has if that is another."""
+    text, turned = (
+        f"{size[1]} x {size[0]}" for size in (stored, turned_size(stored, orientation))
+    )
+    return text if text == turned else f"{text} (turned upright by EXIF {turned})"
 
 
 def turned_upright(stored: np.ndarray, orientation: int) -> np.ndarray:

@@ -34,6 +34,7 @@ def test_a_whole_image_ends_with_its_marker(whole):
         START + SCAN + PIXELS + b"\xff",
         START + SCAN + PIXELS + bytes(2000),
         START + SCAN + PIXELS + START + SCAN + PIXELS + END,
+        START + SCAN + PIXELS + b"moov\xff\x93\0\x02" + END,  # a video behind the cut
         START + END + START + SCAN + PIXELS,  # an end before any pixel
     ],
 )

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
+import cv2
 import numpy as np
 import yaml
-from PIL import Image, ImageOps
+from PIL import Image
 
 from fpn_jax.data.digits.scenes import draw_scene, load_material
 from fpn_jax.data.example import Category, Example, Turn
@@ -88,8 +89,10 @@ def _encoded(image: np.ndarray, number: int) -> tuple[bytes, np.ndarray, Turn]:
         turn = Turn(_ROTATED, applied=True)
     file = io.BytesIO()
     picture.convert(mode).save(file, form, **options)
-    upright = ImageOps.exif_transpose(Image.open(file)).convert("RGB")
-    return file.getvalue(), np.array(upright), turn
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    bgr = cv2.imdecode(np.frombuffer(file.getvalue(), np.uint8), flags)
+    stored = bgr[..., ::-1]
+    return file.getvalue(), np.rot90(stored, -1 if turn.applied else 0).copy(), turn
 
 
 def _orientation() -> Image.Exif:

@@ -1,5 +1,6 @@
-"""A photograph whose EXIF says how to turn it."""
+"""Image files in memory, and a photograph whose EXIF says how to turn it."""
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,21 @@ _STORED = {
 }
 
 
+def exif_of(orientation: int) -> Image.Exif:
+    """EXIF that asks for a turn."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return exif
+
+
+def encoded(image: Image.Image | np.ndarray, form: str, **options) -> bytes:
+    """The file that Pillow makes of an image."""
+    file = io.BytesIO()
+    picture = Image.fromarray(image) if isinstance(image, np.ndarray) else image
+    picture.save(file, form, **options)
+    return file.getvalue()
+
+
 def write_photograph(path: Path, orientation: int) -> None:
     """Writes the picture with its rows stored as the orientation, 1 … 8, has them."""
     upright = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
@@ -26,10 +42,8 @@ def write_photograph(path: Path, orientation: int) -> None:
     picture = Image.fromarray(upright)
     if orientation in _STORED:
         picture = picture.transpose(_STORED[orientation])
-    exif = Image.Exif()
-    exif[0x0112] = orientation
     path.parent.mkdir(parents=True, exist_ok=True)
-    picture.save(path, quality=95, exif=exif)
+    picture.save(path, quality=95, exif=exif_of(orientation))
 
 
 def is_red(image: np.ndarray, box: np.ndarray) -> bool:

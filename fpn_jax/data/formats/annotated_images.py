@@ -18,8 +18,9 @@ from fpn_jax.data.formats.annotations import (
 )
 from fpn_jax.data.formats.file_names import by_any_spelling
 from fpn_jax.data.formats.folder import Archive, Folder
-from fpn_jax.data.image import decode_annotated, read_header, size_text
-from fpn_jax.data.orientation import choose_turn
+from fpn_jax.data.image import decode_annotated
+from fpn_jax.data.image_file import read_header
+from fpn_jax.data.orientation import choose_turn, size_text
 
 _log = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 from fpn_jax.data.formats.folder import Folder
-from fpn_jax.data.image import read_header
+from fpn_jax.data.image_file import read_header
 from fpn_jax.data.orientation import turned_size
 
 _MOST = 2**63 - 1  # ids travel as int64
