@@ -109,7 +109,8 @@ def _header(cells: Sequence[str], where: str) -> list[str] | None:
 
     Raises ValueError for a first line of words that does not name all columns.
     """
-    spelled = [re.sub(r"[\s-]+", "_", cell.lower()) for cell in cells]
+    # NumPy writes a # before the first name.
+    spelled = [re.sub(r"[\s-]+", "_", cell.lower().lstrip("# ")) for cell in cells]
     columns = [_COLUMN.get(cell, cell) for cell in spelled]
     words = [cell for cell in cells[1:] if cell and number_in(cell) is None]
     if "file" not in columns and (len(cells) < 2 or len(words) < len(cells) - 1):

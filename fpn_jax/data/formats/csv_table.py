@@ -14,6 +14,7 @@ from fpn_jax.data.formats.folder import Folder
 from fpn_jax.data.formats.image_rows import image_ids, image_row
 from fpn_jax.data.formats.splits import find_split
 from fpn_jax.data.formats.text_file import ends_of
+from fpn_jax.data.image import IMAGE_SUFFIXES
 
 _log = logging.getLogger(__name__)
 
@@ -128,8 +129,14 @@ def _coco_form(
 
 
 def _found(folder: Folder, name: str) -> str:
-    """The longest end of a path that is a file of the folder, or the path."""
-    for end in ends_of(name):
+    """The longest end of a path that is a file of the folder, or the path.
+
+    A name may lack the suffix of its image.
+    """
+    spellings = list(ends_of(name))
+    if PurePosixPath(name).suffix.lower() not in IMAGE_SUFFIXES:
+        spellings += [name + suffix for suffix in IMAGE_SUFFIXES]
+    for end in spellings:
         try:
             folder.open(end).close()
         except OSError:

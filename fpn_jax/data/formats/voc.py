@@ -155,9 +155,9 @@ def _spellings(line: str) -> Iterator[str]:
     write the image's file, or its path.
     """
     yield line
-    name, _, flag = line.rpartition(" ") if " " in line else line.rpartition("\t")
+    flag = line.split()[-1]
     if flag in ("1", "0", "-1"):
-        yield name.strip()
+        yield line.removesuffix(flag).strip()
     file = PurePosixPath(line)
     yield file.name
     yield file.stem

@@ -1,5 +1,6 @@
 """One XML file of Pascal VOC, as the tools of people write it."""
 
+import re
 from collections.abc import Iterator
 from typing import NamedTuple
 from xml.etree import ElementTree
@@ -34,7 +35,7 @@ class VocFile(NamedTuple):
 def read_voc_file(data: bytes, stem: str) -> VocFile:
     """What a file states; ValueError if it is no such XML."""
     try:
-        tree = ElementTree.fromstring(data)
+        tree = _tree(data)
     except (ElementTree.ParseError, ValueError, LookupError, RecursionError) as error:
         _check_encoding(data)
         raise ValueError(f"no XML: {error}") from None
@@ -47,6 +48,16 @@ def read_voc_file(data: bytes, stem: str) -> VocFile:
         size=_size(tree),
         objects=list(_objects(objects)),
     )
+
+
+def _tree(data: bytes) -> ElementTree.Element:
+    try:
+        return ElementTree.fromstring(data)
+    except ValueError:  # its parser knows no encoding of several bytes, as GB2312
+        declared = re.match(rb"""<\?xml[^>]*encoding=["']([\w-]+)["']""", data)
+        if declared is None:
+            raise
+        return ElementTree.fromstring(data.decode(declared[1].decode()))
 
 
 def _check_encoding(data: bytes) -> None:
