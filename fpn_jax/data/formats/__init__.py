@@ -13,6 +13,9 @@ A form is two functions, which `fpn_jax.data.sources` has in a table:
   lists them as `defects`.
 
 Most are brought into the form of a COCO annotation file first (`AnnotatedImages`).
+All texts are read by `text_file.py`, files of systems and tools are told by
+`clutter.py`, and corners of boxes are read by `corners.py`. Errors and defects say in
+the words of a file, and once, in which of its lines something is wrong.
 Paths may be remote, as etils' epath reads them, except for TFDS. To add a form:
 its file, and a line in the table.
 """

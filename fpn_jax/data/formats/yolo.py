@@ -1,7 +1,6 @@
 """Ultralytics' form of data sets, a YAML file and texts of labels, as a source."""
 
 import logging
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
@@ -13,7 +12,12 @@ from fpn_jax.data.formats.folder import Folder
 from fpn_jax.data.formats.image_rows import image_ids, image_row
 from fpn_jax.data.formats.splits import find_split
 from fpn_jax.data.formats.text_file import decoded_text, numbered_lines
-from fpn_jax.data.formats.yolo_images import absolute, label_files, listed_images
+from fpn_jax.data.formats.yolo_images import (
+    absolute_path,
+    label_files,
+    listed_images,
+    relative_name,
+)
 from fpn_jax.data.formats.yolo_lines import LineForm, object_of_line
 from fpn_jax.data.formats.yolo_settings import YoloSettings, read_yolo_settings
 
@@ -57,7 +61,7 @@ def open_yolo(
     path = _yaml_file(path)
     settings = read_yolo_settings(path)
     split = find_split(split, list(settings.splits))
-    root = absolute(settings.root)
+    root = absolute_path(settings.root)
     folder = Folder(root)
     listed = listed_images(root, settings.splits[split], f"{path}: {split}")
     for note in listed.notes:
@@ -97,21 +101,22 @@ def _yaml_file(path: epath.PathLike) -> epath.Path:
 
 
 def _annotations(
-    path: epath.Path, root: epath.Path, rows: Sequence[dict], settings: YoloSettings
+    path: epath.Path, root: str, rows: Sequence[dict], settings: YoloSettings
 ) -> tuple[list[dict], list[Defect]]:
     """The annotations of all images in COCO's form, and what is wrong with lines."""
     form = LineForm(settings.names, settings.points)
     objects, defects, places = [], [], []
+    beside = absolute_path(path.parent)
     folders: dict[str, list[str]] = {}
     owners: dict[str, str] = {}  # the first image of each file of labels
     for row in rows:
-        image = str(root / row["file_name"]).replace(os.sep, "/")
+        image = absolute_path(root, row["file_name"])
         places = list(label_files(image, folders))
         found = next(filter(None, map(_opened, places)), None)
         if found is None:
             continue
         place, data = found
-        shown = _relative(place, absolute(path.parent))
+        shown = relative_name(place, beside)
         # Images of one stem share their labels.
         owner = owners.setdefault(place, row["file_name"])
         further = "" if owner == row["file_name"] else f" for {row['file_name']}"
@@ -162,8 +167,3 @@ def _keypoints(flip: Sequence[int]) -> dict:
         for i, j in enumerate(flip)
     ]
     return {"keypoints": names, "flip_indices": list(flip)} if names else {}
-
-
-def _relative(place: str, folder: epath.Path) -> str:
-    path = epath.Path(place)
-    return str(path.relative_to(folder) if path.is_relative_to(folder) else path)
