@@ -95,7 +95,7 @@ def _classes(folder: Folder, table: str) -> set[str]:
 def _coco_form(
     folder: Folder, table: str, rows: Sequence[TableRow], names: Sequence[str]
 ) -> tuple[dict, list[Defect]]:
-    """The same as a COCO annotation file says it, and what is wrong with rows."""
+    """The same as a COCO annotation file says it, and the defects of rows."""
     first = {row.file: row for row in reversed(rows) if row.file}
     files = list(dict.fromkeys(row.file for row in rows if row.file))
     ids = image_ids([PurePosixPath(name).stem for name in files])

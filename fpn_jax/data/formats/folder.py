@@ -29,7 +29,7 @@ _DOCUMENTS = (
     "readme",
     "license",
 )
-# The library lets through what it comes upon in a broken archive.
+# Errors of the library at a broken archive.
 _BROKEN = (
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError),
     *(NotImplementedError, OverflowError, RuntimeError, ValueError),

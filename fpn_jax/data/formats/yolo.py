@@ -103,7 +103,7 @@ def _yaml_file(path: epath.PathLike) -> epath.Path:
 def _annotations(
     path: epath.Path, root: str, rows: Sequence[dict], settings: YoloSettings
 ) -> tuple[list[dict], list[Defect]]:
-    """The annotations of all images in COCO's form, and what is wrong with lines."""
+    """The annotations of all images in COCO's form, and the defects of lines."""
     form = LineForm(settings.names, settings.points)
     objects, defects, places = [], [], []
     beside = absolute_path(path.parent)
@@ -144,7 +144,7 @@ def _opened(place: str) -> tuple[str, bytes] | None:
 def _lines(
     data: bytes, file: str, image: dict, form: LineForm
 ) -> Iterator[tuple[str, dict | str]]:
-    """Yields the place of each line with its object, or with what is wrong with it."""
+    """Yields the place of each line with its object, or with its problem."""
     if image["height"] is None:  # an image that is unreadable when its turn comes
         return
     try:

@@ -22,7 +22,7 @@ class Listed(NamedTuple):
     """The files that the settings name for a split."""
 
     names: list[str]  # images, relative to the root where they are below it
-    notes: list[str]  # what is left out, each in a line
+    notes: list[str]  # lines about files that are left out
 
 
 def listed_images(root: str, places: Sequence[str], where: str) -> Listed:
@@ -68,7 +68,7 @@ def label_files(image: str, folders: dict[str, list[str]]) -> Iterator[str]:
     """Yields the files in which the labels of an image may be, by its absolute path.
 
     As in Ultralytics `/labels/` takes the place of the last `/images/`; where links
-    lead elsewhere, of their targets too. `folders` keeps what was found before.
+    lead elsewhere, of their targets too. `folders` keeps the results by folder.
     """
     folder, _, name = image.rpartition("/")
     if folder not in folders:

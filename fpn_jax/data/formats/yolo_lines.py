@@ -17,8 +17,8 @@ class LineForm(NamedTuple):
 def object_of_line(line: str, size: tuple[int, int], form: LineForm) -> dict:
     """The class, box and perhaps polygon or keypoints of a line, in pixels.
 
-    `size` is the image's height and width. Raises ValueError that says in the words of
-    the line what is wrong with it.
+    `size` is the image's height and width. Raises ValueError that tells in the
+    words of the line why it is none.
     """
     try:
         values = [float(word.replace("_", "x")) for word in line.split()]
