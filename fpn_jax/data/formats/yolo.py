@@ -10,7 +10,7 @@ from fpn_jax.data.defects import Defect
 from fpn_jax.data.formats.annotated_images import AnnotatedImages
 from fpn_jax.data.formats.folder import Folder
 from fpn_jax.data.formats.image_rows import image_ids, image_row
-from fpn_jax.data.formats.splits import find_split
+from fpn_jax.data.formats.splits import NoSuchSplit, find_split
 from fpn_jax.data.formats.text_file import decoded_text, numbered_lines
 from fpn_jax.data.formats.yolo_images import (
     absolute_path,
@@ -60,15 +60,17 @@ def open_yolo(
     """
     path = _yaml_file(path)
     settings = read_yolo_settings(path)
+    if not settings.splits:
+        raise NoSuchSplit(f"{path}: has no split {split!r}, nor another one")
     split = find_split(split, list(settings.splits))
     root = absolute_path(settings.root)
     folder = Folder(root)
     listed = listed_images(root, settings.splits[split], f"{path}: {split}")
-    for note in listed.notes:
-        _log.warning("%s", note)
     if not listed.names:
         further = f" ({listed.notes[0]})" if listed.notes else ""
         raise ValueError(f"{path}: {split}: no images there{further}")
+    for note in listed.notes:
+        _log.warning("%s", note)
     ids = image_ids([PurePosixPath(name).stem for name in listed.names])
     rows = [
         image_row(folder, name, i, upright=True)
