@@ -18,6 +18,10 @@ EXIF turns it, False where nothing says so and the stored rows are taken; withou
 stated size decides (`orientation.py`). An image of another size than stated is
 unreadable when its turn comes.
 
+All texts are read by `text_file.py`, files of systems and tools are told by
+`clutter.py`, and corners of boxes are read by `corners.py`. Errors and defects say in
+the words of a file, and once, in which of its lines something is wrong.
+
 Paths may be remote, as etils' epath reads them, except for TFDS. To add a form:
 its file, and a line in the table.
 """

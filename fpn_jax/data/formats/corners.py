@@ -17,11 +17,18 @@ def number_in(text: str | None) -> float | None:
     return value if math.isfinite(value) else None
 
 
+def whole_size(height: str | None, width: str | None) -> tuple[int, int] | None:
+    """The size of an image in two cells, as `640.0`; None if it is none, as `0`."""
+    sides = [number_in(height), number_in(width)]
+    whole = [int(n) for n in sides if n and 0 < n < 2**31 and n == int(n)]
+    return (whole[0], whole[1]) if len(whole) == 2 else None
+
+
 def corners_in(cells: Mapping[str, str | None], *, from_one: bool = False) -> Corners:
     """The corners that four cells hold, x1, y1, x2 and y2 by the file's own names.
 
     With `from_one` the file counts pixels from 1 and includes the last: its pixels 1 …
-    4 are what is between 0 and 4.
+    4 cover the extent from 0 to 4.
 
     Raises:
         ValueError: if a cell is no finite number, or corners are in the wrong order.

@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from fpn_jax.data.formats.corners import Corners, corners_in, number_in
+from fpn_jax.data.formats.corners import Corners, corners_in, number_in, whole_size
 from fpn_jax.data.formats.text_file import decoded_text, slashed
 
-# The columns, and what they are called by others, in small letters and with `_`.
+# The columns, and their names in other tools, in small letters and with `_`.
 _NAMES = {
     "file": (
         *("filename", "file_name", "fname", "image", "img", "image_name", "img_name"),
@@ -36,7 +36,7 @@ class TableRow(NamedTuple):
     name: str  # of the class; "" for an image without objects
     corners: Corners | None
     sides: dict[str, str]  # the corners as the file has them
-    stated: tuple[float, float] | None  # height and width of the image
+    stated: tuple[int, int] | None  # height and width of the image
     problem: str = ""
 
 
@@ -109,7 +109,10 @@ def _header(cells: Sequence[str], where: str) -> list[str] | None:
 
     Raises ValueError for a first line of words that does not name all columns.
     """
-    spelled = [re.sub(r"[\s-]+", "_", cell.lower()) for cell in cells]
+    if list(cells) == [str(number) for number in range(len(cells))]:
+        return list(_NAMES) if len(cells) == len(_NAMES) else None  # of pandas
+    # NumPy writes a # before the first name.
+    spelled = [re.sub(r"[\s-]+", "_", cell.lower().lstrip("# ")) for cell in cells]
     columns = [_COLUMN.get(cell, cell) for cell in spelled]
     words = [cell for cell in cells[1:] if cell and number_in(cell) is None]
     if "file" not in columns and (len(cells) < 2 or len(words) < len(cells) - 1):
@@ -147,9 +150,6 @@ def _row(line: int, cells: dict[str, str], names: dict[str, str]) -> TableRow:
         return row._replace(problem=str(error))
 
 
-def _stated(cells: dict[str, str]) -> tuple[float, float] | None:
+def _stated(cells: dict[str, str]) -> tuple[int, int] | None:
     """Height and width of the image, if the table has both."""
-    height, width = (number_in(cells.get(side)) for side in ("height", "width"))
-    if not height or not width or not (0 < height < 2**31 and 0 < width < 2**31):
-        return None
-    return height, width
+    return whole_size(cells.get("height"), cells.get("width"))

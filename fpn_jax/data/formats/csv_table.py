@@ -14,6 +14,7 @@ from fpn_jax.data.formats.folder import Folder
 from fpn_jax.data.formats.image_rows import image_ids, image_row
 from fpn_jax.data.formats.splits import find_split
 from fpn_jax.data.formats.text_file import ends_of
+from fpn_jax.data.image import IMAGE_SUFFIXES
 
 _log = logging.getLogger(__name__)
 
@@ -94,7 +95,7 @@ def _classes(folder: Folder, table: str) -> set[str]:
 def _coco_form(
     folder: Folder, table: str, rows: Sequence[TableRow], names: Sequence[str]
 ) -> tuple[dict, list[Defect]]:
-    """The same as a COCO annotation file says it, and what is wrong with rows."""
+    """The same as a COCO annotation file says it, and the defects of rows."""
     first = {row.file: row for row in reversed(rows) if row.file}
     files = list(dict.fromkeys(row.file for row in rows if row.file))
     ids = image_ids([PurePosixPath(name).stem for name in files])
@@ -128,8 +129,14 @@ def _coco_form(
 
 
 def _found(folder: Folder, name: str) -> str:
-    """The longest end of a path that is a file of the folder, or the path."""
-    for end in ends_of(name):
+    """The longest end of a path that is a file of the folder, or the path.
+
+    A name may lack the suffix of its image.
+    """
+    spellings = list(ends_of(name))
+    if PurePosixPath(name).suffix.lower() not in IMAGE_SUFFIXES:
+        spellings += [name + suffix for suffix in IMAGE_SUFFIXES]
+    for end in spellings:
         try:
             folder.open(end).close()
         except OSError:

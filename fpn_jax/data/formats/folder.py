@@ -29,7 +29,7 @@ _DOCUMENTS = (
     "readme",
     "license",
 )
-# The library lets through what it comes upon in a broken archive.
+# Errors of the library at a broken archive.
 _BROKEN = (
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError),
     *(NotImplementedError, OverflowError, RuntimeError, ValueError),
@@ -156,7 +156,7 @@ def _entry_name(info: zipfile.ZipInfo) -> str:
 
 def _top_folder(names: Collection[str]) -> str:
     """The folder that holds all files but documents; "" where there is no such one."""
-    data = [name for name in names if not name.lower().endswith(_DOCUMENTS)]
+    data = [name for name in names if not _is_document(name)]
     folders = {posixpath.dirname(name) for name in data or names}
     absolute = any(folder.startswith("/") for folder in folders)
     return "" if absolute or not folders else posixpath.commonpath(folders)
@@ -177,11 +177,20 @@ def _names_below(folder: epath.Path, prefix: str, walked: set[str]) -> Iterator[
 
 
 def open_folder(path: epath.PathLike) -> Folder | Archive | None:
-    """Returns the directory or archive at a path, or `path.zip`; None for neither."""
+    """Returns the directory or archive at a path, or `path.zip`; None for neither.
+
+    Of a directory that was unpacked into one of its own name it is the inner one.
+    """
     path = epath.Path(path).expanduser()
     if path.is_dir():
-        return Folder(path)
+        inner = path / path.name
+        nested = inner.is_dir() and all(map(_is_document, Folder(path).names()))
+        return Folder(inner if nested else path)
     for archive in (path, path.with_name(path.name + ".zip")):
-        if archive.suffix == ".zip" and archive.is_file():
+        if archive.suffix.lower() == ".zip" and archive.is_file():
             return Archive(archive)
     return None
+
+
+def _is_document(name: str) -> bool:
+    return name.lower().endswith(_DOCUMENTS)

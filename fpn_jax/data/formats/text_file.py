@@ -63,8 +63,9 @@ def listed_names(text: str) -> Iterator[tuple[int, str]]:
     """
     for number, line in numbered_lines(text):
         if len(line) > 2 and line[0] == line[-1] and line[0] in "\"'":
-            line = line[1:-1].strip()
-        yield number, slashed(line)
+            line = line[1:-1]
+        if name := slashed(line):
+            yield number, name
 
 
 def slashed(name: str) -> str:

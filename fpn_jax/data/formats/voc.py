@@ -42,8 +42,8 @@ def open_voc(
     Either as the challenge publishes it, with `Annotations`, `JPEGImages` and
     `ImageSets/Main/SPLIT.txt` in `path` (`VOCdevkit/VOC2007`); or a folder `path/SPLIT`
     of XML files with the images beside them. The image of a file is the one of its own
-    name, or else the one that it names; `images_of` has the rule. Sizes that a file
-    does not state are those of its image.
+    name, or else the one that it names; `images_of` has the rule. A size that the
+    file does not state is read from the image.
 
     Classes are those of all splits, sorted by name. Corners count from 1 in the files,
     and include their pixels. Objects that are marked difficult become crowd regions:
@@ -110,7 +110,7 @@ def _set_file(root: epath.Path, split: str) -> epath.Path:
 
 
 def _read_files(folder: Folder) -> tuple[dict[str, VocFile], dict[str, Defect]]:
-    """The XML files by their stems, and of each that cannot be read what is wrong."""
+    """The XML files by their stems, and the defects of files that are unreadable."""
     files, broken = {}, {}
     for name in folder.names():
         stem, suffix = PurePosixPath(name).stem, PurePosixPath(name).suffix
@@ -128,7 +128,7 @@ def _read_files(folder: Folder) -> tuple[dict[str, VocFile], dict[str, Defect]]:
 def _listed(
     table: epath.Path, files: Mapping[str, VocFile], broken: Mapping[str, Defect]
 ) -> tuple[list[VocFile], list[Defect]]:
-    """The files that a set lists, each once, and what is wrong with the others."""
+    """The files that a set lists, each once, and the defects of the others."""
     chosen: dict[str, VocFile] = {}
     defects: dict[str, Defect] = {}
     again = []
@@ -159,9 +159,9 @@ def _spellings(line: str) -> Iterator[str]:
     write the image's file, or its path.
     """
     yield line
-    name, _, flag = line.rpartition(" ") if " " in line else line.rpartition("\t")
+    flag = line.split()[-1]
     if flag in ("1", "0", "-1"):
-        yield name.strip()
+        yield line.removesuffix(flag).strip()
     file = PurePosixPath(line)
     yield file.name
     yield file.stem
@@ -173,7 +173,7 @@ def _coco_form(
     names: Sequence[str],
     stems: Collection[str],
 ) -> tuple[dict, list[Defect]]:
-    """The same as a COCO annotation file says it, and what is wrong with objects."""
+    """The same as a COCO annotation file says it, and the defects of objects."""
     shown, defects = images_of(files, images, stems)
     files = [file for file in files if file.stem in shown]
     labels = {name: label for label, name in enumerate(names)}
@@ -201,7 +201,7 @@ def _coco_form(
 
 
 def _checked(file: VocFile, image: dict) -> Iterator[tuple[VocObject, str]]:
-    """Yields the objects of a file, each with what is wrong with it, or ""."""
+    """Yields the objects of a file, each with its problem, or ""."""
     for thing in file.objects:
         problem = thing.problem
         if not problem and image["height"]:

@@ -1,10 +1,11 @@
 """One XML file of Pascal VOC, as the tools of people write it."""
 
+import re
 from collections.abc import Iterator
 from typing import NamedTuple
 from xml.etree import ElementTree
 
-from fpn_jax.data.formats.corners import Corners, corners_in, number_in
+from fpn_jax.data.formats.corners import Corners, corners_in, whole_size
 from fpn_jax.data.formats.text_file import decoded_text, slashed
 
 _SIDES = ("xmin", "ymin", "xmax", "ymax")
@@ -34,7 +35,7 @@ class VocFile(NamedTuple):
 def read_voc_file(data: bytes, stem: str) -> VocFile:
     """What a file states; ValueError if it is no such XML."""
     try:
-        tree = ElementTree.fromstring(data)
+        tree = _tree(data)
     except (ElementTree.ParseError, ValueError, LookupError, RecursionError) as error:
         _check_encoding(data)
         raise ValueError(f"no XML: {error}") from None
@@ -44,9 +45,20 @@ def read_voc_file(data: bytes, stem: str) -> VocFile:
     return VocFile(
         stem=stem,
         image=slashed(tree.findtext("filename") or ""),
-        size=_size(tree),
+        # Tools that could not read the image write 0 or nothing.
+        size=whole_size(tree.findtext("size/height"), tree.findtext("size/width")),
         objects=list(_objects(objects)),
     )
+
+
+def _tree(data: bytes) -> ElementTree.Element:
+    try:
+        return ElementTree.fromstring(data)
+    except ValueError:  # its parser knows no encoding of several bytes, as GB2312
+        declared = re.match(rb"""<\?xml[^>]*encoding=["']([\w-]+)["']""", data)
+        if declared is None:
+            raise
+        return ElementTree.fromstring(data.decode(declared[1].decode()))
 
 
 def _check_encoding(data: bytes) -> None:
@@ -57,13 +69,6 @@ def _check_encoding(data: bytes) -> None:
             decoded_text(data, "")
         except ValueError as error:
             raise ValueError(str(error).removeprefix(": ")) from None
-
-
-def _size(tree: ElementTree.Element) -> tuple[int, int] | None:
-    """Height and width; tools that could not read the image write 0 or nothing."""
-    sides = [number_in(tree.findtext(f"size/{side}")) for side in ("height", "width")]
-    whole = [int(side) for side in sides if side and side > 0 and side == int(side)]
-    return (whole[0], whole[1]) if len(whole) == 2 else None
 
 
 def _objects(found: list[ElementTree.Element]) -> Iterator[VocObject]:

@@ -45,10 +45,10 @@ def images_of(
         shown[file.stem] = image
         stated = PurePosixPath(file.image).name
         if stated != image and stated in there.get(PurePosixPath(stated).stem, ()):
-            unlike.append(f"{file.stem}.xml names {stated}, and {image} is taken")
+            unlike.append(f"{file.stem}.xml names {stated}, not {image}")
     if unlike:
         _log.warning(
-            "%s: %d files name another image than that of their own name: %s",
+            "%s: %d files name another image than their own, which is taken: %s",
             *(folder, len(unlike), unlike[0]),
         )
     return shown, defects

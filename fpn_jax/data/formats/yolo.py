@@ -1,7 +1,6 @@
 """Ultralytics' form of data sets, a YAML file and texts of labels, as a source."""
 
 import logging
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
@@ -12,9 +11,14 @@ from fpn_jax.data.formats.annotated_images import AnnotatedImages
 from fpn_jax.data.formats.annotation_problems import Tolerance
 from fpn_jax.data.formats.folder import Folder
 from fpn_jax.data.formats.image_rows import image_ids, image_row
-from fpn_jax.data.formats.splits import find_split
+from fpn_jax.data.formats.splits import NoSuchSplit, find_split
 from fpn_jax.data.formats.text_file import decoded_text, numbered_lines
-from fpn_jax.data.formats.yolo_images import absolute, label_files, listed_images
+from fpn_jax.data.formats.yolo_images import (
+    absolute_path,
+    label_files,
+    listed_images,
+    relative_name,
+)
 from fpn_jax.data.formats.yolo_lines import LineForm, object_of_line
 from fpn_jax.data.formats.yolo_settings import YoloSettings, read_yolo_settings
 
@@ -59,15 +63,17 @@ def open_yolo(
     """
     path = _yaml_file(path)
     settings = read_yolo_settings(path)
+    if not settings.splits:
+        raise NoSuchSplit(f"{path}: has no split {split!r}, nor another one")
     split = find_split(split, list(settings.splits))
-    root = absolute(settings.root)
+    root = absolute_path(settings.root)
     folder = Folder(root)
     listed = listed_images(root, settings.splits[split], f"{path}: {split}")
-    for note in listed.notes:
-        _log.warning("%s", note)
     if not listed.names:
         further = f" ({listed.notes[0]})" if listed.notes else ""
         raise ValueError(f"{path}: {split}: no images there{further}")
+    for note in listed.notes:
+        _log.warning("%s", note)
     ids = image_ids([PurePosixPath(name).stem for name in listed.names])
     rows = [
         image_row(folder, name, i, upright=True)
@@ -101,21 +107,22 @@ def _yaml_file(path: epath.PathLike) -> epath.Path:
 
 
 def _annotations(
-    path: epath.Path, root: epath.Path, rows: Sequence[dict], settings: YoloSettings
+    path: epath.Path, root: str, rows: Sequence[dict], settings: YoloSettings
 ) -> tuple[list[dict], list[Defect]]:
-    """The annotations of all images in COCO's form, and what is wrong with lines."""
+    """The annotations of all images in COCO's form, and the defects of lines."""
     form = LineForm(settings.names, settings.points)
     objects, defects, places = [], [], []
+    beside = absolute_path(path.parent)
     folders: dict[str, list[str]] = {}
     owners: dict[str, str] = {}  # the first image of each file of labels
     for row in rows:
-        image = str(root / row["file_name"]).replace(os.sep, "/")
+        image = absolute_path(root, row["file_name"])
         places = list(label_files(image, folders))
         found = next(filter(None, map(_opened, places)), None)
         if found is None:
             continue
         place, data = found
-        shown = _relative(place, absolute(path.parent))
+        shown = relative_name(place, beside)
         # Images of one stem share their labels.
         owner = owners.setdefault(place, row["file_name"])
         further = "" if owner == row["file_name"] else f" for {row['file_name']}"
@@ -143,7 +150,7 @@ def _opened(place: str) -> tuple[str, bytes] | None:
 def _lines(
     data: bytes, file: str, image: dict, form: LineForm
 ) -> Iterator[tuple[str, dict | str]]:
-    """Yields the place of each line with its object, or with what is wrong with it."""
+    """Yields the place of each line with its object, or with its problem."""
     if image["height"] is None:  # an image that is unreadable when its turn comes
         return
     try:
@@ -166,8 +173,3 @@ def _keypoints(flip: Sequence[int]) -> dict:
         for i, j in enumerate(flip)
     ]
     return {"keypoints": names, "flip_indices": list(flip)} if names else {}
-
-
-def _relative(place: str, folder: epath.Path) -> str:
-    path = epath.Path(place)
-    return str(path.relative_to(folder) if path.is_relative_to(folder) else path)

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from etils import epath
@@ -23,35 +22,35 @@ class Listed(NamedTuple):
     """The files that the settings name for a split."""
 
     names: list[str]  # images, relative to the root where they are below it
-    notes: list[str]  # what is left out, each in a line
+    notes: list[str]  # lines about files that are left out
 
 
-def listed_images(root: epath.Path, places: Sequence[str], where: str) -> Listed:
+def listed_images(root: str, places: Sequence[str], where: str) -> Listed:
     """The images of folders and lists, each once, in their order.
 
     Args:
-        root: that places are relative to.
+        root: the absolute path that places are relative to.
         places: folders, text files that list images, or images.
         where: the field that names them, for messages.
 
     Raises:
         ValueError: if a place is none of these.
     """
-    names: dict[str, str] = {}  # each with the place that names it first
+    names: dict[str, None] = {}  # in their order
     notes = []
     for place in places:
         path = _existing(root, place, where)
         again, other = [], []
-        for file, source in _files(path, root):
-            name = _relative(file, root)
-            suffix = PurePosixPath(name).suffix.lower()
+        for file, line in _files(path, root):
+            name = relative_name(file, root)
+            suffix = os.path.splitext(name)[1].lower()
             if suffix not in IMAGE_SUFFIXES:
-                if suffix in UNREAD_SUFFIXES or source:
-                    other.append(source or name)
+                if suffix in UNREAD_SUFFIXES or line:
+                    other.append(line or name)
             elif name in names:
-                again.append(source or name)
+                again.append(line or name)
             else:
-                names[name] = source
+                names[name] = None
         if other:
             notes.append(
                 f"{path}: {len(other)} files are left out, since they are no images "
@@ -69,7 +68,7 @@ def label_files(image: str, folders: dict[str, list[str]]) -> Iterator[str]:
     """Yields the files in which the labels of an image may be, by its absolute path.
 
     As in Ultralytics `/labels/` takes the place of the last `/images/`; where links
-    lead elsewhere, of their targets too. `folders` keeps what was found before.
+    lead elsewhere, of their targets too. `folders` keeps the results by folder.
     """
     folder, _, name = image.rpartition("/")
     if folder not in folders:
@@ -82,42 +81,47 @@ def label_files(image: str, folders: dict[str, list[str]]) -> Iterator[str]:
         yield f"{place}{name.rpartition('.')[0]}.txt"
 
 
-def absolute(path: epath.Path) -> epath.Path:
-    """The path without `..`; a remote one has none."""
-    return path if "://" in str(path) else epath.Path(os.path.abspath(path))
+def absolute_path(folder: epath.PathLike, name: str = "") -> str:
+    """The absolute path of a file of a folder, without `..` in a local one."""
+    path = name if "://" in name else os.path.join(os.fspath(folder), name)
+    if "://" in path:
+        return path.rstrip("/")
+    return os.path.abspath(path).replace(os.sep, "/")
 
 
-def _existing(root: epath.Path, place: str, where: str) -> epath.Path:
-    path = absolute(root / epath.Path(place).expanduser())
+def relative_name(file: str, folder: str) -> str:
+    """The path of a file below a folder; of another file its own path."""
+    return file.removeprefix(f"{folder}/")
+
+
+def _existing(root: str, place: str, where: str) -> str:
+    path = absolute_path(root, os.path.expanduser(place))
     # Roboflow's ../train/images means train/images.
-    for other in (path, absolute(root / place.removeprefix("../"))):
-        if other.exists():
+    for other in (path, absolute_path(root, place.removeprefix("../"))):
+        if epath.Path(other).exists():
             return other
     raise ValueError(
         f"{where}: {path}: neither a folder of images nor a file that lists them"
     )
 
 
-def _files(path: epath.Path, root: epath.Path) -> Iterator[tuple[epath.Path, str]]:
+def _files(path: str, root: str) -> Iterator[tuple[str, str]]:
     """Yields the files of a place, and the lines of a list that name them."""
-    if path.is_dir():
+    if epath.Path(path).is_dir():
         for name in sorted(Folder(path).names_below()):
-            yield path / name, ""
-    elif path.suffix.lower() in IMAGE_SUFFIXES:
+            yield f"{path}/{name}", ""
+    elif os.path.splitext(path)[1].lower() in IMAGE_SUFFIXES:
         yield path, ""
     else:
-        for number, name in listed_names(read_text(path)):
-            file = _listed_file(path.parent, root, name)
-            if not is_clutter(_relative(file, path.parent).removeprefix("/")):
+        folder = os.path.dirname(path)
+        for number, name in listed_names(read_text(epath.Path(path))):
+            file = _listed_file(folder, root, name)
+            if not is_clutter(relative_name(file, folder).removeprefix("/")):
                 yield file, f"line {number}, {name}"
 
 
-def _listed_file(folder: epath.Path, root: epath.Path, name: str) -> epath.Path:
+def _listed_file(folder: str, root: str, name: str) -> str:
     """The file that a line names, beside its list or below the root of the data set."""
-    places = (absolute(at / end) for end in ends_of(name) for at in (folder, root))
-    found = next((place for place in places if place.exists()), None)
-    return absolute(folder / name) if found is None else found
-
-
-def _relative(file: epath.Path, root: epath.Path) -> str:
-    return str(file.relative_to(root) if file.is_relative_to(root) else file)
+    places = (absolute_path(at, end) for end in ends_of(name) for at in (folder, root))
+    found = (place for place in places if epath.Path(place).exists())
+    return next(found, absolute_path(folder, name))

@@ -17,11 +17,11 @@ class LineForm(NamedTuple):
 def object_of_line(line: str, size: tuple[int, int], form: LineForm) -> dict:
     """The class, box and perhaps polygon or keypoints of a line, in pixels.
 
-    `size` is the image's height and width. Raises ValueError that says in the words of
-    the line what is wrong with it.
+    `size` is the image's height and width. Raises ValueError that tells in the
+    words of the line why it is none.
     """
     try:
-        values = [float(word) for word in line.split()]
+        values = [float(word.replace("_", "x")) for word in line.split()]
     except ValueError:
         raise ValueError(
             f"{_quoted(line)} must be numbers between blanks: class, x, y, width, "
@@ -41,8 +41,8 @@ def _object(
             raise ValueError(f"{word} is no finite number")
     label, *shares = values
     if label not in form.classes:
-        highest = max(form.classes, default=-1)
-        raise ValueError(f"class {words[0]} is not in names, which has 0 … {highest}")
+        first, last = min(form.classes), max(form.classes)
+        raise ValueError(f"class {words[0]} is not in names, {first} … {last}")
     num_points, per_point = form.points
     height, width = size
     thing: dict = {"category_id": int(label)}

@@ -73,7 +73,8 @@ def _names(path: epath.Path, settings: dict) -> dict[int, object]:
     names, count = settings.get("names"), settings.get("nc")
     if count is not None and _whole(count) is None:
         raise ValueError(f"{path}: nc is {_short(count)}, must be a number of classes")
-    if names is None and count is not None and (total := _whole(count) or 0) < 10**6:
+    total = _whole(count) or 0
+    if names is None and 0 < total < 10**6:
         return {number: f"class_{number}" for number in range(total)}
     if isinstance(names, list):
         names = dict(enumerate(names))

@@ -1,6 +1,12 @@
 import pytest
 
-from fpn_jax.data.formats.corners import check_inside, corners_in, number_in, xywh_of
+from fpn_jax.data.formats.corners import (
+    check_inside,
+    corners_in,
+    number_in,
+    whole_size,
+    xywh_of,
+)
 
 
 @pytest.mark.parametrize(
@@ -14,6 +20,12 @@ def test_numbers_of_files(text, number):
 @pytest.mark.parametrize("text", [None, "", "nan", "inf", "1e999", "1_0", "x", "1,5"])
 def test_texts_that_are_no_finite_numbers(text):
     assert number_in(text) is None
+
+
+def test_a_size_is_two_whole_numbers_above_0():
+    assert whole_size("40.0", " 60 ") == (40, 60)
+    for height in ("0", "-1", "40.5", "9" * 20, "tall", None):
+        assert whole_size(height, "60") is None
 
 
 def test_corners_by_hand():

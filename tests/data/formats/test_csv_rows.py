@@ -25,6 +25,8 @@ def read(text):
         "file\tx1\ty1\tx2\ty2\tclass\na b.jpg\t1\t2\t30.5\t40\tbig cat\na b.jpg\n",
         "Label,X min,ymin,x-max,bottom,Image Path\nbig cat,1,2,30.5,40,.\\a b.jpg\n"
         ",,,,,a b.jpg\n",
+        "0,1,2,3,4,5\na b.jpg,1,2,30.5,40,big cat\na b.jpg",
+        f"# {HEADER}a b.jpg,1,2,30.5,40,big cat\na b.jpg",
         "a b.jpg,1,2,30.5,40,big cat\r,,,,\ra b.jpg",
         f"{HEADER}a b.jpg,1,2,30.5,40,big cat\na b.jpg".encode("utf-16"),
     ],

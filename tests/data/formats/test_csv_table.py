@@ -70,8 +70,10 @@ def test_other_tables_give_classes_if_they_are_tables_of_boxes(write, caplog):
     assert "no classes are taken from another table" in caplog.text
 
 
-@pytest.mark.parametrize("name", ["C:\\me\\a.png", "/elsewhere/data/a.png", "./a.png"])
-def test_of_a_path_on_another_machine_the_end_counts(write, name):
+@pytest.mark.parametrize(
+    "name", ["C:\\me\\a.png", "/elsewhere/data/a.png", "./a.png", "a"]
+)
+def test_a_file_is_found_by_the_end_of_its_path_and_without_its_suffix(write, name):
     source = open_csv(write(f"{name},1,2,3,4,dog"), "train")
     assert source[0].name == "a.png" and source[0].boxes.tolist() == [[1, 2, 3, 4]]
 

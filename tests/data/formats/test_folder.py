@@ -106,6 +106,15 @@ def test_a_compression_that_is_not_known_is_an_error_of_reading(tmp_path):
         open_folder(tmp_path / "data").read("a.jpg")
 
 
+def test_a_directory_unpacked_into_one_of_its_name_is_the_inner_one(tmp_path):
+    for name in ("data/data/a.jpg", "data/README.md"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    assert list(open_folder(tmp_path / "data").names()) == ["a.jpg"]
+    (tmp_path / "data/b.jpg").write_bytes(b"")
+    assert list(open_folder(tmp_path / "data").names()) == ["README.md", "b.jpg"]
+
+
 def test_clutter_is_in_no_directory(tmp_path):
     for name in ("a.jpg", "._a.jpg", ".ipynb_checkpoints/b.jpg", "deep/c.jpg"):
         (tmp_path / name).parent.mkdir(exist_ok=True)

@@ -102,6 +102,7 @@ def challenge(tmp_path):
         b"my photo 1\nb\n",
         b"\xef\xbb\xbfmy photo 1\r\n b \r\n\r\n",
         b"my photo 1  1\nb -1\n",
+        b"my photo 1\t1\nb\t-1\n",
         b"my photo 1.png\nJPEGImages\\b.png\n",
         b"my photo 1\nb\nb\n",
     ],

@@ -1,7 +1,6 @@
 import os
 
 import pytest
-from etils import epath
 
 from fpn_jax.data.formats.yolo_images import label_files, listed_images
 
@@ -11,21 +10,21 @@ def root(tmp_path):
     for name in ("images/a.jpg", "images/deep/b.AVIF", "images/deep/c.txt"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"")
-    return epath.Path(tmp_path)
+    return tmp_path
 
 
 def test_a_folder_is_walked_through_without_clutter(root):
     for name in ("._a.jpg", ".ipynb_checkpoints/a-checkpoint.jpg", "__MACOSX/a.jpg"):
         (root / "images" / name).parent.mkdir(exist_ok=True)
         (root / "images" / name).write_bytes(b"")
-    found = listed_images(root, ["images"], "train")
+    found = listed_images(str(root), ["images"], "train")
     assert found.names == ["images/a.jpg", "images/deep/b.AVIF"] and not found.notes
 
 
 def test_a_folder_that_links_lead_to_is_walked_through_once(root):
     os.symlink(root / "images", root / "images/again")
     os.symlink(root / "images/deep", root / "images/also")
-    found = listed_images(root, ["images"], "train")
+    found = listed_images(str(root), ["images"], "train")
     assert found.names == ["images/a.jpg", "images/deep/b.AVIF"]
 
 
@@ -33,18 +32,18 @@ def test_lists_are_relative_to_themselves_or_to_the_root(root):
     lines = "\ufeff./a.jpg\r\nimages\\deep\\b.AVIF\r\n\r\n" + f"{root}/images/c.png\r\n"
     (root / "images/list.txt").write_text(lines)
     names = ["images/a.jpg", "images/deep/b.AVIF", "images/c.png"]
-    assert listed_images(root, ["images/list.txt"], "train").names == names
+    assert listed_images(str(root), ["images/list.txt"], "train").names == names
 
 
 def test_of_a_listed_path_on_another_machine_the_end_counts(root):
     (root / "list.txt").write_text("/content/x/images/a.jpg\ndata/images/deep/b.AVIF\n")
     names = ["images/a.jpg", "images/deep/b.AVIF"]
-    assert listed_images(root, ["list.txt"], "train").names == names
+    assert listed_images(str(root), ["list.txt"], "train").names == names
 
 
 def test_an_image_is_taken_once_and_that_is_said(root):
     (root / "list.txt").write_text("images/a.jpg\nimages/a.jpg\n")
-    found = listed_images(root, ["list.txt", "images"], "train")
+    found = listed_images(str(root), ["list.txt", "images"], "train")
     assert found.names == ["images/a.jpg", "images/deep/b.AVIF"]
     first, second = found.notes
     assert "list.txt: 1 images are named again" in first
@@ -54,10 +53,10 @@ def test_an_image_is_taken_once_and_that_is_said(root):
 
 def test_formats_that_nothing_decodes_are_named(root):
     (root / "images/d.HEIC").write_bytes(b"")
-    (note,) = listed_images(root, ["images"], "train").notes
+    (note,) = listed_images(str(root), ["images"], "train").notes
     assert "1 files are left out" in note and "images/d.HEIC" in note
     (root / "list.txt").write_text("images/a.jpg\nimages/a.docx\n")
-    (note,) = listed_images(root, ["list.txt"], "train").notes
+    (note,) = listed_images(str(root), ["list.txt"], "train").notes
     assert "the first is line 2, images/a.docx" in note
 
 
@@ -65,7 +64,7 @@ def test_a_place_that_is_not_there_is_named(root):
     with pytest.raises(
         ValueError, match=r"^train: .*/x: neither a folder of images no"
     ):
-        listed_images(root, ["x"], "train")
+        listed_images(str(root), ["x"], "train")
 
 
 def test_labels_takes_the_place_of_the_last_images():

@@ -59,6 +59,7 @@ def test_the_root_is_beside_the_file_where_its_path_is_not_there(settings, tmp_p
         ("names: cat", "names is 'cat', must be a list"),
         ("names: {x: cat}", "names has the key 'x', must be 0, 1, 2"),
         ("names: [a]\nnc: 2", "nc is 2, but names has 1 classes"),
+        ("train: x\nnc: 0", "names is None, must be a list of the classes"),
         ("names: [a]\nnc: two", "nc is 'two', must be a number of classes"),
         ("names: [a]\ntrain: {a: b}", "train is {'a': 'b'}, must be a folder of im"),
         ("names: [a]\ntrain: [a, null]", "train is [a, None], must be a folder of i"),
