@@ -24,7 +24,7 @@ from fpn_jax.data.transforms import (
     resize_as_torch,
     scaled_sides,
 )
-from fpn_jax.detectors.contract import with_dtype, with_thresholds
+from fpn_jax.detectors.contract import facts, with_dtype, with_thresholds
 from fpn_jax.evaluation.image_pixels import in_image_pixels
 from fpn_jax.layers import Dtype
 from fpn_jax.training.categories import Skeleton
@@ -85,6 +85,7 @@ def load(
     loaded = load_run(run, step, experiment=experiment, trust=trust)
     model = loaded.config.model
     check_detects(model, run)
+    _check_named(model, loaded.categories, run)
     if dtype_name is not None:
         model = with_dtype(model, dtype_name)
     model = with_thresholds(
@@ -128,6 +129,18 @@ def _check_places(run: Any, experiment: Any, trust: Any) -> None:
             raise ValueError(f"experiment: no file {str(experiment)!r}")
     if not isinstance(trust, bool):
         raise ValueError(f"trust: {trust!r} given, must be True or False")
+
+
+def _check_named(
+    model: nn.Module, categories: Sequence[Category], run: str | os.PathLike
+) -> None:
+    """Raises ValueError where a label of the model's has no name."""
+    needed = facts(model).num_classes or 1
+    if len(categories) < needed:
+        raise ValueError(
+            f"{Path(run) / 'categories.json'}: {len(categories)} classes, the model "
+            f"has {needed}"
+        )
 
 
 def _checkpoint_name(checkpoint: Any) -> str:

@@ -59,9 +59,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not chosen.images:
             raise ValueError("images: none given, expected one or more files")
         check_fraction("score-threshold", chosen.score_threshold)
-        chosen.out.mkdir(parents=True, exist_ok=True)
         if chosen.json is not None and not chosen.json.parent.is_dir():
             raise ValueError(f"json: no directory {str(chosen.json.parent)!r}")
+        if chosen.json is not None and chosen.json.is_dir():
+            raise ValueError(f"json: {str(chosen.json)!r} is a directory")
         return predict(chosen)
 
 
@@ -77,6 +78,7 @@ def predict(chosen: Arguments) -> int:
         experiment=chosen.experiment,
         trust=chosen.trust,
     )
+    chosen.out.mkdir(parents=True, exist_ok=True)
     status, results = 0, []
     files = [*zip(chosen.images, picture_paths(chosen.images, chosen.out), strict=True)]
     at_once = _BATCHES * chosen.batch_size if chosen.canvas == "fixed" else 1

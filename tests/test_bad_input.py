@@ -127,6 +127,12 @@ CASES = {
     ),
     "no images": ("predict run", "images: none given"),
     "missing image": ("predict run none.png", "none.png"),
+    "folder for an image": ("predict run corrupt", "corrupt: a folder, not an image"),
+    "address for an image": ("predict run https://a.org/1.jpg", "download it first"),
+    "directory for the boxes": (
+        "predict run corrupt/0.jpg --json corrupt",
+        "json: 'corrupt' is a directory",
+    ),
     "corrupt image": ("predict run corrupt/0.jpg", "corrupt/0.jpg: not a readable"),
     "no directory for the boxes": (
         "predict run corrupt/0.jpg --json none/found.json",

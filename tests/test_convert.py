@@ -195,6 +195,17 @@ def test_a_model_fine_tuned_in_detectron2_has_its_own_classes(name, detector, tm
     assert [c.name for c in run.categories][::4] == ["class 1", "class 5"]
 
 
+def test_one_class_of_other_keypoints_is_no_person():
+    names = {}
+    for points in (17, 4):
+        build = torchvision.models.detection.keypointrcnn_resnet50_fpn
+        model = build(weights=None, weights_backbone=None, num_keypoints=points)
+        run = run_from_torchvision("keypointrcnn_resnet50_fpn", numpy_state(model))
+        assert run.config.model.keypoint_head.num_keypoints == points
+        names[points] = [category.name for category in run.categories]
+    assert names == {17: ["person"], 4: ["class 1"]}
+
+
 def test_a_prefix_in_the_file_is_none_in_the_run(checkpoint, tmp_path):
     state_dict = torch.load(checkpoint)
     prefixed = {f"model.module.{name}": tensor for name, tensor in state_dict.items()}

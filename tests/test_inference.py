@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import shutil
 
 import jax
 import jax.numpy as jnp
@@ -192,6 +193,24 @@ def test_a_run_is_a_directory(run):
         fpn_jax.load(run / "config.json")
     with pytest.raises(ValueError, match="^run: None given, must be the directory"):
         fpn_jax.load(None)
+
+
+def test_a_label_without_a_name_is_told_when_loading(run, tmp_path):
+    shutil.copytree(run, tmp_path / "run")
+    file = tmp_path / "run" / "categories.json"
+    file.write_text('[{"id": 1, "name": "cat"}]')
+    with pytest.raises(ValueError, match=f"^{file}: 1 classes, the model has 2$"):
+        fpn_jax.load(tmp_path / "run")
+
+
+def test_a_view_of_an_array_is_the_image_it_shows(detect):
+    image = picture(96, 128)
+    wide = picture(96, 256)
+    wide[:, ::2] = image
+    wide.setflags(write=False)
+    assert_alike(detect(wide[:, ::2]), detect(image))
+    mirrored = np.ascontiguousarray(image[..., ::-1])
+    assert_alike(detect(mirrored[..., ::-1]), detect(image))
 
 
 def test_a_step_may_be_a_number_and_a_type_that_of_jax(run):

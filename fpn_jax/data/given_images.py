@@ -77,7 +77,7 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
     Raises UnreadableImage, one line that names the path, for what is no image file.
     """
     name = str(path)
-    if name.startswith(("http://", "https://")):
+    if name.startswith(("http:/", "https:/")):
         raise UnreadableImage(f"{name}: an address, not a file; download it first")
     if Path(path).is_dir():
         raise UnreadableImage(f"{name}: a folder, not an image; give the files in it")

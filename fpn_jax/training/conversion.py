@@ -14,6 +14,7 @@ from fpn_jax.data.example import Category
 from fpn_jax.data.formats.coco_names import COCO, COCO_IDS, UNUSED
 from fpn_jax.detectors.contract import facts
 from fpn_jax.detectors.feature_extractor import FeatureExtractor
+from fpn_jax.detectors.fields import values_of
 from fpn_jax.training.categories import run_categories
 from fpn_jax.training.config import Config, DataConfig
 from fpn_jax.training.config_file import read_tree
@@ -47,6 +48,8 @@ from fpn_jax.zoo.torchvision import TORCHVISION
 
 # Batch counters of torch's norms, kept so that an export is bit-exact.
 _COUNTERS = "torchvision_counters.json"
+
+_KEYPOINTS_OF_PERSONS = 17
 
 # Largest shorter and longer side of an image in both libraries; exceptions below.
 _CANVAS = (800, 1333)
@@ -198,9 +201,14 @@ def _categories(detector: nn.Module) -> tuple[Category, ...]:
 def _named(
     detector: nn.Module, coco: Sequence[Category], *, first: int
 ) -> tuple[Category, ...]:
-    """Returns COCO's categories, or numbered ones for another number of classes."""
+    """Returns COCO's categories, or numbered ones for another number of classes.
+
+    A model of other keypoints than COCO's finds no persons.
+    """
     num_classes = facts(detector).num_classes
-    if num_classes is None or num_classes == len(coco):
+    points = values_of(detector, "num_keypoints").values()
+    persons = all(number == _KEYPOINTS_OF_PERSONS for number in points)
+    if num_classes is None or (num_classes == len(coco) and persons):
         return run_categories(detector, coco)
     ids = range(first, first + num_classes)
     return tuple(Category(id_, f"class {id_}") for id_ in ids)
