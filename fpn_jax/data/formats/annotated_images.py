@@ -69,7 +69,7 @@ class AnnotatedImages:
         )
         if strict:
             stop_if_any(name, annotations.defects)
-            _warn(name, annotations.cut, annotations.notes)
+            _warn_of_cut_boxes(name, annotations.cut)
         self.name = name
         self.categories = annotations.categories
         self.keypoint_spec = annotations.keypoint_spec
@@ -163,11 +163,9 @@ def _size_of_file(folder: Folder | Archive, name: str) -> tuple[int, int] | None
         return None
 
 
-def _warn(name: str, cut: list[Defect], notes: list[Defect]) -> None:
+def _warn_of_cut_boxes(name: str, cut: list[Defect]) -> None:
     if cut:
         _log.warning(
             "%s: %d boxes reach out of their image and were cut; the first: %s",
             *(name, len(cut), cut[0].place),
         )
-    for note in notes:
-        _log.warning("%s: %s", name, note)
