@@ -73,9 +73,10 @@ def points_problem(row: dict, num_points: int) -> Problem | None:
 
 def mask_problem(row: dict, image: dict) -> Problem | None:
     """What is wrong with the segmentation, or None."""
-    problem = segmentation_problem(
-        row.get("segmentation"), image["height"], image["width"]
-    )
+    segmentation = row.get("segmentation")
+    if image["height"] is None and isinstance(segmentation, dict):
+        return "segmentation wrong", "segmentation: its image has no known size"
+    problem = segmentation_problem(segmentation, image["height"], image["width"])
     return ("segmentation wrong", f"segmentation: {problem}") if problem else None
 
 
