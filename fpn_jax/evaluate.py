@@ -59,7 +59,11 @@ def evaluate_run(chosen: Arguments) -> dict[str, float]:
     from rich.console import Console
 
     from fpn_jax.detectors.contract import with_dtype
-    from fpn_jax.evaluation.tables import class_metrics_table, metrics_table
+    from fpn_jax.evaluation.tables import (
+        class_metrics_table,
+        image_count,
+        metrics_table,
+    )
     from fpn_jax.training.programs import evaluation_program
     from fpn_jax.training.run import check_detects, load_run
     from fpn_jax.training.validation import Validation
@@ -90,9 +94,7 @@ def evaluate_run(chosen: Arguments) -> dict[str, float]:
     validation = Validation(config, evaluation_program(config), run.categories)
     metrics = validation(run.variables) or {}  # nothing interrupts it
     source = validation.source
-    count = f"{len(validation.read)} images"
-    if len(validation.read) < len(source):
-        count = f"{len(validation.read)} of {len(source)} images"
+    count = image_count(len(validation.read), len(source))
     title = f"{source.name}, {count}, checkpoint of step {run.step}"
     console = Console(quiet=jax.process_index() != 0)
     if any(name.startswith("AP/") for name in metrics):

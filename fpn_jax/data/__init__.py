@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from fpn_jax.data.mixing import CopyPaste, MixUp, Mosaic
     from fpn_jax.data.relabel import Relabeled
     from fpn_jax.data.selection import without_empty
-    from fpn_jax.data.sources import decoded, open_source, readable
+    from fpn_jax.data.sources import decodable, open_source, readable
     from fpn_jax.data.transforms import (
         ColorJitter,
         FitCanvas,
@@ -64,7 +64,7 @@ __all__ = [
     "Transform",
     "Truth",
     "UnreadableImage",
-    "decoded",
+    "decodable",
     "evaluation_batches",
     "open_source",
     "readable",
@@ -90,7 +90,7 @@ __getattr__, __dir__ = late_names(
         "fpn_jax.data.mixing": ("CopyPaste", "MixUp", "Mosaic"),
         "fpn_jax.data.relabel": ("Relabeled",),
         "fpn_jax.data.selection": ("without_empty",),
-        "fpn_jax.data.sources": ("decoded", "open_source", "readable"),
+        "fpn_jax.data.sources": ("decodable", "open_source", "readable"),
         "fpn_jax.data.transforms": (
             "ColorJitter",
             "FitCanvas",

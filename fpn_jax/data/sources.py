@@ -82,7 +82,7 @@ def readable(source: Source) -> Iterator[Example | Truth]:
             pass
 
 
-def decoded(source: Source) -> Iterator[Example]:
+def decodable(source: Source) -> Iterator[Example]:
     """Yields the examples of a source in order, without those that are unreadable.
 
     It does not report them: the loader, which meets them too, counts and names them.

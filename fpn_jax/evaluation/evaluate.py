@@ -129,6 +129,6 @@ def _warn_of_missed(ground_truth: Mapping, read: set[int]) -> None:
             for row in ground_truth["annotations"]
         )
         _log.warning(
-            "%d of %d images could not be read; their %d objects count as missed",
+            "%d of %d images could not be read; their objects (%d) count as missed",
             *(len(unread), len(ground_truth["images"]), missed),
         )

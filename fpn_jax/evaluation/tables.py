@@ -49,6 +49,11 @@ def class_metrics_table(metrics: dict[str, float]) -> Table:
     return table
 
 
+def image_count(read: int, listed: int) -> str:
+    """How many images figures are of, for a title: those that could be read."""
+    return f"{listed} images" if read == listed else f"{read} of {listed} images"
+
+
 def _cell(value: float | None) -> str:
     """Nothing for what is not measured, a dash for what the data has no objects of."""
     if value is None:

@@ -56,7 +56,7 @@ def examine(source: Source) -> Examination:
         if found is not None:
             seen.append(found)
     defects += _without_objects(source.categories, seen)
-    defects += _few_objects(seen)
+    defects += _few_objects(seen, len(source))
     defects += _repeated(seen)
     return Examination(source, seen, defects)
 
@@ -159,11 +159,14 @@ def _without_objects(
             yield Defect("class without objects", place, "no image has one", note=True)
 
 
-def _few_objects(seen: Sequence[Seen]) -> Iterator[Defect]:
+def _few_objects(seen: Sequence[Seen], num_images: int) -> Iterator[Defect]:
     """Yields a defect where nothing can be learnt, a note where little can."""
+    if not num_images:
+        yield Defect("no images", "images", "the data set lists none")
     having = sum(not one.crowd.all() for one in seen)
     if seen and having < _SHARE_WITH_OBJECTS * len(seen):
-        reason = f"{having or 'none'} of {len(seen)} have an object that is no crowd"
+        count = f"only {having} of {len(seen)} have" if having else "none has"
+        reason = f"{count} an object that is no crowd"
         yield Defect("no objects", "images", reason, note=having > 0)
 
 

@@ -1,5 +1,7 @@
 """The training and validation data of a config: sources, and batches of them."""
 
+import logging
+
 import jax
 
 from fpn_jax.data.batching import Batching, Share
@@ -12,6 +14,8 @@ from fpn_jax.detectors.contract import facts
 from fpn_jax.training.augmentation import images_in_one, training_transforms
 from fpn_jax.training.config import Config
 
+_log = logging.getLogger(__name__)
+
 
 def training_source(config: Config) -> Source:
     """Opens the training images, with what the model is trained on."""
@@ -19,6 +23,9 @@ def training_source(config: Config) -> Source:
     keypoints = "keypoints" in measured
     masks = "masks" in measured or data.copy_paste > 0
     source = open_source(data.source, data.train, masks=masks, keypoints=keypoints)
+    if keypoints:  # a flip is what the notes of a source are about
+        for note in (defect for defect in source.defects if defect.note):
+            _log.warning("%s: %s", source.name, note)
     return without_empty(source, keypoints=keypoints) if data.skip_empty else source
 
 

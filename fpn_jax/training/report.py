@@ -9,7 +9,7 @@ import numpy as np
 
 from fpn_jax.data.bitmaps import decode_segmentation
 from fpn_jax.data.example import Example
-from fpn_jax.data.sources import decoded
+from fpn_jax.data.sources import decodable
 from fpn_jax.evaluation.coco import PROPOSALS, accumulate
 from fpn_jax.evaluation.confusion import confusion_matrix
 from fpn_jax.training.metrics import read_metrics
@@ -53,7 +53,7 @@ def write_report(run: Path, validation: Validation) -> None:
 def _samples(validation: Validation, *, by_class: bool) -> np.ndarray:
     """Returns the first readable images with their true boxes and what was found."""
     source, shown = validation.source, _SHOWN_SCORE if by_class else _SHOWN_OBJECTNESS
-    examples = list(islice(decoded(source), _SAMPLES))
+    examples = list(islice(decodable(source), _SAMPLES))
     found = {example.image_id: [] for example in examples}
     for result in validation.results:
         if result["image_id"] in found and result["score"] >= shown:

@@ -9,7 +9,7 @@ import pytest
 
 from fpn_jax.data import sources
 from fpn_jax.data.example import UnreadableImage
-from fpn_jax.data.sources import decoded, open_source, readable
+from fpn_jax.data.sources import decodable, open_source, readable
 from tests.support import formats
 from tests.support.formats import FORMS
 
@@ -90,7 +90,7 @@ def test_an_image_that_is_gone_is_unreadable_and_named(pairs, tmp_path, form):
         (tmp_path / form).mkdir()
         write(tmp_path / form, few, "val")
     source = open_form(tmp_path, form)
-    assert len(list(decoded(source))) == 3
+    assert len(list(decodable(source))) == 3
     assert len(list(readable(source))) == 4  # its objects are known
     with pytest.raises(UnreadableImage, match=few[2][0].name):
         source[2]

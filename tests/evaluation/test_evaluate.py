@@ -91,7 +91,7 @@ def test_objects_of_unreadable_images_are_missed_and_a_line_says_so(caplog):
     assert metrics["AR@100"] == 0.75
     assert metrics["AP"] == pytest.approx(76 / 101)  # recalls 0, 0.01 … 0.75
     assert read & set(range(4)) == {0, 2, 3}
-    message = "1 of 4 images could not be read; their 1 objects count as missed"
+    message = "1 of 4 images could not be read; their objects (1) count as missed"
     assert message in caplog.messages
 
 

@@ -4,7 +4,7 @@ import math
 
 from rich.console import Console
 
-from fpn_jax.evaluation.tables import class_metrics_table, metrics_table
+from fpn_jax.evaluation.tables import class_metrics_table, image_count, metrics_table
 
 
 def cells(table) -> list[list[str]]:
@@ -49,3 +49,8 @@ def test_classes_are_listed_best_first():
         ["big", "dog", "0.800", "0.500"],
         ["cat", "0.200", "0.300"],
     ]
+
+
+def test_a_title_counts_the_images_that_were_read():
+    assert image_count(3, 3) == "3 images"
+    assert image_count(2, 3) == "2 of 3 images"

@@ -76,6 +76,7 @@ def test_the_truth_found_again_has_full_precision_in_the_data_s_numbers(folder):
     metrics = validation({})
 
     assert metrics["AP"] == metrics["keypoint/AP"] == 1
+    assert validation.read == {0, 1, 2}
     assert metrics["mask/AP50"] == 1
     # Pasting rounds boxes to whole pixels, which small masks suffer from.
     assert metrics["mask/APl"] == 1 and metrics["mask/APm"] > 0.9

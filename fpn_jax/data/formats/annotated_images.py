@@ -78,7 +78,7 @@ class AnnotatedImages:
         if strict:
             stop_if_any(name, found)
             _stop_if_sizes_differ(name, annotations.images, folder)
-            _warn(name, annotations.cut, annotations.notes)
+            _warn_of_cut_boxes(name, annotations.cut)
         self.name = name
         self.categories = annotations.categories
         self.keypoint_spec = annotations.keypoint_spec
@@ -207,11 +207,9 @@ def _stop_if_sizes_differ(
         )
 
 
-def _warn(name: str, cut: list[Defect], notes: list[Defect]) -> None:
+def _warn_of_cut_boxes(name: str, cut: list[Defect]) -> None:
     if cut:
         _log.warning(
             "%s: %d boxes reach out of their image and were cut; the first: %s",
             *(name, len(cut), cut[0].place),
         )
-    for note in notes:
-        _log.warning("%s: %s", name, note)

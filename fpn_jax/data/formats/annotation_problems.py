@@ -1,10 +1,9 @@
-"""What makes an annotation unusable, told beside its image and the classes.
+"""What makes an annotation unusable, told beside its image.
 
 A problem is its kind and the reason. The fields have been checked by
 `annotation_rows`, but for the box.
 """
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 from fpn_jax.data.bitmaps import segmentation_problem
@@ -29,11 +28,8 @@ class Tolerance(NamedTuple):
 HALF_A_PIXEL = Tolerance()
 
 
-def object_problem(row: dict, image: dict, labels: Mapping[int, int]) -> Problem | None:
-    """What is wrong with class, box, `iscrowd` or `area`, or None."""
-    if row["category_id"] not in labels:
-        reason = f"category_id {row['category_id']!r} is not in categories"
-        return "class unknown", reason
+def object_problem(row: dict, image: dict) -> Problem | None:
+    """What is wrong with box, `iscrowd` or `area`, or None."""
     box = row["bbox"]
     if not _is_box(box):
         return "box of no numbers", f"bbox {box!r:.60} must be four finite numbers"
@@ -73,9 +69,10 @@ def points_problem(row: dict, num_points: int) -> Problem | None:
 
 def mask_problem(row: dict, image: dict) -> Problem | None:
     """What is wrong with the segmentation, or None."""
-    problem = segmentation_problem(
-        row.get("segmentation"), image["height"], image["width"]
-    )
+    segmentation, size = row.get("segmentation"), (image["height"], image["width"])
+    if size[0] is None and isinstance(segmentation, dict):
+        return "segmentation wrong", "segmentation: its image has no known size"
+    problem = segmentation_problem(segmentation, *size)
     return ("segmentation wrong", f"segmentation: {problem}") if problem else None
 
 

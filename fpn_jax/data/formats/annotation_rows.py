@@ -130,7 +130,8 @@ def _counted(rows: Sequence[_Broken], annotations: list, field: str) -> list[Def
     defects = []
     for row in rows:
         number = 0 if row.id is None else counts[row.id]
-        further = f"; left out with its {number} annotations" if number else ""
+        objects = "annotation" if number == 1 else f"{number} annotations"
+        further = f"; left out with its {objects}" if number else ""
         defects.append(row.defect._replace(reason=row.defect.reason + further))
     return defects
 

@@ -6,7 +6,7 @@ are brought first. The id of an annotation may be a text that says where it stan
 
 import collections
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -140,10 +140,10 @@ def _objects_by_image(
     unknown = collections.defaultdict(list)
     for row in rows.annotations:
         image = images.get(row["image_id"])
-        if image is None:
-            unknown[row["image_id"]].append(row)
+        if image is None or row["category_id"] not in labels:
+            unknown["category_id" if image else "image_id"].append(row)
         elif problem := (
-            object_problem(row, image, labels)
+            object_problem(row, image)
             or (num_points and points_problem(row, num_points))
             or (masks and mask_problem(row, image))
         ):
@@ -152,14 +152,28 @@ def _objects_by_image(
             annotations[row["image_id"]].append(row)
             if problem := reaches_out(row, image, tolerance):
                 cut.append(defect_of(row, problem, image["file_name"]))
-    for image_id, (first, *others) in unknown.items():
-        more = f", nor for {len(others)} more annotations" if others else ""
-        reason = f"image_id {image_id!r} is not in images{more}"
-        defects.append(defect_of(first, ("image unknown", reason), ""))
+    defects += _unknown(unknown["image_id"], "image_id", images)
+    defects += _unknown(unknown["category_id"], "category_id", images)
     return {
         image_id: _objects(of_image, images[image_id], labels, num_points, masks)
         for image_id, of_image in annotations.items()
     }
+
+
+def _unknown(
+    rows: list[dict], field: str, images: Mapping[int, dict]
+) -> Iterator[Defect]:
+    """Yields a defect for each id that no image or class has, with the first of it."""
+    kind = {"image_id": "image unknown", "category_id": "class unknown"}[field]
+    part = {"image_id": "images", "category_id": "categories"}[field]
+    having = collections.defaultdict(list)
+    for row in rows:
+        having[row[field]].append(row)
+    for unknown, (first, *others) in having.items():
+        more = f" ({len(others)} more annotations have it)" if others else ""
+        reason = f"{field} {unknown!r} is not in {part}{more}"
+        file = images.get(first["image_id"], {}).get("file_name", "")
+        yield defect_of(first, (kind, reason), file)
 
 
 def _objects(

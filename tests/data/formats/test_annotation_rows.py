@@ -120,7 +120,7 @@ def test_the_second_class_of_a_name_is_a_defect_with_its_annotations():
     assert [row["id"] for row in rows.categories] == [0, 1]
     assert [row["id"] for row in rows.annotations] == [7]
     assert defects == [
-        "category 4: name 'cat' is another class's too; left out with its 1 annotations"
+        "category 4: name 'cat' is another class's too; left out with its annotation"
     ]
 
 

@@ -102,15 +102,17 @@ def test_half_a_pixel_is_rounding(tmp_path, box, reported):
     assert source.truth(0).xywh[0].tolist() == box
 
 
-def test_an_image_that_is_not_listed_is_said_once(tmp_path):
+@pytest.mark.parametrize(
+    ("field", "where", "part"),
+    [("image_id", "", "images"), ("category_id", r" \(a\.png\)", "categories")],
+)
+def test_what_is_not_listed_is_said_once(tmp_path, field, where, part):
     content = copy.deepcopy(CONTENT)
-    content["annotations"] += [
-        {"id": number, "image_id": 31, "category_id": 1, "bbox": [1, 1, 2, 2]}
-        for number in (11, 12, 13)
-    ]
+    row = {"image_id": 30, "category_id": 1, "bbox": [1, 1, 2, 2], field: 31}
+    content["annotations"] += [{"id": number, **row} for number in (11, 12, 13)]
     message = (
-        "1 problems: annotation 11: image_id 31 is not in images, nor for 2 more "
-        "annotations$"
+        f"1 problems: annotation 11{where}: {field} 31 is not in {part} "
+        r"\(2 more annotations have it\)$"
     )
     with pytest.raises(ValueError, match=message):
         open_coco_file(_write(tmp_path, content))
