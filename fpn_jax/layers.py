@@ -72,10 +72,10 @@ class Conv(nn.Module):
             )
         inputs = 1 if self.depthwise else x.shape[-1]
         shape = (self.kernel_size, self.kernel_size, inputs, self.features)
-        kernel = self.param("kernel", self.kernel_init, shape)
+        kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
         bias = None
         if self.use_bias:
-            bias = self.param("bias", self.bias_init, (self.features,))
+            bias = self.param("bias", self.bias_init, (self.features,), jnp.float32)
         factor = None
         if self.norm == "frozen":
             factor, offset = FrozenNorm(self.features, self.norm_epsilon, name="norm")()
@@ -139,7 +139,9 @@ class FrozenNorm(nn.Module):
     def __call__(self) -> tuple[Float[Array, " c"], Float[Array, " c"]]:
         """Returns factor and offset, float32."""
         scale, bias, mean, var = (
-            self.variable("batch_stats", name, fill, (self.features,)).value
+            self.variable(
+                "batch_stats", name, fill, (self.features,), jnp.float32
+            ).value
             for name, fill in (
                 ("scale", jnp.ones),
                 ("bias", jnp.zeros),
@@ -197,9 +199,10 @@ def upsample2x(x: Float[Array, "b h w c"]) -> Float[Array, "b 2*h 2*w c"]:
     Broadcast and reshape: the gradient is 3.5 times faster than that of `resize`.
     """
     b, h, w, c = x.shape
-    return jnp.broadcast_to(x[:, :, None, :, None], (b, h, 2, w, 2, c)).reshape(
-        b, 2 * h, 2 * w, c
-    )
+    x = jnp.broadcast_to(x[:, :, None, :, None], (b, h, 2, w, 2, c))
+    # Rows first, then columns: both at once, JAX does not know how the result lies on
+    # a mesh whose axes are explicit.
+    return x.reshape(b, 2 * h, w, 2, c).reshape(b, 2 * h, 2 * w, c)
 
 
 def upsample_to(

@@ -7,10 +7,11 @@ Boxes are xyxy, float32, in pixels of the canvas (the padded network input).
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 from flax.struct import PyTreeNode
+from jax import export
 
 Pyramid = dict[int, jax.Array]
 """Level l -> features [B, H / 2**l, W / 2**l, C]; {2: C2, …, 5: C5} in the paper."""
@@ -20,6 +21,29 @@ Array = Any
 """jax.Array in a program, and np.ndarray on the host, where each is as good."""
 
 
+Container = TypeVar("Container", bound=type)
+
+
+def exportable(container: Container) -> Container:
+    """Lets a pytree of arrays be in what `jax.export` writes to a file.
+
+    A process that reads the file must have imported the class, by `fpn_jax.types` for
+    those of this file.
+    """
+    name = f"fpn_jax.{container.__name__}"
+    if issubclass(container, tuple):
+        export.register_namedtuple_serialization(container, serialized_name=name)
+    else:
+        export.register_pytree_node_serialization(
+            container,
+            serialized_name=name,
+            serialize_auxdata=lambda _: b"",  # no field is static
+            deserialize_auxdata=lambda _: (),
+        )
+    return container
+
+
+@exportable
 class Targets(PyTreeNode):
     """Ground truth of a batch, padded to G boxes per image."""
 
@@ -40,6 +64,7 @@ def targets_of(batch: Mapping[str, jax.Array]) -> Targets:
     return Targets(**{name: batch[name] for name in names & batch.keys()})
 
 
+@exportable
 class Proposals(PyTreeNode):
     """Class-agnostic boxes of a batch, by falling score."""
 
@@ -48,6 +73,7 @@ class Proposals(PyTreeNode):
     valid: Array  # [*b, N] bool
 
 
+@exportable
 class Detections(PyTreeNode):
     """Final boxes of a batch, by falling score."""
 
@@ -61,6 +87,7 @@ class Detections(PyTreeNode):
     keypoint_scores: Array | None = None  # [*b, D, P] float32, logits at the peaks
 
 
+@exportable
 class LossTerm(PyTreeNode):
     """A summed loss and what it is divided by.
 

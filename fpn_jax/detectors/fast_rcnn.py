@@ -11,9 +11,10 @@ from fpn_jax.detectors.features import canvas_of, frozen_parts, pyramid
 from fpn_jax.detectors.fields import of_part, with_head_limits
 from fpn_jax.heads.box import BoxOutputs
 from fpn_jax.heads.roi_pool import RoIPool
-from fpn_jax.types import Detections, LossTerm, Proposals, Targets
+from fpn_jax.types import Detections, LossTerm, Proposals, Targets, exportable
 
 
+@exportable
 @flax.struct.dataclass
 class FastRCNNOutputs:
     """What the box head says, and the boxes that it is asked about."""
@@ -68,7 +69,8 @@ class FastRCNN(nn.Module):
         self, images: jax.Array, sizes: jax.Array, *, train: bool = False
     ) -> FastRCNNOutputs:
         """Returns the proposals and what the box head says of them."""
-        proposals = self.proposals.propose(images, sizes)
+        # Taken as they are, as in torchvision: no gradient flows through them.
+        proposals = jax.lax.stop_gradient(self.proposals.propose(images, sizes))
         features = pyramid(self, images, sizes, train=train)
         box = self.box_head(
             features, proposals.boxes, canvas=canvas_of(images), train=train

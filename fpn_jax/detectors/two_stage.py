@@ -14,9 +14,10 @@ from fpn_jax.heads.keypoint import KeypointHead
 from fpn_jax.heads.mask import MaskHead
 from fpn_jax.heads.roi_pool import RoIPool
 from fpn_jax.heads.rpn import RPNOutputs
-from fpn_jax.types import Detections, LossTerm, Proposals, Targets
+from fpn_jax.types import Detections, LossTerm, Proposals, Targets, exportable
 
 
+@exportable
 @flax.struct.dataclass
 class TwoStageOutputs:
     """What each head says, and the boxes that it is asked about."""
@@ -83,7 +84,8 @@ class TwoStage(nn.Module):
         canvas = canvas_of(images)
         features = pyramid(self, images, sizes, train=train)
         rpn = self.rpn(features, train=train)
-        proposals = self.rpn.proposals(rpn, sizes, canvas=canvas)
+        # Taken as they are, as in torchvision: no gradient flows through them.
+        proposals = jax.lax.stop_gradient(self.rpn.proposals(rpn, sizes, canvas=canvas))
         box = self.box_head(features, proposals.boxes, canvas=canvas, train=train)
         detections = self.box_head.detections(box, proposals, sizes)
         masks = heatmaps = None
@@ -114,7 +116,10 @@ class TwoStage(nn.Module):
         """
         canvas = canvas_of(images)
         features = pyramid(self, images, sizes, train=train)
-        rpn_keys, box_keys = jax.vmap(jax.random.split, out_axes=1)(keys)
+        # Columns, not the two halves of a transposed array, which JAX's checker takes
+        # for keys used twice.
+        halves = jax.vmap(jax.random.split)(keys)
+        rpn_keys, box_keys = halves[:, 0], halves[:, 1]
         rpn = self.rpn(features, train=train)
         terms = self.rpn.loss(rpn, sizes, targets, canvas=canvas, keys=rpn_keys)
 

@@ -23,10 +23,12 @@ from fpn_jax.ops.images import is_image
 from fpn_jax.ops.losses import smooth_l1
 from fpn_jax.ops.matching import match_by_iou
 from fpn_jax.ops.nms import select_detections
+from fpn_jax.ops.objects import learnable
 from fpn_jax.ops.sampling import balanced_sample
-from fpn_jax.types import Detections, LossTerm, Proposals, Pyramid, Targets
+from fpn_jax.types import Detections, LossTerm, Proposals, Pyramid, Targets, exportable
 
 
+@exportable
 @flax.struct.dataclass
 class BoxOutputs:
     """What the network says of every box."""
@@ -35,6 +37,7 @@ class BoxOutputs:
     deltas: jax.Array  # [B, R, K+1, 4]; the background's are not used
 
 
+@exportable
 @flax.struct.dataclass
 class RoISamples:
     """The boxes that a second stage is trained on: positives first, then padding."""
@@ -97,7 +100,7 @@ class BoxHead(nn.Module):
         conv = normed_conv(self, train=train)
         for i in range(self.num_convs):
             x = nn.relu(conv(x.shape[-1], name=f"conv{i}")(x, rows))
-        x = x.reshape(len(x), -1)
+        x = x.reshape(x.shape[0], -1)
         for i in range(self.num_hidden):
             x = nn.relu(self._dense(x, self.hidden_features, f"fc{6 + i}"))
         num_outputs = self.num_classes + 1
@@ -105,7 +108,10 @@ class BoxHead(nn.Module):
         deltas = self._dense(x, 4 * num_outputs, "box_deltas")
         return BoxOutputs(
             logits=logits.reshape(*boxes.shape[:2], num_outputs),
-            deltas=deltas.reshape(*boxes.shape[:2], num_outputs, 4),
+            # In two steps, as `anchor_rows`.
+            deltas=deltas.reshape(-1, num_outputs, 4).reshape(
+                *boxes.shape[:2], num_outputs, 4
+            ),
         )
 
     def sample(
@@ -124,7 +130,8 @@ class BoxHead(nn.Module):
         image of size 0 (`sizes [B, 2]`) is padding of the batch and has no sample.
         """
         real = is_image(sizes)[:, None]
-        objects = targets.valid & ~targets.crowd & real
+        targets = learnable(targets, sizes)
+        objects = targets.valid
         boxes = jnp.concatenate([proposals.boxes, targets.boxes], axis=1)
         valid = jnp.concatenate([proposals.valid & real, objects], axis=1)
         return jax.vmap(self._image_sample)(
@@ -144,16 +151,18 @@ class BoxHead(nn.Module):
         Cross-entropy of every sample; smooth-L1 on the deltas of the object's class for
         the positive ones (Fast R-CNN, eq. 1).
         """
+        targets = learnable(targets)
         rows = jnp.where(samples.positive, samples.labels + 1, 0)
         cross_entropy = optax.softmax_cross_entropy_with_integer_labels(
             outputs.logits.astype(jnp.float32), rows
         )
         deltas = jnp.take_along_axis(outputs.deltas, rows[..., None, None], axis=2)
         objects = jnp.take_along_axis(targets.boxes, samples.index[..., None], axis=1)
+        positive = (samples.positive & samples.valid)[..., None]
         wanted = encode_deltas(objects, samples.boxes, self.box_weights)
+        wanted = jnp.where(positive, wanted, 0)
         box = smooth_l1(deltas[:, :, 0], wanted, beta=self.smooth_l1_beta)
         count = jnp.sum(samples.valid, dtype=jnp.float32)
-        positive = (samples.positive & samples.valid)[..., None]
         return {
             "class": LossTerm(jnp.sum(cross_entropy, where=samples.valid), count),
             "box": LossTerm(jnp.sum(box, where=positive), count),
@@ -218,8 +227,9 @@ class BoxHead(nn.Module):
         decoded = decode_deltas(deltas[:, 1:], boxes[:, None], self.box_weights)
         decoded = clip(decoded.reshape(-1, 4), size)
         sides = decoded[:, 2:] - decoded[:, :2]
-        good = (scores > self.score_threshold) & valid[:, None]
-        labels = jnp.broadcast_to(jnp.arange(self.num_classes)[None], scores.shape)
+        good = (scores > self.score_threshold) & (valid & is_image(size))[:, None]
+        labels = jnp.arange(self.num_classes, dtype=jnp.int32)
+        labels = jnp.broadcast_to(labels[None], scores.shape)
         return select_detections(
             decoded,
             scores.reshape(-1),

@@ -22,8 +22,9 @@ class Deconv(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "b h w _"]) -> Float[Array, "b 2*h 2*w _c"]:
         shape = (self.kernel_size, self.kernel_size, self.features, x.shape[-1])
-        kernel = self.param("kernel", he_normal_fan_out, shape)
-        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        kernel = self.param("kernel", he_normal_fan_out, shape, jnp.float32)
+        zeros = nn.initializers.zeros
+        bias = self.param("bias", zeros, (self.features,), jnp.float32)
         x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
         return convolve_transposed(x, kernel) + bias[None, None, None]
 
@@ -51,7 +52,8 @@ def convolve_transposed(
     for q in range(pairs):
         for r in range(pairs):
             part = patches[:, :, :, 2 * q : 2 * q + 2, 2 * r : 2 * r + 2]
-            part = part.transpose(0, 1, 3, 2, 4, 5).reshape(b, 2 * h, 2 * w, -1)
+            part = part.transpose(0, 1, 3, 2, 4, 5).reshape(b, 2 * h, w, 2, -1)
+            part = part.reshape(b, 2 * h, 2 * w, -1)  # see layers.upsample2x
             rows, columns = (2 * q, 2 * (crop - q)), (2 * r, 2 * (crop - r))
             total = total + jnp.pad(part, ((0, 0), rows, columns, (0, 0)))
     return total[:, crop : crop + 2 * h, crop : crop + 2 * w]

@@ -25,10 +25,12 @@ from fpn_jax.ops.images import is_image
 from fpn_jax.ops.losses import focal
 from fpn_jax.ops.matching import match_by_center
 from fpn_jax.ops.nms import select_detections
+from fpn_jax.ops.objects import learnable
 from fpn_jax.ops.top_pairs import top_pairs
-from fpn_jax.types import Detections, LossTerm, Pyramid, Targets
+from fpn_jax.types import Detections, LossTerm, Pyramid, Targets, exportable
 
 
+@exportable
 @flax.struct.dataclass
 class FCOSOutputs:
     """What the network says of every point, level by level."""
@@ -100,8 +102,9 @@ class FCOSHead(nn.Module):
         image of size 0 (`sizes [B, 2]`) is padding of the batch and does not count.
         """
         del keys  # every position counts: nothing is drawn
+        targets = learnable(targets, sizes)
         sums = jax.vmap(partial(self._image_loss, canvas=canvas))(
-            outputs, targets.boxes, targets.labels, targets.valid & ~targets.crowd
+            outputs, targets.boxes, targets.labels, targets.valid
         )
         real = is_image(sizes)
         class_loss, box_loss, centerness_loss, count = (
@@ -156,11 +159,14 @@ class FCOSHead(nn.Module):
         label = jnp.where(match.positive, labels[match.index], -1)
         class_loss = focal(
             outputs.logits[level].reshape(len(points), -1),
-            label[:, None] == jnp.arange(self.num_classes)[None],
+            label[:, None] == jnp.arange(self.num_classes, dtype=jnp.int32)[None],
             alpha=self.focal_alpha,
             gamma=self.focal_gamma,
         )
-        box_loss = 1 - giou(self._boxes(outputs, level, points), wanted)
+        found = self._boxes(outputs, level, points)
+        # Others may be too large for their gradient, which 0 does not undo.
+        found = jnp.where(match.positive[:, None], found, wanted)
+        box_loss = 1 - giou(found, wanted)
         centerness_loss = optax.sigmoid_binary_cross_entropy(
             outputs.centerness[level].reshape(-1).astype(jnp.float32),
             centerness(encode_ltrb(wanted, points)),
@@ -192,7 +198,7 @@ class FCOSHead(nn.Module):
             clip(boxes, size),
             scores,
             labels,
-            scores > self.score_threshold,
+            (scores > self.score_threshold) & is_image(size),
             iou_threshold=self.nms_threshold,
             max_detections=self.max_detections,
         )
@@ -203,12 +209,17 @@ class FCOSHead(nn.Module):
             jax.nn.sigmoid(x[level].reshape(len(points), -1).astype(jnp.float32))
             for x in (outputs.logits, outputs.centerness)
         )
-        scores, row, label = top_pairs(jnp.sqrt(probability * centered), self.pre_nms)
+        scores, row, label = top_pairs(_root(probability * centered), self.pre_nms)
         return self._boxes(outputs, level, points)[row], scores, label
 
     def _boxes(self, outputs, level, points):
         distances = outputs.deltas[level].reshape(-1, 4).astype(jnp.float32)
         return decode_ltrb(distances * 2**level, points)
+
+
+def _root(x: jax.Array) -> jax.Array:
+    """Returns the square root with a gradient of 0 at 0, where it is infinite."""
+    return jnp.where(x > 0, jnp.sqrt(jnp.where(x > 0, x, 1)), 0)
 
 
 def centerness(distances: Float[Array, "n 4"]) -> Float[Array, " n"]:
@@ -219,4 +230,4 @@ def centerness(distances: Float[Array, "n 4"]) -> Float[Array, " n"]:
     """
     pairs = jnp.maximum(distances, 0).reshape(-1, 2, 2)  # left, top; right, bottom
     near, far = pairs.min(axis=1), pairs.max(axis=1)
-    return jnp.sqrt(jnp.prod(near / jnp.where(far > 0, far, 1), axis=-1))
+    return _root(jnp.prod(near / jnp.where(far > 0, far, 1), axis=-1))

@@ -16,6 +16,8 @@ from fpn_jax.heads.deconv import Deconv
 from fpn_jax.heads.roi_pool import RoIPool
 from fpn_jax.layers import Conv, Dtype
 from fpn_jax.ops.keypoints import decode_keypoints, keypoint_targets
+from fpn_jax.ops.meshes import is_divided
+from fpn_jax.ops.objects import learnable
 from fpn_jax.types import Detections, LossTerm, Pyramid, Targets
 
 
@@ -53,7 +55,7 @@ class KeypointHead(nn.Module):
             x = nn.relu(Conv(self.channels, dtype=self.dtype, name=f"conv{i}")(x))
         x = Deconv(self.num_keypoints, 4, dtype=self.dtype, name="deconv")(x)
         side = 4 * self.pool.size
-        shape = (len(x), side, side, self.num_keypoints)
+        shape = (x.shape[0], side, side, self.num_keypoints)
         x = jax.image.resize(x.astype(jnp.float32), shape, "bilinear", antialias=False)
         return x.reshape(*boxes.shape[:2], *shape[1:])
 
@@ -75,6 +77,7 @@ class KeypointHead(nn.Module):
                 "targets.keypoints must be [B, G, P, 3] with the P = "
                 f"{outputs.shape[4]} keypoints of the head, got {shape}"
             )
+        targets = learnable(targets)
         batch, rois, side, _, points = outputs.shape
         keypoints = jnp.take_along_axis(
             targets.keypoints, samples.index[..., None, None], axis=1
@@ -105,6 +108,8 @@ class KeypointHead(nn.Module):
 
         `boxes [B, D, 4]` are those the heat maps are of. See `decode_keypoints`.
         """
+        if is_divided(heatmaps):  # then no loop may look at all images at once
+            return jax.vmap(decode_keypoints)(heatmaps, boxes)
         xy, scores = decode_keypoints(
             heatmaps.reshape(-1, *heatmaps.shape[2:]), boxes.reshape(-1, 4)
         )

@@ -23,6 +23,7 @@ from fpn_jax.layers import (
     normed_conv,
 )
 from fpn_jax.ops.masks import mask_targets
+from fpn_jax.ops.objects import learnable
 from fpn_jax.types import Detections, LossTerm, Pyramid, Targets
 
 
@@ -85,6 +86,9 @@ class MaskHead(nn.Module):
                 "targets.masks is None, and a mask head is trained on them"
             )
 
+        targets = learnable(targets)
+        positive = samples.positive & samples.valid
+
         def image_targets(targets, boxes, index):
             return mask_targets(
                 targets.masks,
@@ -95,9 +99,9 @@ class MaskHead(nn.Module):
             )
 
         wanted = jax.vmap(image_targets)(targets, samples.boxes, samples.index)
+        wanted = jnp.where(positive[..., None, None], wanted, 0)
         chosen = _of_class(outputs, samples.labels)
         cross_entropy = optax.sigmoid_binary_cross_entropy(chosen, wanted)
-        positive = samples.positive & samples.valid
         total = jnp.sum(cross_entropy.mean(axis=(2, 3)), where=positive)
         return {"mask": LossTerm(total, jnp.sum(positive, dtype=jnp.float32))}
 

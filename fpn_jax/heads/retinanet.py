@@ -19,16 +19,19 @@ import numpy as np
 from fpn_jax.choices import check_choice
 from fpn_jax.heads.tower import tower
 from fpn_jax.layers import Conv, Dtype
-from fpn_jax.ops.anchors import grids_of, pyramid_anchors
+from fpn_jax.ops.anchors import anchor_rows, grids_of, pyramid_anchors
 from fpn_jax.ops.boxes import clip, decode_deltas, encode_deltas, giou
 from fpn_jax.ops.images import is_image
 from fpn_jax.ops.losses import focal, smooth_l1
 from fpn_jax.ops.matching import match_by_iou
+from fpn_jax.ops.meshes import rows_of
 from fpn_jax.ops.nms import select_detections
+from fpn_jax.ops.objects import learnable
 from fpn_jax.ops.top_pairs import top_pairs
-from fpn_jax.types import Detections, LossTerm, Pyramid, Targets
+from fpn_jax.types import Detections, LossTerm, Pyramid, Targets, exportable
 
 
+@exportable
 @flax.struct.dataclass
 class RetinaNetOutputs:
     """What the network says of every anchor, level by level."""
@@ -123,8 +126,9 @@ class RetinaNetHead(nn.Module):
         (`sizes [B, 2]`) is padding of the batch and does not count.
         """
         del keys  # every position counts: nothing is drawn
+        targets = learnable(targets, sizes)
         class_loss, box_loss = jax.vmap(partial(self._image_loss, canvas=canvas))(
-            outputs, targets.boxes, targets.labels, targets.valid & ~targets.crowd
+            outputs, targets.boxes, targets.labels, targets.valid
         )
         real = is_image(sizes)
         count = jnp.sum(real, dtype=jnp.float32)
@@ -193,18 +197,20 @@ class RetinaNetHead(nn.Module):
                 strict=True,
             )
         )
-        deltas = [outputs.deltas[level].reshape(-1, 4) for level in of_level]
+        deltas = [anchor_rows(outputs.deltas[level], 4) for level in of_level]
         box_loss = jnp.sum(
-            self._box_loss(jnp.concatenate(deltas), anchors, boxes[match.index]),
+            self._box_loss(
+                jnp.concatenate(deltas), anchors, boxes[match.index], match.positive
+            ),
             where=match.positive,
         )
-        count = jnp.maximum(jnp.sum(match.positive), 1)
+        count = jnp.maximum(jnp.sum(match.positive, dtype=jnp.float32), 1)
         return class_loss / count, box_loss / count
 
     def _class_loss(self, logits, label, counts):
         """Returns the sum over a level's anchors; those without a class have -1."""
-        logits = logits.reshape(len(label), self.num_classes)
-        classes = jnp.arange(self.num_classes)
+        logits = anchor_rows(logits, self.num_classes)
+        classes = jnp.arange(self.num_classes, dtype=jnp.int32)
         loss = focal(
             logits,
             label[:, None] == classes[None],
@@ -213,10 +219,12 @@ class RetinaNetHead(nn.Module):
         )
         return jnp.sum(loss, where=counts[:, None])
 
-    def _box_loss(self, deltas, anchors, wanted):
-        """Returns the loss of each anchor as if it were positive."""
+    def _box_loss(self, deltas, anchors, wanted, positive):
+        """Returns the loss of each anchor; meaningful where positive."""
         if self.box_loss == "giou":
-            return 1 - giou(decode_deltas(deltas, anchors), wanted)
+            found = decode_deltas(deltas, anchors)
+            # Others may be too large for their gradient, which 0 does not undo.
+            return 1 - giou(jnp.where(positive[:, None], found, wanted), wanted)
         return smooth_l1(deltas, encode_deltas(wanted, anchors), beta=0).sum(axis=-1)
 
     def _image_detections(self, outputs, size, *, canvas):
@@ -233,7 +241,7 @@ class RetinaNetHead(nn.Module):
             clip(boxes, size) if self.clipped else boxes,
             scores,
             labels,
-            scores > self.score_threshold,
+            (scores > self.score_threshold) & is_image(size),
             iou_threshold=self.nms_threshold,
             max_detections=self.max_detections,
         )
@@ -241,8 +249,8 @@ class RetinaNetHead(nn.Module):
 
     def _level_candidates(self, logits, deltas, anchors):
         """Returns boxes, scores and labels of the best pairs of one image's level."""
-        logits = logits.reshape(-1, self.num_classes)
+        logits = anchor_rows(logits, self.num_classes)
         # The sigmoid is monotone: it can wait until few are left.
         best, row, label = top_pairs(logits, self.pre_nms)
-        boxes = decode_deltas(deltas.reshape(-1, 4)[row], anchors[row])
+        boxes = decode_deltas(anchor_rows(deltas, 4)[row], rows_of(anchors, row))
         return boxes, jax.nn.sigmoid(best.astype(jnp.float32)), label

@@ -16,16 +16,19 @@ import jax.numpy as jnp
 import optax
 
 from fpn_jax.layers import Conv, Dtype
-from fpn_jax.ops.anchors import grids_of, pyramid_anchors
+from fpn_jax.ops.anchors import anchor_rows, grids_of, pyramid_anchors
 from fpn_jax.ops.boxes import clip, decode_deltas, encode_deltas
 from fpn_jax.ops.images import is_image
 from fpn_jax.ops.losses import smooth_l1
 from fpn_jax.ops.matching import match_by_iou
+from fpn_jax.ops.meshes import rows_of
 from fpn_jax.ops.nms import nms
+from fpn_jax.ops.objects import learnable
 from fpn_jax.ops.sampling import balanced_sample
-from fpn_jax.types import LossTerm, Proposals, Pyramid, Targets
+from fpn_jax.types import LossTerm, Proposals, Pyramid, Targets, exportable
 
 
+@exportable
 @flax.struct.dataclass
 class RPNOutputs:
     """What the network says of every anchor, level by level."""
@@ -102,12 +105,13 @@ class RPNHead(nn.Module):
             list(self.places(grids_of(outputs.objectness), canvas=canvas).values())
         )
         logits, deltas = _concatenate_levels(outputs)
+        targets = learnable(targets, sizes)
         bce, box, count = jax.vmap(self._image_loss, in_axes=(0, 0, None, 0, 0, 0, 0))(
             logits,
             deltas,
             anchors,
             targets.boxes,
-            targets.valid & ~targets.crowd,
+            targets.valid,
             is_image(sizes),
             keys,
         )
@@ -138,8 +142,8 @@ class RPNHead(nn.Module):
         )
         levels = [
             candidates(
-                outputs.objectness[level].reshape(len(sizes), -1),
-                outputs.deltas[level].reshape(len(sizes), -1, 4),
+                anchor_rows(outputs.objectness[level], 1)[..., 0],
+                anchor_rows(outputs.deltas[level], 4),
                 anchors,
                 sizes,
             )
@@ -199,7 +203,9 @@ class RPNHead(nn.Module):
         bce = optax.sigmoid_binary_cross_entropy(
             logits[sample.index], sample.positive.astype(jnp.float32)
         )
-        wanted = encode_deltas(boxes[match.index[sample.index]], anchors[sample.index])
+        wanted = encode_deltas(
+            boxes[match.index[sample.index]], rows_of(anchors, sample.index)
+        )
         box = smooth_l1(deltas[sample.index], wanted, beta=self.smooth_l1_beta)
         return (
             jnp.sum(bce, where=sample.valid),
@@ -212,10 +218,11 @@ class RPNHead(nn.Module):
         best, index = jax.lax.top_k(
             logits.astype(jnp.float32), min(pre_nms, len(logits))
         )
-        boxes = clip(decode_deltas(deltas[index], anchors[index]), size)
+        boxes = clip(decode_deltas(deltas[index], rows_of(anchors, index)), size)
         scores = jax.nn.sigmoid(best)
         sides = boxes[:, 2:] - boxes[:, :2]
         valid = (sides >= self.min_side).all(axis=-1) & (scores >= self.score_threshold)
+        valid &= is_image(size)
         kept = nms(boxes, scores, valid, iou_threshold=self.nms_threshold)
         return boxes, scores, kept
 
@@ -223,9 +230,8 @@ class RPNHead(nn.Module):
 def _concatenate_levels(outputs: RPNOutputs) -> tuple[jax.Array, jax.Array]:
     """Returns float32 logits [B, N] and deltas [B, N, 4] in the anchors' order."""
     levels = sorted(outputs.objectness)
-    batch = len(outputs.objectness[levels[0]])
-    logits = [outputs.objectness[level].reshape(batch, -1) for level in levels]
-    deltas = [outputs.deltas[level].reshape(batch, -1, 4) for level in levels]
+    logits = [anchor_rows(outputs.objectness[level], 1)[..., 0] for level in levels]
+    deltas = [anchor_rows(outputs.deltas[level], 4) for level in levels]
     return (
         jnp.concatenate(logits, axis=1).astype(jnp.float32),
         jnp.concatenate(deltas, axis=1).astype(jnp.float32),

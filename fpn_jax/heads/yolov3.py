@@ -23,15 +23,17 @@ from fpn_jax.layers import (
     Norm,
     normed_conv,
 )
-from fpn_jax.ops.anchors import grids_of, level_points
+from fpn_jax.ops.anchors import anchor_rows, grids_of, level_points
 from fpn_jax.ops.boxes import clip, decode_deltas, pairwise_iou
 from fpn_jax.ops.images import is_image
 from fpn_jax.ops.matching import Assignment, match_by_iou
 from fpn_jax.ops.nms import select_detections
+from fpn_jax.ops.objects import learnable
 from fpn_jax.ops.top_pairs import top_pairs
-from fpn_jax.types import Detections, LossTerm, Pyramid, Targets
+from fpn_jax.types import Detections, LossTerm, Pyramid, Targets, exportable
 
 
+@exportable
 @flax.struct.dataclass
 class YOLOv3Outputs:
     """What the network says of every anchor, level by level."""
@@ -41,6 +43,7 @@ class YOLOv3Outputs:
     objectness: Pyramid  # {level: [B, H, W, A]} logits
 
 
+@exportable
 class Anchors(NamedTuple):
     """The anchors of a pyramid, a row for each."""
 
@@ -117,8 +120,9 @@ class YOLOv3Head(nn.Module):
         anchor. An image of size 0 (`sizes [B, 2]`) is padding and does not count.
         """
         del canvas, keys  # strides are 2**level; nothing is drawn
+        targets = learnable(targets, sizes)
         sums = jax.vmap(self._image_loss)(
-            outputs, targets.boxes, targets.labels, targets.valid & ~targets.crowd
+            outputs, targets.boxes, targets.labels, targets.valid
         )
         real = is_image(sizes)
         class_loss, box_loss, objectness_loss, count = (
@@ -167,10 +171,10 @@ class YOLOv3Head(nn.Module):
         num = len(self.anchor_shapes[0])
         corner = level_points(grid, (2**level, 2**level))
         shapes = jnp.array(self.anchor_shapes[order], jnp.float32)
-        numbers = order * num + jnp.arange(num)
+        numbers = order * num + jnp.arange(num, dtype=jnp.int32)
         return Anchors(
             corner=jnp.repeat(corner, num, axis=0),
-            stride=jnp.full((len(corner) * num, 1), 2.0**level),
+            stride=jnp.full((len(corner) * num, 1), 2.0**level, jnp.float32),
             sides=jnp.tile(shapes, (len(corner), 1)),
             number=jnp.tile(numbers, len(corner)),
         )
@@ -191,7 +195,7 @@ class YOLOv3Head(nn.Module):
         sides = np.array(self.anchor_shapes, np.float32).reshape(-1, 2)
         center, box_sides = _center(boxes), _sides(boxes)
         overlap = pairwise_iou(_boxes(0, box_sides), _boxes(0, sides))
-        best = overlap.argmax(axis=1)
+        best = jax.lax.argmax(overlap, 1, jnp.int32)
         offset = (center[None] - anchors.corner[:, None]) / anchors.stride[:, None]
         wanted = (
             valid[None]
@@ -207,7 +211,7 @@ class YOLOv3Head(nn.Module):
             negative_iou=self.ignored_iou,
             low_quality=False,
         )
-        index = wanted.argmax(axis=1).astype(jnp.int32)
+        index = jax.lax.argmax(wanted, 1, jnp.int32)
         return Assignment(index, positive, ~positive & near.negative)
 
     def _num_anchors(self, pyramid: Pyramid) -> int:
@@ -223,9 +227,10 @@ class YOLOv3Head(nn.Module):
         """Returns the sums of the three losses of one image, and its positives."""
         anchors = self.anchors(grids_of(outputs.deltas))
         match = self.assign(anchors, boxes, valid)
-        of_class = labels[match.index][:, None] == jnp.arange(self.num_classes)[None]
+        classes = jnp.arange(self.num_classes, dtype=jnp.int32)
+        of_class = labels[match.index][:, None] == classes[None]
         class_loss = optax.sigmoid_binary_cross_entropy(
-            _flat(outputs.logits, self.num_classes), of_class
+            _flat(outputs.logits, self.num_classes), of_class.astype(jnp.float32)
         )
         box_loss = _box_loss(_flat(outputs.deltas, 4), anchors, boxes[match.index])
         objectness_loss = optax.sigmoid_binary_cross_entropy(
@@ -248,7 +253,7 @@ class YOLOv3Head(nn.Module):
             boxes[row],
             best,
             label,
-            best > self.score_threshold,
+            (best > self.score_threshold) & is_image(size),
             iou_threshold=self.nms_threshold,
             max_detections=self.max_detections,
         )
@@ -271,7 +276,7 @@ def _decode(deltas, anchors: Anchors):
 
 def _flat(levels: Pyramid, channels: int):
     """Returns [N, channels] of one image, a row for every anchor."""
-    rows = [levels[level].reshape(-1, channels) for level in sorted(levels)]
+    rows = [anchor_rows(levels[level], channels) for level in sorted(levels)]
     return jnp.concatenate(rows).astype(jnp.float32)
 
 

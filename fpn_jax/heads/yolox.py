@@ -26,12 +26,14 @@ from fpn_jax.ops.boxes import clip, decode_deltas, iou, pairwise_iou
 from fpn_jax.ops.images import is_image
 from fpn_jax.ops.matching import Assignment, match_by_cost
 from fpn_jax.ops.nms import select_detections
-from fpn_jax.types import Detections, LossTerm, Pyramid, Targets
+from fpn_jax.ops.objects import learnable
+from fpn_jax.types import Detections, LossTerm, Pyramid, Targets, exportable
 
 # What a candidate costs more that is not both in the box and near its center.
 _FAR = 1e5
 
 
+@exportable
 @flax.struct.dataclass
 class YOLOXOutputs:
     """What the network says of every cell, level by level."""
@@ -106,8 +108,9 @@ class YOLOXHead(nn.Module):
         The L1 loss that the authors add for the last epochs is left out.
         """
         del keys  # every position counts: nothing is drawn
+        targets = learnable(targets, sizes)
         sums = jax.vmap(partial(self._image_loss, canvas=canvas))(
-            outputs, targets.boxes, targets.labels, targets.valid & ~targets.crowd
+            outputs, targets.boxes, targets.labels, targets.valid
         )
         real = is_image(sizes)
         class_loss, box_loss, objectness_loss, count = (
@@ -201,11 +204,15 @@ class YOLOXHead(nn.Module):
             labels,
             valid,
         )
-        of_class = labels[match.index][:, None] == jnp.arange(self.num_classes)[None]
+        classes = jnp.arange(self.num_classes, dtype=jnp.int32)
+        of_class = labels[match.index][:, None] == classes[None]
         class_loss = optax.sigmoid_binary_cross_entropy(
-            logits, of_class * overlap[:, None]
+            logits, jnp.where(of_class, overlap[:, None], 0)
         )
-        box_loss = 1 - iou(found, boxes[match.index]) ** 2
+        wanted = boxes[match.index]
+        # Others may be too large for their gradient, which 0 does not undo.
+        found = jnp.where(match.positive[:, None], found, wanted)
+        box_loss = 1 - iou(found, wanted) ** 2
         objectness_loss = optax.sigmoid_binary_cross_entropy(
             objectness, match.positive.astype(jnp.float32)
         )
@@ -222,8 +229,8 @@ class YOLOXHead(nn.Module):
         return select_detections(
             clip(boxes, size),
             scores,
-            logits.argmax(axis=-1),
-            scores > self.score_threshold,
+            jax.lax.argmax(logits, 1, jnp.int32),
+            (scores > self.score_threshold) & is_image(size),
             iou_threshold=self.nms_threshold,
             max_detections=self.max_detections,
         )

@@ -6,6 +6,7 @@ from operator import add
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 
 from fpn_jax.layers import (
     AxisName,
@@ -88,7 +89,8 @@ class Fusion(nn.Module):
     @nn.compact
     def __call__(self, inputs: Sequence[jax.Array]) -> jax.Array:
         """Returns a map [B, H, W, C] of inputs of the same shape."""
-        weights = self.param("weights", nn.initializers.ones, (len(inputs),))
+        ones = nn.initializers.ones
+        weights = self.param("weights", ones, (len(inputs),), jnp.float32)
         weights = nn.relu(weights)
         weights = (weights / (weights.sum() + _EPSILON)).astype(inputs[0].dtype)
         x = reduce(add, (weight * x for weight, x in zip(weights, inputs, strict=True)))

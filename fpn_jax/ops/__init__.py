@@ -18,6 +18,7 @@ side in its file and give the same.
 """
 
 from fpn_jax.ops.anchors import (
+    anchor_rows,
     cell_anchors,
     level_anchors,
     level_points,
@@ -55,6 +56,7 @@ from fpn_jax.ops.top_pairs import top_pairs
 __all__ = [
     "Assignment",
     "Sample",
+    "anchor_rows",
     "area",
     "assign_levels",
     "balanced_sample",

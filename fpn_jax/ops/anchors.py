@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Num
 
 from fpn_jax.choices import check_choice
 from fpn_jax.ops.boxes import Number
@@ -20,6 +20,19 @@ def grids_of(maps: Mapping[int, Array]) -> dict[int, tuple[int, int]]:
     """Returns the rows and columns of every level's map [*B, H, W, C], finest first."""
     shapes = {level: maps[level].shape for level in sorted(maps)}
     return {level: (shape[-3], shape[-2]) for level, shape in shapes.items()}
+
+
+def anchor_rows(
+    level: Num[Array, "*b h w ac"], channels: int
+) -> Num[Array, "*b hwa {channels}"]:
+    """Returns a level's outputs, a row for each anchor, in the order of the anchors.
+
+    `channels` are those of an anchor, side by side. In two steps: JAX does not know how
+    the result of both at once lies on a mesh whose axes are explicit.
+    """
+    *batch, height, width, values = level.shape
+    split = level.reshape(*batch, height, width, values // channels, channels)
+    return split.reshape(*batch, height * width * (values // channels), channels)
 
 
 def cell_anchors(
@@ -44,6 +57,7 @@ def level_anchors(
 ) -> Float[Array, "hwa 4"]:
     """Returns the cell's anchors at every cell of a grid, `stride` pixels apart."""
     points = level_points(grid, stride)
+    cell = jnp.asarray(cell, jnp.float32)
     return (jnp.tile(points, 2)[:, None] + cell[None]).reshape(-1, 4)
 
 

@@ -75,7 +75,7 @@ def _seen(x, row, column, grid: tuple[int, int], stride: int) -> jax.Array:
     of the grid.
     """
     height, width = (stride * (n - 1) + 1 for n in grid)
-    window = (len(x), height, width, x.shape[-1])
+    window = (x.shape[0], height, width, x.shape[-1])
     return jax.lax.dynamic_slice(x, (0, row, column, 0), window)[:, ::stride, ::stride]
 
 
@@ -109,4 +109,5 @@ def _kernel_gradient(
         return (_seen(x, row, column, (rows, columns), stride) * g).sum((0, 1, 2))
 
     # One after the other: fused, the sums are slower, and slow to compile.
-    return jax.lax.map(of_place, jnp.arange(size * size)).reshape(kernel.shape)
+    places = jnp.arange(size * size, dtype=jnp.int32)
+    return jax.lax.map(of_place, places).reshape(kernel.shape)

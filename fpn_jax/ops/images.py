@@ -22,12 +22,13 @@ def normalize(
     center = jnp.asarray(mean, jnp.float32)[None, None, None]
     spread = jnp.asarray(std, jnp.float32)[None, None, None]
     pixels = (images.astype(jnp.float32) / 255 - center) / spread
-    row_inside = jnp.arange(height)[None] < sizes[:, :1]
-    column_inside = jnp.arange(width)[None] < sizes[:, 1:]
+    sizes = sizes.astype(jnp.int32)
+    row_inside = jnp.arange(height, dtype=jnp.int32)[None] < sizes[:, :1]
+    column_inside = jnp.arange(width, dtype=jnp.int32)[None] < sizes[:, 1:]
     inside = row_inside[:, :, None, None] & column_inside[:, None, :, None]
     return jnp.where(inside, pixels, 0)
 
 
-def is_image(sizes: Int[Array, "b 2"]) -> Bool[Array, " b"]:
+def is_image(sizes: Int[Array, "*b 2"]) -> Bool[Array, "*b"]:
     """Tells images from the padding of a batch, whose height and width are 0."""
     return (sizes > 0).all(axis=-1)

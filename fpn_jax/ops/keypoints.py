@@ -5,7 +5,10 @@ A box is divided into `size` x `size` cells, numbered by rows. Boxes are xyxy pi
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
+
+from fpn_jax.ops.meshes import varied_as
 
 # Of the cubic convolution (Keys 1981) as torch has it; OpenCV too. JAX's is -0.5.
 _CUBIC_A = -0.75
@@ -25,7 +28,10 @@ def keypoint_targets(
     It does if it is annotated (visibility > 0) and inside the box, the right and the
     lower border included: they belong to the last cells. The cell is 0 where not.
     """
-    points, low, high = keypoints[..., :2], boxes[:, None, :2], boxes[:, None, 2:]
+    low, high = boxes[:, None, :2], boxes[:, None, 2:]
+    annotated = keypoints[..., 2] > 0
+    # Others may hold anything, also what is no number.
+    points = jnp.where(annotated[..., None], keypoints[..., :2], low)
     side = high - low
     # Not size / side: where a keypoint lies between two cells, which is usual in the
     # ground truth's own box, torch's rounding decides, and that is of two operations.
@@ -33,7 +39,7 @@ def keypoint_targets(
     cell = jnp.floor((points - low) * scale)
     cell = jnp.where(points == high, size - 1, cell)
     inside = ((cell >= 0) & (cell < size)).all(axis=-1)
-    valid = inside & (keypoints[..., 2] > 0)
+    valid = inside & annotated
     x, y = jnp.moveaxis(cell, -1, 0)
     return jnp.where(valid, y * size + x, 0).astype(jnp.int32), valid
 
@@ -80,8 +86,9 @@ def _search_rectangles(
 ) -> tuple[Int[Array, "m 2"], Int[Array, "m 2"]]:
     """Returns the first and the last pixel (x, y) of the box where a peak can be."""
     size = maps.shape[-1]
-    top, place = _first_maximum(maps.reshape(len(maps), -1))
-    near_top = jnp.stack([place % size, place // size], axis=-1) + 0.5
+    top, place = _first_maximum(maps.reshape(maps.shape[0], -1))
+    near_top = jnp.stack([place % size, place // size], axis=-1)
+    near_top = near_top.astype(jnp.float32) + 0.5
     x, y = jnp.moveaxis(jnp.floor(near_top * grid / size), -1, 0)[..., None]
     reached = _values(padded, grid, x, y)[:, 0, 0]
     # The minimum keeps the rectangle from being empty, should all be the same.
@@ -89,8 +96,9 @@ def _search_rectangles(
     bounds = _upper_bounds(padded)
     bounds = jnp.stack([bounds.max(axis=1), bounds.max(axis=2)], axis=1)
     possible = bounds >= reached[:, None, None]  # [m, 2, s + 1], columns and rows
-    first = possible.argmax(axis=-1) - 1
-    end = size - possible[..., ::-1].argmax(axis=-1)
+    first = jax.lax.argmax(possible, 2, jnp.int32).astype(jnp.float32) - 1
+    behind = jax.lax.argmax(possible[..., ::-1], 2, jnp.int32)
+    end = size - behind.astype(jnp.float32)
     # One pixel more on both sides, for rounding.
     low = jnp.floor((first + 0.5) * grid / size - 0.5) - 1
     high = jnp.ceil((end + 0.5) * grid / size - 0.5) + 1
@@ -118,6 +126,7 @@ def _of_four(best, x, axis):
     return best(best(a, b), best(c, d))
 
 
+@jax.custom_jvp
 def _search(
     padded: Float[Array, "m t t"],
     grid: Float[Array, "m 2"],
@@ -130,18 +139,21 @@ def _search(
     each round of the loop takes the next ones: the work is that of the pixels.
     """
     tiles = -((low - high - 1) // _TILE_SIDE)  # along x and y, rounded up
-    ends = jnp.cumsum(tiles.prod(axis=-1))
+    numbers = tiles.prod(axis=-1, dtype=jnp.int32)
+    ends = jnp.cumsum(numbers, dtype=jnp.int32)
     width = grid[:, 0].astype(jnp.int32)
     no_pixel = jnp.iinfo(jnp.int32).max
 
     def look_at_next(state):
         start, best, pixel = state
-        tile = start + jnp.arange(_TILES)
-        m = jnp.searchsorted(ends, tile, side="right")  # beyond the last: no map
-        rank = tile - (ends - tiles.prod(axis=-1))[m]
+        tile = start + jnp.arange(_TILES, dtype=jnp.int32)
+        # Beyond the last: no map. Compared with all, since a binary search must know
+        # how many there are, which an export for any number of images does not.
+        m = jnp.sum(ends[:, None] <= tile[None], axis=0, dtype=jnp.int32)
+        rank = tile - (ends - numbers)[m]
         corner = jnp.stack([rank % tiles[m, 0], rank // tiles[m, 0]], axis=-1)
         corner = low[m] + _TILE_SIDE * corner
-        xy = corner[..., None] + jnp.arange(_TILE_SIDE)[None, None]
+        xy = corner[..., None] + jnp.arange(_TILE_SIDE, dtype=jnp.int32)[None, None]
         x, y = xy[:, 0], xy[:, 1]
         values = _values(padded[m], grid[m], x, y)
         inside = (y <= high[m, 1:])[:, :, None] & (x <= high[m, :1])[:, None]
@@ -158,9 +170,24 @@ def _search(
     def unfinished(state):
         return state[0] < ends[-1]
 
-    nothing = jnp.full(len(grid), -jnp.inf), jnp.full(len(grid), no_pixel)
-    _, best, pixel = jax.lax.while_loop(unfinished, look_at_next, (0, *nothing))
+    start = (
+        jnp.zeros((), jnp.int32),
+        jnp.full(grid.shape[:1], -jnp.inf, jnp.float32),
+        jnp.full(grid.shape[:1], no_pixel, jnp.int32),
+    )
+    start = varied_as(start, padded, grid, low, high)
+    _, best, pixel = jax.lax.while_loop(unfinished, look_at_next, start)
     return best, jnp.stack([pixel % width, pixel // width], axis=-1)
+
+
+@_search.defjvp
+def _search_jvp(primals, tangents):
+    """The values are those of the maps at fixed pixels: linear in the maps."""
+    padded, grid, *_ = primals
+    best, pixels = _search(*primals)
+    x, y = (pixels[:, i, None].astype(jnp.float32) for i in range(2))
+    slope = _values(tangents[0], grid, x, y)[:, 0, 0]
+    return (best, pixels), (slope, np.zeros(pixels.shape, jax.dtypes.float0))
 
 
 def _first_maximum(
@@ -168,7 +195,8 @@ def _first_maximum(
 ) -> tuple[Float[Array, " m"], Int[Array, " m"]]:
     """Returns the maximum of each row and its first place; `argmax` is slow on CPU."""
     top = values.max(axis=-1)
-    place = jnp.broadcast_to(jnp.arange(values.shape[-1])[None], values.shape)
+    place = jnp.arange(values.shape[-1], dtype=jnp.int32)
+    place = jnp.broadcast_to(place[None], values.shape)
     return top, jnp.min(
         place, axis=-1, where=values == top[:, None], initial=values.shape[-1] - 1
     )
@@ -190,8 +218,9 @@ def _values(
 
 def _cubic_weights(pixels, grid, size: int):
     """Returns the weights of the s + 4 pixels of a padded map in each pixel."""
-    place = (pixels + 0.5) * (size / grid) - 0.5
-    distance = jnp.abs(place[..., None] - jnp.arange(-2, size + 2)[None, None])
+    place = (pixels.astype(jnp.float32) + 0.5) * (size / grid) - 0.5
+    cells = jnp.arange(-2, size + 2, dtype=jnp.float32)
+    distance = jnp.abs(place[..., None] - cells[None, None])
     a = _CUBIC_A
     near = ((a + 2) * distance - (a + 3)) * distance**2 + 1
     far = ((a * distance - 5 * a) * distance + 8 * a) * distance - 4 * a

@@ -43,5 +43,13 @@ def focal(
     """
     logits = logits.astype(jnp.float32)
     wrong = jnp.where(positive, -logits, logits)  # the logit of what is not true
-    weight = jnp.where(positive, alpha, 1 - alpha)
-    return weight * jax.nn.sigmoid(wrong) ** gamma * jax.nn.softplus(wrong)
+    weight = jnp.where(positive, alpha, 1 - alpha).astype(jnp.float32)
+    return weight * _power_of_sigmoid(wrong, gamma) * jax.nn.softplus(wrong)
+
+
+def _power_of_sigmoid(x: Float[Array, "*n"], exponent: int | float):
+    if exponent >= 1:
+        return jax.nn.sigmoid(x) ** exponent
+    # The slope of a lower power is infinite where the sigmoid is 0 in float32, and the
+    # gradient 0 times that.
+    return jnp.exp(exponent * jax.nn.log_sigmoid(x))

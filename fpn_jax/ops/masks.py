@@ -3,6 +3,8 @@
 Boxes and regions are xyxy pixels of the canvas.
 """
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Real
@@ -66,18 +68,43 @@ def _cell_weights(
     region_side = region_high - region_low
     scale = length / jnp.where(region_side > 0, region_side, 1)
     side = jnp.maximum(high - low, 1)  # as RoIAlign without `aligned`
-    count = jnp.ceil(side / size)
-    step = side / (size * count)
-    cells = low + jnp.arange(size) * (side / size)
-    first = (cells + step / 2 + 0.5 - region_low) * scale - 0.5
-    step = step * scale
+    # The condition always holds. By a constant XLA would not divide, but multiply with
+    # its rounded reciprocal: ceil(84 / 28) would be 4.
+    cell_side = side / jnp.where(side >= 1, jnp.float32(size), 1)
+    count = jnp.ceil(cell_side)
+    # The maximum changes nothing: it keeps compilers from adding to the unrounded
+    # product, which torchvision rounds.
+    cells = low + jnp.maximum(jnp.arange(size, dtype=jnp.float32) * cell_side, 0)
 
-    pixels = jnp.arange(-1, length + 1)
+    def place(sample):  # of each cell, in pixels of the canvas
+        return cells + (sample + 0.5) * cell_side / count
+
+    first = (place(jnp.zeros_like(cells)) + 0.5 - region_low) * scale - 0.5
+    step = cell_side / count * scale
+
+    pixels = jnp.arange(-1, length + 1, dtype=jnp.float32)
     distance = pixels[None] - first[:, None]  # [size, length + 2]
     before = jnp.clip(jnp.ceil(distance / step), 0, count)  # samples before the pixel
+    # From one pixel outside of the bitmap on, samples are 0: there alone it matters on
+    # which side they fall, and a sample on the border itself is inside.
+    lowest = region_low - 0.5 / scale - 0.5
+    highest = region_low + (length + 0.5) / scale - 0.5
+    outside = _corrected(before[:, 0], count, lambda k: place(k) < lowest)
+    inside = _corrected(before[:, -1], count, lambda k: place(k) <= highest)
+    before = before.at[:, 0].set(outside).at[:, -1].set(inside)
     number = before[:, 1:] - before[:, :-1]
     middle = (before[:, 1:] + before[:, :-1] - 1) / 2
     to_next = number * (step * middle - distance[:, :-1])
     to_next = to_next.at[:, 0].set(number[:, 0])  # outside, next to pixel 0
     to_next = to_next.at[:, -1].set(0)  # outside, next to the last pixel
     return ((number - to_next)[:, 1:] + to_next[:, :-1]) / count
+
+
+def _corrected(number: Array, count: Array, belongs: Callable) -> Array:
+    """Returns how many of the samples 0 … count - 1 belong, which are the first ones.
+
+    `number` is that to one sample, as rounding leaves it.
+    """
+    too_many = (number > 0) & ~belongs(number - 1)
+    too_few = (number < count) & belongs(number)
+    return jnp.where(too_many, number - 1, jnp.where(too_few, number + 1, number))

@@ -1,14 +1,18 @@
 """Which ground truth each anchor (or proposal) of one image is trained towards."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from fpn_jax.ops.boxes import area, encode_ltrb, pairwise_iou
+from fpn_jax.ops.meshes import varied_as
+from fpn_jax.types import exportable
 
 
+@exportable
 class Assignment(NamedTuple):
     """A row of the ground truth for each anchor; neither flag set means ignored."""
 
@@ -59,12 +63,17 @@ def match_by_iou(
         top = iou.max(axis=1, keepdims=True)
         return (
             jnp.where(better, iou.max(axis=0), best_iou),
-            jnp.where(better, first + iou.argmax(axis=0), best_index),
+            jnp.where(better, first + _first(jax.lax.argmax, iou, 0), best_index),
             is_a_best | ((iou == top) & (top > 0)).any(axis=0),
         ), None
 
     n = len(anchors)
-    start = jnp.full(n, -1.0), jnp.zeros(n, jnp.int32), jnp.zeros(n, bool)
+    start = (
+        jnp.full(n, -1, jnp.float32),
+        jnp.zeros(n, jnp.int32),
+        jnp.zeros(n, bool),
+    )
+    start = varied_as(start, anchors, boxes, valid)
     (iou, index, is_a_best), _ = jax.lax.scan(add_block, start, _blocks(boxes, valid))
     positive = iou >= positive_iou
     if low_quality:
@@ -105,7 +114,7 @@ def match_by_center(
     )
     smallness = jnp.where(wanted, 1e8 - area(boxes)[None], 0)
     positive = wanted.any(axis=1)
-    index = smallness.argmax(axis=1).astype(jnp.int32)
+    index = _first(jax.lax.argmax, smallness, 1)
     return Assignment(index, positive, ~positive)
 
 
@@ -132,12 +141,24 @@ def match_by_cost(
     ious, _ = jax.lax.top_k(jnp.where(candidate, iou, 0).T, num)
     k = jnp.maximum(ious.sum(axis=1).astype(jnp.int32), 1)
     least, rows = jax.lax.top_k(-jnp.where(candidate, cost, jnp.inf).T, num)
-    taken = (jnp.arange(num)[None] < k[:, None]) & (least > -jnp.inf)
-    columns = jnp.broadcast_to(jnp.arange(len(k))[:, None], rows.shape)
-    wanted = jnp.zeros(cost.shape, bool).at[rows, columns].max(taken)
-    index = jnp.where(wanted, cost, jnp.inf).argmin(axis=1).astype(jnp.int32)
+    taken = (jnp.arange(num, dtype=jnp.int32)[None] < k[:, None]) & (least > -jnp.inf)
+    columns = jnp.arange(len(k), dtype=jnp.int32)
+    columns = varied_as(jnp.broadcast_to(columns[:, None], rows.shape), rows)
+    nothing = varied_as(jnp.zeros(cost.shape, bool), cost)
+    wanted = nothing.at[rows, columns].max(taken)
+    index = _first(jax.lax.argmin, jnp.where(wanted, cost, jnp.inf), 1)
     positive = wanted.any(axis=1)
     return Assignment(index, positive, ~positive)
+
+
+def _first(best: Callable, values: Float[Array, "n m"], axis: int) -> Int[Array, " _"]:
+    """Returns the first place of the best of an axis: int32, and 0 where it is empty.
+
+    `jnp.argmax` gives int64 in double precision, and refuses an empty axis.
+    """
+    if values.shape[axis] == 0:
+        return jnp.zeros_like(values, jnp.int32, shape=values.shape[1 - axis])
+    return best(values, axis, jnp.int32)
 
 
 def _blocks(boxes: Float[Array, "g 4"], valid: Bool[Array, " g"]):

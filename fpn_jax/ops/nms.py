@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, UInt32
 
 from fpn_jax.ops.boxes import pairwise_iou
+from fpn_jax.ops.meshes import rows_of, varied_as
 from fpn_jax.types import Detections
 
 # Boxes that enter suppression at once: few enough that their square is cheap, enough
@@ -39,9 +40,10 @@ def nms(
     if not 0 <= iou_threshold <= 1:
         raise ValueError(f"iou_threshold is {iou_threshold}, not between 0 and 1")
     n = len(boxes)
-    row_boxes, row_scores, row_index = map(_by_32, (boxes, scores, jnp.arange(n)))
+    index = jnp.arange(n, dtype=jnp.int32)
+    row_boxes, row_scores, row_index = map(_by_32, (boxes, scores, index))
     row_scores, scores = row_scores[..., None], scores[None, None]
-    first = row_index[..., None] < jnp.arange(n)[None, None]
+    first = row_index[..., None] < index[None, None]
     higher = (row_scores > scores) | ((row_scores == scores) & first)
     columns = jnp.broadcast_to(boxes, (len(row_boxes), n, 4))
     overlaps = pairwise_iou(row_boxes, columns) > iou_threshold
@@ -58,7 +60,7 @@ def nms(
         keep, before = state
         return (keep != before).any()
 
-    start = valid, jnp.zeros_like(valid)
+    start = varied_as((valid, jnp.zeros_like(valid)), boxes, scores, valid)
     return jax.lax.while_loop(changed, repeat, start)[0]
 
 
@@ -75,6 +77,7 @@ def select_detections(
     keeps, by falling score; rows that are not valid are zero.
 
     Scores must be finite where valid. Of equal scores the first row is the higher one.
+    Which rows are kept has no gradient; their boxes and scores have that of the input.
 
     Only higher boxes drop a box, so the best are decided without the rest. Here blocks
     of boxes go from the top, against those kept before them, until there are enough:
@@ -86,46 +89,72 @@ def select_detections(
     if max_detections < 1:
         raise ValueError(f"max_detections is {max_detections}, and must be at least 1")
 
+    # Of no box, and of one that is not valid, nothing is kept.
+    missing = (0, max(0, 1 - len(boxes)))
+    valid = jnp.pad(valid, missing)
+    boxes, scores, labels = (
+        jnp.pad(x.astype(dtype), [missing] + [(0, 0)] * (x.ndim - 1))
+        for x, dtype in (
+            (boxes, jnp.float32),
+            (scores, jnp.float32),
+            (labels, jnp.int32),
+        )
+    )
+    rows, kept = _kept_rows(
+        jax.lax.stop_gradient(boxes),
+        jax.lax.stop_gradient(scores),
+        labels,
+        valid,
+        iou_threshold=iou_threshold,
+        max_detections=max_detections,
+    )
+    # Taken by their rows after the loop, which has no reverse mode.
+    return Detections(
+        boxes=jnp.where(kept[:, None], boxes[rows], 0),
+        scores=jnp.where(kept, scores[rows], 0),
+        labels=jnp.where(kept, rows_of(labels, rows), 0),
+        valid=kept,
+    )
+
+
+def _kept_rows(
+    boxes, scores, labels, valid, *, iou_threshold, max_detections
+) -> tuple[Int[Array, " d"], Bool[Array, " d"]]:
+    """Returns the rows of the best boxes that suppression keeps, and which are any."""
+
     def take_a_block(state):
-        kept, left = state
+        rows, kept, left = state
         best, index = jax.lax.top_k(left, min(_BLOCK, len(left)))
-        block = boxes[index].astype(jnp.float32), best, labels[index]
-        same = block[2][:, None] == kept.labels[None]
-        overlaps = pairwise_iou(block[0], kept.boxes) > iou_threshold
-        dropped = (overlaps & same & kept.valid[None]).any(axis=1)
+        block, label = boxes[index], rows_of(labels, index)
+        same = label[:, None] == rows_of(labels, rows)[None]
+        overlaps = pairwise_iou(block, boxes[rows]) > iou_threshold
+        dropped = (overlaps & same & kept[None]).any(axis=1)
         stays = nms(
-            block[0],
+            block,
             best,
             (best > -jnp.inf) & ~dropped,
             iou_threshold=iou_threshold,
-            labels=block[2],
+            labels=label,
         )
-        return _append(kept, *block, stays), left.at[index].set(-jnp.inf)
+        return *_append(rows, kept, index, stays), left.at[index].set(-jnp.inf)
 
     def unfinished(state):
-        kept, left = state
-        return ~kept.valid.all() & (left > -jnp.inf).any()
+        _, kept, left = state
+        return ~kept.all() & (left > -jnp.inf).any()
 
-    nothing = Detections(
-        boxes=jnp.zeros((max_detections, 4)),
-        scores=jnp.zeros(max_detections),
-        labels=jnp.zeros(max_detections, jnp.int32),
-        valid=jnp.zeros(max_detections, bool),
-    )
-    left = jnp.where(valid, scores.astype(jnp.float32), -jnp.inf)
-    return jax.lax.while_loop(unfinished, take_a_block, (nothing, left))[0]
+    rows = jnp.zeros(max_detections, jnp.int32)
+    left = jnp.where(valid, scores, -jnp.inf)
+    start = varied_as((rows, rows > 0, left), boxes, scores, labels, valid)
+    return jax.lax.while_loop(unfinished, take_a_block, start)[:2]
 
 
-def _append(kept: Detections, boxes, scores, labels, stays) -> Detections:
-    """Returns `kept` with the rows that stay behind its own, as many as there is room
-    for."""
-    row = kept.valid.sum() + jnp.cumsum(stays) - 1
-    row = jnp.where(stays, row, len(kept.valid))  # out of bounds: left out
-    return Detections(
-        boxes=kept.boxes.at[row].set(boxes, mode="drop"),
-        scores=kept.scores.at[row].set(scores, mode="drop"),
-        labels=kept.labels.at[row].set(labels.astype(jnp.int32), mode="drop"),
-        valid=kept.valid.at[row].set(True, mode="drop"),
+def _append(rows, kept, index, stays):
+    """Returns the kept rows with those that stay behind them, while there is room."""
+    place = jnp.sum(kept, dtype=jnp.int32) + jnp.cumsum(stays, dtype=jnp.int32) - 1
+    place = jnp.where(stays, place, len(kept))  # out of bounds: left out
+    return (
+        rows.at[place].set(index, mode="drop"),
+        kept.at[place].set(True, mode="drop"),
     )
 
 

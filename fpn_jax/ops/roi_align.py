@@ -20,6 +20,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from fpn_jax.ops.boxes import area
+from fpn_jax.ops.meshes import rows_of, varied_as
 from fpn_jax.types import Pyramid
 
 # Regions whose gradients are added by one scatter. On a CPU 4 keep the updates in the
@@ -107,7 +108,7 @@ def pyramid_roi_align(
     scales = tuple(2.0 ** round(math.log2(height / canvas[0])) for height, _ in grids)
     plan = _Plan(grids, scales, size, sampling_ratio, aligned)
     _check(plan)
-    rows = tuple(x.reshape(len(x), -1, x.shape[-1]) for x in maps)
+    rows = tuple(x.reshape(x.shape[0], -1, x.shape[-1]) for x in maps)
     order = assign_levels(boxes, levels, canonical_size=canonical_size) - levels[0]
     return jax.vmap(partial(_pool, plan))(rows, boxes, order)
 
@@ -147,7 +148,8 @@ def _pool(
 
     # Written in place: `lax.map` puts the steps before the images of a batch, and takes
     # a copy of all bins to put them behind.
-    pooled = jnp.zeros((num_steps * num, plan.size, plan.size, channels), maps[0].dtype)
+    shape = (num_steps * num, plan.size, plan.size, channels)
+    pooled = varied_as(jnp.zeros(shape, maps[0].dtype), *maps, boxes, levels)
     return jax.lax.fori_loop(0, num_steps, read, pooled)[:n]
 
 
@@ -168,7 +170,10 @@ def _read(
         taps = _taps(
             plan, jnp.where(here[:, None], boxes, 0), jnp.full_like(levels, level)
         )
-        read = sum(rows[i] * w[..., None] for i, w in zip(*taps, strict=True))
+        read = sum(
+            rows[i].astype(jnp.float32) * w[..., None]
+            for i, w in zip(*taps, strict=True)
+        )
         pooled = jnp.where(here[:, None, None, None], read, pooled)
     return pooled.astype(maps[0].dtype)
 
@@ -180,7 +185,7 @@ def _pool_forward(plan, maps, boxes, levels):
 def _pool_backward(plan, regions, gradient):
     """Returns the transpose: what each bin read is added to, in float32."""
     ends = list(accumulate(height * width for height, width in plan.grids))
-    first = jnp.array([0, *ends[:-1]])
+    first = jnp.array([0, *ends[:-1]], jnp.int32)
 
     num = _REGIONS_AT_A_TIME
     regions = _filled_up((*regions, gradient), num)
@@ -188,10 +193,12 @@ def _pool_backward(plan, regions, gradient):
     def add(step, total):
         boxes, levels, gradient = _part(regions, step, num)
         index, weight = _taps(plan, boxes, levels)
-        index += first[levels][None, :, None, None]
+        index += rows_of(first, levels)[None, :, None, None]
+        gradient = gradient.astype(jnp.float32)
         return total.at[index].add(gradient[None] * weight[..., None])
 
     total = jnp.zeros((ends[-1], gradient.shape[-1]), jnp.float32)
+    total = varied_as(total, *regions)
     total = jax.lax.fori_loop(0, len(regions[0]) // num, add, total)
     maps = jnp.split(total.astype(gradient.dtype), ends[:-1])
     return tuple(maps), None, None
@@ -219,8 +226,8 @@ def _taps(
     plan: _Plan, boxes: Float[Array, "n 4"], levels: Int[Array, " n"]
 ) -> tuple[Int[Array, "taps n size size"], Float[Array, "taps n size size"]]:
     """Returns which rows of its map each bin reads, and with which weights."""
-    height, width = jnp.array(plan.grids).T[:, levels]
-    scale = jnp.array(plan.scales, jnp.float32)[levels]
+    height, width = rows_of(jnp.array(plan.grids, jnp.int32), levels).T
+    scale = rows_of(jnp.array(plan.scales, jnp.float32), levels)
     x1, y1, x2, y2 = boxes.astype(jnp.float32).T * scale[None]
     y, wy = _axis_taps(plan, y1, y2, height)
     x, wx = _axis_taps(plan, x1, x2, width)
@@ -244,12 +251,13 @@ def _axis_taps(
     else:
         side = jnp.maximum(side, 1)
     bin_side, last = side / plan.size, (extent - 1)[:, None]
-    bin_start = start + jnp.arange(plan.size)[None] * bin_side
+    border = last.astype(jnp.float32)
+    bin_start = start + jnp.arange(plan.size, dtype=jnp.float32)[None] * bin_side
     index, weight = [], []
     for sample in range(plan.sampling_ratio):
         position = bin_start + (sample + 0.5) * bin_side / plan.sampling_ratio
-        inside = (position >= -1) & (position <= last + 1)
-        position = jnp.clip(position, 0, last)
+        inside = (position >= -1) & (position <= border + 1)
+        position = jnp.clip(position, 0, border)
         low = jnp.floor(position)
         fraction = position - low
         low = low.astype(jnp.int32)

@@ -6,7 +6,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, PRNGKeyArray
 
+from fpn_jax.types import exportable
 
+
+@exportable
 class Sample(NamedTuple):
     """Rows drawn from n candidates: positives first, then negatives, then padding."""
 
@@ -41,7 +44,7 @@ def balanced_sample(
     n = len(positive)
     # The k largest of n uniform numbers are a random k-subset, and `top_k` finds them
     # some 30 times faster than a permutation sorts 268k (CPU).
-    uniform = jax.random.uniform(key, (n,))
+    uniform = jax.random.uniform(key, (n,), jnp.float32)
     most = min(int(num * positive_fraction), n)
     value, index = jax.lax.top_k(jnp.where(positive, uniform, -1), most)
     drawn = jnp.zeros(n, bool).at[index].set(value >= 0)

@@ -1,0 +1,53 @@
+"""What loops and gathers must say where arrays lie on a mesh of devices.
+
+In a `jax.shard_map` the type of an array has the mesh axes over which it varies; on a
+mesh whose axes are explicit it has how the array lies on them.
+"""
+
+from functools import reduce
+from operator import add
+from typing import TypeVar
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Int, Shaped
+
+Carry = TypeVar("Carry")
+
+
+def varied_as(carry: Carry, *inputs: jax.Array) -> Carry:
+    """Returns the first carry of a loop, with the type that the inputs give the next.
+
+    A loop must end with the type that it began with. A constant varies over no axis,
+    and what the loop makes of its inputs over theirs: so a zero made of the inputs is
+    added.
+    """
+    zero = reduce(add, map(_zero_of, inputs))
+
+    def varied(x: jax.Array) -> jax.Array:
+        return x | (zero > 0) if x.dtype == bool else x + zero.astype(x.dtype)
+
+    return jax.tree.map(varied, carry)
+
+
+def is_divided(x: jax.Array) -> bool:
+    """Whether an array lies on a mesh with explicit axes."""
+    return bool(jax.typeof(x).sharding.mesh.explicit_axes)
+
+
+def rows_of(
+    table: Shaped[Array, "n ..."], index: Int[Array, " m"]
+) -> Shaped[Array, "m ..."]:
+    """Returns `table[index]` where, under `vmap`, all images may have the same table.
+
+    Where explicit axes divide the images JAX gathers from none but a table for each.
+    """
+    if is_divided(index):
+        table = varied_as(table, index)
+    return table[index]
+
+
+def _zero_of(x: jax.Array) -> jax.Array:
+    """Returns 0, int32, computed from an array; also from NaN, and from no element."""
+    first = jnp.ravel(x)[:1]
+    return jnp.sum((first != first) & (first == first), dtype=jnp.int32)
