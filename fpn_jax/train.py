@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             join_processes()
         if chosen.workdir is None and jax.process_count() > 1:
             raise ValueError("workdir: needed where several processes train one run")
-        run = chosen.workdir or new_run_directory(experiment)
+        run = chosen.workdir or new_run_directory(experiment, chosen.config.data.source)
         try:
             train(chosen.config, run, experiment=experiment)
         except NonFiniteLoss as error:

@@ -30,7 +30,10 @@ class DataConfig:
     # Batch portrait images separately on the transposed canvas, where they fit larger.
     group_by_aspect: bool = False
     batch_size: int = 4  # images of a step, over all devices together
-    max_boxes: int = 16  # objects of an image; ground truth is padded to this number
+    # Objects of an image; ground truth is padded to this number. By default what the
+    # image with the most objects has, at least 16 and at most 256; 100 where the data
+    # set does not say. Objects beyond it are painted over.
+    max_boxes: int | None = None
     mask_size: int = 112  # pixels along a side of a ground truth mask, in its box
     # Mirror half of the training images. By default all data but digits, whose mirror
     # images are no digits.
@@ -173,7 +176,7 @@ _RANGES: Mapping[str, Range] = {
 }
 
 
-def check_config(config: Config) -> None:
+def check_ranges(config: Config) -> None:
     """Raises ValueError for a number out of its range, by the name of its option."""
     if not callable(config.optimizer) and not is_dataclass(config.optimizer):
         raise ValueError(
@@ -188,6 +191,11 @@ def check_config(config: Config) -> None:
         numbers = value if isinstance(value, tuple) else (value,)
         if value is not None and not all(map(fits, numbers)):
             raise ValueError(f"{name} must be {words}, got {value}")
+
+
+def check_config(config: Config) -> None:
+    """Raises ValueError for a number out of its range, or settings that do not fit."""
+    check_ranges(config)
     low, high = config.data.scale_jitter
     if low > high:
         raise ValueError(f"data.scale_jitter must rise, got {(low, high)}")

@@ -54,6 +54,9 @@ class Numbers:
     def has_objects(self, *, keypoints):
         """Not known."""
 
+    def object_counts(self):
+        """Not known."""
+
 
 TEN = Numbers()
 

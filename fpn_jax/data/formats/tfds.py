@@ -137,6 +137,9 @@ class TfdsSource:
     def has_objects(self, *, keypoints: bool) -> None:
         """Nothing is known of a record before it is read."""
 
+    def object_counts(self) -> None:
+        """Nothing is known of a record before it is read."""
+
 
 def _image_sizes(
     directory: epath.Path, split: str, info: tfds.core.DatasetInfo
