@@ -161,8 +161,8 @@ def _crowded(example: Example, max_boxes: int) -> list[str]:
     if objects <= max_boxes:
         return []
     return [
-        f"{example.name} has {objects} objects, max_boxes is {max_boxes}: the "
-        f"{objects - max_boxes} smallest are left out"
+        f"max_boxes is {max_boxes}: {objects - max_boxes} of the {objects} objects of "
+        f"{example.name} are left out"
     ]
 
 

@@ -37,7 +37,7 @@ class Problems:
     def __init__(self, max_errors: int, *, tells_crowded: bool = True):
         self._max_errors = max_errors
         self._unreadable: set[str] = set()
-        self._tells_crowded = tells_crowded
+        self.tells_crowded = tells_crowded
 
     def report(self, unreadable: Sequence[str], crowded: Sequence[str]) -> None:
         """Warns of what is new.
@@ -56,8 +56,8 @@ class Problems:
                 f"max_errors: {len(self._unreadable)} unreadable images, at most "
                 f"{self._max_errors} allowed; the first: {sorted(self._unreadable)[0]}"
             )
-        if crowded and self._tells_crowded:
-            self._tells_crowded = False
+        if crowded and self.tells_crowded:
+            self.tells_crowded = False
             _log.warning(
                 "%s, and so in other such images; --data.max-boxes gives them room",
                 crowded[0],
@@ -149,6 +149,7 @@ class EvaluationBatches:
                 problems.report(reading.unreadable, reading.crowded)
                 yield from reading.batches
         finally:
+            self._tells_crowded = problems.tells_crowded
             ahead.close()
 
 
