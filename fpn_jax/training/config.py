@@ -7,7 +7,7 @@ a frozen dataclass too, so the whole tree is written into the run (`config_file`
 import functools
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, is_dataclass
+from dataclasses import dataclass, field, is_dataclass, replace
 from typing import Any, Literal
 
 import flax.linen as nn
@@ -26,7 +26,9 @@ class DataConfig:
     # Leave out training images without an object, or, for a model of keypoints, without
     # an annotated keypoint; crowd regions do not count.
     skip_empty: bool = False
-    canvas: tuple[int, int] = (320, 320)  # height and width that the network sees
+    # Height and width that the network sees. Where neither they nor an experiment are
+    # given, images of a data set other than the digits get the shape they fill most.
+    canvas: tuple[int, int] = (320, 320)
     # Batch portrait images separately on the transposed canvas, where they fit larger.
     group_by_aspect: bool = False
     batch_size: int = 4  # images of a step, over all devices together
@@ -212,6 +214,11 @@ def check_config(config: Config) -> None:
         raise ValueError("train.deterministic needs train.parallelism jit, got pmap")
     if isinstance(config.optimizer, OptimizerConfig):
         _check_optimizer(config.optimizer, config.train)
+
+
+def with_canvas(config: Config, canvas: tuple[int, int]) -> Config:
+    """Returns the config with another canvas."""
+    return replace(config, data=replace(config.data, canvas=canvas))
 
 
 def accumulated(optimizer: OptimizerConfig | OptimizerFunction) -> int:

@@ -8,13 +8,19 @@ from typing import NamedTuple, cast
 import jax
 import numpy as np
 
+from fpn_jax.data.canvases import best_canvas, shrinking_line
 from fpn_jax.data.read_ahead import TrainingBatches
 from fpn_jax.detectors.check import check_model
 from fpn_jax.detectors.contract import facts
 from fpn_jax.training.batch_scaling import scale_to_batch, scaled_line
 from fpn_jax.training.categories import run_categories, write_categories
 from fpn_jax.training.checkpoint import Checkpoints
-from fpn_jax.training.config import Config, check_config, check_ranges
+from fpn_jax.training.config import (
+    Config,
+    check_config,
+    check_ranges,
+    with_canvas,
+)
 from fpn_jax.training.config_file import (
     check_readable,
     check_resumable,
@@ -27,7 +33,12 @@ from fpn_jax.training.memory import check_memory
 from fpn_jax.training.metrics import MetricWriter
 from fpn_jax.training.objects import check_objects
 from fpn_jax.training.pretrained import check_pretrained, with_pretrained
-from fpn_jax.training.programs import Programs, abstract_state, make_programs
+from fpn_jax.training.programs import (
+    Programs,
+    abstract_state,
+    check_shared,
+    make_programs,
+)
 from fpn_jax.training.progress import ProgressDisplay, say_first
 from fpn_jax.training.report import last_lines, write_curves, write_report
 from fpn_jax.training.state import TrainState, inference_variables
@@ -62,18 +73,25 @@ class Started(NamedTuple):
 
 
 def train(
-    config: Config, run: str | Path, *, experiment: str | Path | None = None
+    config: Config,
+    run: str | Path,
+    *,
+    experiment: str | Path | None = None,
+    fit_canvas: bool = False,
 ) -> dict[str, float]:
     """Returns the last validation metrics of the run in directory `run`.
 
     Continues from the latest checkpoint there, with the random numbers and batches of a
     run that never stopped. The run keeps a copy of the `experiment` file, by default of
-    the loaded one where the config has classes of it.
+    the loaded one where the config has classes of it. With `fit_canvas` the canvas gets
+    the shape that the images fill most, with as many pixels.
 
     Raises `Stopped` after a signal, `NonFiniteLoss`.
     """
     with nothing_left(Path(run)):
-        return _train(begin(config, Path(run), experiment=experiment))
+        return _train(
+            begin(config, Path(run), experiment=experiment, fit_canvas=fit_canvas)
+        )
 
 
 def _train(started: Started) -> dict[str, float]:
@@ -124,13 +142,19 @@ def _train(started: Started) -> dict[str, float]:
 
 
 def begin(
-    config: Config, run: Path, *, experiment: str | Path | None = None
+    config: Config,
+    run: Path,
+    *,
+    experiment: str | Path | None = None,
+    fit_canvas: bool = False,
 ) -> Started:
     """Starts a run from its last checkpoint, or from its first weights.
 
     Raises ValueError, before the first step, where the run could not be trained, or not
     be opened afterwards.
     """
+    if run.exists() and not run.is_dir():
+        raise ValueError(f"workdir: {str(run)!r} is a file, must be a directory")
     check_resumable(config, run)
     check_ranges(config)
     written, config = config, scale_to_batch(config)
@@ -140,10 +164,16 @@ def begin(
     check_memory(config)
     if not (run / "checkpoints").exists():
         check_pretrained(config)
-    programs = make_programs(config)
     if config != written:
         say_first(scaled_line(written, config))
+    check_shared(config, "data", "evaluation")
     source = training_source(config)
+    sizes = source.image_sizes
+    if fit_canvas and sizes is not None:
+        config = with_canvas(config, best_canvas(sizes, math.prod(config.data.canvas)))
+    if sizes is not None and (small := shrinking_line(sizes, config.data.canvas)):
+        say_first(small)
+    programs = make_programs(config)
     by_keypoints = "keypoints" in facts(config.model).measures
     if few := check_objects(source, keypoints=by_keypoints):
         say_first(f"WARNING {few}")

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatter
+from matplotlib.ticker import LogLocator
 
 from fpn_jax.evaluation.coco import Accumulated
 
@@ -47,7 +47,8 @@ def plot_losses(rows: Sequence[Mapping[str, float]]) -> Figure:
     losses.plot(steps, values, "--", **style, label="validation/loss")
     losses.set(ylabel="loss", yscale="log")
     losses.yaxis.set_major_formatter("{x:g}")
-    losses.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1, 0.4)))
+    losses.yaxis.set_minor_locator(LogLocator(subs=(2, 5)))
+    losses.yaxis.set_minor_formatter("{x:g}")
     losses.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     rate.plot(*_series(rows, "learning_rate"), color="tab:gray")
     rate.set(xlabel="step", ylabel="learning rate", ylim=(0, None))
