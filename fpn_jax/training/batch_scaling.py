@@ -45,7 +45,7 @@ def scale_to_batch(config: Config) -> Config:
 def scaled_line(written: Config, config: Config) -> str:
     """Says which settings `scale_to_batch` has changed, from what to what."""
     names = ["train.steps", "train.evaluate_every", "data.unmixed_steps"]
-    if isinstance(config.optimizer, OptimizerConfig):
+    if not callable(config.optimizer):
         names.append("optimizer.peak")
     changed = [
         f"{_OPTIONS.get(name, name)} {old:g} becomes {new:g}"

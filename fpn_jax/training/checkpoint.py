@@ -153,8 +153,10 @@ class Checkpoints:
         except Exception:  # it is damaged, and whoever reads it will say so
             return
         wanted = _shapes(items)
-        if saved.get("key") != wanted["key"]:
-            check_generator(self._directory.parent, saved.get("key", (0,))[-1])
+        if "key" not in saved:
+            return
+        if saved["key"] != wanted["key"]:
+            check_generator(self._directory.parent, saved["key"][-1])
         names = saved.keys() ^ wanted.keys()
         names |= {n for n in saved.keys() & wanted.keys() if saved[n] != wanted[n]}
         if names:

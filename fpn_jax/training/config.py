@@ -212,7 +212,7 @@ def check_config(config: Config) -> None:
     check_canvas("data.canvas", config.data.canvas)
     if config.train.deterministic and config.train.parallelism == "pmap":
         raise ValueError("train.deterministic needs train.parallelism jit, got pmap")
-    if isinstance(config.optimizer, OptimizerConfig):
+    if not callable(config.optimizer):
         _check_optimizer(config.optimizer, config.train)
 
 

@@ -102,7 +102,7 @@ def _train(started: Started) -> dict[str, float]:
     with Interruption() as interruption, display:
         if _lacks_validation(started):
             metrics = validate(started, state, first, interruption)
-            report(started, metrics)
+            write_plots(started, metrics)
         for step in range(first + 1, period.steps + 1):
             with display.waiting():
                 batch = next(batches)
@@ -125,7 +125,7 @@ def _train(started: Started) -> dict[str, float]:
             if saving:
                 checkpoints.save(state, batches.get_state(), metrics)
                 if due or stop:
-                    report(started, metrics)
+                    write_plots(started, metrics)
                 display.restart(step)
             if saving and (signal := interruption.signal) is not None:
                 checkpoints.close()
@@ -236,7 +236,7 @@ def validate(
     return metrics
 
 
-def report(started: Started, metrics: dict[str, float] | None) -> None:
+def write_plots(started: Started, metrics: dict[str, float] | None) -> None:
     """Writes the plots of a run, on the first process; all where it was evaluated."""
     if jax.process_index() == 0:
         write = write_curves if metrics is None else write_report

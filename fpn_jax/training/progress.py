@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 
 import jax
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import Progress, SpinnerColumn, TextColumn
 from rich.table import Column
 
@@ -57,6 +57,11 @@ class ProgressDisplay:
         self._bar.stop()
         for handler, stream in self._moved:
             handler.setStream(stream)
+
+    @property
+    def live(self) -> RenderableType:
+        """The line that a terminal shows."""
+        return self._bar.get_renderable()
 
     @contextlib.contextmanager
     def waiting(self) -> Iterator[None]:

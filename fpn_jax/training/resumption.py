@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 
-from fpn_jax.training.config import Config, OptimizerConfig, value_of
+from fpn_jax.training.config import Config, value_of
 
 # Lengths of the keys of JAX's random generators.
 _GENERATORS = {2: "threefry2x32", 4: "rbg"}
@@ -55,7 +55,7 @@ def _fixed(config: Config) -> dict[str, Callable[[Any], Any]]:
     names += ["data.group_by_aspect", "train.seed"]
     names += ["data.canvas"] if config.data.group_by_aspect else []  # says who stands
     fixed = dict.fromkeys(names, _itself) | {"train.ema_decay": _is_given}
-    if isinstance(config.optimizer, OptimizerConfig):
+    if not callable(config.optimizer):
         fixed |= {
             "optimizer.name": _itself,
             "optimizer.accumulate": _itself,
