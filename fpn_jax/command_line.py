@@ -111,7 +111,7 @@ def _memory_asked(error: Exception) -> str:
     said = str(error)
     if _raised_here(error):
         return f"out of memory: {said}"
-    if found := re.search(r"allocat\w*\s+([\d.]+) ?([KMGT]i?B)", said):
+    if found := re.search(r"allocat\w*\s+([\d.]+) ?([KMGTPE]i?B)", said):
         return f"out of memory: {found[1]} {found[2]} more were needed"
     if found := re.search(r"allocat\w*\s+(\d+) bytes", said):
         return f"out of memory: {int(found[1]) / 1e9:.2f} GB more were needed"

@@ -60,7 +60,7 @@ def test_every_model_of_the_zoo_is_in_range():
         torchvision.maskrcnn_resnet50_fpn(),
         torchvision.fcos_resnet50_fpn(),
         torchvision.retinanet_resnet50_fpn_v2(),
-        detectron2.faster_rcnn_r_50_fpn(),
+        detectron2.faster_rcnn(),
         digits_one_stage(YOLOXHead(3)),
         digits_one_stage(YOLOv3Head(3)).clone(neck=BiFPN(8)),
     ):
