@@ -10,6 +10,7 @@ import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any
 from unittest import mock
 
@@ -22,31 +23,137 @@ from tyro.constructors import (
 
 WRONG_INPUT = 2  # exit status
 
+_PACKAGE = Path(__file__).parent
+# Where numbers are those of a data set.
+_DATA_ROOMS = {"data", "examination", "evaluation"}
+# Modules whose errors mean that a file is not what its name says.
+_PARSERS = {
+    *("json", "yaml", "xml", "csv", "_csv"),
+    *("zipfile", "gzip", "tarfile", "lzma", "_lzma", "zlib", "PIL"),
+}
+_ANY_LESS = "smaller images or batches need less"
+_LESS_MEMORY = {
+    "train": (
+        "a smaller --data.batch-size (with --optimizer.accumulate for the same images "
+        "of an update), a smaller --data.canvas, --model.backbone.dtype bfloat16 or "
+        "--model.backbone.remat need less"
+    ),
+    "evaluate": "--dtype bfloat16 needs less, and a run with a smaller canvas",
+    "predict": "a smaller --batch-size needs less, and so do smaller images",
+}
+_REPORT = (
+    "fpn-jax {command}: this was not expected. Where the error is not raised by a "
+    "module of your own, please report it, with the command and the lines above."
+)
+
 
 @contextlib.contextmanager
 def user_errors(command: str) -> Iterator[None]:
     """Ends the process with one line and status 2 where the user gave wrong input.
 
-    That is: a ValueError that this package raised, or a file that cannot be read or
-    written. Anything else is an error of the program and keeps its traceback.
+    `line_of` decides which errors these are. All others keep their traceback, below
+    which a note asks for a report.
     """
     try:
         yield
     except KeyboardInterrupt:
         print(f"fpn-jax {command}: interrupted", file=sys.stderr)
         raise SystemExit(128 + signal.SIGINT) from None
-    except (ValueError, OSError) as error:
-        if isinstance(error, ValueError) and not _raised_here(error):
+    except Exception as error:
+        line = line_of(error, command)
+        if line is None:
+            error.add_note(_REPORT.format(command=command))
             raise
-        message = " ".join(str(error).split())
-        print(f"fpn-jax {command}: {message}", file=sys.stderr)
+        print(f"fpn-jax {command}: {line}", file=sys.stderr)
         raise SystemExit(WRONG_INPUT) from None
+
+
+def line_of(error: Exception, command: str = "") -> str | None:
+    """Returns the line for an error that the user can mend; None for any other.
+
+    The user can mend: a ValueError of this package; a file that cannot be read or
+    written, or that a parser of the standard library refuses; a number of the data that
+    no array holds; too little memory. Everything else is an error of the program.
+    """
+    if needs_less_memory(error):
+        return f"{_memory_asked(error)}; {_LESS_MEMORY.get(command, _ANY_LESS)}"
+    said = " ".join(str(error).split())
+    if isinstance(error, UnicodeDecodeError):
+        return (
+            f"{_read_file(error)} is no UTF-8 text: {said}; it may be Latin-1, save it "
+            "as UTF-8"
+        )
+    if isinstance(error, OSError):
+        return said or type(error).__name__
+    if _of_parser(error):
+        return f"a file cannot be read: {type(error).__name__}: {said}"
+    if isinstance(error, OverflowError) and _deepest_room(error) in _DATA_ROOMS:
+        return (
+            f"data: a number is too large: {said}; `python -m fpn_jax.doctor DATASET` "
+            "says where it is"
+        )
+    if isinstance(error, ValueError) and _raised_here(error):
+        return said
+    return None
+
+
+def needs_less_memory(error: Exception) -> bool:
+    """Whether an error is that the memory of the machine or of a device is used up."""
+    if isinstance(error, MemoryError):
+        return True
+    if type(error).__name__ not in ("JaxRuntimeError", "XlaRuntimeError"):
+        return False
+    return re.search("RESOURCE_EXHAUSTED|out of memory", str(error), re.I) is not None
+
+
+def _memory_asked(error: Exception) -> str:
+    """Says how much memory the step asked for, where the error has the number."""
+    said = str(error)
+    if _raised_here(error):
+        return f"out of memory: {said}"
+    if found := re.search(r"allocat\w*\s+([\d.]+) ?([KMGTPE]i?B)", said):
+        return f"out of memory: {found[1]} {found[2]} more were needed"
+    if found := re.search(r"allocat\w*\s+(\d+) bytes", said):
+        return f"out of memory: {int(found[1]) / 1e9:.2f} GB more were needed"
+    return "out of memory"
+
+
+def _of_parser(error: Exception) -> bool:
+    """Whether a parser of files raised an error, or the error is of its kind."""
+    raising = (
+        "" if (frame := _last_frame(error)) is None else frame.f_globals["__name__"]
+    )
+    modules = {type(error).__module__, raising}
+    return any(module.partition(".")[0] in _PARSERS for module in modules)
+
+
+def _read_file(error: Exception) -> str:
+    """Returns the name of the file that was read when an error came."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        if isinstance(path := frame.f_locals.get("self"), Path):
+            return repr(str(path))
+    return "a file"
+
+
+def _deepest_room(error: Exception) -> str:
+    """Returns the room of the last frame of a traceback that is in this package."""
+    rooms = [""]
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        file = Path(frame.f_code.co_filename)
+        if file.is_relative_to(_PACKAGE):
+            rooms.append(file.relative_to(_PACKAGE).parts[0])
+    return rooms[-1]
 
 
 def _raised_here(error: Exception) -> bool:
     """Returns whether the last frame of the traceback is in this package."""
-    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
-    return Path(frame.f_code.co_filename).is_relative_to(Path(__file__).parent)
+    frame = _last_frame(error)
+    return frame is not None and Path(frame.f_code.co_filename).is_relative_to(_PACKAGE)
+
+
+def _last_frame(error: Exception) -> FrameType | None:
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return frames[-1] if frames else None
 
 
 def parse(kind: Any, arguments: Sequence[str], *, command: str, **options):

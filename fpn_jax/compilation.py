@@ -1,9 +1,12 @@
 """How XLA compiles: its flags, and programs compiled by hand to save memory."""
 
+import contextlib
 import ctypes
+import math
 import os
 from collections.abc import Callable
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 # jaxlib 0.10 sends float32 convolutions on CPU to YNNPACK, where Eigen is 2-3 times
@@ -45,6 +48,8 @@ def compile_first(program: Any) -> Callable:
     It is compiled before the first call with each shape, and the memory that compiling
     took goes back to the system in between: 90 MB for a Faster R-CNN's training, and
     400 MB where no cache has the program.
+
+    Raises MemoryError, before the first call, where a device has too little for it.
     """
     import jax
 
@@ -54,8 +59,48 @@ def compile_first(program: Any) -> Callable:
         shapes = tuple(leaf.shape for leaf in jax.tree.leaves(arguments[-1]))
         if shapes not in executables:
             executables[shapes] = program.lower(*arguments).compile()
+            check_fits(_bytes_of(executables[shapes]))
             if hasattr(libc := ctypes.CDLL(None), "malloc_trim"):  # glibc
                 libc.malloc_trim(0)
         return executables[shapes](*arguments)
 
     return call
+
+
+def check_fits(needed: float) -> None:
+    """Raises MemoryError where a step needs more bytes than a device has in all.
+
+    On CPU the system would end the process without a word.
+    """
+    if needed > (there := device_bytes()):
+        raise MemoryError(
+            f"a step needs {needed / 1e9:.1f} GB, there are {there / 1e9:.1f} GB"
+        )
+
+
+def device_bytes() -> float:
+    """Returns the memory of a device, on CPU of the machine; infinite if not known."""
+    import jax
+
+    device = jax.local_devices()[0]
+    if device.platform != "cpu":
+        return (device.memory_stats() or {}).get("bytes_limit", math.inf)
+    limits = [math.inf]
+    if "SC_PHYS_PAGES" in getattr(os, "sysconf_names", ()):
+        limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    with contextlib.suppress(OSError, ValueError):  # "max" where there is no limit
+        limits.append(int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    return min(limits)
+
+
+def _bytes_of(executable: Any) -> int:
+    """Returns what a program needs at once: arguments, results, and all between."""
+    memory = executable.memory_analysis()
+    if memory is None:  # not every platform knows
+        return 0
+    return (
+        memory.argument_size_in_bytes
+        + memory.output_size_in_bytes
+        + memory.temp_size_in_bytes
+        - memory.alias_size_in_bytes
+    )

@@ -15,12 +15,15 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from fpn_jax.command_line import parse, user_errors
 from fpn_jax.runtime import join_processes, set_up
+
+if TYPE_CHECKING:
+    from fpn_jax.training.config import DataConfig
 
 NOT_FINITE = 3  # exit status
 
@@ -41,12 +44,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if arguments and not arguments[0].startswith("-"):
             experiment = arguments.pop(0)
         begun = _workdir(arguments)
+        is_new = False  # without settings of an experiment or of the run
         if experiment:
             defaults = load_experiment(experiment)
         elif begun and (begun / "config.json").exists():
             defaults = load_config(begun, trust="--trust" in arguments)
         else:
-            defaults = Config()
+            defaults, is_new = Config(), True
 
         @dataclasses.dataclass(frozen=True)
         class Arguments:
@@ -70,9 +74,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             join_processes()
         if chosen.workdir is None and jax.process_count() > 1:
             raise ValueError("workdir: needed where several processes train one run")
-        run = chosen.workdir or new_run_directory(experiment)
+        run = chosen.workdir or new_run_directory(experiment, chosen.config.data.source)
         try:
-            train(chosen.config, run, experiment=experiment)
+            train(
+                chosen.config,
+                run,
+                experiment=experiment,
+                fit_canvas=is_new and _is_fitted(chosen.config.data, arguments),
+            )
         except NonFiniteLoss as error:
             print(f"fpn-jax train: {error}", file=sys.stderr)
             return NOT_FINITE
@@ -87,6 +96,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )
             return 128 + stop.signal
     return 0
+
+
+def _is_fitted(data: "DataConfig", arguments: Sequence[str]) -> bool:
+    """Whether images may choose the shape of the canvas: not the digits' own."""
+    given = any(a.partition("=")[0] == "--data.canvas" for a in arguments)
+    return data.source != "digits" and not given
 
 
 def _workdir(arguments: Sequence[str]) -> Path | None:

@@ -56,7 +56,31 @@ CASES = {
     ),
     "optimizer the run was not begun with": (
         "train miniature.py --workdir run --optimizer.name sgd --train.steps 4 DIGITS",
-        "checkpoint 2 not readable in .*run",
+        "'run' was begun with optimizer.name 'adamw', got 'sgd'",
+    ),
+    "average the run was not begun with": (
+        "train miniature.py --workdir run --train.ema-decay 0.9 DIGITS",
+        "'run' was begun with train.ema_decay None, got 0.9",
+    ),
+    "clipping the run was not begun with": (
+        "train miniature.py --workdir run --optimizer.clip-norm 1 DIGITS",
+        "'run' was begun with optimizer.clip_norm None, got 1.0",
+    ),
+    "negative learning rate": (
+        "train miniature.py --optimizer.learning-rate -1",
+        "optimizer.learning_rate must be a finite number, 0 or more, got -1.0",
+    ),
+    "learning rate that is no number": (
+        "train miniature.py --optimizer.learning-rate nan",
+        "optimizer.learning_rate must be a finite number, 0 or more, got nan",
+    ),
+    "negative channels": (
+        "train miniature.py --model.neck.channels -4",
+        "model.neck.channels must be 1 or more, got -4",
+    ),
+    "canvas beyond memory": (
+        "train miniature.py --data.canvas 320000 320000",
+        "out of memory: a step needs .* GB, there are .* --data.batch-size .*canvas",
     ),
     "batch size the run was not begun with": (
         "train miniature.py --workdir run --data.batch-size 16 DIGITS",
@@ -101,11 +125,11 @@ CASES = {
     ),
     "file for a directory": (
         "train miniature.py --workdir empty.py DIGITS",
-        "empty.py",
+        "workdir: 'empty.py' is a file, must be a directory",
     ),
     "run of another model": (
         "train miniature.py --workdir run --model.neck.channels 4 DIGITS",
-        "workdir: 'run' holds a run of another model",
+        "'run' holds a run of another model: model.neck.channels: 8, got 4",
     ),
     "damaged checkpoint": (
         "train miniature.py --workdir damaged --train.steps 4 DIGITS",
@@ -116,8 +140,8 @@ CASES = {
         "missing.*conv1.weight.*nearest",
     ),
     "no weights": (
-        "train miniature.py --train.pretrained none.pth DIGITS",
-        "none.pth",
+        "train miniature.py --train.pretrained none.pth",
+        "train.pretrained: no run or file of weights 'none.pth'",
     ),
     "no run": ("evaluate nowhere", "no config.json in 'nowhere'"),
     "no checkpoint": ("evaluate begun", "no checkpoints in 'begun'"),
@@ -227,6 +251,7 @@ def test_wrong_input_gets_one_line_and_status_2(place, case, monkeypatch, capfd)
     assert lines[0].startswith(f"fpn-jax {given[0]}: ")
     assert search(message, lines[0])
     assert contents(place / "run") == before
+    assert not (place / f"run of {case}").exists()
 
 
 def search(pattern: str, text: str) -> bool:

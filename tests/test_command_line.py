@@ -1,11 +1,18 @@
-"""What the command line offers of the models."""
+"""What the command line offers of the models, and which errors it makes a line of."""
 
+import json
+import zipfile
+
+import jax
+import numpy as np
 import pytest
 
 from fpn_jax.backbones.dummy import Dummy
 from fpn_jax.backbones.resnet import ResNet
 from fpn_jax.backbones.vgg import VGG
-from fpn_jax.command_line import parse
+from fpn_jax.choices import check_choice
+from fpn_jax.command_line import line_of, parse, user_errors
+from fpn_jax.data.excess import room_for
 from fpn_jax.train import main
 from fpn_jax.training.config import Config
 from fpn_jax.zoo.digits import digits_proposal_network
@@ -49,3 +56,72 @@ def get_config():
     with pytest.raises(SystemExit, match="2"):
         main([str(experiment), "--model.backbone.axis-name", "data"])
     assert "--model.backbone.axis-name" in capsys.readouterr().err
+
+
+def raised(function, *arguments, **options) -> Exception:
+    with pytest.raises(Exception) as caught:
+        function(*arguments, **options)
+    return caught.value
+
+
+def test_a_value_error_of_this_package_is_a_line_and_one_of_another_is_none():
+    assert line_of(raised(check_choice, "depth", 5, (18, 34))) == (
+        "depth must be one of 18, 34, got 5 (nearest: 18)"
+    )
+    assert line_of(raised(np.zeros(3).reshape, 2)) is None
+    assert line_of(TypeError("'NoneType' object is not iterable")) is None
+
+
+def test_a_file_that_is_no_utf_8_is_named(tmp_path):
+    path = tmp_path / "names.txt"
+    path.write_bytes("café".encode("latin-1"))
+    line = line_of(raised(path.read_text, encoding="utf-8"))
+    assert line.startswith(f"'{path}' is no UTF-8 text: ")
+    assert line.endswith("it may be Latin-1, save it as UTF-8")
+
+
+def test_what_a_parser_of_files_refuses_is_a_line(tmp_path):
+    path = tmp_path / "data.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.jpg", b"picture")
+    content = bytearray(path.read_bytes())
+    for place in (content.find(b"PK\x03\x04") + 6, content.find(b"PK\x01\x02") + 8):
+        content[place] |= 1  # the flag of encryption
+    path.write_bytes(bytes(content))
+    with zipfile.ZipFile(path) as archive:
+        encrypted = raised(archive.read, "a.jpg")
+    assert "RuntimeError: File 'a.jpg' is encrypted, password" in line_of(encrypted)
+    assert "JSONDecodeError: Expecting" in line_of(raised(json.loads, "{"))
+
+
+def test_a_number_of_the_data_that_no_array_holds_is_a_line():
+    class Huge:
+        def max(self, *, initial):
+            return np.int64(2**70)
+
+    line = line_of(raised(room_for, Huge()))
+    assert line.startswith("data: a number is too large: ")
+    assert line_of(raised(np.int64, 2**70)) is None
+
+
+def test_too_little_memory_says_what_was_asked_for_and_what_needs_less():
+    error = jax.errors.JaxRuntimeError(
+        "RESOURCE_EXHAUSTED: Out of memory allocating 12345678901 bytes."
+    )
+    assert line_of(error, "train").startswith(
+        "out of memory: 12.35 GB more were needed; a smaller --data.batch-size (with "
+        "--optimizer.accumulate"
+    )
+    line = line_of(raised(np.empty, 2**50), "predict")
+    assert line.startswith("out of memory: 8.00 PiB more were needed; ")
+    assert "--batch-size" in line
+    other = jax.errors.JaxRuntimeError("INTERNAL: a bug")
+    assert line_of(other, "train") is None
+
+
+def test_an_error_of_the_program_keeps_its_trace_and_asks_for_a_report():
+    with pytest.raises(TypeError) as caught, user_errors("train"):
+        raise TypeError("a bug")
+    (note,) = caught.value.__notes__
+    assert note.startswith("fpn-jax train: this was not expected.")
+    assert "please report it" in note

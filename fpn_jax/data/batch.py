@@ -25,7 +25,7 @@ import numpy as np
 
 from fpn_jax.data.bitmaps import crop_masks
 from fpn_jax.data.example import Example, KeypointSpec
-from fpn_jax.data.transforms import box_areas
+from fpn_jax.data.excess import largest
 
 Batch = dict[str, np.ndarray]
 Row = dict[str, np.ndarray]  # of a batch, without the axis B
@@ -61,7 +61,7 @@ def to_canvas(
         )
     images = np.zeros((*canvas, 3), np.uint8)
     images[:height, :width] = example.image
-    objects = _largest(example, max_boxes)
+    objects = example.select(largest(example, max_boxes))
     rows = {
         "boxes": objects.boxes,
         "labels": objects.labels,
@@ -111,12 +111,6 @@ def blank(canvas: tuple[int, int], keypoint_spec: KeypointSpec | None) -> Exampl
 def stack(rows: Sequence[Row]) -> Batch:
     """Returns the batch of these rows."""
     return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
-
-
-def _largest(example: Example, max_boxes: int) -> Example:
-    sizes = box_areas(example.boxes)
-    order = np.lexsort((-sizes, example.crowd))[:max_boxes]
-    return example.select(np.sort(order[sizes[order] > 0]))
 
 
 def _mask_rows(objects: Example, mask_size: int) -> Row:

@@ -187,6 +187,13 @@ class Source(Protocol):
         """
         ...
 
+    def object_counts(self) -> np.ndarray | None:
+        """Counts the objects and the crowd regions of every image, [N, 2] int.
+
+        None: not known.
+        """
+        ...
+
 
 def _check(example: Example, field: str, dtype: type, shape: tuple[int, ...]) -> None:
     array = getattr(example, field)

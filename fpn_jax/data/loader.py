@@ -16,8 +16,14 @@ import numpy as np
 from fpn_jax.data.batch import Batch, Row, blank, padded_sides, stack, to_canvas
 from fpn_jax.data.batching import WHOLE, Batching, Share
 from fpn_jax.data.example import Example, KeypointSpec, Source, UnreadableImage
+from fpn_jax.data.excess import left_out, without_excess
 from fpn_jax.data.order import Order, Stretch, one_pass
-from fpn_jax.data.read_ahead import EvaluationBatches, Reading, TrainingBatches
+from fpn_jax.data.read_ahead import (
+    EvaluationBatches,
+    Problems,
+    Reading,
+    TrainingBatches,
+)
 from fpn_jax.data.transforms import FitCanvas, Transform, fits_turned, turned
 
 _log = logging.getLogger(__name__)
@@ -50,7 +56,8 @@ def training_batches(
 
     Every epoch is a new permutation; a batch may end one and begin the next. An image
     that cannot be decoded is named in a warning and replaced by the next one; one more
-    of them than `batching` allows is a ValueError.
+    of them than `batching` allows is a ValueError. Objects for which a batch has no
+    room are counted in a warning and painted over, so that they are not background.
 
     Args:
         source: of the examples.
@@ -86,7 +93,10 @@ def training_batches(
         changes=changes,
         seed=seed,
     )
-    return TrainingBatches(read, workers, batching.max_errors)
+    told = _told_what_is_left_out(source, batching)
+    return TrainingBatches(
+        read, workers, Problems(batching.max_errors, tells_crowded=not told)
+    )
 
 
 def evaluation_batches(
@@ -130,7 +140,30 @@ def evaluation_batches(
         share=share,
         stretches=stretches,
     )
-    return EvaluationBatches(read, len(stretches), batching.max_errors)
+    told = _told_what_is_left_out(source, batching)
+    return EvaluationBatches(
+        read, len(stretches), batching.max_errors, tells_crowded=not told
+    )
+
+
+def _told_what_is_left_out(source: Source, batching: Batching) -> bool:
+    """Warns where a source knows of images with more objects than batches hold."""
+    counts = source.object_counts()
+    said = None if counts is None else left_out(counts[:, 0], batching.max_boxes)
+    if said is not None:
+        _log.warning("%s: %s", source.name, said)
+    return said is not None
+
+
+def _crowded(example: Example, max_boxes: int) -> list[str]:
+    """Returns a message of an example that has more objects than a batch holds."""
+    objects = int(np.sum(~example.crowd))
+    if objects <= max_boxes:
+        return []
+    return [
+        f"max_boxes is {max_boxes}: {objects - max_boxes} of the {objects} objects of "
+        f"{example.name} are left out"
+    ]
 
 
 def _read_training(
@@ -155,9 +188,8 @@ def _read_training(
         rng = np.random.default_rng((seed, 1, position))
         for transform in transforms:
             example = transform(example, rng)
-        if len(example.labels) > batching.max_boxes:
-            crowded.append(example.name)
-        rows.append(_row(example, batching))
+        crowded += _crowded(example, batching.max_boxes)
+        rows.append(_row(without_excess(example, batching.max_boxes), batching))
     batch = stack(rows)
     batch["example_valid"] = np.ones(len(rows), np.bool_)
     return Reading((batch,), unreadable, crowded)
@@ -178,7 +210,7 @@ def _read_evaluation(
         for index in indices[share.rows(batching.batch_size)].tolist()
     ]
     examples += [None] * (batching.batch_size - len(examples))
-    crowded = [e.name for e in examples if e and len(e.labels) > batching.max_boxes]
+    crowded = [m for e in examples if e for m in _crowded(e, batching.max_boxes)]
     groups = {kind: examples}
     if kind is None:
         groups = _by_canvas(examples, batching.canvas, all_ways=share.count > 1)

@@ -25,7 +25,7 @@ class Reading(NamedTuple):
 
     batches: tuple[Batch, ...]  # one for training
     unreadable: list[str]  # messages
-    crowded: list[str]  # names of images with more than max_boxes objects
+    crowded: list[str]  # messages of images with more than max_boxes objects
 
 
 ReadBatch = Callable[[int], Reading]
@@ -34,17 +34,18 @@ ReadBatch = Callable[[int], Reading]
 class Problems:
     """Tells of unreadable and crowded images, once each, and stops at the limit."""
 
-    def __init__(self, max_errors: int):
+    def __init__(self, max_errors: int, *, tells_crowded: bool = True):
         self._max_errors = max_errors
         self._unreadable: set[str] = set()
-        self._crowded = False
+        self.tells_crowded = tells_crowded
 
     def report(self, unreadable: Sequence[str], crowded: Sequence[str]) -> None:
         """Warns of what is new.
 
         Args:
             unreadable: messages; of more different ones than allowed, a ValueError.
-            crowded: names of images with more than max_boxes objects.
+            crowded: messages of images with more than max_boxes objects; the first is
+                told, for all of them.
         """
         for message in unreadable:
             if message not in self._unreadable:
@@ -55,11 +56,10 @@ class Problems:
                 f"max_errors: {len(self._unreadable)} unreadable images, at most "
                 f"{self._max_errors} allowed; the first: {sorted(self._unreadable)[0]}"
             )
-        if crowded and not self._crowded:
-            self._crowded = True
+        if crowded and self.tells_crowded:
+            self.tells_crowded = False
             _log.warning(
-                "%s has more objects than max_boxes; only the largest are used, here "
-                "and in other such images",
+                "%s, and so in other such images; --data.max-boxes gives them room",
                 crowded[0],
             )
 
@@ -67,10 +67,10 @@ class Problems:
 class TrainingBatches:
     """See `loader.training_batches`. `close` stops its threads and processes."""
 
-    def __init__(self, read: ReadBatch, workers: int, max_errors: int):
+    def __init__(self, read: ReadBatch, workers: int, problems: Problems):
         self._read = read
         self._workers = workers
-        self._problems = Problems(max_errors)
+        self._problems = problems
         self._next_batch = 0
         self._ahead = None  # opened by the first batch, so that resuming costs nothing
 
@@ -128,19 +128,28 @@ class TrainingBatches:
 class EvaluationBatches:
     """See `loader.evaluation_batches`; may be iterated again."""
 
-    def __init__(self, read: ReadBatch, num_readings: int, max_errors: int):
+    def __init__(
+        self,
+        read: ReadBatch,
+        num_readings: int,
+        max_errors: int,
+        *,
+        tells_crowded: bool = True,
+    ):
         self._read = read
         self._num_readings = num_readings
         self._max_errors = max_errors
+        self._tells_crowded = tells_crowded
 
     def __iter__(self) -> Iterator[Batch]:
-        problems = Problems(self._max_errors)
+        problems = Problems(self._max_errors, tells_crowded=self._tells_crowded)
         ahead = _read_ahead(self._read, range(self._num_readings), workers=0)
         try:
             for reading in ahead:
                 problems.report(reading.unreadable, reading.crowded)
                 yield from reading.batches
         finally:
+            self._tells_crowded = problems.tells_crowded
             ahead.close()
 
 

@@ -55,3 +55,7 @@ class Relabeled:
     def has_objects(self, *, keypoints: bool) -> np.ndarray | None:
         """See `Source`."""
         return self._source.has_objects(keypoints=keypoints)
+
+    def object_counts(self) -> np.ndarray | None:
+        """See `Source`."""
+        return self._source.object_counts()

@@ -33,6 +33,11 @@ class Selection:
         found = self._source.has_objects(keypoints=keypoints)
         return None if found is None else found[self._indices]
 
+    def object_counts(self) -> np.ndarray | None:
+        """See `Source`."""
+        counts = self._source.object_counts()
+        return None if counts is None else counts[self._indices]
+
 
 def without_empty(source: Source, *, keypoints: bool = False) -> Selection:
     """Returns the examples that have an object which is no crowd, in their order.

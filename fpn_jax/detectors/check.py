@@ -18,9 +18,10 @@ from flax.errors import InvalidRngError
 from flax.traverse_util import flatten_dict
 
 from fpn_jax.choices import check_choice
+from fpn_jax.detectors.check_numbers import check_numbers
 from fpn_jax.detectors.check_parts import check_parts, is_ours
 from fpn_jax.detectors.contract import Measured, facts
-from fpn_jax.detectors.fields import parts, values_of
+from fpn_jax.detectors.fields import has, parts, values_of
 from fpn_jax.types import Detections, LossTerm, Pyramid, Targets
 
 _BATCH, _OBJECTS, _MASK_SIZE, _KEYPOINTS = 2, 3, 28, 17
@@ -28,6 +29,7 @@ _BATCH, _OBJECTS, _MASK_SIZE, _KEYPOINTS = 2, 3, 28, 17
 
 def check_model(model: nn.Module, canvas: tuple[int, int]) -> None:
     """Raises ValueError where a detector, or a part of one, breaks the contract."""
+    check_numbers(model)
     compositions = list(_compositions(model, "model"))
     for path, composition in compositions:
         check_parts(composition, path)
@@ -50,10 +52,10 @@ def _compositions(model: nn.Module, path: str) -> Iterator[tuple[str, nn.Module]
 
 def _check_composition(model: nn.Module, path: str, canvas: tuple[int, int]) -> None:
     pixels = jax.ShapeDtypeStruct((_BATCH, *canvas, 3), jnp.float32)
-    features = _outputs(model.backbone, pixels)
+    features = _outputs(model.backbone, f"{path}.backbone", pixels)
     if not is_ours(model.backbone):
         _check_pyramid(features, f"{path}.backbone", canvas)
-    below, features = features, _outputs(model.neck, features)
+    below, features = features, _outputs(model.neck, f"{path}.neck", features)
     if not is_ours(model.neck):
         _check_pyramid(features, f"{path}.neck", canvas, like=below)
     channels = {level: x.shape[-1] for level, x in features.items()}
@@ -65,11 +67,19 @@ def _check_composition(model: nn.Module, path: str, canvas: tuple[int, int]) -> 
     for name, head in parts(model).items():
         if name not in ("backbone", "neck"):
             _check_levels(head, f"{path}.{name}", features)
+            if is_ours(head) and has(head, "places"):  # sees the whole pyramid
+                _outputs(head, f"{path}.{name}", features)
 
 
-def _outputs(module: nn.Module, inputs: Any) -> Any:
+def _outputs(module: nn.Module, path: str, inputs: Any) -> Any:
+    """Returns the shapes that a module gives; an error of ours names the module."""
     call = partial(module.init_with_output, train=False)
-    return jax.eval_shape(call, _key(), inputs)[0]
+    try:
+        return jax.eval_shape(call, _key(), inputs)[0]
+    except ValueError as error:
+        if not is_ours(module):
+            raise
+        raise ValueError(f"{path}: {error}") from None
 
 
 def _check_pyramid(

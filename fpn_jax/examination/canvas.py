@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from fpn_jax.data.canvases import best_canvas, filled
 from fpn_jax.data.transforms import fit_scale
 from fpn_jax.examination.examine import Examination
 
@@ -27,22 +28,3 @@ def canvas_line(examination: Examination, canvas: tuple[int, int]) -> str:
     if filled(sizes, best) < filled(sizes, canvas) + 0.01:
         return line
     return f"{line}; {best[0]} x {best[1]} px: {filled(sizes, best):.0%}"
-
-
-def best_canvas(sizes: np.ndarray, pixels: int) -> tuple[int, int]:
-    """The canvas of at most so many pixels that images of `sizes [N, 2]` fill most.
-
-    Its sides are multiples of 32, as a pyramid's must be.
-    """
-    heights = range(32, pixels // 32 + 1, 32)
-    canvases = [(height, pixels // height // 32 * 32) for height in heights]
-    return max(
-        (canvas for canvas in canvases if canvas[1]),
-        key=lambda canvas: filled(sizes, canvas) * canvas[0] * canvas[1],
-    )
-
-
-def filled(sizes: np.ndarray, canvas: tuple[int, int]) -> float:
-    """The mean share of the canvas that fitted images cover."""
-    scales = np.min(np.divide(canvas, sizes), axis=1)
-    return float((scales**2 * sizes.prod(axis=1)).mean() / np.prod(canvas))

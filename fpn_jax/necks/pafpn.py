@@ -41,7 +41,9 @@ class PAFPN(nn.Module):
         """Returns {level: [B, H / 2**level, W / 2**level, channels]}, finest first."""
         if self.repeats < 1:
             raise ValueError(f"repeats must be 1 or more, got {self.repeats}")
-        top = max(pyramid)
+        levels, top = sorted(pyramid), max(pyramid)
+        if levels != list(range(levels[0], top + 1)):
+            raise ValueError(f"levels of a PAFPN must follow each other, got {levels}")
         outputs = pyramid
         for i in range(self.repeats):
             fpn = FPN(

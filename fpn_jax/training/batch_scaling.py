@@ -3,7 +3,14 @@
 from dataclasses import is_dataclass, replace
 from fractions import Fraction
 
-from fpn_jax.training.config import Config, OptimizerConfig, OptimizerFunction
+from fpn_jax.training.config import (
+    Config,
+    OptimizerConfig,
+    OptimizerFunction,
+    value_of,
+)
+
+_OPTIONS = {"optimizer.peak": "optimizer.learning_rate"}
 
 
 def scale_to_batch(config: Config) -> Config:
@@ -32,6 +39,24 @@ def scale_to_batch(config: Config) -> Config:
             evaluate_every=max(round(config.train.evaluate_every * step_factor), 1),
             reference_batch_size=None,
         ),
+    )
+
+
+def scaled_line(written: Config, config: Config) -> str:
+    """Says which settings `scale_to_batch` has changed, from what to what."""
+    names = ["train.steps", "train.evaluate_every", "data.unmixed_steps"]
+    if not callable(config.optimizer):
+        names.append("optimizer.peak")
+    changed = [
+        f"{_OPTIONS.get(name, name)} {old:g} becomes {new:g}"
+        for name in names
+        if (old := value_of(written, name)) != (new := value_of(config, name))
+    ]
+    reference = written.train.reference_batch_size
+    return (
+        f"batches of {config.data.batch_size}, the settings are for {reference}: "
+        f"{', '.join(changed) or 'none changes'}; "
+        "--train.reference-batch-size None takes all as they are given"
     )
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import jax
 from orbax.checkpoint import v1 as ocp
 
+from fpn_jax.training.resumption import check_generator
 from fpn_jax.training.state import (
     TrainState,
     restored_state,
@@ -139,9 +140,31 @@ class Checkpoints:
                 step, {"state": items, "data": {"position": ""}}
             )
         except Exception as error:
+            self._check_fits(items, step)
             raise self._error(f"{step} not readable", error) from error
         position = json.loads(loaded["data"]["position"])
         return restored_state(loaded["state"]), position
+
+    def _check_fits(self, items: dict[str, Any], step: int) -> None:
+        """Raises ValueError where a sound checkpoint is of another kind of state."""
+        try:
+            metadata = self._checkpointer.checkpointables_metadata(step).metadata
+            saved = _shapes(metadata["state"])
+        except Exception:  # it is damaged, and whoever reads it will say so
+            return
+        wanted = _shapes(items)
+        if "key" not in saved:
+            return
+        if saved["key"] != wanted["key"]:
+            check_generator(self._directory.parent, saved["key"][-1])
+        names = saved.keys() ^ wanted.keys()
+        names |= {n for n in saved.keys() & wanted.keys() if saved[n] != wanted[n]}
+        if names:
+            raise CheckpointError(
+                f"checkpoint {step} in {self._directory} is of other settings: "
+                f"{len(names)} of its arrays are not those of this run, such as "
+                f"{min(names)}"
+            )
 
     def restore_variables(self, like: dict[str, Any], step: int) -> dict[str, Any]:
         """Returns the parts of the state that `like` names, saved at a step.
@@ -196,6 +219,21 @@ class Checkpoints:
     def _error(self, what: str, error: Exception) -> CheckpointError:
         reason = str(error).strip().partition("\n")[0][:200] or type(error).__name__
         return CheckpointError(f"checkpoint {what} in {self._directory}: {reason}")
+
+
+def _shapes(items: dict[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Returns the shape of every array by its path; of a key the shape of its words."""
+
+    def shape(leaf: Any) -> tuple[int, ...]:
+        if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            return jax.eval_shape(jax.random.key_data, leaf).shape
+        return tuple(leaf.shape)
+
+    flat = jax.tree.leaves_with_path(items)
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="/"): shape(leaf)
+        for path, leaf in flat
+    }
 
 
 def _abstract(leaf: jax.Array) -> jax.ShapeDtypeStruct:

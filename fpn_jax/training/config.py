@@ -5,8 +5,9 @@ a frozen dataclass too, so the whole tree is written into the run (`config_file`
 """
 
 import functools
-from collections.abc import Callable
-from dataclasses import dataclass, field, is_dataclass
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, is_dataclass, replace
 from typing import Any, Literal
 
 import flax.linen as nn
@@ -25,11 +26,16 @@ class DataConfig:
     # Leave out training images without an object, or, for a model of keypoints, without
     # an annotated keypoint; crowd regions do not count.
     skip_empty: bool = False
-    canvas: tuple[int, int] = (320, 320)  # height and width that the network sees
+    # Height and width that the network sees. Where neither they nor an experiment are
+    # given, images of a data set other than the digits get the shape they fill most.
+    canvas: tuple[int, int] = (320, 320)
     # Batch portrait images separately on the transposed canvas, where they fit larger.
     group_by_aspect: bool = False
     batch_size: int = 4  # images of a step, over all devices together
-    max_boxes: int = 16  # objects of an image; ground truth is padded to this number
+    # Objects of an image; ground truth is padded to this number. By default what the
+    # image with the most objects has, at least 16 and at most 256; 100 where the data
+    # set does not say. Objects beyond it are painted over.
+    max_boxes: int | None = None
     mask_size: int = 112  # pixels along a side of a ground truth mask, in its box
     # Mirror half of the training images. By default all data but digits, whose mirror
     # images are no digits.
@@ -137,26 +143,65 @@ class Config:
     evaluation: EvaluationConfig = EvaluationConfig()
 
 
-def check_config(config: Config) -> None:
+Range = tuple[str, Callable[[Any], bool]]  # in words, and a test
+
+_COUNT: Range = ("1 or more", lambda x: x >= 1)
+_ANY_COUNT: Range = ("0 or more", lambda x: x >= 0)
+_SHARE: Range = ("0 … 1", lambda x: 0 <= x <= 1)
+_BELOW_1: Range = ("0 or more and below 1", lambda x: 0 <= x < 1)
+_NOT_NEGATIVE: Range = ("a finite number, 0 or more", lambda x: 0 <= x < math.inf)
+_POSITIVE: Range = ("a finite number above 0", lambda x: 0 < x < math.inf)
+
+# By the names of options; NaN fits nowhere, None everywhere, and of a tuple all must.
+_RANGES: Mapping[str, Range] = {
+    **dict.fromkeys(("data.batch_size", "data.max_boxes", "data.mask_size"), _COUNT),
+    **dict.fromkeys(("data.workers", "data.max_errors"), _ANY_COUNT),
+    **dict.fromkeys(("data.mosaic", "data.mixup", "data.copy_paste"), _SHARE),
+    **dict.fromkeys(("data.crop", "data.color"), _SHARE),
+    "data.scale_jitter": _POSITIVE,
+    "data.unmixed_steps": _ANY_COUNT,
+    **dict.fromkeys(
+        ("optimizer.learning_rate", "optimizer.weight_decay"), _NOT_NEGATIVE
+    ),
+    "optimizer.momentum": _BELOW_1,
+    "optimizer.milestones": _SHARE,
+    "optimizer.warmup_steps": _ANY_COUNT,
+    "optimizer.clip_norm": _POSITIVE,
+    "optimizer.accumulate": _COUNT,
+    **dict.fromkeys(("train.steps", "train.reference_batch_size"), _COUNT),
+    **dict.fromkeys(("train.log_every", "train.evaluate_every"), _COUNT),
+    **dict.fromkeys(("train.save_every", "train.keep"), _COUNT),
+    "train.seed": ("0 … 4294967295", lambda x: 0 <= x < 2**32),
+    "train.max_skipped": _ANY_COUNT,
+    "train.ema_decay": _BELOW_1,
+    "evaluation.batch_size": _COUNT,
+}
+
+
+def check_ranges(config: Config) -> None:
     """Raises ValueError for a number out of its range, by the name of its option."""
-    for name in (
-        *("data.batch_size", "data.max_boxes", "evaluation.batch_size"),
-        *("train.steps", "train.log_every", "train.evaluate_every"),
-        *("train.save_every", "train.keep"),
-    ):
-        if value_of(config, name) < 1:
-            raise ValueError(f"{name} must be 1 or more, got {value_of(config, name)}")
-    mixing = ("data.mosaic", "data.mixup", "data.copy_paste")
-    for name in (*mixing, "data.crop", "data.color"):
-        if not 0 <= value_of(config, name) <= 1:
-            raise ValueError(f"{name} must be 0 … 1, got {value_of(config, name)}")
-    if (reference := config.train.reference_batch_size) is not None and reference < 1:
+    if not callable(config.optimizer) and not is_dataclass(config.optimizer):
         raise ValueError(
-            f"train.reference_batch_size must be 1 or more, got {reference}"
+            "optimizer must be an OptimizerConfig or a function from the number of "
+            "steps to an optax.GradientTransformation, got "
+            f"{type(config.optimizer).__name__}"
         )
-    for name in ("data.unmixed_steps", "train.max_skipped"):
-        if value_of(config, name) < 0:
-            raise ValueError(f"{name} must be 0 or more, got {value_of(config, name)}")
+    for name, (words, fits) in _RANGES.items():
+        if name.startswith("optimizer.") and callable(config.optimizer):
+            continue
+        value = value_of(config, name)
+        numbers = value if isinstance(value, tuple) else (value,)
+        if value is not None and not all(map(fits, numbers)):
+            raise ValueError(f"{name} must be {words}, got {value}")
+
+
+def check_config(config: Config) -> None:
+    """Raises ValueError for a number out of its range, or settings that do not fit."""
+    check_ranges(config)
+    low, high = config.data.scale_jitter
+    if low > high:
+        raise ValueError(f"data.scale_jitter must rise, got {(low, high)}")
+    mixing = ("data.mosaic", "data.mixup", "data.copy_paste")
     if any(value_of(config, name) for name in mixing) and (
         config.data.unmixed_steps >= config.train.steps
     ):
@@ -168,13 +213,12 @@ def check_config(config: Config) -> None:
     if config.train.deterministic and config.train.parallelism == "pmap":
         raise ValueError("train.deterministic needs train.parallelism jit, got pmap")
     if not callable(config.optimizer):
-        if not is_dataclass(config.optimizer):
-            raise ValueError(
-                "optimizer must be an OptimizerConfig or a function from the number of "
-                "steps to an optax.GradientTransformation, got "
-                f"{type(config.optimizer).__name__}"
-            )
         _check_optimizer(config.optimizer, config.train)
+
+
+def with_canvas(config: Config, canvas: tuple[int, int]) -> Config:
+    """Returns the config with another canvas."""
+    return replace(config, data=replace(config.data, canvas=canvas))
 
 
 def accumulated(optimizer: OptimizerConfig | OptimizerFunction) -> int:
@@ -184,8 +228,6 @@ def accumulated(optimizer: OptimizerConfig | OptimizerFunction) -> int:
 
 def _check_optimizer(optimizer: OptimizerConfig, train: TrainConfig) -> None:
     accumulate, milestones = optimizer.accumulate, optimizer.milestones
-    if accumulate < 1:
-        raise ValueError(f"optimizer.accumulate must be 1 or more, got {accumulate}")
     if train.max_skipped and accumulate > 1:
         raise ValueError(
             f"train.max_skipped is {train.max_skipped}, which needs an update at every "

@@ -12,7 +12,7 @@ from typing import Any
 
 import jax
 
-from fpn_jax.training.config import Config, value_of
+from fpn_jax.training.config import Config
 from fpn_jax.training.encoding import (
     EXPERIMENT,
     decode,
@@ -29,6 +29,7 @@ from fpn_jax.training.experiment import (
     without_bytecode,
 )
 from fpn_jax.training.old_configs import upgraded
+from fpn_jax.training.resumption import changed_optimizer, changed_setting
 from fpn_jax.training.whole_files import replace_text
 
 _EXPERIMENT = "experiment"  # the key of the name of the file that the run keeps
@@ -141,8 +142,8 @@ def write_config(
 def check_resumable(config: Config, run: str | Path) -> None:
     """Raises ValueError where `run` was begun with what cannot change on the way.
 
-    Its weights belong to a model, and the position in its data to a source, batches
-    and a seed.
+    Its weights belong to a model; `resumption` says what the rest belongs to. The line
+    names a setting, what the run was begun with, and what was given.
     """
     if not (Path(run) / "config.json").exists():
         return
@@ -152,27 +153,25 @@ def check_resumable(config: Config, run: str | Path) -> None:
             f"workdir: {str(run)!r} holds converted weights, no training to continue; "
             f"start a run from them by --train.pretrained {run}"
         )
+    begun = f"workdir: {str(run)!r} was begun with"
+    if changed := changed_optimizer(tree.get("optimizer"), now["optimizer"]):
+        raise ValueError(f"{begun} {changed}")
     # Foreign classes of the config are imported already, and no others are for this.
-    tree["optimizer"] = now["optimizer"]
+    if foreign_names(tree.get("optimizer")):
+        tree["optimizer"] = now["optimizer"]
     foreign = set(foreign_names(tree)) - set(foreign_names(now))
     if foreign & set(foreign_names(tree.get("model"))):
         raise ValueError(f"workdir: {str(run)!r} holds a run of another model")
     for name in sorted(foreign):
-        raise ValueError(
-            f"workdir: {str(run)!r} was begun with {name}, which the config has not"
-        )
+        raise ValueError(f"{begun} {name}, which the config has not")
     before = _read(run, tree)
-    if encode(before.model) != now["model"]:
-        raise ValueError(f"workdir: {str(run)!r} holds a run of another model")
-    names = ["data.source", "data.train", "data.skip_empty", "data.batch_size"]
-    names += ["data.group_by_aspect", "train.seed"]
-    names += ["data.canvas"] if config.data.group_by_aspect else []  # says who stands
-    for name in names:
-        old, new = value_of(before, name), value_of(config, name)
-        if old != new:
-            raise ValueError(
-                f"workdir: {str(run)!r} was begun with {name} {old!r}, got {new!r}"
-            )
+    model = encode(before.model)
+    if changed := difference(model, now["model"], "model", between=", got"):
+        raise ValueError(
+            f"workdir: {str(run)!r} holds a run of another model: {changed}"
+        )
+    if changed := changed_setting(before, config):
+        raise ValueError(f"{begun} {changed}")
 
 
 def _config(tree: dict[str, Any]) -> Config:

@@ -6,13 +6,16 @@ import jax
 
 from fpn_jax.data.batching import Batching, Share
 from fpn_jax.data.example import Source
+from fpn_jax.data.excess import room_for
 from fpn_jax.data.loader import Changes, evaluation_batches, training_batches
 from fpn_jax.data.read_ahead import EvaluationBatches, TrainingBatches
 from fpn_jax.data.selection import without_empty
 from fpn_jax.data.sources import open_source
 from fpn_jax.detectors.contract import facts
 from fpn_jax.training.augmentation import images_in_one, training_transforms
-from fpn_jax.training.config import Config
+from fpn_jax.training.config import Config, DataConfig
+
+_OF_DIGITS = 16  # they have at most 12
 
 _log = logging.getLogger(__name__)
 
@@ -46,7 +49,9 @@ def training_data(config: Config, source: Source) -> TrainingBatches:
     return training_batches(
         source,
         _batching(
-            config, data.batch_size, max_boxes=images_in_one(data) * data.max_boxes
+            config,
+            data.batch_size,
+            max_boxes=images_in_one(data) * max_boxes_of(data, source),
         ),
         changes=Changes(
             tuple(training_transforms(data, source, mixed=True)),
@@ -62,10 +67,21 @@ def training_data(config: Config, source: Source) -> TrainingBatches:
 
 def validation_data(config: Config, source: Source) -> EvaluationBatches:
     """Returns this process's part of the validation batches."""
-    size, max_boxes = config.evaluation.batch_size, config.data.max_boxes
+    size = config.evaluation.batch_size
+    max_boxes = max_boxes_of(config.data, source)
     return evaluation_batches(
         source, _batching(config, size, max_boxes=max_boxes), _share()
     )
+
+
+def max_boxes_of(data: DataConfig, source: Source) -> int:
+    """Returns the rows for objects in batches of a source: as given, or for all."""
+    if data.max_boxes is not None:
+        return data.max_boxes
+    if data.source == "digits":
+        return _OF_DIGITS
+    counts = source.object_counts()
+    return room_for(None if counts is None else counts[:, 0])
 
 
 def _batching(config: Config, batch_size: int, *, max_boxes: int) -> Batching:

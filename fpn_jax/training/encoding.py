@@ -108,7 +108,9 @@ def field_names(cls: type) -> tuple[str, ...]:
     return tuple(name for name in names if name not in flax)
 
 
-def difference(old: Any, new: Any, path: str = "config") -> str | None:
+def difference(
+    old: Any, new: Any, path: str = "config", *, between: str = " comes back as"
+) -> str | None:
     """Returns the first place where two trees differ, in words; None if nowhere."""
     if isinstance(old, dict) and isinstance(new, dict) and old.keys() == new.keys():
         pairs = [(old[key], new[key], _below(path, key)) for key in old]
@@ -118,8 +120,9 @@ def difference(old: Any, new: Any, path: str = "config") -> str | None:
             for i, items in enumerate(zip(old, new, strict=True))
         ]
     else:
-        return None if _same(old, new) else f"{path}: {old!r} comes back as {new!r}"
-    return next(filter(None, (difference(*pair) for pair in pairs)), None)
+        return None if _same(old, new) else f"{path}: {old!r}{between} {new!r}"
+    found = (difference(*pair, between=between) for pair in pairs)
+    return next(filter(None, found), None)
 
 
 def _fields(value: Any, path: str) -> dict[str, Any]:

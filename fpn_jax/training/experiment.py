@@ -29,6 +29,9 @@ from fpn_jax.training.own_modules import (
 
 KEPT = "experiment"  # the directory of a run that has the copy
 
+# Files of data sets that say nothing of what is in them.
+_ANY_NAME = ("data", "dataset", "annotations", "_annotations.coco")
+
 
 def load_experiment(path: str | Path) -> Config:
     """Returns the config that an experiment file makes.
@@ -132,10 +135,16 @@ def loaded_file() -> Path | None:
     return None if file is None else Path(file)
 
 
-def new_run_directory(experiment: str | Path | None) -> Path:
-    """Returns a directory that does not exist yet: runs/NAME-1, runs/NAME-2 …"""
-    name = Path(experiment).stem if experiment else "digits"
-    number = 1
+def new_run_directory(experiment: str | Path | None, source: str = "digits") -> Path:
+    """Returns a directory that does not exist yet: runs/NAME-1, runs/NAME-2 …
+
+    NAME is the experiment's, or without one that of the data set.
+    """
+    path = Path(experiment or source)
+    name = path.stem
+    if not experiment and path.suffix and path.stem in _ANY_NAME:  # cats/data.yaml
+        name = path.absolute().parent.name
+    name, number = name or path.absolute().name or "run", 1
     while (run := Path("runs") / f"{name}-{number}").exists():
         number += 1
     return run

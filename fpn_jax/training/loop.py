@@ -8,24 +8,39 @@ from typing import NamedTuple, cast
 import jax
 import numpy as np
 
+from fpn_jax.data.canvases import best_canvas, shrinking_line
 from fpn_jax.data.read_ahead import TrainingBatches
 from fpn_jax.detectors.check import check_model
-from fpn_jax.training.batch_scaling import scale_to_batch
+from fpn_jax.detectors.contract import facts
+from fpn_jax.training.batch_scaling import scale_to_batch, scaled_line
 from fpn_jax.training.categories import run_categories, write_categories
 from fpn_jax.training.checkpoint import Checkpoints
-from fpn_jax.training.config import Config, check_config
+from fpn_jax.training.config import (
+    Config,
+    check_config,
+    check_ranges,
+    with_canvas,
+)
 from fpn_jax.training.config_file import (
     check_readable,
     check_resumable,
     write_config,
 )
 from fpn_jax.training.data import training_data, training_source
+from fpn_jax.training.failed_start import nothing_left
 from fpn_jax.training.interruption import Interruption
+from fpn_jax.training.memory import check_memory
 from fpn_jax.training.metrics import MetricWriter
-from fpn_jax.training.pretrained import with_pretrained
-from fpn_jax.training.programs import Programs, abstract_state, make_programs
-from fpn_jax.training.progress import ProgressDisplay
-from fpn_jax.training.report import write_report
+from fpn_jax.training.objects import check_objects
+from fpn_jax.training.pretrained import check_pretrained, with_pretrained
+from fpn_jax.training.programs import (
+    Programs,
+    abstract_state,
+    check_shared,
+    make_programs,
+)
+from fpn_jax.training.progress import ProgressDisplay, say_first
+from fpn_jax.training.report import last_lines, write_curves, write_report
 from fpn_jax.training.state import TrainState, inference_variables
 from fpn_jax.training.validation import Validation
 
@@ -58,17 +73,28 @@ class Started(NamedTuple):
 
 
 def train(
-    config: Config, run: str | Path, *, experiment: str | Path | None = None
+    config: Config,
+    run: str | Path,
+    *,
+    experiment: str | Path | None = None,
+    fit_canvas: bool = False,
 ) -> dict[str, float]:
     """Returns the last validation metrics of the run in directory `run`.
 
     Continues from the latest checkpoint there, with the random numbers and batches of a
     run that never stopped. The run keeps a copy of the `experiment` file, by default of
-    the loaded one where the config has classes of it.
+    the loaded one where the config has classes of it. With `fit_canvas` the canvas gets
+    the shape that the images fill most, with as many pixels.
 
     Raises `Stopped` after a signal, `NonFiniteLoss`.
     """
-    started = begin(config, Path(run), experiment=experiment)
+    with nothing_left(Path(run)):
+        return _train(
+            begin(config, Path(run), experiment=experiment, fit_canvas=fit_canvas)
+        )
+
+
+def _train(started: Started) -> dict[str, float]:
     period, first, state = started.config.train, started.first, started.state
     batches, checkpoints = started.batches, started.checkpoints
     display, writer = started.display, started.writer
@@ -76,13 +102,16 @@ def train(
     with Interruption() as interruption, display:
         if _lacks_validation(started):
             metrics = validate(started, state, first, interruption)
+            write_plots(started, metrics)
         for step in range(first + 1, period.steps + 1):
             with display.waiting():
                 batch = next(batches)
+            if is_new := batch["images"].shape not in shapes:
+                shapes.add(batch["images"].shape)
+                display.compiling("the training step")
             state, new_numbers = started.programs.train(state, batch)
             numbers.add(step, new_numbers)
-            if batch["images"].shape not in shapes:
-                shapes.add(batch["images"].shape)
+            if is_new:
                 display.restart(step)  # a compilation is no part of the rate
             due = started.validation.is_due(step)
             stop = interruption.signal is not None
@@ -95,36 +124,59 @@ def train(
                 metrics = validate(started, state, step, interruption)
             if saving:
                 checkpoints.save(state, batches.get_state(), metrics)
+                if due or stop:
+                    write_plots(started, metrics)
                 display.restart(step)
             if saving and (signal := interruption.signal) is not None:
                 checkpoints.close()
                 raise Stopped(step, signal)
+    best = checkpoints.best_step
     checkpoints.close()
     batches.close()
     writer.close()
     if metrics is None:  # stopped in the last validation, again
         raise Stopped(period.steps, cast(Signals, interruption.signal))
-    if jax.process_index() == 0:
-        write_report(started.run, started.validation)
-        display.say(f"checkpoints, metrics and plots are in {started.run}")
+    for line in last_lines(started.run, started.config, metrics, best):
+        display.say(line)
     return metrics
 
 
 def begin(
-    config: Config, run: Path, *, experiment: str | Path | None = None
+    config: Config,
+    run: Path,
+    *,
+    experiment: str | Path | None = None,
+    fit_canvas: bool = False,
 ) -> Started:
     """Starts a run from its last checkpoint, or from its first weights.
 
     Raises ValueError, before the first step, where the run could not be trained, or not
     be opened afterwards.
     """
+    if run.exists() and not run.is_dir():
+        raise ValueError(f"workdir: {str(run)!r} is a file, must be a directory")
+    check_resumable(config, run)
+    check_ranges(config)
     written, config = config, scale_to_batch(config)
     check_config(config)
-    check_resumable(config, run)
     check_readable(config)
     check_model(config.model, config.data.canvas)
-    programs = make_programs(config)
+    check_memory(config)
+    if not (run / "checkpoints").exists():
+        check_pretrained(config)
+    if config != written:
+        say_first(scaled_line(written, config))
+    check_shared(config, "data", "evaluation")
     source = training_source(config)
+    sizes = source.image_sizes
+    if fit_canvas and sizes is not None:
+        config = with_canvas(config, best_canvas(sizes, math.prod(config.data.canvas)))
+    if sizes is not None and (small := shrinking_line(sizes, config.data.canvas)):
+        say_first(small)
+    programs = make_programs(config)
+    by_keypoints = "keypoints" in facts(config.model).measures
+    if few := check_objects(source, keypoints=by_keypoints):
+        say_first(f"WARNING {few}")
     categories = run_categories(config.model, source.categories)
     batches = training_data(config, source)
     validation = Validation(config, programs.evaluate, categories)
@@ -141,6 +193,7 @@ def begin(
         state, position = checkpoints.restore(abstract_state(config), first)
         batches.set_state(position)
     else:
+        say_first("compiling the initial weights")
         state = with_pretrained(programs.init(), config)
     write_config(config, run, experiment=experiment)
     spec = source.keypoint_spec
@@ -149,8 +202,6 @@ def begin(
         config.train.steps, first_step=first, batch_size=config.data.batch_size
     )
     display.say(f"{'continuing' if first else 'training'} {run} from step {first}")
-    if config != written:
-        display.say(_scaled_line(config, written))
     return Started(
         config=config,
         run=run,
@@ -172,12 +223,24 @@ def validate(
 
     Those of the step that a run goes on from are written once.
     """
+    if started.validation.has_run:
+        started.display.doing("evaluating")
+    else:
+        started.display.compiling("the evaluation")
     metrics = started.validation(inference_variables(state), interruption)
+    started.display.doing("")
     if metrics is not None:
         started.display.metrics(step, metrics)
         if step != started.first or not _is_validated(started):
             started.writer.write(step, validation_row(metrics))
     return metrics
+
+
+def write_plots(started: Started, metrics: dict[str, float] | None) -> None:
+    """Writes the plots of a run, on the first process; all where it was evaluated."""
+    if jax.process_index() == 0:
+        write = write_curves if metrics is None else write_report
+        write(started.run, started.validation)
 
 
 def _lacks_validation(started: Started) -> bool:
@@ -192,16 +255,6 @@ def _lacks_validation(started: Started) -> bool:
 
 def _is_validated(started: Started) -> bool:
     return started.writer.has(started.first, "AP")
-
-
-def _scaled_line(config: Config, written: Config) -> str:
-    rate = ""
-    if not callable(config.optimizer):
-        rate = f", learning rate {config.optimizer.peak:g}"
-    return (
-        f"batches of {config.data.batch_size}, the settings are for "
-        f"{written.train.reference_batch_size}: {config.train.steps} steps{rate}"
-    )
 
 
 class NumberRecorder:

@@ -1,6 +1,8 @@
 """Weights that a run starts from: another run's, or a backbone's from its file."""
 
 import logging
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +12,23 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from fpn_jax.detectors.contract import facts
 from fpn_jax.detectors.fields import parts
 from fpn_jax.training.config import Config
+from fpn_jax.training.config_file import read_tree
+from fpn_jax.training.fitting import fitting_options
 from fpn_jax.training.run import load_variables
 from fpn_jax.training.state import TrainState, with_variables
 from fpn_jax.weights.state_dicts import load_state_dict
 from fpn_jax.weights.torchvision import backbone_from_torchvision
 
 _log = logging.getLogger(__name__)
+
+
+def check_pretrained(config: Config) -> None:
+    """Raises ValueError where a path of `train.pretrained` leads to nothing."""
+    for path in config.train.pretrained:
+        if not Path(path).exists():
+            raise ValueError(f"train.pretrained: no run or file of weights {path!r}")
+        if Path(path).is_dir():
+            read_tree(path)
 
 
 def with_pretrained(state: TrainState, config: Config) -> TrainState:
@@ -26,8 +39,8 @@ def with_pretrained(state: TrainState, config: Config) -> TrainState:
     and are logged. Where the new model has the run's model as a frozen submodule, such
     as the proposals of `FastRCNN`, that submodule gets the weights.
 
-    Raises ValueError where a path is neither, a run shares nothing, or a frozen
-    submodule would stay random.
+    Raises ValueError where a path is neither, a run fits little of the model, or a
+    frozen submodule would stay random.
     """
     given = set()
     for path in config.train.pretrained:
@@ -65,14 +78,47 @@ def _weights(path: str, state: TrainState, config: Config) -> dict[str, jax.Arra
         for name, leaf in _flat(found).items()
         if name in wanted and wanted[name].shape == leaf.shape
     }
-    if not shared:
-        raise ValueError(f"train.pretrained: {path!r} has no weights of this model")
-    if fresh := sorted(wanted.keys() - shared.keys()):
+    if _fits_little(wanted, shared):
+        raise ValueError(
+            f"train.pretrained: {path!r} fits little of this model: it has weights for "
+            f"{_by_module(wanted, shared)}{fitting_options(path, config.model)}"
+        )
+    if fresh := wanted.keys() - shared.keys():
         _log.warning(
-            "%s has no weights for %d of %d variables, such as %s; they stay random",
-            *(path, len(fresh), len(wanted), fresh[0]),
+            "%s has no weights for %d of %d variables; these stay random: %s",
+            *(path, len(fresh), len(wanted)),
+            _by_module(wanted, fresh, only_those=True),
         )
     return shared
+
+
+def _fits_little(wanted: Mapping[str, Any], shared: Mapping[str, Any]) -> bool:
+    """Whether less than half of the backbone gets weights; of all where there is none.
+
+    Heads for other classes and necks of another width are what is commonly trained
+    anew; a backbone is what weights are taken for.
+    """
+    backbone = {name for name in wanted if _module(name) == "backbone"}
+    names = backbone or wanted.keys()
+    sizes = {name: wanted[name].size for name in names}
+    return sum(sizes[n] for n in names & shared.keys()) < 0.5 * sum(sizes.values())
+
+
+def _by_module(
+    wanted: Iterable[str], chosen: Iterable[str], *, only_those: bool = False
+) -> str:
+    """Says of how many variables of each module some are: "backbone 0 of 122, …"."""
+    all_of, some = Counter(map(_module, wanted)), Counter(map(_module, chosen))
+    return ", ".join(
+        f"{module} {some[module]} of {number}"
+        for module, number in all_of.items()
+        if some[module] or not only_those
+    )
+
+
+def _module(name: str) -> str:
+    """Returns the module of the detector that a variable is in."""
+    return name.split("/")[1]
 
 
 def _whole_frozen(config: Config) -> list[str]:

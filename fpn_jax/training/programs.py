@@ -37,7 +37,7 @@ class Programs(NamedTuple):
 
 def make_programs(config: Config) -> Programs:
     """Returns the programs of a config; `train` and `evaluate` take NumPy batches."""
-    _check_shared(config, "data", "evaluation")
+    check_shared(config, "data", "evaluation")
     by_pmap = config.train.parallelism == "pmap"
     mesh = data_mesh()
     copied, _ = shardings(mesh)
@@ -61,7 +61,7 @@ def make_programs(config: Config) -> Programs:
 
 def evaluation_program(config: Config) -> Callable[[Mapping, Batch], Evaluated]:
     """Returns `evaluation_step` over all devices; takes NumPy batches."""
-    _check_shared(config, "evaluation")
+    check_shared(config, "evaluation")
     copied, split = shardings(data_mesh())
     compiled = jax.jit(
         partial(evaluation_step, model=with_field(config.model, "axis_name", None)),
@@ -79,7 +79,8 @@ def _jit_options(config: Config) -> dict[str, Any]:
     return {"compiler_options": {"xla_gpu_deterministic_ops": True}}
 
 
-def _check_shared(config: Config, *names: str) -> None:
+def check_shared(config: Config, *names: str) -> None:
+    """Raises ValueError where devices cannot share a batch of these settings."""
     devices = jax.device_count()
     for name in names:
         size = getattr(config, name).batch_size

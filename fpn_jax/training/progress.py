@@ -1,13 +1,20 @@
-"""What a run prints: a live bar in a terminal, plain lines elsewhere."""
+"""What a run prints: a live line in a terminal, plain lines elsewhere.
+
+Step, rate and time left come first, so that they are seen on 80 columns, and the losses
+after them as far as there is room.
+"""
 
 import contextlib
+import logging
 import math
+import sys
 import time
 from collections.abc import Iterator
 
 import jax
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.console import Console, RenderableType
+from rich.progress import Progress, SpinnerColumn, TextColumn
+from rich.table import Column
 
 from fpn_jax.evaluation.tables import metrics_table
 
@@ -21,12 +28,16 @@ class ProgressDisplay:
         self._steps, self._batch_size = steps, batch_size
         self._console = Console(quiet=jax.process_index() != 0, highlight=False)
         self._bar = Progress(
+            SpinnerColumn(finished_text=" "),
             TextColumn("step {task.completed}/{task.total}"),
-            BarColumn(),
-            TextColumn("{task.description}"),
-            TimeRemainingColumn(),
+            # The only one that is cut where a terminal is narrow.
+            TextColumn(
+                "{task.description}",
+                table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"),
+            ),
             console=self._console,
             disable=not self._console.is_terminal,
+            expand=True,
         )
         self._task = self._bar.add_task("", total=steps, completed=first_step)
         self.restart(first_step)
@@ -34,10 +45,23 @@ class ProgressDisplay:
 
     def __enter__(self) -> "ProgressDisplay":
         self._bar.start()
+        # Warnings go above the live line, which else they would continue.
+        self._moved = [
+            (handler, handler.setStream(sys.stderr))
+            for handler in logging.getLogger().handlers
+            if type(handler) is logging.StreamHandler and self._console.is_terminal
+        ]
         return self
 
     def __exit__(self, *exception) -> None:
         self._bar.stop()
+        for handler, stream in self._moved:
+            handler.setStream(stream)
+
+    @property
+    def live(self) -> RenderableType:
+        """The line that a terminal shows."""
+        return self._bar.get_renderable()
 
     @contextlib.contextmanager
     def waiting(self) -> Iterator[None]:
@@ -48,6 +72,16 @@ class ProgressDisplay:
         start = time.monotonic()
         yield
         self._waited += time.monotonic() - start
+
+    def compiling(self, program: str) -> None:
+        """Says that a program is compiled now, which takes seconds or minutes."""
+        self.doing(f"compiling {program}")
+        if not self._console.is_terminal:
+            self.say(f"compiling {program}")
+
+    def doing(self, text: str) -> None:
+        """Shows in a terminal what takes time now, until the next losses."""
+        self._bar.update(self._task, description=text)
 
     def step(self, step: int, losses: dict[str, float]) -> dict[str, float]:
         """Shows the losses at a step; returns the rate since the last call.
@@ -61,16 +95,20 @@ class ProgressDisplay:
         self._seconds += seconds
         self._timed_steps += steps
         self.restart(step)
-        shown = {k.removeprefix("loss/"): v for k, v in losses.items() if "loss" in k}
-        numbers = "  ".join(f"{name} {value:.4f}" for name, value in shown.items())
-        text = f"{numbers}  {rate:.1f} images/s" if steps else numbers
+        words = [f"{rate:.1f} images/s"] if steps else []
+        if self._timed_steps:
+            per_step = self._seconds / self._timed_steps
+            words.append(f"{_clock((self._steps - step) * per_step)} left")
         if waiting > _MUCH_WAITING:
-            text += f", {waiting:.0%} waiting for data"
+            words.append(f"{waiting:.0%} waiting for data")
+        shown = {k.removeprefix("loss/"): v for k, v in losses.items() if "loss" in k}
+        # The sum first: terms may be cut.
+        names = sorted(shown, key=lambda name: name != "loss")
+        words += [f"{name} {shown[name]:.4f}" for name in names]
+        text = "  ".join(words)
         self._bar.update(self._task, completed=step, description=text)
         if not self._console.is_terminal:
-            per_step = self._seconds / max(self._timed_steps, 1)
-            left = _clock((self._steps - step) * per_step)
-            self.say(f"step {step}/{self._steps}  {text}  {left} left")
+            self.say(f"step {step}/{self._steps}  {text}")
         return {"images_per_second": rate, "waiting_for_data": waiting}
 
     def restart(self, step: int) -> None:
@@ -78,11 +116,18 @@ class ProgressDisplay:
         self._step, self._time, self._waited = step, time.monotonic(), 0.0
 
     def say(self, text: str) -> None:
-        self._console.print(text, soft_wrap=True)
+        self._console.print(text, soft_wrap=True, markup=False)
 
     def metrics(self, step: int, metrics: dict[str, float]) -> None:
         """Prints the table of average recall and precision at a step."""
         self._console.print(metrics_table(metrics, title=f"validation at step {step}"))
+
+
+def say_first(text: str) -> None:
+    """Prints a line ahead of a run's display, on the first process."""
+    Console(quiet=jax.process_index() != 0, highlight=False).print(
+        text, soft_wrap=True, markup=False
+    )
 
 
 def _clock(seconds: float) -> str:

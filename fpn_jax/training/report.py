@@ -1,6 +1,7 @@
 """What a run leaves to look at: predictions, curves, samples."""
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -12,6 +13,7 @@ from fpn_jax.data.example import Example
 from fpn_jax.data.sources import decodable
 from fpn_jax.evaluation.coco import PROPOSALS, accumulate
 from fpn_jax.evaluation.confusion import confusion_matrix
+from fpn_jax.training.config import Config
 from fpn_jax.training.metrics import read_metrics
 from fpn_jax.training.validation import Validation
 from fpn_jax.types import Detections
@@ -29,16 +31,45 @@ _SHOWN_SCORE = 0.5
 _SHOWN_OBJECTNESS = 0.9  # proposals are many; these are the ones to look at
 
 
-def write_report(run: Path, validation: Validation) -> None:
-    """Writes `predictions.json` (COCO results) and `plots/*.png` of a run."""
-    (run / "predictions.json").write_text(json.dumps(validation.results))
+def write_curves(run: Path, validation: Validation) -> None:
+    """Writes the plots of a run by step: losses, and precision where there is any.
+
+    A run that goes on has them, too.
+    """
     plots = run / "plots"
     plots.mkdir(exist_ok=True)
     rows = read_metrics(run)
     plot_losses(rows).savefig(plots / "losses.png")
     by_class = PROPOSALS not in validation.measures
     name = "average_precision" if by_class else "average_recall"
-    plot_validation(rows).savefig(plots / f"{name}.png")
+    if any("AR@100" in row or "AP" in row for row in rows):
+        plot_validation(rows).savefig(plots / f"{name}.png")
+
+
+def last_lines(
+    run: Path, config: Config, metrics: Mapping[str, float], best: int | None
+) -> list[str]:
+    """Says how a run ended: its metric, where its best checkpoint is, and what next."""
+    name = config.evaluation.best
+    value = metrics.get(name, float("nan"))
+    rows = {row["step"]: row for row in read_metrics(run)}
+    of_best = rows.get(best, {}).get(name if name != "loss" else "validation/loss")
+    at_best = "" if of_best is None else f", {name} {of_best:.3f}"
+    given = shlex.quote(str(run))
+    return [
+        f"{name} {value:.3f} at step {config.train.steps}; the best checkpoint is "
+        f"{run / 'checkpoints' / str(best)}{at_best}",
+        f"metrics and plots are in {run}",
+        f"next: python -m fpn_jax.predict {given} IMAGE…",
+    ]
+
+
+def write_report(run: Path, validation: Validation) -> None:
+    """Writes `predictions.json` (COCO results) and `plots/*.png` of a run."""
+    (run / "predictions.json").write_text(json.dumps(validation.results))
+    write_curves(run, validation)
+    plots = run / "plots"
+    by_class = PROPOSALS not in validation.measures
     truth, results = validation.ground_truth, validation.results
     accumulated = accumulate(truth, results, validation.measures[0])
     plot_precision_recall(accumulated).savefig(plots / "precision_recall.png")

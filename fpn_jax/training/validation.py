@@ -53,6 +53,7 @@ class Validation:
         )
         self.results: list[dict] = []
         self.read: set[int] = set()  # ids of the images of the last results
+        self.has_run = False
         self._step, self._train = step, config.train
         self._batches = validation_data(config, source)
 
@@ -65,6 +66,7 @@ class Validation:
     ) -> dict[str, float] | None:
         """Returns the metrics; None where a signal came before the end."""
         read = set()
+        self.has_run = True
         found = evaluate(
             variables,
             step=self._step,

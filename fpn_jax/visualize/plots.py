@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from fpn_jax.evaluation.coco import Accumulated
 
@@ -38,13 +39,16 @@ def plot_losses(rows: Sequence[Mapping[str, float]]) -> Figure:
         color = "black" if name == "loss" else f"C{number - 1}"
         losses.plot(steps, values, color=color, alpha=0.2, linewidth=0.8)
         dot = "." if len(values) <= _DOTTED else None
-        losses.plot(steps, _smooth(values), color=color, marker=dot, label=name)
+        style = "-" if number <= 10 else "-."  # the colors repeat after ten
+        losses.plot(steps, _smooth(values), style, color=color, marker=dot, label=name)
     steps, values = _series(rows, "validation/loss")
     # Black as the sum that it is held against; each color is a term's already.
     style = {"color": "black", "marker": "o", "markerfacecolor": "white"}
     losses.plot(steps, values, "--", **style, label="validation/loss")
     losses.set(ylabel="loss", yscale="log")
     losses.yaxis.set_major_formatter("{x:g}")
+    losses.yaxis.set_minor_locator(LogLocator(subs=(2, 5)))
+    losses.yaxis.set_minor_formatter("{x:g}")
     losses.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     rate.plot(*_series(rows, "learning_rate"), color="tab:gray")
     rate.set(xlabel="step", ylabel="learning rate", ylim=(0, None))

@@ -38,3 +38,6 @@ class GraySource:
 
     def has_objects(self, *, keypoints: bool) -> None:
         """Not known."""
+
+    def object_counts(self) -> None:
+        """Not known."""

@@ -111,8 +111,31 @@ def test_a_checkpoint_of_another_shape_is_refused(tmp_path):
     checkpoints = save_runs(tmp_path, {1: 0.5})
     like = state_at(0)
     like.params["conv"]["kernel"] = jnp.zeros((4, 4))
-    with pytest.raises(CheckpointError, match="checkpoint 1 not readable"):
+    with pytest.raises(CheckpointError, match="of other settings.* params/conv/ker"):
         checkpoints.restore(like, 1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"ema": {"conv": jnp.zeros(2)}}, "1 of its arrays .* ema/conv"),
+        ({"opt_state": ()}, "3 of its arrays .* opt_state/0/count"),
+    ],
+)
+def test_a_checkpoint_with_other_arrays_is_not_called_unreadable(
+    tmp_path, changes, named
+):
+    checkpoints = save_runs(tmp_path, {1: 0.5})
+    with pytest.raises(CheckpointError, match=f"of other settings: {named}"):
+        checkpoints.restore(state_at(0).replace(**changes), 1)
+
+
+def test_a_run_of_another_random_generator_names_both(tmp_path):
+    checkpoints = save_runs(tmp_path, {1: 0.5})
+    with jax.default_prng_impl("rbg"):
+        like = state_at(0)
+        with pytest.raises(ValueError, match="PRNG_IMPL threefry2x32, got rbg$"):
+            checkpoints.restore(like, 1)
 
 
 @flax.struct.dataclass

@@ -99,6 +99,55 @@ def test_what_its_checkpoints_depend_on_cannot_change(tmp_path):
         check_resumable(other, tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("optimizer.name", {"name": "sgd"}),
+        ("optimizer.accumulate", {"accumulate": 2}),
+        ("optimizer.clip_norm", {"clip_norm": 1.0}),
+        ("optimizer.decay_norms_and_biases", {"decay_norms_and_biases": True}),
+    ],
+)
+def test_the_parts_of_an_optimizer_cannot_change(tmp_path, name, changes):
+    begun = OptimizerConfig(name="adamw")
+    write_config(Config(optimizer=begun), tmp_path)
+    slower = dataclasses.replace(begun, learning_rate=1e-5, warmup_steps=9)
+    check_resumable(Config(optimizer=slower), tmp_path)
+    now = dataclasses.replace(begun, **changes)
+    old, new = (getattr(each, name.partition(".")[2]) for each in (begun, now))
+    with pytest.raises(ValueError, match=f"begun with {name} {old!r}, got {new!r}"):
+        check_resumable(Config(optimizer=now), tmp_path)
+
+
+def test_an_average_cannot_begin_or_end_on_the_way(tmp_path):
+    write_config(Config(train=TrainConfig(ema_decay=0.9)), tmp_path)
+    check_resumable(Config(train=TrainConfig(ema_decay=0.99)), tmp_path)
+    with pytest.raises(ValueError, match="begun with train.ema_decay 0.9, got None"):
+        check_resumable(Config(), tmp_path)
+
+
+def test_settings_cannot_take_the_place_of_an_optimizer_of_the_users(tmp_path):
+    write_config(Config(optimizer=optax.sgd), tmp_path)
+    settings = "fpn_jax.training.config.OptimizerConfig"
+    with pytest.raises(ValueError, match=f"optimizer optax.*sgd, got {settings}"):
+        check_resumable(Config(), tmp_path)
+
+
+def test_a_run_of_another_model_names_the_field(tmp_path):
+    write_config(Config(), tmp_path)
+    model = Config().model
+    wide = model.clone(neck=model.neck.clone(channels=128))
+    with pytest.raises(ValueError, match="another model: model.neck.channels: 64, got"):
+        check_resumable(Config(model=wide), tmp_path)
+
+
+@pytest.mark.parametrize("rate", [-1.0, float("nan"), float("inf")])
+def test_a_learning_rate_is_a_finite_number(rate):
+    config = Config(optimizer=OptimizerConfig(learning_rate=rate))
+    with pytest.raises(ValueError, match="learning_rate must be a finite number, 0 or"):
+        check_config(config)
+
+
 def test_every_count_is_checked():
     for name in ("steps", "log_every", "evaluate_every", "save_every", "keep"):
         config = Config(train=TrainConfig(**{name: 0}))

@@ -1,6 +1,9 @@
 import math
+import re
+from io import StringIO
 
 import pytest
+from rich.console import Console
 
 from fpn_jax.training import progress
 from fpn_jax.training.progress import ProgressDisplay
@@ -22,8 +25,8 @@ def test_the_rate_counts_images_since_the_last_call(clock, capsys):
     assert display.step(3, {"loss": 2.5})["images_per_second"] == 16.0
     # Three steps took 3 s, so seven take 7 s.
     assert capsys.readouterr().out.splitlines() == [
-        "step 1/10  loss 3.0000  4.0 images/s  0:18 left",
-        "step 3/10  loss 2.5000  16.0 images/s  0:07 left",
+        "step 1/10  4.0 images/s  0:18 left  loss 3.0000",
+        "step 3/10  16.0 images/s  0:07 left  loss 2.5000",
     ]
 
 
@@ -48,4 +51,30 @@ def test_the_share_of_waiting_is_told_where_it_is_much(clock, capsys):
     clock.append(8.0)
     assert display.step(3, {"loss": 3.0})["waiting_for_data"] == 0.0
     first, second = capsys.readouterr().out.splitlines()
-    assert "4.0 images/s, 25% waiting for data" in first and "waiting" not in second
+    assert "left  25% waiting for data  loss" in first and "waiting" not in second
+
+
+def test_step_rate_time_left_and_loss_are_seen_on_80_columns(clock, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    display = ProgressDisplay(90000, first_step=0, batch_size=16)
+    shown = StringIO()
+    terminal = Console(file=shown, width=80, force_terminal=True, highlight=False)
+    clock.append(1.0)
+    losses = {f"loss/term_{n}": 0.1 for n in range(6)} | {"loss": 0.6}
+    display.step(89000, losses)
+    terminal.print(display.live)
+    (line,) = plain(shown.getvalue()).splitlines()
+    assert "step 89000/90000 " in line
+    assert "1424000.0 images/s  0:00 left  loss 0.6000  term_0" in line
+    assert len(line) <= 80
+
+
+def test_compiling_is_said_once_for_each_program(clock, capsys):
+    display = ProgressDisplay(10, first_step=0, batch_size=8)
+    display.compiling("the training step")
+    display.doing("evaluating")  # of a terminal alone
+    assert capsys.readouterr().out == "compiling the training step\n"
+
+
+def plain(text: str) -> str:
+    return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text)

@@ -155,6 +155,12 @@ class AnnotatedImages:
             found.append(chosen.any())
         return np.array(found, np.bool_)
 
+    def object_counts(self) -> np.ndarray:
+        """Counts the objects and the crowd regions of every image, [N, 2] int."""
+        crowds = [self._objects[row["id"]].crowd for row in self._images]
+        counts = [(np.sum(~crowd), np.sum(crowd)) for crowd in crowds]
+        return np.array(counts, np.int64).reshape(-1, 2)
+
     def _bitmaps(self, image: dict, objects: Objects) -> np.ndarray | None:
         if objects.segmentations is None:
             return None

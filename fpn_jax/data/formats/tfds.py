@@ -159,6 +159,9 @@ class TfdsSource:
     def has_objects(self, *, keypoints: bool) -> None:
         """Nothing is known of a record before it is read."""
 
+    def object_counts(self) -> None:
+        """Nothing is known of a record before it is read."""
+
 
 @contextlib.contextmanager
 def _in_one_line(place: epath.PathLike) -> Iterator[None]:
