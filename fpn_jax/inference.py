@@ -226,7 +226,7 @@ class Predictor:
         Boxes are in the pixels of that image. The arrays of an image's detections are
         NumPy's, without padding or batch axis; its masks are bool [D, H, W].
 
-        Raises ValueError, one line, for what is no image.
+        Raises ValueError, one line, for any other value.
         """
         found = self.each(images)
         return next(found) if is_one_image(images) else list(found)
