@@ -134,9 +134,9 @@ def _check_places(run: Any, experiment: Any, trust: Any) -> None:
 def _check_named(
     model: nn.Module, categories: Sequence[Category], run: str | os.PathLike
 ) -> None:
-    """Raises ValueError where a label of the model's has no name."""
+    """Raises ValueError where some labels of the model have a name, and others none."""
     needed = facts(model).num_classes or 1
-    if len(categories) < needed:
+    if 0 < len(categories) < needed:
         raise ValueError(
             f"{Path(run) / 'categories.json'}: {len(categories)} classes, the model "
             f"has {needed}"
