@@ -134,9 +134,9 @@ def _check_places(run: Any, experiment: Any, trust: Any) -> None:
 def _check_named(
     model: nn.Module, categories: Sequence[Category], run: str | os.PathLike
 ) -> None:
-    """Raises ValueError where a label of the model's has no name."""
+    """Raises ValueError where some labels of the model have a name, and others none."""
     needed = facts(model).num_classes or 1
-    if len(categories) < needed:
+    if 0 < len(categories) < needed:
         raise ValueError(
             f"{Path(run) / 'categories.json'}: {len(categories)} classes, the model "
             f"has {needed}"
@@ -226,7 +226,7 @@ class Predictor:
         Boxes are in the pixels of that image. The arrays of an image's detections are
         NumPy's, without padding or batch axis; its masks are bool [D, H, W].
 
-        Raises ValueError, one line, for what is no image.
+        Raises ValueError, one line, for any other value.
         """
         found = self.each(images)
         return next(found) if is_one_image(images) else list(found)

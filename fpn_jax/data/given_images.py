@@ -21,9 +21,9 @@ _OVERSHOT = 512.0
 
 
 def is_one_image(images: Any) -> bool:
-    """Whether that is one image, and not several: a list, an iterator, a batch.
+    """Whether a value is one image, and not several: a list, an iterator, a batch.
 
-    Raises ValueError for what is neither.
+    Raises ValueError, one line, for a value that is neither.
     """
     if isinstance(images, str | os.PathLike | Image.Image):
         return True
@@ -49,8 +49,8 @@ def as_image(image: Any) -> np.ndarray:
     Files and PIL images are turned upright, as their EXIF says. Arrays are those of
     NumPy, JAX, torch and others, with the channels last.
 
-    Raises ValueError, one line, for what is no such image; of its values, where they
-    are floats in 0 … 1 or standardized.
+    Raises ValueError, one line, for any other value: another shape or type, floats in
+    0 … 1, standardized pixels.
     """
     if isinstance(image, str | os.PathLike):
         return read_image(image)
@@ -74,7 +74,7 @@ def as_image(image: Any) -> np.ndarray:
 def read_image(path: str | os.PathLike) -> np.ndarray:
     """Returns the image in a file as uint8 [H, W, 3], RGB, turned upright.
 
-    Raises UnreadableImage, one line that names the path, for what is no image file.
+    Raises UnreadableImage, one line that names the path, where there is no image.
     """
     name = str(path)
     if name.startswith(("http:/", "https:/")):

@@ -1,4 +1,4 @@
-"""What does not fit between a file's tensors and a model's, in a few lines."""
+"""Differences between a file's tensors and a model's, in a few lines."""
 
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -13,7 +13,7 @@ def misfit_report(
     misshapen: Sequence[str],
     names: Sequence[str],
 ) -> str:
-    """Says what is wrong with a state dict: a line in sum, and a few for the names.
+    """Describes a misfit of a state dict: a line in sum, and a few for the names.
 
     Up to five names are listed, each with the nearest one on the other side; of more,
     the modules that they are in, with how many there are and one of them.

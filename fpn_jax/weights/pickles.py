@@ -1,4 +1,4 @@
-"""Pickles, read without running what they ask for.
+"""Pickles, read without running any code that they name.
 
 A pickle is a program that may call any function it names. Here it may name the parts
 that arrays are rebuilt of. A pickle of arrays that names anything else is refused; in a
@@ -55,8 +55,8 @@ _ARRAYS: Names = {
 class Unknown(dict):
     """Stands for an object, a class or a function that is not imported.
 
-    It takes whatever a pickle does to it, and does nothing but keep the attributes and
-    the items of the object. Its class has the name and the module of the original.
+    It allows everything that a pickle does to an object, and keeps only attributes and
+    items. Its class has the name and the module of the original.
     """
 
     def __init__(self, *_: Any, **__: Any):

@@ -219,7 +219,7 @@ def _write_torch(state_dict: StateDict, path: Path) -> None:
 
 
 def _check_downloaded(path: Path) -> None:
-    """Raises ValueError for a file without content, and for what is there instead."""
+    """Raises ValueError for an empty file, a pointer of Git LFS and a web page."""
     with path.open("rb") as file:
         head = file.read(64)
     if not head:

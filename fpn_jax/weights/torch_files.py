@@ -67,8 +67,8 @@ class _Storage(NamedTuple):
 def read_torch_file(path: Path) -> Any:
     """Returns the content of a file of `torch.save`.
 
-    Raises ValueError, one line, for a broken file, for one of another kind,
-    and for a TorchScript program. A broken pickle raises nearly any type.
+    Raises ValueError, one line, for a broken file, one of another kind, and a program
+    of TorchScript. A broken pickle raises nearly any type.
     """
     with path.open("rb") as file:
         head = file.read(16)
@@ -116,7 +116,8 @@ def _in_a_row(file: BinaryIO) -> Any:
     """Reads a file of torch before 1.6, or a pickle that torch has not written."""
     end, refuse = file.seek(0, io.SEEK_END), _no_storage
     file.seek(0)
-    if (first := _unpickled(file, refuse)) != _MAGIC:
+    first = _unpickled(file, refuse)
+    if not isinstance(first, int) or first != _MAGIC:
         return first
     _unpickled(file, refuse)  # the version
     order = "little" if _unpickled(file, refuse).get("little_endian", True) else "big"

@@ -84,6 +84,8 @@ def test_parameters_and_what_lies_beside_them_are_read(tmp_path, zipped):
 def test_a_plain_pickle_of_tensors_is_read(tmp_path):
     (tmp_path / "a.pth").write_bytes(pickle.dumps({"a": torch.ones(2)}))
     np.testing.assert_array_equal(read_torch_file(tmp_path / "a.pth")["a"], [1, 1])
+    (tmp_path / "a.pth").write_bytes(pickle.dumps(np.ones(2)))
+    np.testing.assert_array_equal(read_torch_file(tmp_path / "a.pth"), [1, 1])
 
 
 class Calls:
