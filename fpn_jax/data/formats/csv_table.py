@@ -99,9 +99,15 @@ def _coco_form(
     first = {row.file: row for row in reversed(rows) if row.file}
     files = list(dict.fromkeys(row.file for row in rows if row.file))
     ids = image_ids([PurePosixPath(name).stem for name in files])
+    found = {name: _found(folder, name) for name in files}
+    if files and not any(found.values()):
+        raise ValueError(
+            f"{folder}/{table}: none of its {len(files)} files is there; the first: "
+            f"line {first[files[0]].line}, {files[0]}"
+        )
     images = {
         name: image_row(
-            folder, _found(folder, name), image_id, stated=first[name].stated
+            folder, found[name] or name, image_id, stated=first[name].stated
         )
         for name, image_id in zip(files, ids, strict=True)
     }
@@ -128,8 +134,8 @@ def _coco_form(
     return content, defects
 
 
-def _found(folder: Folder, name: str) -> str:
-    """The longest end of a path that is a file of the folder, or the path.
+def _found(folder: Folder, name: str) -> str | None:
+    """The longest end of a path that is a file of the folder, or None.
 
     A name may lack the suffix of its image.
     """
@@ -142,7 +148,7 @@ def _found(folder: Folder, name: str) -> str:
         except OSError:
             continue
         return end
-    return name
+    return None
 
 
 def _outside(row: TableRow, image: dict) -> str:

@@ -12,6 +12,8 @@ from fpn_jax.data.image import IMAGE_SUFFIXES
 
 _log = logging.getLogger(__name__)
 
+_TEXTS = (".csv", ".json", ".txt", ".xml", ".yaml", ".yml")  # beside images
+
 
 def images_of(
     files: Sequence[VocFile], folder: Folder, stems: Collection[str]
@@ -28,8 +30,13 @@ def images_of(
         files: the annotations.
         folder: of the images.
         stems: of all files of annotations beside these.
+
+    Raises:
+        ValueError: if there are no images at all.
     """
     there = _by_stem(folder)
+    if files and not there:
+        raise ValueError(f"{folder}: no images are there")
     shown: dict[str, str] = {}
     owners: dict[str, str] = {}
     defects, unlike = [], []
@@ -70,12 +77,17 @@ def _image(file: VocFile, there: Mapping[str, list[str]]) -> str:
 
 
 def _by_stem(folder: Folder) -> dict[str, list[str]]:
-    """The names of the images of a folder by their stems."""
+    """The files of a folder that may be images by their stems, usual kinds first."""
     there = defaultdict(list)
     try:
-        for name in folder.names():
-            if PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES:
-                there[PurePosixPath(name).stem].append(name)
-    except OSError:  # no such folder: each image is unreadable
-        pass
+        names = list(folder.names())
+    except OSError:  # no such folder
+        names = []
+    for name in sorted(names, key=lambda name: not _suffix_of(name, IMAGE_SUFFIXES)):
+        if not _suffix_of(name, _TEXTS):
+            there[PurePosixPath(name).stem].append(name)
     return dict(there)
+
+
+def _suffix_of(name: str, suffixes: Collection[str]) -> bool:
+    return PurePosixPath(name).suffix.lower() in suffixes

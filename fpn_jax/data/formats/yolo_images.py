@@ -113,15 +113,30 @@ def _files(path: str, root: str) -> Iterator[tuple[str, str]]:
     elif os.path.splitext(path)[1].lower() in IMAGE_SUFFIXES:
         yield path, ""
     else:
-        folder = os.path.dirname(path)
-        for number, name in listed_names(read_text(epath.Path(path))):
-            file = _listed_file(folder, root, name)
-            if not is_clutter(relative_name(file, folder).removeprefix("/")):
-                yield file, f"line {number}, {name}"
+        yield from _listed_files(path, root)
 
 
-def _listed_file(folder: str, root: str, name: str) -> str:
-    """The file that a line names, beside its list or below the root of the data set."""
-    places = (absolute_path(at, end) for end in ends_of(name) for at in (folder, root))
-    found = (place for place in places if epath.Path(place).exists())
-    return next(found, absolute_path(folder, name))
+def _listed_files(path: str, root: str) -> Iterator[tuple[str, str]]:
+    """Yields the files that a list names, and their lines.
+
+    They are beside the list or below the root; files that are not there are beside it.
+    Raises ValueError if none is there.
+    """
+    folder, missing, there = os.path.dirname(path), "", False
+    for number, name in listed_names(read_text(epath.Path(path))):
+        line = f"line {number}, {name}"
+        places = (
+            absolute_path(at, end) for end in ends_of(name) for at in (folder, root)
+        )
+        found = next((one for one in places if epath.Path(one).exists()), None)
+        there = there or found is not None
+        missing = missing or (line if found is None else "")
+        file = found or absolute_path(folder, name)
+        own = relative_name(relative_name(file, folder), root)
+        # The data set may itself be in a hidden folder.
+        if not is_clutter(os.path.basename(own) if own == file else own):
+            yield file, line
+    if missing and not there:
+        raise ValueError(
+            f"{path}: no file that it lists is there; the first: {missing}"
+        )

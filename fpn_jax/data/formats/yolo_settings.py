@@ -24,7 +24,7 @@ class YoloSettings(NamedTuple):
 
     root: epath.Path  # that places of images are relative to
     splits: dict[str, list[str]]  # folders of images, or lists of them
-    names: dict[int, object]  # of the classes
+    names: dict[int, str]  # of the classes
     points: tuple[int, int]  # of an object, and numbers for each; 0: no keypoints
     flip: tuple[int, ...]  # the point that each is in the mirror
 
@@ -69,7 +69,7 @@ def read_yolo_settings(path: epath.Path) -> YoloSettings:
     )
 
 
-def _names(path: epath.Path, settings: dict) -> dict[int, object]:
+def _names(path: epath.Path, settings: dict) -> dict[int, str]:
     names, count = settings.get("names"), settings.get("nc")
     if count is not None and _whole(count) is None:
         raise ValueError(f"{path}: nc is {_short(count)}, must be a number of classes")
@@ -89,6 +89,11 @@ def _names(path: epath.Path, settings: dict) -> dict[int, object]:
             f"{path}: no YOLO data set, names is {_short(names)}, must be a list of "
             "the classes"
         )
+    for number, name in names.items():
+        if not isinstance(name, str):
+            raise ValueError(
+                f"{path}: names has {_short(name)} for class {number}, must be text"
+            )
     if count is not None and _whole(count) != len(names):
         raise ValueError(f"{path}: nc is {count}, but names has {len(names)} classes")
     return names

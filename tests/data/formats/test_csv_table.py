@@ -78,6 +78,12 @@ def test_a_file_is_found_by_the_end_of_its_path_and_without_its_suffix(write, na
     assert source[0].name == "a.png" and source[0].boxes.tolist() == [[1, 2, 3, 4]]
 
 
+def test_a_table_of_files_that_are_elsewhere_is_named(write):
+    folder = write("x/b.png,1,2,3,4,dog", "x/c.png")
+    with pytest.raises(ValueError, match="none of its 2 files .*: line 1, x/b.png$"):
+        open_csv(folder, "train")
+
+
 def test_files_of_systems_are_no_tables(write):
     folder = write("a.png,1,2,3,4,dog")
     (folder / "._train.csv").write_bytes(b"\0\5\26\7")

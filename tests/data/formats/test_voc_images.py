@@ -25,6 +25,8 @@ def find(tmp_path):
     [
         ("a.png", ["a.jpg", "a.png"], "a.png"),
         ("a", ["a.png"], "a.png"),
+        ("a.pgm", ["a.pgm"], "a.pgm"),
+        ("before.jpg", ["a.heic", "a.png", "a.txt"], "a.png"),
         ("a.jpg", ["a.png"], "a.png"),
         ("", ["a.png"], "a.png"),
         ("before.jpg", ["a.png"], "a.png"),
@@ -32,13 +34,18 @@ def find(tmp_path):
         ("C:/x/other.jpg", ["other.jpg"], "other.jpg"),
         ("other.v2", ["other.v2.png"], "other.v2.png"),
         ("none.jpg", ["other.jpg"], "none.jpg"),
-        ("", [], "a.jpg"),
+        ("", ["other.jpg"], "a.jpg"),
     ],
 )
 def test_the_image_of_its_own_name_comes_before_the_one_it_names(
     find, stated, there, image
 ):
     assert find({"a": stated}, there) == ({"a": image}, [])
+
+
+def test_a_folder_without_images_is_named(find, tmp_path):
+    with pytest.raises(ValueError, match=f"^{tmp_path}: no images are there$"):
+        find({"a": "a.jpg"}, ["a.txt"])
 
 
 def test_a_copied_file_describes_the_image_of_its_own_name(find, caplog):

@@ -67,6 +67,26 @@ def test_a_place_that_is_not_there_is_named(root):
         listed_images(str(root), ["x"], "train")
 
 
+def test_listed_files_of_tools_are_left_out_and_hidden_folders_above_are_not(root):
+    for name in (".cache/x/a.jpg", ".cache/x/._a.jpg", ".ipynb_checkpoints/a.jpg"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"")
+    lines = f"{root}/.cache/x/a.jpg\n{root}/.cache/x/._a.jpg\n"
+    (root / "images/list.txt").write_text(lines)
+    found = listed_images(f"{root}/images", ["list.txt"], "train")
+    assert found.names == [f"{root}/.cache/x/a.jpg"]
+    (root / "list.txt").write_text(".ipynb_checkpoints/a.jpg\nimages/a.jpg\n")
+    assert listed_images(str(root), ["list.txt"], "train").names == ["images/a.jpg"]
+
+
+def test_a_list_of_files_that_are_elsewhere_is_named(root):
+    (root / "list.txt").write_text("x/c.jpg\nx/d.jpg\n")
+    with pytest.raises(
+        ValueError, match="list.txt: no file that it lists .*1, x/c.jpg"
+    ):
+        listed_images(str(root), ["list.txt"], "train")
+
+
 def test_labels_takes_the_place_of_the_last_images():
     folders = {}
     assert list(label_files("/images/x/images/y/a.b.jpg", folders)) == [

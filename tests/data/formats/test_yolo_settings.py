@@ -58,6 +58,8 @@ def test_the_root_is_beside_the_file_where_its_path_is_not_there(settings, tmp_p
         ("train: x", "no YOLO data set, names is None, must be a list of the classes"),
         ("names: cat", "names is 'cat', must be a list"),
         ("names: {x: cat}", "names has the key 'x', must be 0, 1, 2"),
+        ("names: [a, null]", "names has None for class 1, must be text"),
+        ("names: [{a: b}]", "names has {'a': 'b'} for class 0, must be text"),
         ("names: [a]\nnc: 2", "nc is 2, but names has 1 classes"),
         ("train: x\nnc: 0", "names is None, must be a list of the classes"),
         ("names: [a]\nnc: two", "nc is 'two', must be a number of classes"),
