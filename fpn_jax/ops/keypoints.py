@@ -3,6 +3,8 @@
 A box is divided into `size` x `size` cells, numbered by rows. Boxes are xyxy pixels.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -188,7 +190,8 @@ def _search_jvp(primals, tangents):
     best, pixels = _search(*primals)
     x, y = (pixels[:, i, None].astype(jnp.float32) for i in range(2))
     slope = _values(tangents[0], grid, x, y)[:, 0, 0]
-    return (best, pixels), (slope, np.zeros(pixels.shape, jax.dtypes.float0))
+    none: Any = np.zeros(pixels.shape, jax.dtypes.float0)  # of integers
+    return (best, pixels), (slope, none)
 
 
 def _first_maximum(

@@ -1,6 +1,7 @@
 """A detector of every family, so small that its programs compile in a second or two."""
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -73,7 +74,7 @@ DETECTORS = {
 }
 
 
-def images_and_sizes(dtype=np.uint8) -> tuple[jax.Array, jax.Array]:
+def images_and_sizes(dtype: Any = np.uint8) -> tuple[jax.Array, jax.Array]:
     """Returns a batch of noise; the first image is smaller than its canvas."""
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (BATCH, SIDE, SIDE, 3)).astype(dtype)
@@ -123,4 +124,5 @@ def total_loss(model, variables, images, sizes, targets, keys) -> jax.Array:
         method="loss",
         mutable=["batch_stats"],
     )
-    return sum(term.total / jnp.maximum(term.count, 1) for term in terms.values())
+    losses = [term.total / jnp.maximum(term.count, 1) for term in terms.values()]
+    return jnp.stack(losses).sum()
