@@ -57,8 +57,8 @@ def level_anchors(
 ) -> Float[Array, "hwa 4"]:
     """Returns the cell's anchors at every cell of a grid, `stride` pixels apart."""
     points = level_points(grid, stride)
-    cell = jnp.asarray(cell, jnp.float32)
-    return (jnp.tile(points, 2)[:, None] + cell[None]).reshape(-1, 4)
+    around = jnp.asarray(cell, jnp.float32)
+    return (jnp.tile(points, 2)[:, None] + around[None]).reshape(-1, 4)
 
 
 def level_points(

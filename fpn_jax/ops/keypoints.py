@@ -3,6 +3,8 @@
 A box is divided into `size` x `size` cells, numbered by rows. Boxes are xyxy pixels.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -151,12 +153,13 @@ def _search(
         # how many there are, which an export for any number of images does not.
         m = jnp.sum(ends[:, None] <= tile[None], axis=0, dtype=jnp.int32)
         rank = tile - (ends - numbers)[m]
-        corner = jnp.stack([rank % tiles[m, 0], rank // tiles[m, 0]], axis=-1)
+        columns, last = tiles[m][:, 0], high[m]
+        corner = jnp.stack([rank % columns, rank // columns], axis=-1)
         corner = low[m] + _TILE_SIDE * corner
         xy = corner[..., None] + jnp.arange(_TILE_SIDE, dtype=jnp.int32)[None, None]
         x, y = xy[:, 0], xy[:, 1]
         values = _values(padded[m], grid[m], x, y)
-        inside = (y <= high[m, 1:])[:, :, None] & (x <= high[m, :1])[:, None]
+        inside = (y <= last[:, 1:])[:, :, None] & (x <= last[:, :1])[:, None]
         values = jnp.where(inside, values, -jnp.inf).reshape(_TILES, -1)
         top, place = _first_maximum(values)
         here = (corner[:, 1] + place // _TILE_SIDE) * width[m]
@@ -187,7 +190,8 @@ def _search_jvp(primals, tangents):
     best, pixels = _search(*primals)
     x, y = (pixels[:, i, None].astype(jnp.float32) for i in range(2))
     slope = _values(tangents[0], grid, x, y)[:, 0, 0]
-    return (best, pixels), (slope, np.zeros(pixels.shape, jax.dtypes.float0))
+    none: Any = np.zeros(pixels.shape, jax.dtypes.float0)  # of integers
+    return (best, pixels), (slope, none)
 
 
 def _first_maximum(

@@ -1,5 +1,7 @@
 """The ground truth as a loss may use it, whatever its padding holds."""
 
+from typing import Any
+
 import jax.numpy as jnp
 from jaxtyping import Array, Int
 
@@ -19,7 +21,7 @@ def learnable(targets: Targets, sizes: Int[Array, "b 2"] | None = None) -> Targe
     if sizes is not None:
         valid = valid & is_image(sizes)[:, None]
 
-    def rows(x, dtype=jnp.float32):
+    def rows(x: Any, dtype: Any = jnp.float32) -> Any:
         if x is None:
             return None
         x = jnp.asarray(x)

@@ -45,7 +45,7 @@ def orthogonalize(kernel: jax.Array) -> jax.Array:
         matrix = matrix.T
     matrix = matrix / (jnp.linalg.norm(matrix) + 1e-8)
     gram = _dot(matrix.T, matrix)
-    product = one = jnp.eye(len(gram))
+    product = one = jnp.eye(len(gram), dtype=gram.dtype)
     linear, cubic, quintic = _COEFFICIENTS
     for _ in range(_ROUNDS):
         factor = linear * one + cubic * gram + quintic * _dot(gram, gram)

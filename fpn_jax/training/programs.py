@@ -36,7 +36,12 @@ class Programs(NamedTuple):
 
 
 def make_programs(config: Config) -> Programs:
-    """Returns the programs of a config; `train` and `evaluate` take NumPy batches."""
+    """Returns the programs of a config; `train` and `evaluate` take NumPy batches.
+
+    Raises ValueError for a batch that the devices cannot share, and under strict dtype
+    promotion.
+    """
+    _check_promotion()
     check_shared(config, "data", "evaluation")
     by_pmap = config.train.parallelism == "pmap"
     mesh = data_mesh()
@@ -77,6 +82,16 @@ def _jit_options(config: Config) -> dict[str, Any]:
     if not config.train.deterministic:
         return {}
     return {"compiler_options": {"xla_gpu_deterministic_ops": True}}
+
+
+def _check_promotion() -> None:
+    """Detectors obey the switch, and optax's schedules and Adam do not."""
+    config: Any = jax.config  # its switches are not in its type
+    if config.jax_numpy_dtype_promotion == "strict":
+        raise ValueError(
+            "JAX_NUMPY_DTYPE_PROMOTION=strict: optax promotes types, and no step can "
+            "be taken; leave it out, or set it to standard"
+        )
 
 
 def check_shared(config: Config, *names: str) -> None:

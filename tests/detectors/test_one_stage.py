@@ -28,6 +28,7 @@ from fpn_jax.types import targets_of
 from fpn_jax.weights.torchvision import detector_from_torchvision
 from tests.support.digit_batch import digit_batch
 from tests.support.side_by_side import Prepared, close, on_device
+from tests.support.tiny_detectors import DETECTORS, SIDE
 
 torch, torchvision = import_torchvision()
 
@@ -375,3 +376,16 @@ def our_loss_and_gradients(model, variables, batch):
 
     gradients, losses = jax.jit(jax.grad(loss, has_aux=True))(variables["params"])
     return losses, gradients
+
+
+@pytest.mark.parametrize("name", ["retinanet", "fcos", "yolox", "yolov3"])
+def test_an_image_that_is_padding_has_no_detections(name):
+    # Of outputs 0 every score is a half or a quarter, above the threshold of 0.
+    model, images = DETECTORS[name], jnp.zeros((2, SIDE, SIDE, 3))
+    sizes = jnp.array([[SIDE, SIDE], [0, 0]])
+    outputs = jax.eval_shape(model.init_with_output, jax.random.key(0), images, sizes)
+    nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), outputs[0])
+    detect = jax.jit(partial(model.head.detections, canvas=(SIDE, SIDE)))
+    found = detect(nothing, sizes)
+    assert found.valid[0].all() and not found.valid[1].any()
+    assert not found.scores[1].any() and not found.boxes[1].any()

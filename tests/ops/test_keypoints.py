@@ -169,3 +169,19 @@ def test_padding_changes_nothing_and_is_finite():
 def test_without_any_box_nothing_is_searched():
     points, scores = decode(heatmaps(2, 1, kind="noise"), np.zeros((2, 4), np.float32))
     assert not points.any() and not scores.any()
+
+
+def test_the_value_at_a_peak_has_the_gradient_of_the_map():
+    # The box has the pixels of the map: the value is that of one pixel.
+    heatmap = jnp.zeros((1, 6, 6, 1)).at[0, 2, 3, 0].set(5.0)
+    boxes = jnp.array([[10.0, 20, 16, 26]])
+    value = lambda x: decode_keypoints(x, boxes)[1].sum()  # noqa: E731
+    gradient = jax.jit(jax.grad(value))(heatmap)
+    np.testing.assert_allclose(gradient[0, :, :, 0], heatmap[0, :, :, 0] / 5, atol=1e-6)
+
+
+def test_a_keypoint_that_is_not_annotated_may_hold_anything():
+    keypoints = jnp.array([[[jnp.nan, jnp.inf, 0], [1, 1, 2]]])
+    cells, valid = keypoint_targets(keypoints, jnp.array([[0.0, 0, 4, 4]]), size=4)
+    np.testing.assert_array_equal(valid, [[False, True]])
+    np.testing.assert_array_equal(cells, [[0, 5]])

@@ -64,7 +64,7 @@ def test_focal_with_gamma_zero_is_the_weighted_cross_entropy():
     np.testing.assert_allclose(loss, entropy / 2, rtol=1e-6)
 
 
-@pytest.mark.parametrize("gamma", [2, 1.5])
+@pytest.mark.parametrize("gamma", [2, 1.5, 0.5, 0.0])
 def test_focal_and_its_gradient_equal_torchvisions(gamma):
     rng = np.random.default_rng(0)
     logits = 4 * rng.normal(size=(50, 7)).astype(np.float32)
@@ -94,3 +94,15 @@ def test_focal_and_its_gradient_are_finite_for_large_logits():
     np.testing.assert_allclose(
         jax.grad(lambda x: loss(x).sum())(logits), [0, -0.25, 0.75, 0], rtol=1e-6
     )
+
+
+@pytest.mark.parametrize("gamma", [0, 0.0, 0.5, 1.0])
+def test_low_powers_of_focal_have_a_finite_gradient_for_large_logits(gamma):
+    # Where p_t is 1 the weight's slope counts nothing, and where it is 0 the weight is
+    # 1: the gradient is alpha_t (p - y).
+    logits = jnp.array([200.0, -200, 200, -200])
+    positive = jnp.array([True, True, False, False])
+    gradient = jax.grad(lambda x: focal(x, positive, alpha=0.25, gamma=gamma).sum())(
+        logits
+    )
+    np.testing.assert_allclose(gradient, [0, -0.25, 0.75, 0], atol=1e-6)

@@ -66,6 +66,28 @@ def test_each_box_is_cut_out_of_its_own_mask():
     np.testing.assert_array_equal(found[:, 0, 0], [1, 0, 1])
 
 
+def test_a_side_of_three_pixels_a_cell_has_three_samples():
+    # 84 / 28 is 3; by XLA's rounded 1 / 28 it would be a little more, and 4 samples.
+    # Columns 0, 0, 1, 0, 0, 1 …; the first cell begins at column 14, which is 1, and
+    # its samples at 14.5, 15.5 and 16.5 see a half, nothing and a half.
+    columns = np.arange(120) % 3 == 2
+    masks = np.tile(columns, (1, 120, 1)).astype(np.uint8)
+    found = targets(masks, [[14, 14, 98, 98]], size=28)[0, 0]
+    np.testing.assert_allclose(found, 1 / 3, atol=1e-5)
+    # The weights of its pixels, not their sum alone: a column lit for the first cell.
+    masks[:] = np.arange(120) == 14
+    found = targets(masks, [[14, 14, 98, 98]], size=28)[0, 0]
+    np.testing.assert_allclose(found[:2], [1 / 6, 0], atol=1e-6)
+
+
+def test_a_sample_one_pixel_outside_has_the_value_at_the_border():
+    masks = np.ones((1, 20, 20), np.uint8)
+    # Cells of 3 px. Along x the samples are at -2, -1, 0, and at 19, 20, 21.
+    found = targets(masks, [[-2.5, 3, 9.5, 15], [18.5, 3, 30.5, 15]], size=4)
+    np.testing.assert_allclose(found[0, 0], [2 / 3, 1, 1, 1], atol=1e-6)
+    np.testing.assert_allclose(found[1, 0], [2 / 3, 0, 0, 0], atol=1e-6)
+
+
 def test_beyond_one_pixel_outside_of_the_bitmap_is_nothing():
     masks = np.ones((1, 4, 4), np.uint8)
     # One sample a cell, at -3.5, -2.5 … 7.5 along both axes.

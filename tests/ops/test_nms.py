@@ -217,3 +217,25 @@ def test_detections_of_a_batch_are_those_of_each_image():
 def test_no_detections_asked_for_is_refused():
     with pytest.raises(ValueError, match="max_detections is 0, and must be at least 1"):
         select(jnp.zeros((1, 4)), jnp.ones(1), jnp.zeros(1, int), max_detections=0)
+
+
+def test_kept_detections_have_the_gradient_of_their_rows():
+    boxes = jnp.asarray(strip((0, 10), (0, 9), (20, 30)), jnp.float32)
+    scores, labels = jnp.array([0.8, 0.9, 0.3]), jnp.zeros(3, jnp.int32)
+
+    def found(boxes, scores):
+        kept = select_detections(
+            boxes,
+            scores,
+            labels,
+            scores > 0.5,
+            iou_threshold=0.5,
+            max_detections=2,
+        )
+        return kept.scores.sum() + 2 * kept.boxes[:, 2].sum()
+
+    # Row 1 drops row 0, and row 2 is below the threshold.
+    of_boxes, of_scores = jax.jit(jax.grad(found, (0, 1)))(boxes, scores)
+    np.testing.assert_array_equal(of_scores, [0, 1, 0])
+    np.testing.assert_array_equal(of_boxes[:, 2], [0, 2, 0])
+    np.testing.assert_array_equal(of_boxes[:, :2], 0)

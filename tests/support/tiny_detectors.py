@@ -1,6 +1,7 @@
 """A detector of every family, so small that its programs compile in a second or two."""
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -73,11 +74,12 @@ DETECTORS = {
 }
 
 
-def images_and_sizes(dtype=np.uint8) -> tuple[np.ndarray, np.ndarray]:
+def images_and_sizes(dtype: Any = np.uint8) -> tuple[jax.Array, jax.Array]:
     """Returns a batch of noise; the first image is smaller than its canvas."""
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (BATCH, SIDE, SIDE, 3)).astype(dtype)
-    return images, np.array([[SIDE - 8, SIDE - 16], [SIDE, SIDE]], np.int32)
+    sizes = jnp.array([[SIDE - 8, SIDE - 16], [SIDE, SIDE]], jnp.int32)
+    return jnp.asarray(images), sizes
 
 
 def targets() -> Targets:
@@ -89,7 +91,7 @@ def targets() -> Targets:
     boxes *= valid[..., None]
     points = boxes[..., None, :2] + random.uniform(1, 8, (BATCH, ROWS, POINTS, 2))
     seen = np.full((*points.shape[:-1], 1), 2)
-    return Targets(
+    arrays = Targets(
         boxes=boxes.astype(np.float32),
         labels=random.integers(0, CLASSES, (BATCH, ROWS)).astype(np.int32) * valid,
         valid=valid,
@@ -98,17 +100,16 @@ def targets() -> Targets:
         mask_regions=boxes.astype(np.float32),
         keypoints=np.concatenate([points, seen], -1).astype(np.float32),
     )
+    return jax.tree.map(jnp.asarray, arrays)
 
 
 def variables_of(model) -> dict:
-    images, sizes = images_and_sizes()
-    return call_once(partial(model.init, jax.random.key(0)), images, sizes)
+    return call_once(model.init, jax.random.key(0), *images_and_sizes())
 
 
 def shapes_of(model) -> dict:
     """Returns the shapes of the detector's variables; computes nothing."""
-    images, sizes = images_and_sizes()
-    return jax.eval_shape(lambda: model.init(jax.random.key(0), images, sizes))
+    return jax.eval_shape(model.init, jax.random.key(0), *images_and_sizes())
 
 
 def total_loss(model, variables, images, sizes, targets, keys) -> jax.Array:
@@ -123,4 +124,5 @@ def total_loss(model, variables, images, sizes, targets, keys) -> jax.Array:
         method="loss",
         mutable=["batch_stats"],
     )
-    return sum(term.total / jnp.maximum(term.count, 1) for term in terms.values())
+    losses = [term.total / jnp.maximum(term.count, 1) for term in terms.values()]
+    return jnp.stack(losses).sum()
