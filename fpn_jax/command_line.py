@@ -98,7 +98,7 @@ def line_of(error: Exception, command: str = "") -> str | None:
 
 
 def check_output(option: str, file: Path | None) -> None:
-    """Raises ValueError, before the work, where a file could not be written after it."""
+    """Raises ValueError where a file could not be written after the work."""
     if file is not None and not file.parent.is_dir():
         raise ValueError(f"{option}: no directory {str(file.parent)!r}")
     if file is not None and file.is_dir():

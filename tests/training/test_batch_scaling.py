@@ -81,6 +81,6 @@ def test_what_is_rescaled_is_said_with_both_values():
         "batches of 4, the settings are for 16: 360000 steps in place of 90000, "
         f"evaluation every {4 * written.train.evaluate_every} in place of "
         f"{written.train.evaluate_every}, 36000 unmixed steps in place of 9000, "
-        "learning rate 0.005 in place of 0.02; --train.reference-batch-size None takes them as "
-        "they are given"
+        "learning rate 0.005 in place of 0.02; --train.reference-batch-size None "
+        "takes them as they are given"
     )
