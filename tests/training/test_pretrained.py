@@ -28,6 +28,7 @@ from fpn_jax.training.config import (
 )
 from fpn_jax.training.config_file import check_resumable
 from fpn_jax.training.conversion import exported
+from fpn_jax.training.loop import train
 from fpn_jax.training.pretrained import check_pretrained, with_pretrained
 from fpn_jax.training.programs import make_programs
 from fpn_jax.training.run import Run, load_run, save_run
@@ -163,3 +164,11 @@ def test_a_file_of_a_backbone_has_no_place_in_a_model_without_one(tmp_path):
     config = Config(model=Whole(), train=TrainConfig(pretrained=(file,)))
     with pytest.raises(ValueError, match="x.pth' is no run, .* has no backbone"):
         with_pretrained(None, config)
+
+
+def test_converted_weights_are_named_before_a_setting_of_theirs(converted):
+    place, _ = converted
+    config = config_of(3)
+    data = dataclasses.replace(config.data, canvas=(800, 1333))
+    with pytest.raises(ValueError, match="holds converted weights, no training to"):
+        train(dataclasses.replace(config, data=data), place)
