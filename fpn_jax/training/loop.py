@@ -1,6 +1,7 @@
 """A run, from its start or resumption to its last evaluation."""
 
 import math
+import os
 from pathlib import Path
 from signal import Signals
 from typing import NamedTuple, cast
@@ -207,6 +208,9 @@ def _checked(config: Config, run: Path) -> Config:
     """Returns the config for its own batches, after all checks that need no data."""
     if run.exists() and not run.is_dir():
         raise ValueError(f"workdir: {str(run)!r} is a file, must be a directory")
+    above = next(path for path in (run, *run.absolute().parents) if path.exists())
+    if not os.access(above, os.W_OK):
+        raise ValueError(f"workdir: {str(run)!r} cannot be written in {str(above)!r}")
     check_resumable(config, run)
     check_ranges(config)
     written, config = config, scale_to_batch(config)
