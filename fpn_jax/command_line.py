@@ -97,6 +97,14 @@ def line_of(error: Exception, command: str = "") -> str | None:
     return None
 
 
+def check_output(option: str, file: Path | None) -> None:
+    """Raises ValueError where a file could not be written after the work."""
+    if file is not None and not file.parent.is_dir():
+        raise ValueError(f"{option}: no directory {str(file.parent)!r}")
+    if file is not None and file.is_dir():
+        raise ValueError(f"{option}: {str(file)!r} is a directory, must be a file")
+
+
 def needs_less_memory(error: Exception) -> bool:
     """Whether an error is that the memory of the machine or of a device is used up."""
     if isinstance(error, MemoryError):

@@ -21,7 +21,7 @@ import numpy as np
 import tyro
 from rich.console import Console
 
-from fpn_jax.command_line import parse, user_errors
+from fpn_jax.command_line import check_output, parse, user_errors
 from fpn_jax.data.defects import Defect
 from fpn_jax.data.example import Source
 from fpn_jax.data.sources import open_source
@@ -60,6 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with user_errors("doctor"):
         set_up()
         chosen = parse(Arguments, arguments, command="doctor", description=__doc__)
+        check_output("html", chosen.html)
         defects = report(chosen)
     return 1 if defects else 0
 

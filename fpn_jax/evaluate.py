@@ -16,7 +16,7 @@ from typing import Literal
 
 import tyro
 
-from fpn_jax.command_line import parse, user_errors
+from fpn_jax.command_line import check_output, parse, user_errors
 from fpn_jax.runtime import join_processes, set_up
 
 
@@ -45,6 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         import jax
 
         chosen = parse(Arguments, arguments, command="evaluate", description=__doc__)
+        check_output("json", chosen.json)
         if chosen.distributed:
             join_processes()
         metrics = evaluate_run(chosen)

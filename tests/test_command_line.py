@@ -11,7 +11,7 @@ from fpn_jax.backbones.dummy import Dummy
 from fpn_jax.backbones.resnet import ResNet
 from fpn_jax.backbones.vgg import VGG
 from fpn_jax.choices import check_choice
-from fpn_jax.command_line import line_of, parse, user_errors
+from fpn_jax.command_line import check_output, line_of, parse, user_errors
 from fpn_jax.data.excess import room_for
 from fpn_jax.train import main
 from fpn_jax.training.config import Config
@@ -56,6 +56,14 @@ def get_config():
     with pytest.raises(SystemExit, match="2"):
         main([str(experiment), "--model.backbone.axis-name", "data"])
     assert "--model.backbone.axis-name" in capsys.readouterr().err
+
+
+def test_a_file_that_cannot_be_written_is_found_before_the_work(tmp_path):
+    check_output("json", tmp_path / "metrics.json")
+    with pytest.raises(ValueError, match="json: no directory '.*/none'"):
+        check_output("json", tmp_path / "none" / "metrics.json")
+    with pytest.raises(ValueError, match="html: '.*' is a directory, must be a file"):
+        check_output("html", tmp_path)
 
 
 def raised(function, *arguments, **options) -> Exception:

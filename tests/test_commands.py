@@ -85,10 +85,12 @@ def assert_same_bits(ours: dict, theirs: dict) -> None:
 
 def test_training_ends_with_average_recall_by_size(trained):
     _, printed = trained
-    last = printed.splitlines()[-8:]
+    last = printed.splitlines()[-10:]
     assert any("AR@100 " in line for line in last)
     header = next(line for line in last if "small" in line)
     assert "medium" in header and "large" in header
+    assert "the best checkpoint is " in last[-3]
+    assert last[-1].startswith("next: python -m fpn_jax.predict ")
 
 
 def test_training_leaves_everything_in_the_run_directory(trained):

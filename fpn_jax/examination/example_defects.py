@@ -19,6 +19,7 @@ _TINY = 8  # pixels of a side, below which this says nothing
 _ROUNDING = 0.5  # pixels that a point may be outside of its image
 # Where corners are pixels that belong to it, as in Pascal VOC, a box of equal corners
 # has an area; who drew it may have clicked only.
+_DOUBT = "EXIF turn in doubt"
 _DOT = "box of one pixel"
 
 
@@ -28,7 +29,8 @@ def example_defects(example: Example) -> list[Defect]:
     for kind, reason in filter(
         None, [_pixels_problem(example), _turn_problem(example)]
     ):
-        found.append(Defect(kind, "image", reason, example.name))
+        note = kind == _DOUBT
+        found.append(Defect(kind, "image", reason, example.name, note=note))
     seen = set()
     for row, box in enumerate(example.boxes.tolist()):
         problems = [
@@ -60,7 +62,7 @@ def _pixels_problem(example: Example) -> tuple[str, str] | None:
 def _turn_problem(example: Example) -> tuple[str, str] | None:
     if example.turn.sure:
         return None
-    return "EXIF turn in doubt", (
+    return _DOUBT, (
         f"EXIF asks for a turn (orientation {example.turn.orientation}), and no size "
         "says whether the turned photograph was annotated: the stored rows are taken"
     )

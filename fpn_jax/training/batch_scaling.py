@@ -10,8 +10,6 @@ from fpn_jax.training.config import (
     value_of,
 )
 
-_OPTIONS = {"optimizer.peak": "optimizer.learning_rate"}
-
 
 def scale_to_batch(config: Config) -> Config:
     """Returns the config for its own batches, if it is written for others.
@@ -44,19 +42,24 @@ def scale_to_batch(config: Config) -> Config:
 
 def scaled_line(written: Config, config: Config) -> str:
     """Says which settings `scale_to_batch` has changed, from what to what."""
-    names = ["train.steps", "train.evaluate_every", "data.unmixed_steps"]
+    names = {
+        "train.steps": "{new:g} steps in place of {old:g}",
+        "train.evaluate_every": "evaluation every {new:g} in place of {old:g}",
+        "data.unmixed_steps": "{new:g} unmixed steps in place of {old:g}",
+    }
     if not callable(config.optimizer):
-        names.append("optimizer.peak")
+        names["optimizer.peak"] = "learning rate {new:g} in place of {old:g}"
+    values = {name: (value_of(written, name), value_of(config, name)) for name in names}
     changed = [
-        f"{_OPTIONS.get(name, name)} {old:g} becomes {new:g}"
-        for name in names
-        if (old := value_of(written, name)) != (new := value_of(config, name))
+        names[name].format(old=old, new=new)
+        for name, (old, new) in values.items()
+        if old != new
     ]
     reference = written.train.reference_batch_size
     return (
         f"batches of {config.data.batch_size}, the settings are for {reference}: "
-        f"{', '.join(changed) or 'none changes'}; "
-        "--train.reference-batch-size None takes all as they are given"
+        f"{', '.join(changed) or 'all stay'}; --train.reference-batch-size None takes "
+        "them as they are given"
     )
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from orbax.checkpoint import v1 as ocp
 
 from fpn_jax.training.resumption import check_generator
@@ -225,7 +226,7 @@ def _shapes(items: dict[str, Any]) -> dict[str, tuple[int, ...]]:
     """Returns the shape of every array by its path; of a key the shape of its words."""
 
     def shape(leaf: Any) -> tuple[int, ...]:
-        if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
             return jax.eval_shape(jax.random.key_data, leaf).shape
         return tuple(leaf.shape)
 

@@ -1,6 +1,7 @@
 """A run, from its start or resumption to its last evaluation."""
 
 import math
+import os
 from pathlib import Path
 from signal import Signals
 from typing import NamedTuple, cast
@@ -153,36 +154,23 @@ def begin(
     Raises ValueError, before the first step, where the run could not be trained, or not
     be opened afterwards.
     """
-    if run.exists() and not run.is_dir():
-        raise ValueError(f"workdir: {str(run)!r} is a file, must be a directory")
-    check_resumable(config, run)
-    check_ranges(config)
-    written, config = config, scale_to_batch(config)
-    check_config(config)
-    check_readable(config)
-    check_model(config.model, config.data.canvas)
-    check_memory(config)
-    if not (run / "checkpoints").exists():
-        check_pretrained(config)
-    if config != written:
-        say_first(scaled_line(written, config))
-    check_shared(config, "data", "evaluation")
+    config = _checked(config, run)
     source = training_source(config)
     sizes = source.image_sizes
     if fit_canvas and sizes is not None:
         config = with_canvas(config, best_canvas(sizes, math.prod(config.data.canvas)))
-    if sizes is not None and (small := shrinking_line(sizes, config.data.canvas)):
-        say_first(small)
+    notes = [] if sizes is None else [shrinking_line(sizes, config.data.canvas)]
     programs = make_programs(config)
     by_keypoints = "keypoints" in facts(config.model).measures
-    if few := check_objects(source, keypoints=by_keypoints):
-        say_first(f"WARNING {few}")
+    notes.append(check_objects(source, keypoints=by_keypoints))
     categories = run_categories(config.model, source.categories)
     batches = training_data(config, source)
     validation = Validation(config, programs.evaluate, categories)
     checkpoints = Checkpoints(
         run, best=config.evaluation.best, keep=config.train.keep, writes=True
     )
+    for note in filter(None, notes):
+        say_first(note)
     first = checkpoints.latest_step or 0
     if first > config.train.steps:
         raise ValueError(
@@ -214,6 +202,28 @@ def begin(
         writer=MetricWriter(run, first_step=first),
         display=display,
     )
+
+
+def _checked(config: Config, run: Path) -> Config:
+    """Returns the config for its own batches, after all checks that need no data."""
+    if run.exists() and not run.is_dir():
+        raise ValueError(f"workdir: {str(run)!r} is a file, must be a directory")
+    above = next(path for path in (run, *run.absolute().parents) if path.exists())
+    if not os.access(above, os.W_OK):
+        raise ValueError(f"workdir: {str(run)!r} cannot be written in {str(above)!r}")
+    check_resumable(config, run)
+    check_ranges(config)
+    written, config = config, scale_to_batch(config)
+    check_config(config)
+    check_readable(config)
+    check_model(config.model, config.data.canvas)
+    check_memory(config)
+    check_shared(config, "data", "evaluation")
+    if not (run / "checkpoints").exists():
+        check_pretrained(config)
+    if config != written:
+        say_first(scaled_line(written, config))
+    return config
 
 
 def validate(

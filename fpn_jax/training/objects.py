@@ -20,11 +20,9 @@ def check_objects(source: Source, *, keypoints: bool) -> str | None:
     Raises ValueError where none of the images has an object.
     """
     wanted = "an object with keypoints" if keypoints else "an object"
-    found = source.has_objects(keypoints=keypoints)
-    whole = found is not None
-    if not whole:
-        found = _looked_at(source, keypoints=keypoints)
-        whole = len(found) == len(source)
+    known = source.has_objects(keypoints=keypoints)
+    found = _looked_at(source, keypoints=keypoints) if known is None else known
+    whole = len(found) == len(source)
     number = int(np.sum(found))
     if not len(found) or number >= _FEW * len(found):
         return None

@@ -12,10 +12,9 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from fpn_jax.detectors.contract import facts
 from fpn_jax.detectors.fields import parts
 from fpn_jax.training.config import Config
-from fpn_jax.training.config_file import read_tree
 from fpn_jax.training.fitting import fitting_options
-from fpn_jax.training.run import load_variables
-from fpn_jax.training.state import TrainState, with_variables
+from fpn_jax.training.run import load_shapes, load_variables
+from fpn_jax.training.state import TrainState, abstract_variables, with_variables
 from fpn_jax.weights.state_dicts import load_state_dict
 from fpn_jax.weights.torchvision import backbone_from_torchvision
 
@@ -23,12 +22,16 @@ _log = logging.getLogger(__name__)
 
 
 def check_pretrained(config: Config) -> None:
-    """Raises ValueError where a path of `train.pretrained` leads to nothing."""
+    """Raises ValueError where a path of `train.pretrained` leads to nothing that fits.
+
+    Runs are known by the shapes in their checkpoints, files only by being there.
+    """
     for path in config.train.pretrained:
         if not Path(path).exists():
             raise ValueError(f"train.pretrained: no run or file of weights {path!r}")
         if Path(path).is_dir():
-            read_tree(path)
+            wanted = abstract_variables(config.model, config.data.canvas)
+            _shared(path, load_shapes(path), wanted, config)
 
 
 def with_pretrained(state: TrainState, config: Config) -> TrainState:
@@ -67,10 +70,27 @@ def _weights(path: str, state: TrainState, config: Config) -> dict[str, jax.Arra
             )
         variables = backbone_from_torchvision(load_state_dict(path), backbone)
         return _flat({name: {"backbone": tree} for name, tree in variables.items()})
-    wanted = _flat({"params": state.params, **state.collections})
-    found = load_variables(path)
+    given = {"params": state.params, **state.collections}
+    wanted = _flat(given)
+    shared = _shared(path, load_variables(path), given, config)
+    fresh = wanted.keys() - shared.keys()
+    if fresh and {*map(_module, shared)} - {*_whole_frozen(config)}:
+        _log.warning(
+            "%s has no weights for %d of %d variables; these stay random: %s",
+            *(path, len(fresh), len(wanted)),
+            _by_module(wanted, fresh, only_those=True),
+        )
+    return shared
+
+
+def _shared(path: str, found: dict, given: dict, config: Config) -> dict[str, Any]:
+    """Returns the variables of a run that the model has, by their names there.
+
+    Both trees are of arrays or of their shapes. Raises ValueError where they are few.
+    """
+    wanted = _flat(given)
     for name in _whole_frozen(config):
-        if _shapes(found["params"]) == _shapes(state.params[name]):
+        if _shapes(found["params"]) == _shapes(given["params"][name]):
             found = {collection: {name: tree} for collection, tree in found.items()}
             return _flat(found)
     shared = {
@@ -82,12 +102,6 @@ def _weights(path: str, state: TrainState, config: Config) -> dict[str, jax.Arra
         raise ValueError(
             f"train.pretrained: {path!r} fits little of this model: it has weights for "
             f"{_by_module(wanted, shared)}{fitting_options(path, config.model)}"
-        )
-    if fresh := wanted.keys() - shared.keys():
-        _log.warning(
-            "%s has no weights for %d of %d variables; these stay random: %s",
-            *(path, len(fresh), len(wanted)),
-            _by_module(wanted, fresh, only_those=True),
         )
     return shared
 

@@ -16,6 +16,7 @@ from fpn_jax.evaluation.confusion import confusion_matrix
 from fpn_jax.training.config import Config
 from fpn_jax.training.metrics import read_metrics
 from fpn_jax.training.validation import Validation
+from fpn_jax.training.whole_files import replace_text
 from fpn_jax.types import Detections
 from fpn_jax.visualize.pictures import sample_grid, save_image
 from fpn_jax.visualize.plots import (
@@ -66,7 +67,7 @@ def last_lines(
 
 def write_report(run: Path, validation: Validation) -> None:
     """Writes `predictions.json` (COCO results) and `plots/*.png` of a run."""
-    (run / "predictions.json").write_text(json.dumps(validation.results))
+    replace_text(run / "predictions.json", json.dumps(validation.results))
     write_curves(run, validation)
     plots = run / "plots"
     by_class = PROPOSALS not in validation.measures

@@ -54,7 +54,8 @@ def _fixed(config: Config) -> dict[str, Callable[[Any], Any]]:
     names = ["data.source", "data.train", "data.skip_empty", "data.batch_size"]
     names += ["data.group_by_aspect", "train.seed"]
     names += ["data.canvas"] if config.data.group_by_aspect else []  # says who stands
-    fixed = dict.fromkeys(names, _itself) | {"train.ema_decay": _is_given}
+    fixed: dict[str, Callable[[Any], Any]] = dict.fromkeys(names, _itself)
+    fixed["train.ema_decay"] = _is_given
     if not callable(config.optimizer):
         fixed |= {
             "optimizer.name": _itself,

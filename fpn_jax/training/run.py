@@ -59,13 +59,25 @@ def load_variables(run: str | Path, checkpoint: str = "best") -> dict[str, Any]:
 
     No class of the model is imported, so that this needs no consent.
     """
-    try:
-        best = read_tree(run)["evaluation"]["best"]
-    except (LookupError, TypeError) as error:
-        raise ValueError(f"{Path(run) / 'config.json'}: no {error}") from None
-    checkpoints, step = _opened(run, checkpoint, best=best)
+    checkpoints, step = _opened(run, checkpoint, best=_best_of(run))
     loaded = _restored(checkpoints, checkpoints.variable_shapes(step), step)
     return loaded.get("ema", loaded)
+
+
+def load_shapes(run: str | Path, checkpoint: str = "best") -> dict[str, Any]:
+    """Returns the shapes of what `load_variables` gives; reads no array."""
+    checkpoints, step = _opened(run, checkpoint, best=_best_of(run))
+    shapes = checkpoints.variable_shapes(step)
+    checkpoints.close()
+    return shapes.get("ema", shapes)
+
+
+def _best_of(run: str | Path) -> str:
+    """Returns the metric that decides which checkpoint of a run is its best."""
+    try:
+        return read_tree(run)["evaluation"]["best"]
+    except (LookupError, TypeError) as error:
+        raise ValueError(f"{Path(run) / 'config.json'}: no {error}") from None
 
 
 def _opened(run: str | Path, checkpoint: str, *, best: str) -> tuple[Checkpoints, int]:

@@ -185,7 +185,7 @@ def test_some_steps_on_a_miniature(path, coco, weights, tmp_path):
     rows = read_metrics(tmp_path / "run")
     assert [row["step"] for row in rows if "loss" in row] == list(range(1, 9))
     assert all(np.isfinite(row["loss"]) for row in rows if "loss" in row)
-    assert "batches of 2, the settings are for 16: 8 steps" in done.stdout
+    assert "batches of 2, the settings are for 16: 8 steps in place of 1" in done.stdout
     # An eighth of the recipe's, at the start of the warm-up.
     base = load_experiment(path).optimizer.peak
     assert rows[0]["learning_rate"] == pytest.approx(base / 8 / 1000, rel=1e-3)

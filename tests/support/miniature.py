@@ -23,7 +23,7 @@ def get_config() -> Config:
             neck=FPN(channels=8),
             head=RPNHead(anchor_sizes=((8,), (16,), (32,)), pre_nms=100, post_nms=100),
         ),
-        data=DataConfig(canvas=(96, 96), batch_size=8),
+        data=DataConfig(canvas=(96, 96), batch_size=8, max_boxes=16),
         optimizer=OptimizerConfig("adamw", learning_rate=1e-3, warmup_steps=2),
         train=TrainConfig(steps=8, log_every=2, save_every=2, evaluate_every=4),
         evaluation=EvaluationConfig(batch_size=8),

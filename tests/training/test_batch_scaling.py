@@ -6,7 +6,7 @@ from pathlib import Path
 import optax
 import pytest
 
-from fpn_jax.training.batch_scaling import scale_to_batch
+from fpn_jax.training.batch_scaling import scale_to_batch, scaled_line
 from fpn_jax.training.experiment import load_experiment
 from fpn_jax.training.optimizer import learning_rate_schedule
 
@@ -73,3 +73,14 @@ def test_the_learning_rate_of_an_optimizer_of_the_users_stays():
     scaled = scale_to_batch(config)
     assert scaled.optimizer is falling
     assert scaled.train.steps == 360_000
+
+
+def test_what_is_rescaled_is_said_with_both_values():
+    written = recipe(4)
+    assert scaled_line(written, scale_to_batch(written)) == (
+        "batches of 4, the settings are for 16: 360000 steps in place of 90000, "
+        f"evaluation every {4 * written.train.evaluate_every} in place of "
+        f"{written.train.evaluate_every}, 36000 unmixed steps in place of 9000, "
+        "learning rate 0.005 in place of 0.02; --train.reference-batch-size None "
+        "takes them as they are given"
+    )

@@ -10,6 +10,7 @@ import optax
 import pytest
 
 from fpn_jax.backbones.dummy import Dummy
+from fpn_jax.backbones.resnet import ResNet
 from fpn_jax.compilation import call_once
 from fpn_jax.data.example import Category
 from fpn_jax.detectors.fast_rcnn import FastRCNN
@@ -27,7 +28,8 @@ from fpn_jax.training.config import (
 )
 from fpn_jax.training.config_file import check_resumable
 from fpn_jax.training.conversion import exported
-from fpn_jax.training.pretrained import with_pretrained
+from fpn_jax.training.loop import train
+from fpn_jax.training.pretrained import check_pretrained, with_pretrained
 from fpn_jax.training.programs import make_programs
 from fpn_jax.training.run import Run, load_run, save_run
 
@@ -95,6 +97,19 @@ def test_other_classes_start_their_layers_anew_and_are_told(converted, caplog):
     assert "no weights for 2 of" in caplog.text
 
 
+def test_modules_of_other_classes_are_said_to_need_the_model_of_the_run(converted):
+    place, _ = converted
+    config = config_of(3, pretrained=(str(place),))
+    other = config.model.clone(backbone=ResNet(18, width=4, levels=(4, 5)))
+    with pytest.raises(ValueError, match="of other classes: .*load_config.*converted"):
+        check_pretrained(dataclasses.replace(config, model=other))
+
+
+def test_a_path_that_leads_nowhere_is_found_before_the_data():
+    with pytest.raises(ValueError, match="no run or file of weights 'none.pth'"):
+        check_pretrained(config_of(3, pretrained=("none.pth",)))
+
+
 def test_a_run_of_another_architecture_is_refused(converted):
     place, _ = converted
     config = config_of(3, channels=16, pretrained=(str(place),))
@@ -107,6 +122,10 @@ def test_a_run_of_another_architecture_is_refused(converted):
         ),
     )
     narrow = dataclasses.replace(config, model=narrow)
+    with pytest.raises(
+        ValueError, match="fits little"
+    ):  # already before a state is made
+        check_pretrained(narrow)
     little = "fits little .* backbone 0 of 18, .*would fit: .*--model.backbone.width 8"
     with pytest.raises(ValueError, match=little):
         with_pretrained(make_programs(narrow).init(), narrow)
@@ -145,3 +164,11 @@ def test_a_file_of_a_backbone_has_no_place_in_a_model_without_one(tmp_path):
     config = Config(model=Whole(), train=TrainConfig(pretrained=(file,)))
     with pytest.raises(ValueError, match="x.pth' is no run, .* has no backbone"):
         with_pretrained(None, config)
+
+
+def test_converted_weights_are_named_before_a_setting_of_theirs(converted):
+    place, _ = converted
+    config = config_of(3)
+    data = dataclasses.replace(config.data, canvas=(800, 1333))
+    with pytest.raises(ValueError, match="holds converted weights, no training to"):
+        train(dataclasses.replace(config, data=data), place)

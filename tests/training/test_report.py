@@ -9,8 +9,9 @@ from fpn_jax.data.example import Category
 from fpn_jax.data.sources import readable
 from fpn_jax.evaluation.coco import BOXES, MASKS, PROPOSALS, evaluate_results
 from fpn_jax.evaluation.records import coco_ground_truth
+from fpn_jax.training.config import Config, TrainConfig
 from fpn_jax.training.metrics import MetricWriter
-from fpn_jax.training.report import write_report
+from fpn_jax.training.report import last_lines, write_curves, write_report
 from tests.support.gray_source import GraySource
 
 SOURCE = GraySource(14, unreadable=(0, 3))
@@ -79,3 +80,32 @@ def test_the_report_of_a_detector_tells_its_classes_apart_and_shows_its_masks(tm
     assert different_panels(panels) == [7]
     inside = panels[7][80:280, 80:280]  # of the box, 12 times as large as in the image
     assert (inside != 128).any(axis=-1).all()
+
+
+def test_a_run_that_goes_on_has_curves_also_before_its_first_evaluation(tmp_path):
+    writer = MetricWriter(tmp_path)
+    writer.write(1, {"loss": 2.0, "learning_rate": 0.1})
+    validation = SimpleNamespace(measures=(BOXES,))
+    write_curves(tmp_path, validation)
+    plots = tmp_path / "plots"
+    assert {path.name for path in plots.iterdir()} == {"losses.png"}
+    writer.write(1, {"AP": 0.5, "AR@100": 0.6})
+    writer.close()
+    write_curves(tmp_path, validation)
+    names = {"losses.png", "average_precision.png"}
+    assert {path.name for path in plots.iterdir()} == names
+
+
+def test_the_last_lines_name_the_metric_the_best_checkpoint_and_what_is_next(tmp_path):
+    writer = MetricWriter(tmp_path)
+    for step, value in ((10, 0.5), (20, 0.25)):
+        writer.write(step, {"loss": 1.0})
+        writer.write(step, {"AP": value})
+    writer.close()
+    config = Config(train=TrainConfig(steps=20))
+    assert last_lines(tmp_path, config, {"AP": 0.25}, 10) == [
+        f"AP 0.250 at step 20; the best checkpoint is {tmp_path}/checkpoints/10, "
+        "AP 0.500",
+        f"metrics and plots are in {tmp_path}",
+        f"next: python -m fpn_jax.predict {tmp_path} IMAGE…",
+    ]
