@@ -52,7 +52,6 @@ class Validation:
             readable(source), source.categories, source.keypoint_spec
         )
         self.results: list[dict] = []
-        self.has_run = False
         self._step, self._train = step, config.train
         self._batches = validation_data(config, source)
 
@@ -64,7 +63,6 @@ class Validation:
         self, variables: Mapping, interruption: Interruption | None = None
     ) -> dict[str, float] | None:
         """Returns the metrics; None where a signal came before the end."""
-        self.has_run = True
         found = evaluate(
             variables,
             step=self._step,

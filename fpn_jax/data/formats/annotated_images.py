@@ -101,6 +101,12 @@ class AnnotatedImages:
         )
         return example, data
 
+    def object_counts(self) -> np.ndarray:
+        """Counts the objects and the crowd regions of every image, [N, 2] int."""
+        crowds = [self._objects[row["id"]].crowd for row in self._images]
+        counts = [(np.sum(~crowd), np.sum(crowd)) for crowd in crowds]
+        return np.array(counts, np.int64).reshape(-1, 2)
+
     def has_objects(self, *, keypoints: bool) -> np.ndarray:
         """Says of every image whether it has an object that is no crowd, [N] bool.
 
@@ -115,12 +121,6 @@ class AnnotatedImages:
                 chosen &= points is not None and (points[..., 2] > 0).any(axis=1)
             found.append(chosen.any())
         return np.array(found, np.bool_)
-
-    def object_counts(self) -> np.ndarray:
-        """Counts the objects and the crowd regions of every image, [N, 2] int."""
-        crowds = [self._objects[row["id"]].crowd for row in self._images]
-        counts = [(np.sum(~crowd), np.sum(crowd)) for crowd in crowds]
-        return np.array(counts, np.int64).reshape(-1, 2)
 
     def _bitmaps(self, image: dict, objects: Objects) -> np.ndarray:
         height, width = image["height"], image["width"]
