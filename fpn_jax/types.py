@@ -5,6 +5,7 @@ Rows that are padding are marked by `valid`, and padding never changes a result.
 Boxes are xyxy, float32, in pixels of the canvas (the padded network input).
 """
 
+import contextlib
 import dataclasses
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -28,8 +29,14 @@ def exportable(container: Container) -> Container:
     """Lets a pytree of arrays be in what `jax.export` writes to a file.
 
     A process that reads the file must have imported the class, by `fpn_jax.types` for
-    those of this file.
+    those of this file. Imported anew, as notebooks do it, a class keeps its first entry.
     """
+    with contextlib.suppress(ValueError):
+        _register(container)
+    return container
+
+
+def _register(container: type) -> None:
     name = f"fpn_jax.{container.__name__}"
     if issubclass(container, tuple):
         export.register_namedtuple_serialization(container, serialized_name=name)
@@ -40,7 +47,6 @@ def exportable(container: Container) -> Container:
             serialize_auxdata=lambda _: b"",  # no field is static
             deserialize_auxdata=lambda _: (),
         )
-    return container
 
 
 @exportable

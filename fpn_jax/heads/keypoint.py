@@ -5,6 +5,7 @@ box, in which it is one cell: a classification of where it is.
 """
 
 import dataclasses
+from typing import cast
 
 import flax.linen as nn
 import jax
@@ -79,9 +80,8 @@ class KeypointHead(nn.Module):
             )
         targets = learnable(targets)
         batch, rois, side, _, points = outputs.shape
-        keypoints = jnp.take_along_axis(
-            targets.keypoints, samples.index[..., None, None], axis=1
-        )
+        given = cast(jax.Array, targets.keypoints)
+        keypoints = jnp.take_along_axis(given, samples.index[..., None, None], axis=1)
         cells, counts = jax.vmap(
             lambda keypoints, boxes: keypoint_targets(keypoints, boxes, size=side)
         )(keypoints, samples.boxes)

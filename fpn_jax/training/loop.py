@@ -233,10 +233,7 @@ def validate(
 
     Those of the step that a run goes on from are written once.
     """
-    if started.validation.has_run:
-        started.display.doing("evaluating")
-    else:
-        started.display.compiling("the evaluation")
+    started.display.evaluating()
     metrics = started.validation(inference_variables(state), interruption)
     started.display.doing("")
     if metrics is not None:

@@ -42,6 +42,7 @@ class ProgressDisplay:
         self._task = self._bar.add_task("", total=steps, completed=first_step)
         self.restart(first_step)
         self._seconds, self._timed_steps = 0.0, 0  # without evaluation and saving
+        self._has_evaluated = False
 
     def __enter__(self) -> "ProgressDisplay":
         self._bar.start()
@@ -78,6 +79,14 @@ class ProgressDisplay:
         self.doing(f"compiling {program}")
         if not self._console.is_terminal:
             self.say(f"compiling {program}")
+
+    def evaluating(self) -> None:
+        """Says that an evaluation is under way, which compiles its program at first."""
+        if self._has_evaluated:
+            self.doing("evaluating")
+        else:
+            self.compiling("the evaluation")
+        self._has_evaluated = True
 
     def doing(self, text: str) -> None:
         """Shows in a terminal what takes time now, until the next losses."""

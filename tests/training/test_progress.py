@@ -72,8 +72,10 @@ def test_step_rate_time_left_and_loss_are_seen_on_80_columns(clock, monkeypatch)
 def test_compiling_is_said_once_for_each_program(clock, capsys):
     display = ProgressDisplay(10, first_step=0, batch_size=8)
     display.compiling("the training step")
-    display.doing("evaluating")  # of a terminal alone
-    assert capsys.readouterr().out == "compiling the training step\n"
+    display.evaluating()
+    display.evaluating()
+    said = capsys.readouterr().out
+    assert said == "compiling the training step\ncompiling the evaluation\n"
 
 
 def plain(text: str) -> str:

@@ -140,6 +140,12 @@ class AnnotatedImages:
         height, width = self._sizes[index].tolist()
         return truth_of(row, (height, width), self._objects[row["id"]])
 
+    def object_counts(self) -> np.ndarray:
+        """Counts the objects and the crowd regions of every image, [N, 2] int."""
+        crowds = [self._objects[row["id"]].crowd for row in self._images]
+        counts = [(np.sum(~crowd), np.sum(crowd)) for crowd in crowds]
+        return np.array(counts, np.int64).reshape(-1, 2)
+
     def has_objects(self, *, keypoints: bool) -> np.ndarray:
         """Says of every image whether it has an object that is no crowd, [N] bool.
 
@@ -154,12 +160,6 @@ class AnnotatedImages:
                 chosen &= points is not None and (points[..., 2] > 0).any(axis=1)
             found.append(chosen.any())
         return np.array(found, np.bool_)
-
-    def object_counts(self) -> np.ndarray:
-        """Counts the objects and the crowd regions of every image, [N, 2] int."""
-        crowds = [self._objects[row["id"]].crowd for row in self._images]
-        counts = [(np.sum(~crowd), np.sum(crowd)) for crowd in crowds]
-        return np.array(counts, np.int64).reshape(-1, 2)
 
     def _bitmaps(self, image: dict, objects: Objects) -> np.ndarray | None:
         if objects.segmentations is None:
