@@ -22,6 +22,12 @@ are xyxy, float32, in pixels of the canvas.
   `places`. Only of a detector with `backbone`, `neck`, `image_mean` and `image_std` are
   the levels known that it sees.
 
+Ours compute the same under JAX's switches: double precision (types stay float32 and
+int32), strict promotion of types and ranks, every generator of keys and the checker of
+their reuse, `jax_debug_nans`, in a `jax.shard_map`, on explicit mesh axes, without
+jit, and exported for a symbolic number of images. Detections have a gradient to the
+pixels: which rows are kept is fixed, and proposals are taken as they are.
+
 A module of your own may have any collection of variables besides `params` (training
 carries them along), and draw from any stream of random numbers by `make_rng` when
 `train` is True. Frozen parts are given `train`, too, and use it as they are written;

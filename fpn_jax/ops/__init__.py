@@ -14,6 +14,8 @@ side in its file and give the same.
 - roi_align: features [N, size, size, C] of boxes, cut out of a map or of a pyramid
 - losses, masks, keypoints: what is learned, element by element, not summed
 - images: `normalize`, of uint8 or float pixels in 0 … 255
+- objects: `learnable`, the ground truth without what its padding holds
+- meshes: what loops and gathers must say in a `shard_map` and under explicit axes
 - depthwise: the convolution of a filter for each channel
 """
 
@@ -49,6 +51,7 @@ from fpn_jax.ops.matching import (
     match_by_iou,
 )
 from fpn_jax.ops.nms import nms, select_detections
+from fpn_jax.ops.objects import learnable
 from fpn_jax.ops.roi_align import assign_levels, pyramid_roi_align, roi_align
 from fpn_jax.ops.sampling import Sample, balanced_sample
 from fpn_jax.ops.top_pairs import top_pairs
@@ -72,6 +75,7 @@ __all__ = [
     "giou",
     "iou",
     "keypoint_targets",
+    "learnable",
     "level_anchors",
     "level_points",
     "level_strides",

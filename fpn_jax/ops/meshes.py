@@ -20,8 +20,10 @@ def varied_as(carry: Carry, *inputs: jax.Array) -> Carry:
 
     A loop must end with the type that it began with. A constant varies over no axis,
     and what the loop makes of its inputs over theirs: so a zero made of the inputs is
-    added.
+    added. Elsewhere it is not: XLA makes a faster loop of a constant.
     """
+    if not any(map(_is_typed, inputs)):
+        return carry
     zero = reduce(add, map(_zero_of, inputs))
 
     def varied(x: jax.Array) -> jax.Array:
@@ -45,6 +47,12 @@ def rows_of(
     if is_divided(index):
         table = varied_as(table, index)
     return table[index]
+
+
+def _is_typed(x: jax.Array) -> bool:
+    """Whether the type of an array knows of a mesh."""
+    mesh = jax.typeof(x).sharding.mesh
+    return bool(mesh.manual_axes or mesh.explicit_axes)
 
 
 def _zero_of(x: jax.Array) -> jax.Array:

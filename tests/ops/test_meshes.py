@@ -17,8 +17,13 @@ def mesh_of(axis_type):
 @pytest.mark.parametrize("value", [np.nan, np.inf, 0])
 def test_a_carry_keeps_its_values(value):
     carry = jnp.arange(3), jnp.array([True, False]), jnp.ones(2)
-    varied = varied_as(carry, jnp.full((2, 2), value), jnp.zeros(0))
-    jax.tree.map(np.testing.assert_array_equal, varied, carry)
+    specs = {"in_specs": PartitionSpec("data"), "out_specs": PartitionSpec("data")}
+    mapped = partial(jax.shard_map, mesh=mesh_of(AxisType.Auto), **specs)
+    varied = jax.jit(mapped(lambda x: varied_as(carry, x, jnp.zeros(0))))(
+        jnp.full((2, 2), value)
+    )
+    twice = jax.tree.map(lambda x: jnp.concatenate([x, x]), carry)
+    jax.tree.map(np.testing.assert_array_equal, varied, twice)
 
 
 def test_a_loop_in_a_shard_map_may_start_from_a_constant():
