@@ -29,7 +29,7 @@ def exportable(container: Container) -> Container:
     """Lets a pytree of arrays be in what `jax.export` writes to a file.
 
     A process that reads the file must have imported the class, by `fpn_jax.types` for
-    those of this file. Imported anew, as notebooks do it, a class keeps its first entry.
+    those of this file. Imported anew, a class keeps its first entry.
     """
     with contextlib.suppress(ValueError):
         _register(container)
