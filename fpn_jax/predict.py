@@ -1,4 +1,4 @@
-"""Finds objects in images: predict RUN IMAGE… [--out DIR] [--json FILE]
+"""Finds objects in images: predict RUN IMAGE|FOLDER… [--out DIR] [--json FILE]
 
 Writes each image with the boxes, masks and keypoints found in it into DIR, and all of
 them as COCO results into FILE. The picture of 1.jpg is 1.png, or 1-2.png where that is
@@ -36,7 +36,7 @@ _BATCHES = 2  # read before predicting, so that images of one canvas fill a batc
 @dataclass(frozen=True)
 class Arguments:
     run: tyro.conf.Positional[Path]  # directory written by training
-    images: tyro.conf.Positional[tuple[Path, ...]]  # files
+    images: tyro.conf.Positional[tuple[Path, ...]]  # files, and folders of them
     out: Path = Path("predictions")  # directory for the pictures
     json: Path | None = None  # file for the results
     score_threshold: float = 0.5  # in the pictures and in the file
@@ -78,9 +78,10 @@ def predict(chosen: Arguments) -> int:
         experiment=chosen.experiment,
         trust=chosen.trust,
     )
+    images = [*image_files(chosen.images)]
     chosen.out.mkdir(parents=True, exist_ok=True)
     status, results = 0, []
-    files = [*zip(chosen.images, picture_paths(chosen.images, chosen.out), strict=True)]
+    files = [*zip(images, picture_paths(images, chosen.out), strict=True)]
     at_once = _BATCHES * chosen.batch_size if chosen.canvas == "fixed" else 1
     for start in range(0, len(files), at_once):
         some = files[start : start + at_once]
@@ -95,6 +96,29 @@ def predict(chosen: Arguments) -> int:
         chosen.json.write_text(json.dumps(results, indent=1) + "\n")
         print(f"{len(results)} objects in {chosen.json}")
     return status
+
+
+def image_files(paths: Iterable[Path]) -> Iterator[Path]:
+    """Yields the files, and for a folder the images in it, by name.
+
+    Raises ValueError for a folder without images; those in its folders do not count.
+    """
+    from fpn_jax.data.formats.clutter import is_clutter
+    from fpn_jax.data.image import IMAGE_SUFFIXES
+
+    for path in paths:
+        if not path.is_dir():
+            yield path
+            continue
+        found = [
+            file
+            for file in sorted(path.iterdir())
+            if file.suffix.lower() in IMAGE_SUFFIXES and not is_clutter(file.name)
+        ]
+        if not found:
+            kinds = " ".join(IMAGE_SUFFIXES)
+            raise ValueError(f"images: no file in {str(path)!r} is one of {kinds}")
+        yield from found
 
 
 def decoded(

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fpn_jax.predict import counted, decoded, picture_paths
+from fpn_jax.predict import counted, decoded, image_files, picture_paths
 from tests.support.photograph import SQUARE, is_red, write_photograph
 
 
@@ -37,3 +37,13 @@ def test_a_photograph_is_turned_upright(tmp_path, orientation):
     write_photograph(tmp_path / "a.jpg", orientation)
     ((_, _, image),) = decoded([(tmp_path / "a.jpg", tmp_path / "a.png")])
     assert image.shape == (64, 48, 3) and is_red(image, np.array(SQUARE))
+
+
+def test_a_folder_gives_its_images_by_name_without_clutter(tmp_path):
+    for name in ("b.JPG", "a.png", "._a.png", "notes.txt", "Thumbs.db"):
+        (tmp_path / name).touch()
+    given = [tmp_path, Path("c.jpg")]
+    assert [path.name for path in image_files(given)] == ["a.png", "b.JPG", "c.jpg"]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match=r"images: no file in '.*empty' is one of "):
+        [*image_files([tmp_path / "empty"])]

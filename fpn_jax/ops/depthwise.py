@@ -76,7 +76,9 @@ def _seen(x, row, column, grid: tuple[int, int], stride: int) -> jax.Array:
     """
     height, width = (stride * (n - 1) + 1 for n in grid)
     window = (x.shape[0], height, width, x.shape[-1])
-    return jax.lax.dynamic_slice(x, (0, row, column, 0), window)[:, ::stride, ::stride]
+    # Under x64 a Python 0 is an int64 beside the int32 of a loop.
+    start = [jnp.asarray(place, jnp.int32) for place in (0, row, column, 0)]
+    return jax.lax.dynamic_slice(x, start, window)[:, ::stride, ::stride]
 
 
 def _padded(x: jax.Array, kernel: jax.Array) -> jax.Array:

@@ -78,7 +78,7 @@ def test_a_run_compiles_three_programs_and_nothing_after_its_first_evaluation(
 
 def test_upright_images_take_one_more_step_and_evaluation(config, tmp_path):
     formats.write_official(tmp_path / "coco", formats.miniature(40), "train")
-    formats.write_official(tmp_path / "coco", formats.miniature(8), "val")
+    formats.write_official(tmp_path / "coco", formats.miniature(9), "val")  # 1 lies
     data = dataclasses.replace(
         config.data,
         source=str(tmp_path / "coco"),

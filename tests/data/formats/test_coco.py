@@ -14,7 +14,7 @@ from fpn_jax.data.example import KeypointSpec, Turn, UnreadableImage
 from fpn_jax.data.formats.coco import open_coco_file
 from fpn_jax.data.formats.tfds import TfdsSource
 from fpn_jax.data.loader import Changes, training_batches
-from fpn_jax.data.sources import decoded
+from fpn_jax.data.sources import decodable
 from fpn_jax.data.transforms import FitCanvas
 from tests.support.coco_folder import write_coco_folder
 
@@ -271,7 +271,7 @@ def _write_photographs(folder, sizes, stated=(40, 60), **options):
 
 def test_an_image_of_another_size_than_stated_is_unreadable_and_named(tmp_path):
     source = open_coco_file(_write_photographs(tmp_path, [(40, 60)] * 2 + [(60, 40)]))
-    assert len(list(decoded(source))) == 2
+    assert len(list(decodable(source))) == 2
     message = r"3\.jpg: the file is 40 x 60 pixels, .*annotations\.json says 60 x 40$"
     with pytest.raises(UnreadableImage, match=message):
         source[2]
