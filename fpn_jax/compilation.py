@@ -94,7 +94,7 @@ def device_bytes() -> float:
 
 
 def _bytes_of(executable: Any) -> int:
-    """Returns what a program needs at once: arguments, results, and all between."""
+    """Returns the bytes of a program's arguments, results and buffers together."""
     memory = executable.memory_analysis()
     if memory is None:  # not every platform knows
         return 0

@@ -118,7 +118,7 @@ def _refused(
     config: Config,
     canvas: tuple[int, int],
 ) -> list[tuple[str, Defect]]:
-    """Returns what batches of the first split refuse, as a run would make them."""
+    """Returns the defects that stop a run from making batches of the first split."""
     name, first = next(iter(splits.items()))
     data = dataclasses.replace(config.data, source=chosen.data, canvas=canvas)
     refused = rehearse(first, data, masks=chosen.masks, keypoints=chosen.keypoints)

@@ -11,7 +11,7 @@ from fpn_jax.training.config_file import write_config
 
 
 class Runs(list):
-    """Configs and directories; `fitted` says of each whether images choose a canvas."""
+    """Configs and directories of runs, and whether their images choose the canvas."""
 
     fitted: list[bool]
 

@@ -1,4 +1,4 @@
-"""What a walk through a data set says of its images together."""
+"""Defects that only several images of a data set show together."""
 
 import dataclasses
 

@@ -22,7 +22,7 @@ _NAMES = {
     "class": ("label", "category", "class_name", "name", "classname", "label_name"),
 }
 _COLUMN = {other: name for name, others in _NAMES.items() for other in (name, *others)}
-# Of the image, where they are given.
+# The size of the image, where a table has it.
 _COLUMN |= {side: side for side in ("width", "height")}
 _SIDES = ("x1", "y1", "x2", "y2")
 _DELIMITERS = (",", ";", "\t")

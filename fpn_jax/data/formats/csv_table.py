@@ -10,10 +10,10 @@ from fpn_jax.data.defects import Defect
 from fpn_jax.data.formats.annotated_images import AnnotatedImages
 from fpn_jax.data.formats.corners import check_inside, xywh_of
 from fpn_jax.data.formats.csv_rows import TableRow, read_table
+from fpn_jax.data.formats.file_names import ends_of
 from fpn_jax.data.formats.folder import Folder
 from fpn_jax.data.formats.image_rows import image_ids, image_row
 from fpn_jax.data.formats.splits import find_split
-from fpn_jax.data.formats.text_file import ends_of
 from fpn_jax.data.image import IMAGE_SUFFIXES
 
 _log = logging.getLogger(__name__)

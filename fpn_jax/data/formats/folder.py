@@ -179,7 +179,8 @@ def _names_below(folder: epath.Path, prefix: str, walked: set[str]) -> Iterator[
 def open_folder(path: epath.PathLike) -> Folder | Archive | None:
     """Returns the directory or archive at a path, or `path.zip`; None for neither.
 
-    Of a directory that was unpacked into one of its own name it is the inner one.
+    An archive may have been unpacked into a directory of its own name, `a/a`; then the
+    inner directory is returned.
     """
     path = epath.Path(path).expanduser()
     if path.is_dir():

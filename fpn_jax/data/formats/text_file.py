@@ -2,7 +2,6 @@
 
 import codecs
 from collections.abc import Iterator
-from pathlib import PurePosixPath
 
 from etils import epath
 
@@ -74,14 +73,3 @@ def slashed(name: str) -> str:
     while name.startswith("./"):
         name = name[2:].lstrip("/")
     return name
-
-
-def ends_of(name: str) -> Iterator[str]:
-    """Yields a path, and its ends from the longest to the name of the file.
-
-    Of a path that another machine wrote, an end is often a path in the data set.
-    """
-    yield name
-    parts = PurePosixPath(name).parts
-    for start in range(1, len(parts)):
-        yield "/".join(parts[start:])

@@ -7,8 +7,9 @@ from typing import NamedTuple
 from etils import epath
 
 from fpn_jax.data.formats.clutter import is_clutter
+from fpn_jax.data.formats.file_names import ends_of
 from fpn_jax.data.formats.folder import Folder
-from fpn_jax.data.formats.text_file import ends_of, listed_names, read_text
+from fpn_jax.data.formats.text_file import listed_names, read_text
 from fpn_jax.data.image import IMAGE_SUFFIXES
 
 # Images that nothing here decodes. Ultralytics reads the first three.

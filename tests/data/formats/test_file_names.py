@@ -2,7 +2,7 @@
 
 import pytest
 
-from fpn_jax.data.formats.file_names import by_any_spelling
+from fpn_jax.data.formats.file_names import by_any_spelling, ends_of
 from fpn_jax.data.formats.folder import Folder
 
 
@@ -14,7 +14,8 @@ from fpn_jax.data.formats.folder import Folder
         ("my%20photo.jpg", "my photo.jpg"),
         ("images\\my%20photo.jpg", "images/my photo.jpg"),
         ("C:\\Users\\me\\images\\a.jpg", "a.jpg"),
-        ("/home/me/images/a.jpg", "a.jpg"),
+        ("/elsewhere/images/a.jpg", "a.jpg"),
+        ("/elsewhere/images/a.jpg", "images/a.jpg"),
         # Names that only look so.
         ("100%.jpg", "100%.jpg"),
         ("a%20b.jpg", "a%20b.jpg"),
@@ -33,3 +34,8 @@ def test_a_file_that_is_not_there_is_named_as_it_is_written(tmp_path):
         by_any_spelling("images\\b%20.jpg", Folder(tmp_path).read)
     with pytest.raises(FileNotFoundError):  # only of a path from elsewhere
         by_any_spelling("images/a.jpg", Folder(tmp_path).read)
+
+
+def test_the_ends_of_a_path_become_shorter():
+    assert list(ends_of("C:/x/a.jpg")) == ["C:/x/a.jpg", "x/a.jpg", "a.jpg"]
+    assert list(ends_of("/a.jpg")) == ["/a.jpg", "a.jpg"]

@@ -3,7 +3,6 @@ from etils import epath
 
 from fpn_jax.data.formats.text_file import (
     decoded_text,
-    ends_of,
     listed_names,
     numbered_lines,
     read_text,
@@ -42,8 +41,3 @@ def test_names_in_lists_have_slashes_and_no_quotes():
     names = ["a b.jpg", "c/d.jpg", "e/f.jpg", "it's.jpg"]
     assert [name for _, name in listed_names(text)] == names
     assert slashed(".\\") == "" and slashed("../a") == "../a"
-
-
-def test_the_ends_of_a_path_become_shorter():
-    assert list(ends_of("C:/x/a.jpg")) == ["C:/x/a.jpg", "x/a.jpg", "a.jpg"]
-    assert list(ends_of("/a.jpg")) == ["/a.jpg", "a.jpg"]
