@@ -102,8 +102,8 @@ class Result:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit status."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    set_up()
     with user_errors("benchmark"):
+        set_up()
         chosen = parse(Arguments, arguments, command="benchmark", description=__doc__)
         environment, results = benchmark(chosen)
         console = Console()

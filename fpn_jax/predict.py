@@ -53,8 +53,8 @@ class Arguments:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit status."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    set_up()
     with user_errors("predict"):
+        set_up()
         chosen = parse(Arguments, arguments, command="predict", description=__doc__)
         if not chosen.images:
             raise ValueError("images: none given, expected one or more files")
