@@ -70,6 +70,7 @@ def predict(chosen: Arguments) -> int:
     """Returns the exit status; does all images that can be read."""
     from fpn_jax.inference import load
 
+    images = [*image_files(chosen.images)]
     predictor = load(
         chosen.run,
         chosen.checkpoint,
@@ -78,7 +79,6 @@ def predict(chosen: Arguments) -> int:
         experiment=chosen.experiment,
         trust=chosen.trust,
     )
-    images = [*image_files(chosen.images)]
     chosen.out.mkdir(parents=True, exist_ok=True)
     status, results = 0, []
     files = [*zip(images, picture_paths(images, chosen.out), strict=True)]

@@ -151,7 +151,10 @@ CASES = {
     ),
     "no images": ("predict run", "images: none given"),
     "missing image": ("predict run none.png", "none.png"),
-    "folder for an image": ("predict run corrupt", "corrupt: a folder, not an image"),
+    "folder without images": (
+        "predict run run/checkpoints",
+        "images: no file in 'run/checkpoints' is one of .*[.]jpg",
+    ),
     "address for an image": ("predict run https://a.org/1.jpg", "download it first"),
     "directory for the boxes": (
         "predict run corrupt/0.jpg --json corrupt",

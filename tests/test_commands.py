@@ -140,14 +140,17 @@ def test_evaluate_in_half_precision_is_near_and_not_the_same(trained, cache, tmp
 def test_predict_finds_what_evaluation_found(trained, digits, cache, tmp_path):
     workdir, _ = trained
     source = TfdsSource(digits, "validation")
-    files = [tmp_path / f"{number}.png" for number in range(2)]
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    files = [folder / f"{number}.png" for number in range(2)]
     for number, file in enumerate(files):
         cv2.imwrite(str(file), source[number].image[..., ::-1])
+    (folder / ".DS_Store").write_bytes(b"\0\0\0\1Bud1")
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"\xff\xd8\xff broken")
     found = tmp_path / "found.json"
     done = run(
-        *("predict", workdir, files[0], broken, files[1]),
+        *("predict", workdir, broken, folder),
         *("--json", found, "--out", tmp_path / "out", "--score-threshold", 0),
         *("--checkpoint", "latest"),
         cache=cache,
