@@ -7,15 +7,13 @@ import pytest
 
 from fpn_jax.backbones.mobilenet_v2 import MobileNetV2
 from fpn_jax.backbones.stages import frozen_mask, frozen_names
-from fpn_jax.necks import PAFPN, BiFPN, FPN
+from fpn_jax.necks import FPN, PAFPN, BiFPN
 from fpn_jax.parity.layouts import numpy_state, to_nhwc, to_torch
 from fpn_jax.parity.live_torchvision import import_torchvision
 from fpn_jax.parity.random_detectors import randomize_norms
 from fpn_jax.weights.state_dicts import convert, load_state_dict
-from fpn_jax.weights.torchvision_backbones import (
-    backbone_from_torchvision,
-    backbone_rules,
-)
+from fpn_jax.weights.torchvision import backbone_from_torchvision
+from fpn_jax.weights.torchvision_backbones import backbone_rules
 from tests.support.real import real_file
 
 torch, torchvision = import_torchvision()
@@ -83,9 +81,9 @@ def sum_of_sines(pyramid: dict, library) -> "torch.Tensor | jax.Array":
 def test_gradients_equal_torchvisions():
     """In double precision: in float32 a unit of ReLU6 may change its side."""
     model, backbone = torch_mobilenet(0.35), MobileNetV2(0.35, levels=ALL)
+    variables = backbone_from_torchvision(numpy_state(model), backbone)
+    backbone = backbone.clone(dtype="float64")
     with jax.enable_x64():
-        backbone = backbone.clone(dtype="float64")
-        variables = backbone_from_torchvision(numpy_state(model), backbone)
         variables = jax.tree.map(lambda x: np.asarray(x, np.float64), variables)
         x = images().astype(np.float64)
 
@@ -93,7 +91,9 @@ def test_gradients_equal_torchvisions():
             return sum_of_sines(backbone.apply(variables | {"params": params}, x), jnp)
 
         grads = jax.jit(jax.grad(loss))(variables["params"])
-        sum_of_sines(torch_pyramid(model.double().eval(), to_torch(x)), torch).backward()
+        sum_of_sines(
+            torch_pyramid(model.double().eval(), to_torch(x)), torch
+        ).backward()
     theirs = {
         name: parameter.grad.numpy()
         for name, parameter in model.named_parameters()
