@@ -5,12 +5,14 @@ duplicates, images that two splits share. For the first split it then prints cla
 sizes, the canvas that fits the images, which level of the pyramid has the anchor that
 suits each box best, how many boxes no anchor covers and anchors that would cover more,
 and which level features are pooled from. The detector is the run's, or without a run
-the default job's, and the images are fitted into its canvas.
+the default job's, and the images are fitted into its canvas. The last line is a command
+that trains a detector of photographs on this data.
 Notes are facts to look at, such as classes that no image has; they are no defects.
 Exit status: 0 nothing is wrong, 1 defects were found, 2 wrong input.
 """
 
 import dataclasses
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +26,7 @@ from rich.console import Console
 from fpn_jax.command_line import check_output, parse, user_errors
 from fpn_jax.data.defects import Defect
 from fpn_jax.data.example import Source
+from fpn_jax.data.formats.splits import names_of
 from fpn_jax.data.sources import open_source
 from fpn_jax.examination.augmented import augmented_sections, every_transform
 from fpn_jax.examination.canvas import boxes_on_canvas, canvas_line
@@ -91,6 +94,8 @@ def report(chosen: Arguments) -> int:
     if notes:
         say(defect_list(notes, "note"))
     _print_boxes(console, splits, config, canvas)
+    if not chosen.run and chosen.data != "digits":
+        say(f"to train on it: {training_command(chosen, [*splits])}")
     if chosen.html:
         page = console.export_html(inline_styles=True)
         sound = next(iter(splits.values())).readable
@@ -100,6 +105,26 @@ def report(chosen: Arguments) -> int:
         chosen.html.write_text(with_pictures(page, sections), encoding="utf-8")
         say(f"the same with pictures is in {chosen.html}")
     return len(defects)
+
+
+def training_command(chosen: Arguments, splits: Sequence[str]) -> str:
+    """Returns a command that trains a detector of what was examined.
+
+    Without a split for validation the first one is measured.
+    """
+    model = "fasterrcnn_resnet50_fpn"
+    if chosen.keypoints:
+        model = "keypointrcnn_resnet50_fpn"
+    elif chosen.masks:
+        model = "maskrcnn_resnet50_fpn"
+    first, second = splits[0], splits[min(1, len(splits) - 1)]
+    words = ["--model", model, "--train.pretrained", model]
+    words += ["--data.source", chosen.data]
+    if first != "train":
+        words += ["--data.train", first]
+    if second not in names_of("validation"):
+        words += ["--data.validation", second]
+    return f"python -m fpn_jax.train {shlex.join(words)}"
 
 
 def _open(chosen: Arguments, split: str) -> Source:

@@ -43,10 +43,41 @@ def rows_of(text, *, start):
     return [re.split(r"\s{2,}", line) for line in lines if line.startswith(start)]
 
 
+@pytest.mark.parametrize(
+    "words, splits, command",
+    [
+        ("photos", ["train", "val"], "fasterrcnn_resnet50_fpn --data.source photos"),
+        (
+            "photos --masks",
+            ["train"],
+            "maskrcnn_resnet50_fpn --data.source photos --data.validation train",
+        ),
+        (
+            "photos --keypoints",
+            ["train2017", "val2017"],
+            "keypointrcnn_resnet50_fpn --data.source photos --data.train train2017 "
+            "--data.validation val2017",
+        ),
+    ],
+)
+def test_the_command_that_trains_the_data(words, splits, command):
+    source, *flags = words.split()
+    given = doctor.Arguments(
+        source, masks="--masks" in flags, keypoints="--keypoints" in flags
+    )
+    model = command.split()[0]
+    assert doctor.training_command(given, splits) == (
+        f"python -m fpn_jax.train --model {model} --train.pretrained {command}"
+    )
+
+
 def test_levels_and_misses_of_planted_boxes(folder, capsys):
     assert doctor.main([str(folder)]) == 0
     text = capsys.readouterr().out
     assert "4 boxes in 1 images, on a canvas of 320 x 320 px" in text
+    assert text.splitlines()[-1].endswith(
+        f"--data.source {folder} --data.validation train"
+    )
     # Level, anchors, boxes, share, sides, missed at 0.5 and at 0.7.
     (finest, better) = rows_of(text, start="P2  ")[:2]
     assert finest == ["P2", "19200", "1", "25.0%", "8 … 8", "0", "0"]
