@@ -1,7 +1,9 @@
-"""Trains a detector: train [EXPERIMENT.py] [--workdir DIR] [--a.b VALUE …]
+"""Trains a detector: train [EXPERIMENT.py | --model NAME] [--a.b VALUE …]
 
-An experiment is a Python file with `get_config() -> Config`; without one, a Faster
-R-CNN is trained on the embedded digits. Every setting of it can be overridden here. A
+An experiment is a Python file with `get_config() -> Config`. `--model NAME` is a
+detector of torchvision or Detectron2, whose classes, canvas and steps the data decides.
+Without either, a small Faster R-CNN is trained, by default on the embedded digits.
+Every setting can be overridden here, and a number given here is used as it is. A
 --workdir that holds a run is continued, with its settings where none are given; where
 these name classes that are not of fpn_jax, the EXPERIMENT defines them, or with --trust
 the copy of it that the run keeps. The default is a new directory under runs/.
@@ -23,7 +25,7 @@ from fpn_jax.command_line import parse, user_errors
 from fpn_jax.runtime import join_processes, set_up
 
 if TYPE_CHECKING:
-    from fpn_jax.training.config import DataConfig
+    from fpn_jax.training.config import Config
 
 NOT_FINITE = 3  # exit status
 
@@ -36,21 +38,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         import jax
 
         from fpn_jax.training.config import Config
-        from fpn_jax.training.config_file import load_config
-        from fpn_jax.training.experiment import load_experiment, new_run_directory
+        from fpn_jax.training.experiment import new_run_directory
         from fpn_jax.training.loop import NonFiniteLoss, Stopped, train
 
-        experiment = None
-        if arguments and not arguments[0].startswith("-"):
-            experiment = arguments.pop(0)
-        begun = _workdir(arguments)
-        is_new = False  # without settings of an experiment or of the run
-        if experiment:
-            defaults = load_experiment(experiment)
-        elif begun and (begun / "config.json").exists():
-            defaults = load_config(begun, trust="--trust" in arguments)
-        else:
-            defaults, is_new = Config(), True
+        experiment, name, given = _what(arguments)
+        defaults, fitted = _defaults(experiment, name, given)
 
         @dataclasses.dataclass(frozen=True)
         class Arguments:
@@ -63,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         chosen = parse(
             Arguments,
-            arguments,
+            given,
             command="train",
             description=__doc__,
             # No word of what cannot be set here; the fields of optional heads are
@@ -80,16 +72,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 chosen.config,
                 run,
                 experiment=experiment,
-                fit_canvas=is_new and _is_fitted(chosen.config.data, arguments),
+                fitted=fitted,
+                typed=_typed(given),
             )
         except NonFiniteLoss as error:
             print(f"fpn-jax train: {error}", file=sys.stderr)
             return NOT_FINITE
         except Stopped as stop:
-            words = [experiment] if experiment else []
+            words = [*arguments]
             if chosen.workdir is None:
                 words += ["--workdir", str(run)]
-            again = shlex.join([*words, *arguments])
+            again = shlex.join(words)
             print(
                 f"{stop}; continue with: python -m fpn_jax.train {again}",
                 file=sys.stderr,
@@ -98,10 +91,54 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _is_fitted(data: "DataConfig", arguments: Sequence[str]) -> bool:
-    """Whether images may choose the shape of the canvas: not the digits' own."""
-    given = any(a.partition("=")[0] == "--data.canvas" for a in arguments)
-    return data.source != "digits" and not given
+def _what(arguments: Sequence[str]) -> tuple[str | None, str | None, list[str]]:
+    """Returns the experiment, or the name of a model, and the other arguments."""
+    rest = list(arguments)
+    experiment = rest.pop(0) if rest and not rest[0].startswith("-") else None
+    name, others = None, []
+    while rest:
+        word, equals, value = rest.pop(0).partition("=")
+        if word != "--model":
+            others.append(f"{word}{equals}{value}")
+            continue
+        name = value if equals else "".join(rest[:1])
+        rest = rest if equals else rest[1:]
+    if experiment and name is not None:
+        raise ValueError(f"model: {name!r} given beside the experiment {experiment!r}")
+    return experiment, name, others
+
+
+def _defaults(
+    experiment: str | None, name: str | None, given: Sequence[str]
+) -> tuple["Config", frozenset[str]]:
+    """Returns the settings of a run before options, and those the data decides."""
+    from fpn_jax.training import data_fit
+    from fpn_jax.training.config import Config
+    from fpn_jax.training.config_file import load_config
+    from fpn_jax.training.experiment import load_experiment
+    from fpn_jax.training.fine_tuning import fine_tuning
+
+    typed, begun = _typed(given), _workdir(given)
+    if begun and not (begun / "config.json").exists():
+        begun = None
+    if experiment:
+        return load_experiment(experiment), frozenset()
+    if name is not None:
+        config = fine_tuning(name, pretrained="train.pretrained" in typed)
+        fitted = data_fit.open_settings(data_fit.ALL, typed)
+        if begun:
+            return data_fit.as_begun(config, begun, fitted), frozenset()
+        return config, fitted
+    if begun:
+        return load_config(begun, trust="--trust" in given), frozenset()
+    few = (data_fit.CLASSES, data_fit.CANVAS)
+    return Config(), data_fit.open_settings(few, typed)
+
+
+def _typed(arguments: Sequence[str]) -> frozenset[str]:
+    """Returns the names of the options among the arguments: "train.steps"."""
+    options = (word.partition("=")[0] for word in arguments if word.startswith("--"))
+    return frozenset(option[2:].replace("-", "_") for option in options)
 
 
 def _workdir(arguments: Sequence[str]) -> Path | None:

@@ -1,5 +1,6 @@
 """A recipe for batches of one size, for batches of another."""
 
+from collections.abc import Collection
 from dataclasses import is_dataclass, replace
 from fractions import Fraction
 
@@ -11,30 +12,37 @@ from fpn_jax.training.config import (
 )
 
 
-def scale_to_batch(config: Config) -> Config:
+def scale_to_batch(config: Config, typed: Collection[str] = ()) -> Config:
     """Returns the config for its own batches, if it is written for others.
 
     Learning rate and numbers of steps are those for `train.reference_batch_size` images
     of an update. One of k times as many has k times the learning rate (Goyal et al.
     2017, section 2.1), and there are as many fewer: the images of the run, and where in
     it the rate falls and the model is evaluated, stay the same. The steps of the
-    warm-up and between saves stay too. What comes back has no reference any more. The
-    learning rate of an optimizer of the user's own is the user's.
+    warm-up and between saves stay too, and so do the settings `typed` ("train.steps"),
+    which somebody has chosen for this run. What comes back has no reference any more.
+    The learning rate of an optimizer of the user's own is the user's.
     """
     reference = config.train.reference_batch_size
     if reference is None or min(reference, config.data.batch_size) < 1:
         return config  # which `check_config` refuses
-    step_factor = Fraction(reference, config.data.batch_size)
+    factor = Fraction(reference, config.data.batch_size)
+    data, train = config.data, config.train
+    changed_data = {"unmixed_steps": round(data.unmixed_steps * factor)}
+    changed_train = {
+        "steps": max(round(train.steps * factor), 1),
+        "evaluate_every": max(round(train.evaluate_every * factor), 1),
+    }
+    optimizer = config.optimizer
+    if "optimizer.learning_rate" not in typed:
+        optimizer = _scaled(optimizer, data.batch_size, reference)
     return replace(
         config,
-        data=replace(
-            config.data, unmixed_steps=round(config.data.unmixed_steps * step_factor)
-        ),
-        optimizer=_scaled(config.optimizer, config.data.batch_size, reference),
+        data=replace(data, **_untyped(changed_data, "data", typed)),
+        optimizer=optimizer,
         train=replace(
-            config.train,
-            steps=max(round(config.train.steps * step_factor), 1),
-            evaluate_every=max(round(config.train.evaluate_every * step_factor), 1),
+            train,
+            **_untyped(changed_train, "train", typed),
             reference_batch_size=None,
         ),
     )
@@ -61,6 +69,12 @@ def scaled_line(written: Config, config: Config) -> str:
         f"{', '.join(changed) or 'all stay'}; --train.reference-batch-size None takes "
         "them as they are given"
     )
+
+
+def _untyped(
+    changes: dict[str, int], part: str, typed: Collection[str]
+) -> dict[str, int]:
+    return {n: value for n, value in changes.items() if f"{part}.{n}" not in typed}
 
 
 def _scaled(

@@ -42,6 +42,7 @@ from fpn_jax.weights.torchvision import (
     fitted,
 )
 from fpn_jax.weights.torchvision_backbones import backbone_rules
+from fpn_jax.zoo.canvases import canvas_of
 from fpn_jax.zoo.classifiers import CLASSIFIERS
 from fpn_jax.zoo.detectron2 import DETECTRON2
 from fpn_jax.zoo.torchvision import TORCHVISION
@@ -50,10 +51,6 @@ from fpn_jax.zoo.torchvision import TORCHVISION
 _COUNTERS = "torchvision_counters.json"
 
 _KEYPOINTS_OF_PERSONS = 17
-
-# Largest shorter and longer side of an image in both libraries; exceptions below.
-_CANVAS = (800, 1333)
-_CANVASES = {"fasterrcnn_mobilenet_v3_large_320_fpn": (320, 640)}
 
 
 def load_torchvision(name: str, file: str | Path) -> StateDict:
@@ -88,7 +85,7 @@ def run_from_torchvision(
     if norm_epsilon is not None:
         backbone = detector.backbone.clone(norm_epsilon=norm_epsilon)
         detector = detector.clone(backbone=backbone)
-    data = _data(_CANVASES.get(name, _CANVAS))
+    data = _data(canvas_of(name))
     return Run(
         config=Config(model=detector, data=data),
         variables=detector_from_torchvision(state_dict, detector),
@@ -124,7 +121,7 @@ def run_from_detectron2(name: str, file: str | Path) -> Run:
     detector = fitted_to_detectron2(DETECTRON2[name](), state_dict)
     persons = "keypoints" in facts(detector).measures
     return Run(
-        config=Config(model=detector, data=_data(_CANVAS)),
+        config=Config(model=detector, data=_data(canvas_of(name))),
         variables=detector_from_detectron2(state_dict, detector),
         step=0,
         categories=_named(detector, COCO[:1] if persons else COCO, first=1),

@@ -2,6 +2,7 @@
 
 import math
 import os
+from collections.abc import Collection
 from pathlib import Path
 from signal import Signals
 from typing import NamedTuple, cast
@@ -9,7 +10,7 @@ from typing import NamedTuple, cast
 import jax
 import numpy as np
 
-from fpn_jax.data.canvases import best_canvas, shrinking_line
+from fpn_jax.data.canvases import shrinking_line
 from fpn_jax.data.read_ahead import TrainingBatches
 from fpn_jax.detectors.check import check_model
 from fpn_jax.detectors.contract import facts
@@ -20,7 +21,6 @@ from fpn_jax.training.config import (
     Config,
     check_config,
     check_ranges,
-    with_canvas,
 )
 from fpn_jax.training.config_file import (
     check_readable,
@@ -28,6 +28,7 @@ from fpn_jax.training.config_file import (
     write_config,
 )
 from fpn_jax.training.data import training_data, training_source
+from fpn_jax.training.data_fit import fit_to_data, fitted_line
 from fpn_jax.training.failed_start import nothing_left
 from fpn_jax.training.interruption import Interruption
 from fpn_jax.training.memory import check_memory
@@ -78,20 +79,26 @@ def train(
     run: str | Path,
     *,
     experiment: str | Path | None = None,
-    fit_canvas: bool = False,
+    fitted: Collection[str] = (),
+    typed: Collection[str] = (),
 ) -> dict[str, float]:
     """Returns the last validation metrics of the run in directory `run`.
 
     Continues from the latest checkpoint there, with the random numbers and batches of a
-    run that never stopped. The run keeps a copy of the `experiment` file, by default of
-    the loaded one where the config has classes of it. With `fit_canvas` the canvas gets
-    the shape that the images fill most, with as many pixels.
+    run that never stopped.
+
+    Args:
+        experiment: file of which the run keeps a copy, by default the loaded one where
+            the config has classes of it.
+        fitted: names of settings that the data decides (`data_fit`).
+        typed: names of settings, "train.steps", that stay as they are where a recipe is
+            scaled to batches of another size.
 
     Raises `Stopped` after a signal, `NonFiniteLoss`.
     """
     with nothing_left(Path(run)):
         return _train(
-            begin(config, Path(run), experiment=experiment, fit_canvas=fit_canvas)
+            begin(config, Path(run), experiment=experiment, fitted=fitted, typed=typed)
         )
 
 
@@ -147,19 +154,21 @@ def begin(
     run: Path,
     *,
     experiment: str | Path | None = None,
-    fit_canvas: bool = False,
+    fitted: Collection[str] = (),
+    typed: Collection[str] = (),
 ) -> Started:
     """Starts a run from its last checkpoint, or from its first weights.
 
     Raises ValueError, before the first step, where the run could not be trained, or not
     be opened afterwards.
     """
-    config = _checked(config, run)
+    config = _checked(config, run, typed)
     source = training_source(config)
+    given, config = config, fit_to_data(config, source, fitted)
+    check_config(config)
     sizes = source.image_sizes
-    if fit_canvas and sizes is not None:
-        config = with_canvas(config, best_canvas(sizes, math.prod(config.data.canvas)))
-    notes = [] if sizes is None else [shrinking_line(sizes, config.data.canvas)]
+    notes = [fitted_line(given, config)]
+    notes += [] if sizes is None else [shrinking_line(sizes, config.data.canvas)]
     programs = make_programs(config)
     by_keypoints = "keypoints" in facts(config.model).measures
     notes.append(check_objects(source, keypoints=by_keypoints))
@@ -204,7 +213,7 @@ def begin(
     )
 
 
-def _checked(config: Config, run: Path) -> Config:
+def _checked(config: Config, run: Path, typed: Collection[str]) -> Config:
     """Returns the config for its own batches, after all checks that need no data."""
     if run.exists() and not run.is_dir():
         raise ValueError(f"workdir: {str(run)!r} is a file, must be a directory")
@@ -213,7 +222,7 @@ def _checked(config: Config, run: Path) -> Config:
         raise ValueError(f"workdir: {str(run)!r} cannot be written in {str(above)!r}")
     check_resumable(config, run)
     check_ranges(config)
-    written, config = config, scale_to_batch(config)
+    written, config = config, scale_to_batch(config, typed)
     check_config(config)
     check_readable(config)
     check_model(config.model, config.data.canvas)

@@ -64,6 +64,20 @@ def test_the_1x_schedule_is_detectron2s():
         assert rate(step) == pytest.approx(expected, rel=1e-4), step
 
 
+def test_numbers_that_were_typed_stay_as_they_are():
+    written = recipe(4)
+    typed = {"train.steps", "optimizer.learning_rate"}
+    scaled = scale_to_batch(written, typed)
+    assert scaled.train.steps == 90_000
+    assert scaled.optimizer.peak == 0.02
+    assert scaled.train.evaluate_every == 4 * written.train.evaluate_every
+    typed = {"train.evaluate_every", "data.unmixed_steps"}
+    scaled = scale_to_batch(written, typed)
+    assert scaled.train.steps == 360_000
+    assert scaled.train.evaluate_every == written.train.evaluate_every
+    assert scaled.data.unmixed_steps == 9000
+
+
 def falling(steps):
     return optax.sgd(0.1)
 

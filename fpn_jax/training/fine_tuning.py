@@ -1,0 +1,71 @@
+"""A detector by name, with settings for training it on data of one's own."""
+
+import math
+from collections.abc import Callable, Collection
+
+import flax.linen as nn
+
+from fpn_jax.choices import check_choice
+from fpn_jax.detectors.contract import Measured, facts
+from fpn_jax.detectors.fields import has, with_field
+from fpn_jax.training.config import (
+    Config,
+    DataConfig,
+    EvaluationConfig,
+    Metric,
+    OptimizerConfig,
+)
+from fpn_jax.zoo.canvases import canvas_of
+from fpn_jax.zoo.detectron2 import DETECTRON2
+from fpn_jax.zoo.torchvision import TORCHVISION
+
+NAMED: dict[str, Callable[..., nn.Module]] = {**TORCHVISION, **DETECTRON2}
+"""The detectors that can be trained by name."""
+
+
+def fine_tuning(name: str, *, pretrained: bool) -> Config:
+    """Returns the settings of fine-tuning the detector `name`.
+
+    The canvas has as many pixels as the detector's own; the number of steps is for the
+    data to decide (`data_fit`). AdamW needs no rate for each kind of head, as SGD does,
+    and forgives a small batch.
+
+    Args:
+        pretrained: whether the run starts from weights. If not, nothing is frozen, and
+            the backbone has batch norm in place of the fixed statistics of weights.
+    """
+    check_choice("model", name, NAMED)
+    model = NAMED[name]()
+    if not pretrained:
+        model = _from_scratch(model)
+    return Config(
+        model=model,
+        data=DataConfig(canvas=_whole(canvas_of(name)), batch_size=4),
+        optimizer=OptimizerConfig(
+            name="adamw", learning_rate=1e-4, warmup_steps=100, clip_norm=10.0
+        ),
+        evaluation=EvaluationConfig(best=_best(facts(model).measures)),
+    )
+
+
+def _best(measures: Collection[Measured]) -> Metric:
+    """Returns the figure of the most specific thing that a detector finds."""
+    if "keypoints" in measures:
+        return "keypoint/AP"
+    if "masks" in measures:
+        return "mask/AP"
+    return "AP" if "boxes" in measures else "AR@1000"
+
+
+def _from_scratch(model: nn.Module) -> nn.Module:
+    model = with_field(model, "frozen_stages", 0)
+    backbone = model.backbone
+    if has(backbone, "norm") and backbone.norm == "frozen":
+        model = model.clone(backbone=backbone.clone(norm="batch", norm_epsilon=1e-5))
+    return model
+
+
+def _whole(canvas: tuple[int, int]) -> tuple[int, int]:
+    """Returns a canvas whose sides are multiples of 32, as levels need them."""
+    height, width = (32 * math.ceil(side / 32) for side in canvas)
+    return height, width
