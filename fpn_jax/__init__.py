@@ -18,6 +18,7 @@ from fpn_jax.lazy import late_names
 TYPE_CHECKING = False  # type checkers take it for True; `typing` is not light
 
 if TYPE_CHECKING:
+    from fpn_jax.backbones.mobilenet_v2 import MobileNetV2
     from fpn_jax.backbones.mobilenet_v3 import MobileNetV3
     from fpn_jax.backbones.resnet import ResNet
     from fpn_jax.backbones.vgg import VGG
@@ -73,6 +74,7 @@ __all__ = [
     "KeypointHead",
     "LossTerm",
     "MaskHead",
+    "MobileNetV2",
     "MobileNetV3",
     "OneStage",
     "OptimizerConfig",
@@ -108,6 +110,7 @@ __version__ = "0.1.0"
 __getattr__, __dir__ = late_names(
     __name__,
     {
+        "fpn_jax.backbones.mobilenet_v2": ("MobileNetV2",),
         "fpn_jax.backbones.mobilenet_v3": ("MobileNetV3",),
         "fpn_jax.backbones.resnet": ("ResNet",),
         "fpn_jax.backbones.vgg": ("VGG",),

@@ -17,6 +17,7 @@ from jaxtyping import Array, Bool, Float
 
 from fpn_jax.choices import check_choice
 from fpn_jax.ops.depthwise import depthwise_convolution
+from fpn_jax.ops.grouped import grouped_convolution
 
 Norm = Literal["frozen", "batch", "group"] | None
 # Type to compute in. None: the promoted type of the input and the float32 parameters.
@@ -51,6 +52,7 @@ class Conv(nn.Module):
     kernel_size: int = 3
     stride: int = 1
     depthwise: bool = False  # a filter for each channel of x, which `features` must be
+    groups: int = 1  # of channels: each of the output sees those of one of the input
     use_bias: bool = True
     kernel_init: nn.initializers.Initializer = he_normal_fan_out
     bias_init: nn.initializers.Initializer = nn.initializers.zeros
@@ -70,7 +72,12 @@ class Conv(nn.Module):
                 f"features of a depthwise convolution must be the {x.shape[-1]} "
                 f"channels of its input, got {self.features}"
             )
-        inputs = 1 if self.depthwise else x.shape[-1]
+        if x.shape[-1] % self.groups or self.features % self.groups:
+            raise ValueError(
+                f"groups must divide the channels {x.shape[-1]} and {self.features}, "
+                f"got {self.groups}"
+            )
+        inputs = 1 if self.depthwise else x.shape[-1] // self.groups
         shape = (self.kernel_size, self.kernel_size, inputs, self.features)
         kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
         bias = None
@@ -83,8 +90,12 @@ class Conv(nn.Module):
         x, kernel, factor, bias = promote_dtype(
             x, kernel, factor, bias, dtype=self.dtype
         )
-        operation = depthwise_convolution if self.depthwise else convolve
-        x = operation(x, kernel, stride=self.stride)
+        if self.depthwise:
+            x = depthwise_convolution(x, kernel, stride=self.stride)
+        elif self.groups > 1:
+            x = grouped_convolution(x, kernel, self.groups, stride=self.stride)
+        else:
+            x = convolve(x, kernel, stride=self.stride)
         if factor is not None:
             x = x * factor[None, None, None]
         if bias is not None:

@@ -17,6 +17,7 @@ tells an optimizer which parameters it must leave alone.
 """
 
 from fpn_jax.backbones.dummy import Dummy
+from fpn_jax.backbones.mobilenet_v2 import MobileNetV2
 from fpn_jax.backbones.mobilenet_v3 import MobileNetV3
 from fpn_jax.backbones.resnet import ResNet
 from fpn_jax.backbones.stages import check_stages, frozen_mask, frozen_names
@@ -24,6 +25,7 @@ from fpn_jax.backbones.vgg import VGG
 
 __all__ = [
     "Dummy",
+    "MobileNetV2",
     "MobileNetV3",
     "ResNet",
     "VGG",

@@ -1,4 +1,8 @@
-"""ResNet (He et al. 2015, table 1): an image to the pyramid C2 … C5."""
+"""ResNet (He et al. 2015, table 1): an image to the pyramid C2 … C5.
+
+With groups it is ResNeXt (Xie et al. 2017), and with wider bottlenecks the Wide ResNet
+that torchvision has (Zagoruyko and Komodakis 2016).
+"""
 
 from collections.abc import Callable
 from functools import partial
@@ -53,14 +57,18 @@ class Bottleneck(nn.Module):
     """1x1, 3x3 and 1x1 beside a shortcut (He et al. 2015, figure 5, right)."""
 
     conv: Callable[..., nn.Module]
-    features: int  # of the inner convolutions; the block gives four times as many
+    features: int  # a fourth of the channels that the block gives
     strides: tuple[int, int]  # of conv1 and conv2
+    groups: int = 1  # of the 3x3 convolution
+    width_per_group: int = 64  # of its channels, where `features` are 64
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         first, second = self.strides
-        y = nn.relu(self.conv(self.features, 1, stride=first, name="conv1")(x))
-        y = nn.relu(self.conv(self.features, 3, stride=second, name="conv2")(y))
+        inner = self.features * self.width_per_group // 64 * self.groups
+        grouped = partial(self.conv, groups=self.groups)
+        y = nn.relu(self.conv(inner, 1, stride=first, name="conv1")(x))
+        y = nn.relu(grouped(inner, 3, stride=second, name="conv2")(y))
         y = self.conv(4 * self.features, 1, name="conv3")(y)
         if x.shape != y.shape:
             stride = first * second
@@ -103,6 +111,10 @@ class ResNet(nn.Module):
 
     depth: int = 50  # 18, 34, 50, 101 or 152
     width: int = 64  # channels of the stem, and inside the blocks of stage 2
+    groups: int = 1  # of the 3x3 convolutions; more than 1: ResNeXt, depths 50 and more
+    # Channels of each group in stage 2, where `width` is 64; 128 of one group: Wide
+    # ResNet.
+    width_per_group: int = 64
     norm: Norm = "frozen"
     norm_epsilon: float = 1e-5
     stride_in_1x1: bool = False  # True: He et al.'s own weights; depths 50 and more
@@ -122,10 +134,7 @@ class ResNet(nn.Module):
         """Returns {level: [B, H / 2**level, W / 2**level, C]} of normalized images."""
         check_choice("depth", self.depth, DEPTHS)
         check_stages(self.levels, self.frozen_stages)
-        block, num_blocks = DEPTHS[self.depth]
-        if self.remat:
-            block = nn.remat(block)
-
+        block, num_blocks = self._block(), DEPTHS[self.depth][1]
         x = Stem(self._conv(1, train), self.width, name="stem")(images)
         if self.frozen_stages >= 1:
             x = jax.lax.stop_gradient(x)
@@ -143,6 +152,19 @@ class ResNet(nn.Module):
             if level in self.levels:
                 pyramid[level] = x
         return pyramid
+
+    def _block(self) -> Callable[..., nn.Module]:
+        block, _ = DEPTHS[self.depth]
+        grouped = {"groups": self.groups, "width_per_group": self.width_per_group}
+        if self.depth < 50 and grouped != {"groups": 1, "width_per_group": 64}:
+            raise ValueError(
+                f"groups and width_per_group must be 1 and 64 at depth {self.depth}, "
+                f"got {self.groups} and {self.width_per_group}: they are fields of the "
+                "bottlenecks of depths 50 and more"
+            )
+        if self.remat:
+            block = nn.remat(block)
+        return block if self.depth < 50 else partial(block, **grouped)
 
     def _strides(self, level: int) -> tuple[int, int]:
         """Returns the strides of the first two convolutions of a stage."""

@@ -40,6 +40,7 @@ RANGES: Mapping[str, Range] = {
     **dict.fromkeys(("training_pre_nms", "training_post_nms"), _COUNT),
     **dict.fromkeys(("size", "features", "kernel_size"), _COUNT),
     **dict.fromkeys(("num_convs", "num_hidden", "num_extra", "levels"), _ANY_COUNT),
+    **dict.fromkeys(("groups", "width_per_group"), _COUNT),
     **dict.fromkeys(("frozen_stages", "sampling_ratio"), _ANY_COUNT),
     **dict.fromkeys(("anchor_sizes", "anchor_ratios", "anchor_shapes"), _POSITIVE),
     **dict.fromkeys(("canonical_size", "center_radius", "box_weights"), _POSITIVE),

@@ -80,7 +80,7 @@ def _stages(classifier: Any) -> dict[int, Any]:
     if isinstance(classifier, torchvision.models.VGG):
         pools = [i for i, m in enumerate(modules) if isinstance(m, torch.nn.MaxPool2d)]
         indices = [*(pool - 1 for pool in pools[2:]), pools[-1]]
-    else:  # MobileNetV3 marks the blocks that reduce; the last convolution is C6
+    else:  # a MobileNet marks the blocks that reduce; the last convolution is C6
         reducing = [i for i, m in enumerate(modules) if getattr(m, "_is_cn", False)]
         indices = [*reducing, len(modules) - 1]
     return {level: modules[i] for level, i in enumerate(indices, start=2)}

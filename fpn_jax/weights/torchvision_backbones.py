@@ -1,24 +1,34 @@
-"""The tables of torchvision's classifiers: ResNet, VGG, MobileNetV3.
+"""The tables of torchvision's classifiers: ResNet, VGG, MobileNetV2 and V3.
 
 Stages that our backbone does not build, and the classifier itself, are left out.
 """
 
+from collections.abc import Callable
 from functools import partial
 
 import flax.linen as nn
 
+from fpn_jax.backbones.inverted_residuals import MobileNet
+from fpn_jax.backbones.mobilenet_v2 import MobileNetV2
 from fpn_jax.backbones.mobilenet_v3 import MobileNetV3
 from fpn_jax.backbones.resnet import ResNet
 from fpn_jax.backbones.vgg import DEPTHS, VGG
 from fpn_jax.weights.layer_rules import conv_rules, norm_rules
 from fpn_jax.weights.state_dicts import Rule
 from fpn_jax.weights.tables import rules_of
-from fpn_jax.weights.torchvision_mobilenet_v3 import mobilenet_v3_rules
+from fpn_jax.weights.torchvision_mobilenets import (
+    mobilenet_v2_rules,
+    mobilenet_v3_rules,
+)
 
 
 def backbone_rules(backbone: nn.Module) -> list[Rule]:
     """Returns the table of a torchvision classifier of the backbone's architecture."""
-    tables = {**_TABLES, MobileNetV3: _mobilenet_v3_classifier_rules}
+    mobilenets = {
+        MobileNetV2: partial(_classifier_rules, mobilenet_v2_rules),
+        MobileNetV3: partial(_classifier_rules, mobilenet_v3_rules),
+    }
+    tables = {**_TABLES, **mobilenets}
     return rules_of(backbone, tables, library="torchvision")
 
 
@@ -30,8 +40,8 @@ def body_rules(backbone: nn.Module) -> list[Rule]:
     return rules_of(backbone, _TABLES, library="torchvision")
 
 
-def _mobilenet_v3_classifier_rules(backbone: MobileNetV3) -> list[Rule]:
-    rules = mobilenet_v3_rules(backbone, prefix="features.")
+def _classifier_rules(mobilenet_rules: Callable, backbone: MobileNet) -> list[Rule]:
+    rules = mobilenet_rules(backbone, prefix="features.")
     return [*rules, Rule("classifier.*", None)]
 
 
@@ -73,5 +83,6 @@ def _vgg_rules(vgg: VGG) -> list[Rule]:
 _TABLES = {
     ResNet: _resnet_rules,
     VGG: _vgg_rules,
+    MobileNetV2: partial(mobilenet_v2_rules, prefix=""),
     MobileNetV3: partial(mobilenet_v3_rules, prefix=""),
 }

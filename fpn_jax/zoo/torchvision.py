@@ -10,7 +10,7 @@ ids of COCO are 91 outputs there, and label l is the id l + 1. RetinaNet and FCO
 none; torchvision's have 91 outputs whose label is the id, and 0 is never predicted.
 
 `backbone` takes the place of the default one: a ResNet of another depth, a VGG, a
-MobileNetV3, one that is not frozen. It gives the levels 2 … 5, 3 … 5 to a RetinaNet or
+MobileNet, one that is not frozen. It gives the levels 2 … 5, 3 … 5 to a RetinaNet or
 FCOS, and 5 and 6 where the default is a MobileNetV3.
 """
 

@@ -7,13 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fpn_jax.backbones.mobilenet_v3 import MobileNetV3, scaled
+from fpn_jax.backbones.inverted_residuals import scaled
+from fpn_jax.backbones.mobilenet_v3 import MobileNetV3
 from fpn_jax.backbones.stages import frozen_mask, frozen_names
 from fpn_jax.parity.layouts import numpy_state, to_nhwc, to_torch
 from fpn_jax.parity.live_torchvision import import_torchvision
 from fpn_jax.parity.random_detectors import randomize_norms
 from fpn_jax.weights.state_dicts import Rule, convert
-from fpn_jax.weights.torchvision_mobilenet_v3 import mobilenet_v3_rules
+from fpn_jax.weights.torchvision_mobilenets import mobilenet_v3_rules
 
 torch, torchvision = import_torchvision()
 

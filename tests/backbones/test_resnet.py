@@ -60,6 +60,35 @@ def test_features_equal_torchvisions(depth):
         assert_levels_close(ours, torch_pyramid(model, to_torch(x)), 1e-4)
 
 
+# torchvision's name: our fields
+RELATIVES = {
+    "resnext50_32x4d": {"depth": 50, "groups": 32, "width_per_group": 4},
+    "resnext101_32x8d": {"depth": 101, "groups": 32, "width_per_group": 8},
+    "resnext101_64x4d": {"depth": 101, "groups": 64, "width_per_group": 4},
+    "wide_resnet50_2": {"depth": 50, "width_per_group": 128},
+    "wide_resnet101_2": {"depth": 101, "width_per_group": 128},
+}
+
+
+@pytest.mark.parametrize(
+    "name", slow_but({"resnext50_32x4d", "wide_resnet50_2"}, RELATIVES)
+)
+def test_features_of_its_relatives_equal_torchvisions(name):
+    torch.manual_seed(0)
+    model = randomize_norms(getattr(torchvision.models, name)(num_classes=2))
+    resnet = ResNet(**RELATIVES[name])
+    variables = backbone_from_torchvision(numpy_state(model), resnet)
+    x = images()
+    with torch.no_grad():
+        theirs = torch_pyramid(model, to_torch(x))
+    assert_levels_close(jax.jit(resnet.apply)(variables, x), theirs, 1e-4)
+
+
+def test_groups_need_bottlenecks():
+    with pytest.raises(ValueError, match="must be 1 and 64 at depth 34, got 32 and 4"):
+        ResNet(34, groups=32, width_per_group=4).init(jax.random.key(0), images())
+
+
 def test_features_equal_torchvisions_where_strides_leave_odd_sizes():
     model, resnet, x = torch_resnet(18), ResNet(18), images(2, 75, 101)
     ours = jax.jit(resnet.apply)(

@@ -46,6 +46,7 @@ def test_every_classifiers_tensors_have_their_place(name):
         ("resnet18", "C2 C3 C4 C5"),
         ("vgg11", "C2 C3 C4 C5"),
         ("vgg11_bn", "C2 C3 C4 C5"),
+        ("mobilenet_v2", "C2 C3 C4 C5 C6"),
         ("mobilenet_v3_small", "C2 C3 C4 C5 C6"),
         ("mobilenet_v3_large", "C2 C3 C4 C5 C6"),
     ],
