@@ -4,6 +4,7 @@ Every stage is trained on the boxes of the one before it, matched at a higher Io
 as in Detectron2 (`CascadeROIHeads`): see `Cascade`.
 """
 
+from collections.abc import Sequence
 from typing import Any, Unpack
 
 import flax.linen as nn
@@ -100,7 +101,7 @@ class Cascade(nn.Module):
             stages.append(head(features, given, canvas=canvas, train=train))
             given = _moved(head, stages[-1], given, sizes)
         found = Proposals(boxes[-1], proposals.scores, proposals.valid)
-        detections = self.box_heads[-1].detections(_together(stages), found, sizes)
+        detections = self.box_heads[-1].detections(mean_outputs(stages), found, sizes)
         masks = None
         if self.mask_head is not None:
             masks = self.mask_head(
@@ -178,7 +179,7 @@ def _moved(
     return jax.lax.stop_gradient(head.moved(outputs, boxes, sizes))
 
 
-def _together(stages: list[BoxOutputs]) -> BoxOutputs:
+def mean_outputs(stages: Sequence[BoxOutputs]) -> BoxOutputs:
     """Returns the deltas of the last stage and logits of the mean probabilities."""
     logs = [jax.nn.log_softmax(x.logits.astype(jnp.float32)) for x in stages]
     mean = jax.nn.logsumexp(jnp.stack(logs), axis=0)

@@ -16,7 +16,7 @@ def boxes(*sides):
 
 
 def rows_of(of_block, row):
-    """Returns {cell: weight} of one bin, cells as (y, x), without those of no weight."""
+    """Returns {(y, x): weight} of one bin's cells, without those of no weight."""
     index, weight = (np.asarray(x)[:, row, 0, 0] for x in of_block)
     cells = {}
     for i, w in zip(index.tolist(), weight.tolist(), strict=True):
