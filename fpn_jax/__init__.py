@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from fpn_jax.backbones.mobilenet_v3 import MobileNetV3
     from fpn_jax.backbones.resnet import ResNet
     from fpn_jax.backbones.vgg import VGG
+    from fpn_jax.detectors.cascade import Cascade
     from fpn_jax.detectors.fast_rcnn import FastRCNN
     from fpn_jax.detectors.one_stage import OneStage
     from fpn_jax.detectors.proposal_network import ProposalNetwork
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BiFPN",
     "BoxHead",
+    "Cascade",
     "Config",
     "DataConfig",
     "Detections",
@@ -112,6 +114,7 @@ __getattr__, __dir__ = late_names(
         "fpn_jax.backbones.mobilenet_v3": ("MobileNetV3",),
         "fpn_jax.backbones.resnet": ("ResNet",),
         "fpn_jax.backbones.vgg": ("VGG",),
+        "fpn_jax.detectors.cascade": ("Cascade",),
         "fpn_jax.detectors.fast_rcnn": ("FastRCNN",),
         "fpn_jax.detectors.one_stage": ("OneStage",),
         "fpn_jax.detectors.proposal_network": ("ProposalNetwork",),

@@ -54,6 +54,8 @@ class Detectron2:
     model: tyro.conf.Positional[str]  # faster_rcnn_R_50_FPN …
     file: tyro.conf.Positional[Path]  # .pkl of the zoo, .pth of a training
     out: tyro.conf.Positional[Path]  # the run directory to make
+    # Of a Fast R-CNN, and of no other: the file of its proposal network (rpn_R_50_FPN).
+    proposals: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -156,7 +158,8 @@ def convert_detectron2(chosen: Detectron2) -> int:
     from fpn_jax.training.conversion import run_from_detectron2
     from fpn_jax.training.run import save_run
 
-    save_run(chosen.out, run_from_detectron2(chosen.model, chosen.file))
+    run = run_from_detectron2(chosen.model, chosen.file, chosen.proposals)
+    save_run(chosen.out, run)
     print(f"{chosen.model}: run in {chosen.out}")
     return 0
 

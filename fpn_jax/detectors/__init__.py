@@ -36,6 +36,7 @@ step ends with the mean over the devices of what each wrote (floating point; of 
 numbers with the first device's).
 """
 
+from fpn_jax.detectors.cascade import Cascade
 from fpn_jax.detectors.contract import Detector, Facts, facts
 from fpn_jax.detectors.fast_rcnn import FastRCNN
 from fpn_jax.detectors.feature_extractor import FeatureExtractor
@@ -44,6 +45,7 @@ from fpn_jax.detectors.proposal_network import ProposalNetwork
 from fpn_jax.detectors.two_stage import TwoStage
 
 __all__ = [
+    "Cascade",
     "Detector",
     "Facts",
     "FastRCNN",

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import flax.linen as nn
 
+from fpn_jax.detectors.cascade import Cascade
 from fpn_jax.detectors.contract import lacking
 from fpn_jax.detectors.fast_rcnn import FastRCNN
 from fpn_jax.detectors.fields import has, parts
@@ -43,6 +44,11 @@ _NEEDS: Mapping[type[nn.Module], Mapping[str, Needs]] = {
         "mask_head": _ON_BOXES,
         "keypoint_head": _ON_BOXES,
     },
+    Cascade: {
+        "rpn": _PROPOSING,
+        "box_heads": {**_BOX_HEAD, "match": (), "moved": ()},
+        "mask_head": _ON_BOXES,
+    },
     FastRCNN: {
         "proposals": {**_ANY, "propose": ("train",)},
         "box_head": {n: need for n, need in _BOX_HEAD.items() if n != "positives"},
@@ -65,7 +71,8 @@ def check_parts(composition: nn.Module, path: str) -> None:
             needs |= of_heads
     for name, part in parts(composition).items():
         if not is_ours(part):
-            _check_part(part, f"{path}.{name}", needs.get(name, {}))
+            field = name.partition(".")[0]  # of one in a tuple
+            _check_part(part, f"{path}.{name}", needs.get(field, {}))
 
 
 def _check_part(part: nn.Module, path: str, needs: Needs) -> None:

@@ -61,9 +61,9 @@ def has(module: nn.Module, name: str) -> bool:
 def of_part(module: nn.Module, part: str, name: str) -> Any:
     """Returns the field or property `name` of the submodule `part` of a detector.
 
-    Raises ValueError where the submodule has none.
+    The part is a path as those of `parts`. Raises ValueError where it has none.
     """
-    submodule = getattr(module, part)
+    submodule = parts(module)[part]
     if not has(submodule, name):
         raise ValueError(f"model.{part}: {type(submodule).__name__} has no {name}")
     return getattr(submodule, name)
@@ -83,13 +83,17 @@ def with_head_limits(detector: Model, head: str, **limits: Any) -> Model:
 
     Raises ValueError for one that the head does not have.
     """
-    submodule = getattr(detector, head)
-    given = {name: value for name, value in limits.items() if value is not None}
-    if unknown := given.keys() - _names(submodule):
-        kind = type(submodule).__name__
-        raise ValueError(f"{min(unknown)}: {kind} has no such field")
-    changed: Any = {head: submodule.clone(**given)}
+    changed: Any = {head: with_limits(getattr(detector, head), **limits)}
     return detector.clone(**changed)
+
+
+def with_limits(head: Model, **limits: Any) -> Model:
+    """Returns a head with those limits that are not None; raises as above."""
+    given = {name: value for name, value in limits.items() if value is not None}
+    if unknown := given.keys() - _names(head):
+        kind = type(head).__name__
+        raise ValueError(f"{min(unknown)}: {kind} has no such field")
+    return head.clone(**given)
 
 
 def _names(module: nn.Module) -> set[str]:

@@ -21,7 +21,7 @@ from fpn_jax.layers import (
 from fpn_jax.ops.boxes import Weights, clip, decode_deltas, encode_deltas
 from fpn_jax.ops.images import is_image
 from fpn_jax.ops.losses import smooth_l1
-from fpn_jax.ops.matching import match_by_iou
+from fpn_jax.ops.matching import Assignment, match_by_iou
 from fpn_jax.ops.nms import select_detections
 from fpn_jax.ops.objects import learnable
 from fpn_jax.ops.sampling import balanced_sample
@@ -34,13 +34,17 @@ class BoxOutputs:
     """What the network says of every box."""
 
     logits: jax.Array  # [B, R, K+1], background first
-    deltas: jax.Array  # [B, R, K+1, 4]; the background's are not used
+    # [B, R, K+1, 4], the background's are not used; [B, R, 1, 4] for all classes
+    deltas: jax.Array
 
 
 @exportable
 @flax.struct.dataclass
 class RoISamples:
-    """The boxes that a second stage is trained on: positives first, then padding."""
+    """The boxes that a second stage is trained on: positives first, then padding.
+
+    `BoxHead.match` keeps the order of the boxes instead.
+    """
 
     boxes: jax.Array  # [B, S, 4] xyxy, pixels
     labels: jax.Array  # [B, S] int32, 0 … K-1; meaningful where positive
@@ -62,6 +66,7 @@ class BoxHead(nn.Module):
     num_convs: int = 0
     num_hidden: int = 2  # fully connected layers: fc6, fc7
     hidden_features: int = 1024
+    class_agnostic: bool = False  # True: one box for all classes (Cascade R-CNN)
     norm: Norm = None  # of the convolutions
     norm_epsilon: float = 1e-5
     # Samples: boxes per image in the loss.
@@ -105,12 +110,13 @@ class BoxHead(nn.Module):
             x = nn.relu(self._dense(x, self.hidden_features, f"fc{6 + i}"))
         num_outputs = self.num_classes + 1
         logits = self._dense(x, num_outputs, "class_logits")
-        deltas = self._dense(x, 4 * num_outputs, "box_deltas")
+        num_boxes = 1 if self.class_agnostic else num_outputs
+        deltas = self._dense(x, 4 * num_boxes, "box_deltas")
         return BoxOutputs(
             logits=logits.reshape(*boxes.shape[:2], num_outputs),
             # In two steps, as `anchor_rows`.
-            deltas=deltas.reshape(-1, num_outputs, 4).reshape(
-                *boxes.shape[:2], num_outputs, 4
+            deltas=deltas.reshape(-1, num_boxes, 4).reshape(
+                *boxes.shape[:2], num_boxes, 4
             ),
         )
 
@@ -143,6 +149,41 @@ class BoxHead(nn.Module):
         most = int(self.num_samples * self.positive_fraction)
         return jax.tree.map(lambda rows: rows[:, :most], samples)
 
+    def match(self, boxes: jax.Array, valid: jax.Array, targets: Targets) -> RoISamples:
+        """Returns `boxes [B, R, 4]` with the objects that they are trained towards.
+
+        All that are `valid [B, R]` and not empty, and no others, in their order: what
+        an earlier stage of a cascade sampled and moved. Positives have the head's own
+        `positive_iou`.
+        """
+        targets = learnable(targets)
+        match = jax.vmap(self._match)(boxes, targets.boxes, targets.valid)
+        valid = valid & (boxes[..., 2:] > boxes[..., :2]).all(axis=-1)
+        return RoISamples(
+            boxes=boxes,
+            labels=jnp.take_along_axis(targets.labels, match.index, axis=1),
+            index=match.index,
+            positive=match.positive & valid,
+            valid=valid & (match.positive | match.negative),
+        )
+
+    def moved(
+        self, outputs: BoxOutputs, boxes: jax.Array, sizes: jax.Array
+    ) -> jax.Array:
+        """Returns where the deltas put `boxes [B, R, 4]`, cut off at their images.
+
+        Raises:
+          ValueError: for a head with a box for each class.
+        """
+        if not self.class_agnostic:
+            raise ValueError(
+                "class_agnostic is False: a box is moved by deltas that hold for all "
+                "classes, and the head has some for each"
+            )
+        return clip(
+            decode_deltas(outputs.deltas[:, :, 0], boxes, self.box_weights), sizes
+        )
+
     def loss(
         self, outputs: BoxOutputs, samples: RoISamples, targets: Targets
     ) -> dict[str, LossTerm]:
@@ -156,7 +197,8 @@ class BoxHead(nn.Module):
         cross_entropy = optax.softmax_cross_entropy_with_integer_labels(
             outputs.logits.astype(jnp.float32), rows
         )
-        deltas = jnp.take_along_axis(outputs.deltas, rows[..., None, None], axis=2)
+        of_class = jnp.zeros_like(rows) if self.class_agnostic else rows
+        deltas = jnp.take_along_axis(outputs.deltas, of_class[..., None, None], axis=2)
         objects = jnp.take_along_axis(targets.boxes, samples.index[..., None], axis=1)
         positive = (samples.positive & samples.valid)[..., None]
         wanted = encode_deltas(objects, samples.boxes, self.box_weights)
@@ -173,10 +215,10 @@ class BoxHead(nn.Module):
     ) -> Detections:
         """Returns the best `max_detections` boxes of each image, by falling score.
 
-        Every class of a proposal is a candidate of its own, decoded by its own deltas,
-        clipped to the image (`sizes [B, 2]`: height, width), and kept if its
-        probability is above `score_threshold`; suppression goes class by class. Equal
-        scores keep the order of the proposals.
+        Every class of a proposal is a candidate of its own, decoded by its own deltas
+        unless they are for all classes, clipped to the image (`sizes [B, 2]`: height,
+        width), and kept if its probability is above `score_threshold`; suppression goes
+        class by class. Equal scores keep the order of the proposals.
         """
         return jax.vmap(self._image_detections)(
             outputs.logits, outputs.deltas, found.boxes, found.valid, sizes
@@ -197,8 +239,8 @@ class BoxHead(nn.Module):
             name=name,
         )(x)
 
-    def _image_sample(self, boxes, valid, objects, labels, is_object, key):
-        match = match_by_iou(
+    def _match(self, boxes, objects, is_object) -> Assignment:
+        return match_by_iou(
             boxes,
             objects,
             is_object,
@@ -206,6 +248,9 @@ class BoxHead(nn.Module):
             negative_iou=self.negative_iou,
             low_quality=False,
         )
+
+    def _image_sample(self, boxes, valid, objects, labels, is_object, key):
+        match = self._match(boxes, objects, is_object)
         sample = balanced_sample(
             match.positive & valid,
             match.negative & valid,
@@ -224,7 +269,9 @@ class BoxHead(nn.Module):
 
     def _image_detections(self, logits, deltas, boxes, valid, size):
         scores = jax.nn.softmax(logits.astype(jnp.float32))[:, 1:]
-        decoded = decode_deltas(deltas[:, 1:], boxes[:, None], self.box_weights)
+        deltas = deltas if self.class_agnostic else deltas[:, 1:]
+        decoded = decode_deltas(deltas, boxes[:, None], self.box_weights)
+        decoded = jnp.broadcast_to(decoded, (*scores.shape, 4))
         decoded = clip(decoded.reshape(-1, 4), size)
         sides = decoded[:, 2:] - decoded[:, :2]
         good = (scores > self.score_threshold) & (valid & is_image(size))[:, None]

@@ -5,7 +5,6 @@ class and four box deltas. Anchors are in the order of torchvision: finest level
 then rows, columns, ratios, sizes. Boxes are xyxy pixels of the canvas.
 """
 
-import dataclasses
 import math
 from functools import partial
 from typing import Literal
@@ -145,7 +144,7 @@ class RetinaNetHead(nn.Module):
         The best `pre_nms` (anchor, class) pairs of each level are decoded and clipped
         to the image (`sizes [B, 2]`: height, width); those with a score above the
         threshold are suppressed class by class, all levels together. If not `clipped`,
-        it is the last step.
+        it is the last step, after which boxes outside the image are not valid.
         """
         return jax.vmap(partial(self._image_detections, canvas=canvas))(outputs, sizes)
 
@@ -245,7 +244,16 @@ class RetinaNetHead(nn.Module):
             iou_threshold=self.nms_threshold,
             max_detections=self.max_detections,
         )
-        return dataclasses.replace(found, boxes=clip(found.boxes, size))
+        boxes = clip(found.boxes, size)
+        seen = found.valid
+        if not self.clipped:
+            seen &= (boxes[:, 2:] > boxes[:, :2]).all(axis=-1)
+        return Detections(
+            boxes=jnp.where(seen[:, None], boxes, 0),
+            scores=jnp.where(seen, found.scores, 0),
+            labels=jnp.where(seen, found.labels, 0),
+            valid=seen,
+        )
 
     def _level_candidates(self, logits, deltas, anchors):
         """Returns boxes, scores and labels of the best pairs of one image's level."""

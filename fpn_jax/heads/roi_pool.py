@@ -10,12 +10,16 @@ from fpn_jax.types import Pyramid
 
 @dataclasses.dataclass(frozen=True)
 class RoIPool:
-    """RoIAlign of each box on the level that suits its size."""
+    """RoIAlign of each box on the level that suits its size.
+
+    Adaptive sampling takes as many samples along a side of a cell as it has cells of
+    the level, rounded up, of every box: 0 of one without a side.
+    """
 
     size: int = 7  # cells along a side of the cut-out
     levels: tuple[int, ...] = (2, 3, 4, 5)  # levels from which features are cut out
     canonical_size: float = 224.0  # pixels of a box that belongs to P4 (FPN, eq. 1)
-    sampling_ratio: int = 2  # samples along a side of a cell
+    sampling_ratio: int = 2  # samples along a side of a cell; 0: adaptive (Detectron2)
     aligned: bool = False  # True: pixel centers are at halves, as in Detectron2
 
     def __call__(

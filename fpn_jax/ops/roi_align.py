@@ -1,9 +1,10 @@
 """RoIAlign (Mask R-CNN, section 3) on one feature map and on a pyramid.
 
-A region is cut into size x size bins, and the features are averaged over
-sampling_ratio x sampling_ratio points of each bin, interpolated bilinearly. That is
-separable: along one axis a bin reads 2 * sampling_ratio cells with known weights, its
-taps. So a bin is a short sum of weighted rows of the map,
+A region is cut into size x size bins, and the features are averaged over points of each
+bin, interpolated bilinearly: sampling_ratio x sampling_ratio points, or, where that is
+0, as many along an axis as the bin has cells, rounded up (adaptive; Detectron2's). That
+is separable: along one axis a bin reads some cells with known weights, its taps. So a
+bin is a short sum of weighted rows of the map,
 
     sum over j, k of wy[j] * wx[k] * features[y[j], x[k]],
 
@@ -11,9 +12,9 @@ which XLA fuses: no gathered window is ever stored. No gradient goes to the boxe
 """
 
 import math
+from collections.abc import Callable
 from functools import partial
 from itertools import accumulate
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +22,7 @@ from jaxtyping import Array, Float, Int
 
 from fpn_jax.ops.boxes import area
 from fpn_jax.ops.meshes import rows_of, varied_as
+from fpn_jax.ops.roi_taps import Plan, block_of_taps, fixed_taps, num_blocks
 from fpn_jax.types import Pyramid
 
 # Regions whose gradients are added by one scatter. On a CPU 4 keep the updates in the
@@ -70,12 +72,15 @@ def roi_align(
     less outside as the map's border. Weights and sums are float32, the result has the
     features' dtype.
 
+    With `sampling_ratio` 0 (torchvision also takes -1) a bin of h x w cells has ceil(h)
+    x ceil(w) samples, however many those are: shapes are static, and a loop ends behind
+    the last cell of the largest box. A box without a side has no sample and gives 0.
+
     Raises:
-      ValueError: for a size or sampling_ratio below 1; torchvision's ratio -1, as many
-        samples as the bin has cells, has no static shape.
+      ValueError: for a size below 1, or a sampling_ratio below 0.
     """
     height, width, channels = features.shape
-    plan = _Plan(((height, width),), (scale,), size, sampling_ratio, aligned)
+    plan = Plan(((height, width),), (scale,), size, sampling_ratio, aligned)
     _check(plan)
     levels = jnp.zeros(len(boxes), jnp.int32)
     return _pool(plan, (features.reshape(-1, channels),), boxes, levels)
@@ -106,32 +111,22 @@ def pyramid_roi_align(
     maps = [pyramid[level] for level in levels]
     grids = tuple((x.shape[1], x.shape[2]) for x in maps)
     scales = tuple(2.0 ** round(math.log2(height / canvas[0])) for height, _ in grids)
-    plan = _Plan(grids, scales, size, sampling_ratio, aligned)
+    plan = Plan(grids, scales, size, sampling_ratio, aligned)
     _check(plan)
     rows = tuple(x.reshape(x.shape[0], -1, x.shape[-1]) for x in maps)
     order = assign_levels(boxes, levels, canonical_size=canonical_size) - levels[0]
     return jax.vmap(partial(_pool, plan))(rows, boxes, order)
 
 
-class _Plan(NamedTuple):
-    """What is known at trace time."""
-
-    grids: tuple[tuple[int, int], ...]  # height and width of each map
-    scales: tuple[float, ...]  # cells per pixel of each map
-    size: int
-    sampling_ratio: int
-    aligned: bool
-
-
-def _check(plan: _Plan) -> None:
-    for name in ("size", "sampling_ratio"):
-        if getattr(plan, name) < 1:
-            raise ValueError(f"{name} is {getattr(plan, name)}, not 1 or more")
+def _check(plan: Plan) -> None:
+    for name, least in (("size", 1), ("sampling_ratio", 0)):
+        if (given := getattr(plan, name)) < least:
+            raise ValueError(f"{name} is {given}, not {least} or more")
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _pool(
-    plan: _Plan,
+    plan: Plan,
     maps: tuple[Float[Array, "_ c"], ...],
     boxes: Float[Array, "n 4"],
     levels: Int[Array, " n"],
@@ -154,7 +149,7 @@ def _pool(
 
 
 def _read(
-    plan: _Plan,
+    plan: Plan,
     maps: tuple[Float[Array, "_ c"], ...],
     boxes: Float[Array, "n 4"],
     levels: Int[Array, " n"],
@@ -164,18 +159,39 @@ def _read(
     Every map is asked for every box, and the boxes of others read its first cells: they
     stay in the cache, where joining the maps would copy the whole pyramid.
     """
+    if plan.sampling_ratio:
+        return _weighted(plan, maps, boxes, levels, fixed_taps).astype(maps[0].dtype)
+
+    def add(block, total):
+        taps = partial(block_of_taps, block=block)
+        return total + _weighted(plan, maps, boxes, levels, taps)
+
+    shape = (len(boxes), plan.size, plan.size, maps[0].shape[-1])
+    total = varied_as(jnp.zeros(shape, jnp.float32), *maps, boxes, levels)
+    total = jax.lax.fori_loop(0, num_blocks(plan, boxes, levels), add, total)
+    return total.astype(maps[0].dtype)
+
+
+def _weighted(
+    plan: Plan,
+    maps: tuple[Float[Array, "_ c"], ...],
+    boxes: Float[Array, "n 4"],
+    levels: Int[Array, " n"],
+    taps: Callable[..., tuple[Array, Array]],
+) -> Float[Array, "n size size c"]:
+    """Returns the weighted sum, float32, over the taps of each box in its own map."""
     pooled = jnp.zeros((), jnp.float32)
     for level, rows in enumerate(maps):
         here = levels == level
-        taps = _taps(
+        of_level = taps(
             plan, jnp.where(here[:, None], boxes, 0), jnp.full_like(levels, level)
         )
         read = sum(
             rows[i].astype(jnp.float32) * w[..., None]
-            for i, w in zip(*taps, strict=True)
+            for i, w in zip(*of_level, strict=True)
         )
         pooled = jnp.where(here[:, None, None, None], read, pooled)
-    return pooled.astype(maps[0].dtype)
+    return pooled
 
 
 def _pool_forward(plan, maps, boxes, levels):
@@ -190,12 +206,21 @@ def _pool_backward(plan, regions, gradient):
     num = _REGIONS_AT_A_TIME
     regions = _filled_up((*regions, gradient), num)
 
+    def add_taps(total, boxes, levels, gradient, taps):
+        index, weight = taps(plan, boxes, levels)
+        index += rows_of(first, levels)[None, :, None, None]
+        return total.at[index].add(gradient[None] * weight[..., None])
+
     def add(step, total):
         boxes, levels, gradient = _part(regions, step, num)
-        index, weight = _taps(plan, boxes, levels)
-        index += rows_of(first, levels)[None, :, None, None]
-        gradient = gradient.astype(jnp.float32)
-        return total.at[index].add(gradient[None] * weight[..., None])
+        part = boxes, levels, gradient.astype(jnp.float32)
+        if plan.sampling_ratio:
+            return add_taps(total, *part, fixed_taps)
+
+        def add_block(block, total):
+            return add_taps(total, *part, partial(block_of_taps, block=block))
+
+        return jax.lax.fori_loop(0, num_blocks(plan, boxes, levels), add_block, total)
 
     total = jnp.zeros((ends[-1], gradient.shape[-1]), jnp.float32)
     total = varied_as(total, *regions)
@@ -220,47 +245,3 @@ def _part(regions: tuple[Array, ...], step: Array, num: int) -> tuple[Array, ...
     return tuple(
         jax.lax.dynamic_slice_in_dim(rows, step * num, num) for rows in regions
     )
-
-
-def _taps(
-    plan: _Plan, boxes: Float[Array, "n 4"], levels: Int[Array, " n"]
-) -> tuple[Int[Array, "taps n size size"], Float[Array, "taps n size size"]]:
-    """Returns which rows of its map each bin reads, and with which weights."""
-    height, width = rows_of(jnp.array(plan.grids, jnp.int32), levels).T
-    scale = rows_of(jnp.array(plan.scales, jnp.float32), levels)
-    x1, y1, x2, y2 = boxes.astype(jnp.float32).T * scale[None]
-    y, wy = _axis_taps(plan, y1, y2, height)
-    x, wx = _axis_taps(plan, x1, x2, width)
-    shape = (len(y) * len(x), len(boxes), plan.size, plan.size)
-    row = y * width[None, :, None]
-    index = row[:, None, :, :, None] + x[None, :, :, None, :]
-    weight = wy[:, None, :, :, None] * wx[None, :, :, None, :]
-    return index.reshape(shape), weight.reshape(shape)
-
-
-def _axis_taps(
-    plan: _Plan,
-    start: Float[Array, " n"],
-    end: Float[Array, " n"],
-    extent: Int[Array, " n"],
-) -> tuple[Int[Array, "taps n size"], Float[Array, "taps n size"]]:
-    """Returns the cells that each bin reads along one axis, and their weights."""
-    start, side = start[:, None], (end - start)[:, None]
-    if plan.aligned:
-        start = start - 0.5
-    else:
-        side = jnp.maximum(side, 1)
-    bin_side, last = side / plan.size, (extent - 1)[:, None]
-    border = last.astype(jnp.float32)
-    bin_start = start + jnp.arange(plan.size, dtype=jnp.float32)[None] * bin_side
-    index, weight = [], []
-    for sample in range(plan.sampling_ratio):
-        position = bin_start + (sample + 0.5) * bin_side / plan.sampling_ratio
-        inside = (position >= -1) & (position <= border + 1)
-        position = jnp.clip(position, 0, border)
-        low = jnp.floor(position)
-        fraction = position - low
-        low = low.astype(jnp.int32)
-        index += [low, jnp.minimum(low + 1, last)]
-        weight += [jnp.where(inside, part, 0) for part in (1 - fraction, fraction)]
-    return jnp.stack(index), jnp.stack(weight) / plan.sampling_ratio

@@ -80,7 +80,9 @@ def _repair_roi_align() -> None:
 
     A sample more than one cell outside of the map is 0 in the compiled one; in Python
     it takes the border's value. The Python one is not compiled at its first call, which
-    takes minutes: a few boxes at a time need little memory without that.
+    takes minutes: a few boxes at a time need little memory without that. With adaptive
+    sampling it would hold a value for every cell of the map and each bin: there every
+    box is pooled by itself.
     """
     import importlib
 
@@ -100,8 +102,42 @@ def _repair_roi_align() -> None:
         return values * columns[:, None, None, :, None, :]
 
     def align_by_parts(features, boxes, *options):
+        if options[3] <= 0 and len(boxes):  # the sampling ratio
+            return torch.stack([_adaptive(features, box, *options) for box in boxes])
         parts = boxes.split(64)
         return torch.cat([align(features, part, *options) for part in parts])
 
     module._bilinear_interpolate = masked_interpolate
     module._roi_align = align_by_parts
+
+
+def _adaptive(features, box, scale, rows: int, columns: int, _ratio, aligned: bool):
+    """Returns [C, rows, columns] of a box that has its image's number before it."""
+    import torch
+
+    image, (x1, y1, x2, y2) = features[int(box[0])], box[1:] * scale - aligned / 2
+    weights = []
+    for start, end, bins, cells in (
+        (y1, y2, rows, image.shape[1]),
+        (x1, x2, columns, image.shape[2]),
+    ):
+        side = end - start if aligned else (end - start).clamp(min=1)
+        weights.append(_adaptive_weights(start, side / bins, bins, cells))
+    return torch.einsum("ph,chw,qw->cpq", weights[0], image, weights[1])
+
+
+def _adaptive_weights(start, side, bins: int, cells: int):
+    """Returns how much each bin takes of each cell of the map along one axis."""
+    import torch
+
+    samples = int(side.ceil().clamp(min=0))
+    inner = (torch.arange(samples) + 0.5) * side / max(samples, 1)
+    position = start + torch.arange(bins)[:, None] * side + inner
+    inside = (position >= -1) & (position <= cells)
+    position = position.clamp(0, cells - 1)
+    low = position.floor()
+    weights = torch.zeros(bins, cells)
+    high = (low + 1).clamp(max=cells - 1)
+    for cell, share in ((low, 1 - position + low), (high, position - low)):
+        weights.scatter_add_(1, cell.long(), share * inside / max(samples, 1))
+    return weights

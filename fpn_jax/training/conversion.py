@@ -14,7 +14,7 @@ from fpn_jax.data.example import Category
 from fpn_jax.data.formats.coco_names import COCO, COCO_IDS, UNUSED
 from fpn_jax.detectors.contract import facts
 from fpn_jax.detectors.feature_extractor import FeatureExtractor
-from fpn_jax.detectors.fields import values_of
+from fpn_jax.detectors.fields import parts, values_of
 from fpn_jax.training.categories import run_categories
 from fpn_jax.training.config import Config, DataConfig
 from fpn_jax.training.config_file import read_tree
@@ -30,6 +30,7 @@ from fpn_jax.weights.detectron2 import (
     detector_from_detectron2,
     detectron2_state_dict,
     fitted_to_detectron2,
+    with_proposals,
 )
 from fpn_jax.weights.state_dicts import StateDict, load_state_dict, without_prefix
 from fpn_jax.weights.torchvision import (
@@ -110,15 +111,28 @@ def _classifier_run(
     )
 
 
-def run_from_detectron2(name: str, file: str | Path) -> Run:
+def run_from_detectron2(
+    name: str, file: str | Path, proposals: str | Path | None = None
+) -> Run:
     """Returns a detector of Detectron2's zoo with the weights of a file.
 
     Categories are COCO's, or numbered ones where the model was fine-tuned on another
-    number of classes; the file tells how many classes and keypoints there are.
+    number of classes; the file tells how many classes and keypoints there are. A Fast
+    R-CNN takes its `proposals` network from a second file: ValueError without it.
     """
     check_choice("model", name, DETECTRON2)
+    detector = DETECTRON2[name]()
+    if proposals is None and "proposals" in parts(detector):
+        raise ValueError(
+            f"proposals is None, but {name} needs the file of a proposal network, too "
+            "(of rpn_R_50_FPN or an R-CNN): its own file has none"
+        )
+    if proposals is not None and "proposals" not in parts(detector):
+        raise ValueError(f"proposals must be left out: {name} has its own, got a file")
     state_dict = detectron2_state_dict(file)
-    detector = fitted_to_detectron2(DETECTRON2[name](), state_dict)
+    if proposals is not None:
+        state_dict = with_proposals(state_dict, detectron2_state_dict(proposals))
+    detector = fitted_to_detectron2(detector, state_dict)
     persons = "keypoints" in facts(detector).measures
     return Run(
         config=Config(model=detector, data=_data(canvas_of(name))),

@@ -5,11 +5,13 @@ in another order, it is changed on the way:
 
 - images are BGR there: the inputs of the first convolution;
 - the background is the last class there, the first here;
-- it has no box deltas and no mask there: zeros here, which nothing reads;
+- it has no box deltas and no mask there: zeros here, which nothing reads (deltas for
+  all classes are the same);
 - the anchors of a cell are size by size there, ratio by ratio here.
 """
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from fpn_jax.backbones.resnet import ResNet
-from fpn_jax.detectors.fields import parts
+from fpn_jax.detectors.cascade import Cascade
+from fpn_jax.detectors.fast_rcnn import FastRCNN
+from fpn_jax.detectors.fields import parts, with_field
 from fpn_jax.detectors.one_stage import OneStage
 from fpn_jax.detectors.proposal_network import ProposalNetwork
 from fpn_jax.detectors.two_stage import TwoStage
@@ -76,21 +80,26 @@ def fitted_to_detectron2(
     """
     names = without_prefix(state_dict, detector_rules(detector))
     outputs = {name: len(x) for name, x in names.items() if x.ndim == 1}
-    fields: dict[str, dict[str, Any]] = {}
-    if scores := outputs.get("roi_heads.box_predictor.cls_score.bias"):
-        classes = {"num_classes": scores - 1}  # without background
-        fields = {"box_head": classes, "mask_head": classes}
+    for predictor in ("box_predictor", "box_predictor.0"):
+        if scores := outputs.get(f"roi_heads.{predictor}.cls_score.bias"):
+            detector = with_field(detector, "num_classes", scores - 1)  # and background
     if points := outputs.get("roi_heads.keypoint_head.score_lowres.bias"):
-        fields["keypoint_head"] = {"num_keypoints": points}
+        detector = with_field(detector, "num_keypoints", points)
     anchors = outputs.get("head.bbox_pred.bias", 0) // 4
     if anchors and (logits := outputs.get("head.cls_score.bias")):
-        fields["head"] = {"num_classes": logits // anchors}
-    changes: dict[str, Any] = {
-        name: part.clone(**fields[name])
-        for name, part in parts(detector).items()
-        if name in fields
-    }
-    return detector.clone(**changes)
+        detector = with_field(detector, "num_classes", logits // anchors)
+    return detector
+
+
+def with_proposals(
+    state_dict: Mapping[str, np.ndarray], proposals: Mapping[str, np.ndarray]
+) -> StateDict:
+    """Returns the tensors of a Fast R-CNN with those of a proposal network.
+
+    Files of a Fast R-CNN have none, as Detectron2 reads proposals from a file. Those of
+    any R-CNN may give them. Here they are named behind `proposals`.
+    """
+    return dict(state_dict) | {f"proposals.{n}": x for n, x in proposals.items()}
 
 
 def detector_from_detectron2(
@@ -118,12 +127,14 @@ def detector_rules(detector: nn.Module) -> list[Rule]:
         ProposalNetwork: _proposal_network_rules,
         OneStage: _one_stage_rules,
         TwoStage: _two_stage_rules,
+        Cascade: _cascade_rules,
+        FastRCNN: _fast_rcnn_rules,
     }
     return [
         *rules_of(detector, tables, library="Detectron2"),
         # Of early releases; ours are fields.
-        Rule("pixel_mean", None),
-        Rule("pixel_std", None),
+        Rule("*pixel_mean", None),
+        Rule("*pixel_std", None),
         Rule("*anchor_generator.cell_anchors.*", None),
     ]
 
@@ -266,17 +277,43 @@ def _two_stage_rules(detector: TwoStage) -> list[Rule]:
     return rules
 
 
-def _box_rules(head: BoxHead) -> list[Rule]:
-    theirs = "box_predictor"
+def _cascade_rules(detector: Cascade) -> list[Rule]:
+    rules = [
+        *_pyramid_rules(detector.backbone, detector.neck),
+        *nested(_rpn_rules(), "proposal_generator.rpn_head", "rpn"),
+    ]
+    for i, head in enumerate(detector.box_heads):
+        tables = {BoxHead: partial(_box_rules, stage=f".{i}")}
+        of_stage = rules_of(head, tables, library="Detectron2")
+        rules += nested(of_stage, "roi_heads", f"box_heads_{i}")
+    if detector.mask_head is not None:
+        tables = {MaskHead: _mask_rules}
+        of_masks = rules_of(detector.mask_head, tables, library="Detectron2")
+        rules += nested(of_masks, "roi_heads", "mask_head")
+    return rules
+
+
+def _fast_rcnn_rules(detector: FastRCNN) -> list[Rule]:
+    tables = {ProposalNetwork: _proposal_network_rules}
+    proposals = rules_of(detector.proposals, tables, library="Detectron2")
+    box = rules_of(detector.box_head, {BoxHead: _box_rules}, library="Detectron2")
     return [
-        *conv_rules("box_head.fc1", "fc6", flattened(head.pool.size)),
-        *linear_rules("box_head.fc2", "fc7"),
+        *nested(proposals, "proposals", "proposals"),
+        *_pyramid_rules(detector.backbone, detector.neck),
+        *nested(box, "roi_heads", "box_head"),
+    ]
+
+
+def _box_rules(head: BoxHead, stage: str = "") -> list[Rule]:
+    theirs = f"box_predictor{stage}"
+    deltas = SAME if head.class_agnostic else _with_background(4)
+    return [
+        *conv_rules(f"box_head{stage}.fc1", "fc6", flattened(head.pool.size)),
+        *linear_rules(f"box_head{stage}.fc2", "fc7"),
         *_output_rules(
             f"{theirs}.cls_score", "class_logits", LINEAR, _BACKGROUND_FIRST
         ),
-        *_output_rules(
-            f"{theirs}.bbox_pred", "box_deltas", LINEAR, _with_background(4)
-        ),
+        *_output_rules(f"{theirs}.bbox_pred", "box_deltas", LINEAR, deltas),
     ]
 
 

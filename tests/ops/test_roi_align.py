@@ -152,7 +152,8 @@ def test_samples_more_than_one_cell_outside_count_as_0(x, value):
 
 @pytest.mark.parametrize("aligned", [False, True])
 @pytest.mark.parametrize(
-    ("size", "sampling_ratio"), [(7, 1), (7, 2), (7, 3), (14, 2), (1, 2)]
+    ("size", "sampling_ratio"),
+    [(7, 1), (7, 2), (7, 3), (14, 2), (1, 2), (7, 0), (14, 0), (1, 0)],
 )
 def test_features_and_gradient_are_torchvisions(size, sampling_ratio, aligned):
     features, gradient = random_map(32, 40, 3), random_map(60, size, size, 3, seed=1)
@@ -174,13 +175,15 @@ def test_features_and_gradient_are_torchvisions(size, sampling_ratio, aligned):
 
 
 @pytest.mark.skipif(not COMPILED, reason="torchvision's Python reads outside the map")
-def test_boxes_anywhere_are_pooled_as_torchvisions_compiled_operator_does():
+@pytest.mark.parametrize("ratio", [2, 0])
+def test_boxes_anywhere_are_pooled_as_torchvisions_compiled_operator_does(ratio):
     features, gradient = random_map(32, 40, 3), random_map(300, 7, 7, 3, seed=1)
     boxes = np.random.default_rng(0).uniform(-300, 900, (300, 4)).astype(np.float32)
     pool = partial(align, boxes=jnp.array(boxes), size=7, scale=1 / 16)
+    pool = partial(pool, sampling_ratio=ratio)
     ours, our_gradient = ours_and_gradient(pool, features, gradient)
     x = to_torch(features[None])
-    theirs = torchvision.ops.roi_align(x, [torch.tensor(boxes)], 7, 1 / 16, 2)
+    theirs = torchvision.ops.roi_align(x, [torch.tensor(boxes)], 7, 1 / 16, ratio)
     (their_gradient,) = torch.autograd.grad(theirs, x, to_torch(gradient))
     np.testing.assert_allclose(ours, to_numpy(theirs), atol=TOLERANCE)
     np.testing.assert_allclose(
@@ -238,12 +241,13 @@ def test_of_levels_with_one_stride_torchvision_reads_the_first():
     np.testing.assert_allclose(ours[0], to_numpy(theirs), atol=TOLERANCE)
 
 
-@pytest.mark.parametrize("n", [0, 1, 4, 5, 30])
-def test_gradient_is_the_transpose_for_any_boxes(n):
+@pytest.mark.parametrize("ratio", [2, 0])
+@pytest.mark.parametrize("n", [0, 1, 5, 30])
+def test_gradient_is_the_transpose_for_any_boxes(n, ratio):
     # <A x, g> = <x, A' g>, boxes inside, outside, negative: 1e-5 of the sums' terms.
     boxes = jnp.array(np.random.default_rng(n).uniform(-300, 900, (n, 4)), jnp.float32)
     features, gradient = random_map(32, 40, 3), random_map(n, 3, 3, 3, seed=1)
-    pool = partial(align, boxes=boxes, size=3, scale=1 / 16)
+    pool = partial(align, boxes=boxes, size=3, scale=1 / 16, sampling_ratio=ratio)
     pooled, pulled = ours_and_gradient(pool, features, gradient)
     left, right = np.sum(pooled * gradient), np.sum(features * pulled)
     terms = np.sum(np.abs(pooled * gradient))
@@ -270,6 +274,58 @@ def test_any_box_gives_finite_features_and_gradients(aligned):
     )
     for x in jax.tree.leaves((pooled, pulled)):
         assert np.isfinite(x).all()
+
+
+@pytest.mark.parametrize("aligned", [False, True])
+def test_adaptive_sampling_of_any_box_gives_finite_features_and_gradients(aligned):
+    strange = [-1e30, np.inf, -np.inf, np.nan]
+    boxes = np.stack(np.meshgrid(*[strange] * 4), -1).reshape(-1, 4)
+    pool = partial(
+        align,
+        boxes=jnp.array(boxes, jnp.float32),
+        size=2,
+        scale=1.0,
+        sampling_ratio=0,
+        aligned=aligned,
+    )
+    gradient = np.ones((len(boxes), 2, 2, 1), np.float32)
+    for x in ours_and_gradient(pool, ramp(8, 8), gradient):
+        assert np.isfinite(x).all()
+
+
+def test_adaptive_sampling_reads_as_many_points_as_a_bin_has_cells():
+    # The map is y * y: what is read tells how many points there are. A bin of 4 rows
+    # from row 2 on has points at 2.5, 3.5, 4.5 and 5.5, whose values, interpolated,
+    # are 6.5, 12.5, 20.5 and 30.5. Two points, 3 and 5, would give 17.
+    y = jnp.arange(9, dtype=jnp.float32)
+    features = jnp.broadcast_to((y * y)[:, None, None], (9, 9, 1))
+    options = {"size": 1, "scale": 1.0, "sampling_ratio": 0}
+    boxes = jnp.array([[2, 2, 6, 6], [1, 2, 2, 6], [3, 2, 3.5, 6.0]])
+    np.testing.assert_allclose(align(features, boxes, **options).ravel(), [17.5] * 3)
+    # A row more than 4: five points, 0.8125 apart, from 2.40625 on.
+    points = 2 + 4.0625 * (np.arange(5) + 0.5) / 5
+    expected = np.interp(points, y, y * y).mean()
+    pooled = align(features, jnp.array([[2, 2, 3, 6.0625]]), **options)
+    np.testing.assert_allclose(pooled.item(), expected, rtol=1e-6)
+
+
+def test_adaptive_sampling_of_a_box_without_a_side_is_0_if_aligned():
+    options = {"sampling_ratio": 0, "aligned": True}
+    for box in ((2, 2, 2, 5), (2, 2, 5, 2), (5, 5, 2, 2)):
+        assert pool_ramp(box, **options) == 0
+    thin = pool_ramp((2, 2, 2.25, 5), **options)  # its middle is (3, 1.625)
+    np.testing.assert_allclose(thin, 31.625, rtol=1e-6)
+
+
+def test_adaptive_sampling_gives_a_box_the_same_whatever_boxes_are_beside_it():
+    features = random_map(64, 80, 3)
+    boxes = random_boxes(0, 40, height=256, width=320)
+    boxes[7] = [0, 0, 320, 256]
+    options = {"size": 7, "scale": 1 / 4, "sampling_ratio": 0, "aligned": True}
+    together = align(features, jnp.array(boxes), **options)
+    for i in (0, 7, 39):
+        alone = align(features, jnp.array(boxes[i : i + 1]), **options)
+        np.testing.assert_allclose(together[i], alone[0], atol=1e-5)
 
 
 def test_bfloat16_features_are_weighted_and_summed_in_float32():
@@ -328,12 +384,14 @@ def test_no_gathered_window_is_stored():
         assert program.compile().memory_analysis().temp_size_in_bytes < 20e6
 
 
-@pytest.mark.parametrize("name", ["size", "sampling_ratio"])
-def test_a_size_or_ratio_below_1_is_refused(name):
-    boxes, options = jnp.zeros((1, 1, 4)), {"size": 7, name: 0}
-    with pytest.raises(ValueError, match=f"{name} is 0, not 1 or more"):
+@pytest.mark.parametrize(
+    "name, given, least", [("size", 0, 1), ("sampling_ratio", -1, 0)]
+)
+def test_a_size_or_ratio_that_is_too_low_is_refused(name, given, least):
+    boxes, options = jnp.zeros((1, 1, 4)), {"size": 7, name: given}
+    with pytest.raises(ValueError, match=f"{name} is {given}, not {least} or more"):
         align(ramp(8, 8), boxes[0], scale=1.0, **options)
-    with pytest.raises(ValueError, match=f"{name} is 0, not 1 or more"):
+    with pytest.raises(ValueError, match=f"{name} is {given}, not {least} or more"):
         align_pyramid({3: ramp(8, 8)[None]}, boxes, canvas=(64, 64), **options)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from fpn_jax.backbones.dummy import Dummy
 from fpn_jax.compilation import call_once
+from fpn_jax.detectors.cascade import Cascade
 from fpn_jax.detectors.fast_rcnn import FastRCNN
 from fpn_jax.detectors.one_stage import OneStage
 from fpn_jax.detectors.proposal_network import ProposalNetwork
@@ -49,14 +50,22 @@ _box_head = BoxHead(
     max_detections=4,
     score_threshold=0.0,
 )
+_mask_head = MaskHead(CLASSES, pool=_pool, num_convs=1, channels=8)
+_stage = _box_head.clone(
+    class_agnostic=True, pool=RoIPool(size=3, levels=_LEVELS, sampling_ratio=0)
+)
 _found = {"score_threshold": 0.0, "max_detections": 4}
 _two_stage = partial(TwoStage, **_parts, rpn=_rpn, box_head=_box_head)
 _dense = partial(OneStage, **_parts)
 
 DETECTORS = {
     "faster": _two_stage(),
-    "mask": _two_stage(
-        mask_head=MaskHead(CLASSES, pool=_pool, num_convs=1, channels=8)
+    "mask": _two_stage(mask_head=_mask_head),
+    "cascade": Cascade(
+        **_parts,
+        rpn=_rpn,
+        box_heads=(_stage, _stage.clone(positive_iou=0.6, negative_iou=0.6)),
+        mask_head=_mask_head,
     ),
     "keypoint": _two_stage(
         keypoint_head=KeypointHead(POINTS, pool=_pool, num_convs=1, channels=8)

@@ -22,9 +22,11 @@ from fpn_jax.weights.detectron2 import (
     detector_rules,
     fitted_to_detectron2,
     load_detectron2,
+    with_proposals,
 )
 from fpn_jax.weights.state_dicts import export_state_dict
 from fpn_jax.zoo import detectron2
+from tests.support.cascade_twin import CascadeTwin
 
 torch, torchvision = import_torchvision()
 
@@ -40,9 +42,16 @@ def narrow(detector):
         "backbone": detector.backbone.clone(width=WIDTH),
         "neck": detector.neck.clone(channels=CHANNELS),
     }
-    if hasattr(detector, "box_head"):
+    if hasattr(detector, "rpn"):
         changes["rpn"] = detector.rpn.clone(pre_nms=50, post_nms=20)
+    if hasattr(detector, "box_head"):
         changes["box_head"] = detector.box_head.clone(hidden_features=HIDDEN)
+    if hasattr(detector, "box_heads"):
+        changes["box_heads"] = tuple(
+            head.clone(hidden_features=HIDDEN) for head in detector.box_heads
+        )
+    if hasattr(detector, "proposals"):
+        changes["proposals"] = narrow(detector.proposals)
     for name in ("mask_head", "keypoint_head"):
         if getattr(detector, name, None) is not None:
             changes[name] = getattr(detector, name).clone(channels=CHANNELS)
@@ -128,6 +137,7 @@ NAMES = {
     "heads.box.fc7": "roi_heads.box_head.fc2",
     "heads.cls_score": "roi_heads.box_predictor.cls_score",
     "heads.bbox_pred": "roi_heads.box_predictor.bbox_pred",
+    "heads.cascade.": "roi_heads.",
     "heads.mask.": "roi_heads.mask_head.",
     "heads.keypoint.": "roi_heads.keypoint_head.",
     "heads.retinanet.": "head.",
@@ -189,6 +199,17 @@ def r_cnn_twin(**heads: nn.Module) -> Twin:
     return lively(Twin((2, 3, 4, 5), pool, **parts, **heads))
 
 
+def cascade_twin() -> Twin:
+    torch.manual_seed(0)
+    pool = torchvision.ops.feature_pyramid_network.LastLevelMaxPool()
+    parts = {
+        "rpn": torchvision.models.detection.rpn.RPNHead(CHANNELS, 3),
+        "cascade": CascadeTwin(CHANNELS, HIDDEN, CLASSES),
+        "mask": mask_twin(),
+    }
+    return lively(Twin((2, 3, 4, 5), pool, **parts))
+
+
 def retinanet_twin() -> Twin:
     torch.manual_seed(0)
     head = nn.Module()
@@ -211,6 +232,7 @@ TWINS = {
     "faster_rcnn": r_cnn_twin,
     "mask_rcnn": lambda: r_cnn_twin(mask=mask_twin()),
     "keypoint_rcnn": lambda: r_cnn_twin(keypoint=keypoint_twin()),
+    "cascade_mask_rcnn": cascade_twin,
     "retinanet": retinanet_twin,
 }
 
@@ -320,7 +342,7 @@ def test_the_box_head_sees_aligned_features_and_has_its_background_last():
                 [torch.from_numpy(box[None])],
                 output_size=7,
                 spatial_scale=2.0**-level,
-                sampling_ratio=2,
+                sampling_ratio=0,
                 aligned=True,
             )
             for box, level in zip(boxes, levels, strict=True)
@@ -463,6 +485,25 @@ def test_a_proposal_network_leaves_the_rest_of_an_r_cnn_out():
         loaded["params"]["head"],
         variables["params"]["rpn"],
     )
+
+
+def test_a_fast_r_cnn_takes_its_proposals_from_a_second_file():
+    twin, _, variables = pair("faster_rcnn")
+    detector = narrow(detectron2.fast_rcnn(num_classes=CLASSES))
+    state = detectron2_state(twin)
+    own = {n: x for n, x in state.items() if not n.startswith("proposal_generator")}
+    both = with_proposals(own, state)
+    loaded = detector_from_detectron2(both, detector)["params"]
+    params = variables["params"]
+    for ours, theirs in (
+        (loaded["proposals"]["head"], params["rpn"]),
+        (loaded["proposals"]["backbone"], params["backbone"]),
+        (loaded["backbone"], params["backbone"]),
+        (loaded["box_head"], params["box_head"]),
+    ):
+        jax.tree.map(np.testing.assert_array_equal, ours, theirs)
+    with pytest.raises(ValueError, match="missing proposals.proposal_generator"):
+        detector_from_detectron2(own, detector)
 
 
 def test_norms_without_statistics_have_mean_0_and_variance_1():

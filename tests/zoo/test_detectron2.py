@@ -19,17 +19,55 @@ PARAMETERS = {
     "keypoint_rcnn_R_50_FPN": 59_137_258,
     "retinanet_R_50_FPN": 34_014_999 - 99 * (2304 + 1) + 2304 * (2048 - 256),
 }
-RESNET_101_OVER_50 = 42_394_816 - 23_454_912
+PARAMETERS |= {
+    # A network of its own proposes.
+    "fast_rcnn_R_50_FPN": PARAMETERS["rpn_R_50_FPN"]
+    + PARAMETERS["faster_rcnn_R_50_FPN"]
+    - 593_935,
+}
+# Two stages more, each with 81 classes; and of three boxes, one for all classes each.
+STAGES = 2 * (13_895_680 + 81 * (1024 + 1)) + (3 - 81) * 4 * (1024 + 1)
+PARAMETERS |= {
+    "cascade_rcnn_R_50_FPN": PARAMETERS["faster_rcnn_R_50_FPN"] + STAGES,
+    "cascade_mask_rcnn_R_50_FPN": PARAMETERS["mask_rcnn_R_50_FPN"] + STAGES,
+}
+# Of the convolutions of a backbone, over those of ResNet-50.
+MORE = {
+    "R_50": 0,
+    "R_101": 42_394_816 - 23_454_912,
+    "X_101_32x8d": 86_539_456 - 23_454_912,
+}
 
 
-@pytest.mark.parametrize("name", PARAMETERS)
-@pytest.mark.parametrize("depth, more", [(50, 0), (101, RESNET_101_OVER_50)])
-def test_parameter_counts_of_the_zoo(name, depth, more):
-    detector = detectron2.DETECTRON2[name.replace("50", str(depth))]()
+@pytest.mark.parametrize("name", detectron2.DETECTRON2)
+def test_parameter_counts_of_the_zoo(name):
+    (backbone,) = {key for key in MORE if f"_{key}_FPN" in name}
+    as_r_50 = name.replace(backbone, "R_50")
+    times = 2 if as_r_50.startswith("fast_") else 1  # backbones
+    detector = detectron2.DETECTRON2[name]()
     x, sizes = np.zeros((1, 64, 64, 3), np.float32), np.full((1, 2), 64)
     params = jax.eval_shape(detector.init, jax.random.key(0), x, sizes)["params"]
     count = sum(leaf.size for leaf in jax.tree.leaves(params))
-    assert count == PARAMETERS[name] + more
+    assert count == PARAMETERS[as_r_50] + times * MORE[backbone]
+
+
+def test_the_zoo_is_complete():
+    kinds = {name.replace("_R_50_FPN", "") for name in PARAMETERS}
+    on_resnets = {f"{kind}_R_{depth}_FPN" for kind in kinds for depth in (50, 101)}
+    on_resnext = {
+        f"{kind}_X_101_32x8d_FPN" for kind in kinds - {"rpn", "fast_rcnn", "retinanet"}
+    }
+    assert detectron2.DETECTRON2.keys() == on_resnets | on_resnext
+
+
+def test_a_resnext_has_the_stride_in_its_3x3_and_pixels_of_variance_1():
+    ours, published = (
+        detectron2.DETECTRON2[f"mask_rcnn_{name}_FPN"]()
+        for name in ("X_101_32x8d", "R_101")
+    )
+    assert not ours.backbone.stride_in_1x1 and published.backbone.stride_in_1x1
+    assert ours.image_std == (0.229, 0.224, 0.225)
+    np.testing.assert_allclose(published.image_std, [1 / 255] * 3)
 
 
 @pytest.mark.parametrize("clipped, kept", [(False, 2), (True, 1)])
@@ -46,3 +84,18 @@ def test_boxes_of_retinanet_meet_in_suppression_before_they_are_clipped(clipped,
     assert found.valid.sum() == kept
     boxes = found.boxes[found.valid]
     np.testing.assert_array_equal(boxes, [[0, 0, 16, 8]] * kept)
+
+
+def test_boxes_of_retinanet_outside_the_image_are_dropped():
+    # The second cell's square, moved by twice its side to the right, ends outside.
+    head = detectron2.retinanet(num_classes=1).head.clone(
+        anchor_sizes=((32,),), anchor_ratios=(1.0,)
+    )
+    outputs = RetinaNetOutputs(
+        logits={3: jnp.array([1.0, 2.0]).reshape(1, 1, 2, 1)},
+        deltas={3: jnp.zeros((1, 1, 2, 4)).at[0, 0, 1, 0].set(2.0)},
+    )
+    found = head.detections(outputs, jnp.array([[8, 16]]), canvas=(8, 16))
+    assert found.valid.sum() == 1
+    np.testing.assert_array_equal(found.boxes[found.valid], [[0, 0, 16, 8]])
+    assert not found.scores[~found.valid].any()
