@@ -48,6 +48,7 @@ from fpn_jax.weights.yolox import (
     detector_from_yolox,
     detector_to_yolox,
     fitted_to_yolox,
+    released_size,
     yolox_rules,
 )
 from fpn_jax.zoo.classifiers import CLASSIFIERS
@@ -159,6 +160,8 @@ def run_from_yolox(
     statistics of its norms.
     """
     check_choice("model", name, YOLOX)
+    if (size := released_size(state_dict)) not in (None, name):
+        raise ValueError(f"model: {name!r} given, the file is of {size}")
     detector = fitted_to_yolox(YOLOX[name](norm=norm), state_dict)
     canvas = YOLOX_SIDES[name], YOLOX_SIDES[name]
     return Run(

@@ -27,6 +27,7 @@ from fpn_jax.weights.state_dicts import (
     without_prefix,
 )
 from fpn_jax.weights.tables import rules_of
+from fpn_jax.zoo.yolox import YOLOX
 
 _COUNTER = ".num_batches_tracked"
 _LEVELS = (3, 4, 5)
@@ -53,6 +54,21 @@ def fitted_to_yolox(
     if biases is None:
         return detector
     return detector.clone(head=detector.head.clone(num_classes=len(biases)))
+
+
+def released_size(state_dict: Mapping[str, np.ndarray]) -> str | None:
+    """Returns which released detector has these names and channels; None: none of them.
+
+    A state dict without a prefix; the number of classes is of no account.
+    """
+    stem = state_dict.get("backbone.backbone.stem.conv.conv.weight", ())
+    for name, make in YOLOX.items():
+        detector = make()
+        width: Any = detector.backbone.width
+        names = {rule.theirs for rule in yolox_rules(detector)}
+        if names == state_dict.keys() and len(stem) == int(64 * width):
+            return name
+    return None
 
 
 def detector_to_yolox(

@@ -7,7 +7,7 @@ stands for its model to the last number, so that its weights fit.
 - torchvision's detectors, and `TORCHVISION`, the same by name
 - `CLASSIFIERS`: torchvision's classifiers as backbones, by name
 - `DETECTRON2`: the detectors of Detectron2's zoo, by the names of its configurations
-- `YOLOX`: the released detectors of YOLOX by name, and `yolox_…`
+- `YOLOX`: the released detectors of YOLOX by name; `YOLOX_SIDES`: of their canvases
 - `digits_…`: small ones for the embedded data set
 - `rpn_resnet50_fpn`: the proposal network of the FPN paper
 """
