@@ -2,6 +2,7 @@
 
     convert torchvision MODEL FILE OUT [--prove [IMAGE …]]
     convert detectron2 MODEL FILE OUT
+    convert yolox MODEL FILE OUT
     convert export RUN FILE
 
 OUT is a directory like that of a training run: every command takes it (but that of a
@@ -13,6 +14,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import tyro
@@ -59,12 +61,27 @@ class Detectron2:
 
 
 @dataclass(frozen=True)
+class Yolox:
+    """A released detector of YOLOX, or one trained by its code, to a run directory.
+
+    The number of classes is the file's. A fine-tuned model's classes are numbered:
+    write their names into OUT/categories.json.
+    """
+
+    model: tyro.conf.Positional[str]  # yolox_nano, yolox_tiny, yolox_s, m, l or x
+    file: tyro.conf.Positional[Path]  # .pth
+    out: tyro.conf.Positional[Path]  # the run directory to make
+    # "frozen" keeps statistics and affine parameters of the norms in a training.
+    norm: Literal["batch", "frozen"] = "batch"
+
+
+@dataclass(frozen=True)
 class Export:
-    """A run's weights to a state dict that torchvision's model loads.
+    """A run's weights to a state dict that torchvision's or YOLOX's model loads.
 
     The file has weights and no numbers: the model that loads it must be built with the
-    anchors, thresholds and epsilon of the run. Weights of a model that torchvision does
-    not have keep our names.
+    anchors, thresholds and epsilon of the run. Weights of a model that neither library
+    has keep our names.
     """
 
     run: tyro.conf.Positional[Path]  # directory of a training or a conversion
@@ -82,6 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     actions = {
         Torchvision: convert_torchvision,
         Detectron2: convert_detectron2,
+        Yolox: convert_yolox,
         Export: export,
     }
     with user_errors("convert"):
@@ -90,7 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             names = [form.__name__.lower() for form in actions]
             check_choice("the first argument", arguments[0], names)
         chosen = parse(
-            Torchvision | Detectron2 | Export,
+            Torchvision | Detectron2 | Yolox | Export,
             arguments,
             command="convert",
             description=__doc__,
@@ -164,18 +182,33 @@ def convert_detectron2(chosen: Detectron2) -> int:
     return 0
 
 
+def convert_yolox(chosen: Yolox) -> int:
+    """Returns the exit status."""
+    from fpn_jax.training.conversion import (
+        load_yolox,
+        run_from_yolox,
+        save_from_torchvision,
+    )
+
+    state_dict = load_yolox(chosen.model, chosen.file)
+    run = run_from_yolox(chosen.model, state_dict, norm=chosen.norm)
+    save_from_torchvision(chosen.out, run, state_dict)
+    print(f"{chosen.model}: {len(state_dict)} tensors, run in {chosen.out}")
+    return 0
+
+
 def export(chosen: Export) -> int:
     """Returns the exit status."""
     from fpn_jax.training.conversion import exported
     from fpn_jax.weights.state_dicts import save_state_dict
 
-    state_dict, why_ours = exported(
+    state_dict, why_ours, holder = exported(
         chosen.run,
         chosen.checkpoint,
         experiment=chosen.experiment,
         trust=chosen.trust,
     )
-    save_state_dict(state_dict, chosen.file)
+    save_state_dict(state_dict, chosen.file, holder=holder)
     ours = f", under our names, such as {min(state_dict)}: {why_ours}"
     print(f"{len(state_dict)} tensors in {chosen.file}{ours if why_ours else ''}")
     return 0

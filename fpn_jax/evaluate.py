@@ -1,4 +1,4 @@
-"""Evaluates a run: evaluate RUN [--dtype bfloat16] [--json FILE] [--experiment FILE]
+"""Evaluates a run: evaluate RUN [--data DIR] [--split NAME] [--json FILE]
 
 Prints average recall and precision of boxes, masks and keypoints on the validation data
 of the run, or on another data set that names its classes alike, and the loss; then the
@@ -16,6 +16,7 @@ from typing import Literal
 
 import tyro
 
+from fpn_jax.choices import check_fraction
 from fpn_jax.command_line import check_output, parse, user_errors
 from fpn_jax.runtime import join_processes, set_up
 
@@ -28,6 +29,8 @@ class Arguments:
     checkpoint: str = "best"  # or "latest", or the number of a step
     # Type that the network computes in; by default the run's.
     dtype: Literal["float32", "bfloat16", "float16"] | None = None
+    # Lowest score of a detection; by default the model's own.
+    score_threshold: float | None = None
     json: Path | None = None  # where to write the metrics
     # Python file that defines your own classes, where the run has any.
     experiment: Path | None = None
@@ -46,6 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         chosen = parse(Arguments, arguments, command="evaluate", description=__doc__)
         check_output("json", chosen.json)
+        if chosen.score_threshold is not None:
+            check_fraction("score-threshold", chosen.score_threshold)
         if chosen.distributed:
             join_processes()
         metrics = evaluate_run(chosen)
@@ -59,7 +64,7 @@ def evaluate_run(chosen: Arguments) -> dict[str, float]:
     import jax
     from rich.console import Console
 
-    from fpn_jax.detectors.contract import with_dtype
+    from fpn_jax.detectors.contract import with_dtype, with_thresholds
     from fpn_jax.evaluation.tables import (
         class_metrics_table,
         image_count,
@@ -82,6 +87,7 @@ def evaluate_run(chosen: Arguments) -> dict[str, float]:
     model = run.config.model
     if chosen.dtype is not None:
         model = with_dtype(model, chosen.dtype)
+    model = with_thresholds(model, score_threshold=chosen.score_threshold)
     config = dataclasses.replace(
         run.config,
         model=model,

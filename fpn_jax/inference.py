@@ -15,11 +15,13 @@ import numpy as np
 
 from fpn_jax.choices import check_choice, check_count, check_fraction
 from fpn_jax.data.batch import padded_sides
+from fpn_jax.data.canvases import BoxScale
 from fpn_jax.data.example import Category
 from fpn_jax.data.given_images import ImageLike, as_images, is_one_image
 from fpn_jax.data.transforms import (
     fit_scale_either_way,
     fits_turned,
+    fitted_size,
     resize,
     resize_as_torch,
     scaled_sides,
@@ -102,6 +104,7 @@ def load(
         loaded.skeleton,
         padding=canvas,
         batch_size=batch_size,
+        box_scale=loaded.config.data.box_scale,
     )
 
 
@@ -184,16 +187,20 @@ class Predictor:
         *,
         padding: Canvas = "fixed",
         batch_size: int = 8,
+        box_scale: BoxScale = "sides",
     ):
         """Takes a detector with its variables, and the canvas that it was trained on.
 
-        Raises ValueError for another padding, or a batch without images.
+        `box_scale` is how boxes go back to an image (`DataConfig`). Raises ValueError
+        for another padding, or a batch without images.
         """
         check_choice("canvas", padding, ("fixed", "exact"))
+        check_choice("box_scale", box_scale, ("sides", "common"))
         check_count("batch_size", batch_size)
         self.model, self.variables, self.canvas = model, variables, canvas
         self.categories, self.skeleton = tuple(categories), skeleton
         self.padding, self.batch_size = padding, batch_size
+        self.box_scale: BoxScale = box_scale
         self._detect = _program(model)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -288,7 +295,8 @@ class Predictor:
         detections = jax.device_get(self._detect(self.variables, canvas, sizes))
         return {
             number: _Found(
-                jax.tree.map(operator.itemgetter(row), detections), sizes[row]
+                jax.tree.map(operator.itemgetter(row), detections),
+                fitted_size(images[number].shape, self.canvas, self.box_scale),
             )
             for row, number in enumerate(group.numbers)
         }
@@ -312,7 +320,7 @@ class _Found(NamedTuple):
     """Raw detections of one image."""
 
     detections: Detections  # in pixels of the canvas, with padding
-    size: np.ndarray  # [2], height and width on the canvas
+    size: tuple[float, float]  # height and width on the canvas that boxes go back from
 
 
 def _program(model: nn.Module) -> Callable[..., Detections]:

@@ -4,7 +4,7 @@ Features are NHWC, kernels HWIO. Padding is torch's: `kernel_size // 2` on both 
 whatever the stride (`SAME` differs for stride 2 on even sizes).
 """
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from functools import partial, reduce
 from typing import Literal, Protocol, cast
 
@@ -30,6 +30,8 @@ NORMS = (None, "frozen", "batch", "group")
 
 # He et al. 2015 with the fan of the output, as torchvision initializes its backbones.
 he_normal_fan_out = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
+# Uniform, of a third of the variance that keeps a map's: torch's default.
+torch_uniform = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
 
 
 class Conv(nn.Module):
@@ -58,6 +60,7 @@ class Conv(nn.Module):
     bias_init: nn.initializers.Initializer = nn.initializers.zeros
     norm: Norm = None
     norm_epsilon: float = 1e-5  # torchvision's default; some checkpoints have 0.0
+    norm_momentum: float = 0.9  # of `batch`: torch's 0.1, counted from the other end
     train: bool = False  # `batch` normalizes with the statistics of the batch
     axis_name: AxisName = None  # the pmap axis over which `batch` averages
     dtype: Dtype = None  # of the computation; parameters are float32
@@ -105,7 +108,7 @@ class Conv(nn.Module):
                 rows = (rows | ~rows.any())[:, None, None, None]
             x = nn.BatchNorm(
                 use_running_average=not self.train,
-                momentum=0.9,  # torch's 0.1, counted from the other end
+                momentum=self.norm_momentum,
                 epsilon=self.norm_epsilon,
                 axis_name=cast(str | None, self.axis_name),  # flax allows for more
                 dtype=self.dtype,
@@ -138,6 +141,26 @@ def normed_conv(module: Normed, *, train: bool) -> partial[Conv]:
         axis_name=module.axis_name,
         dtype=module.dtype,
     )
+
+
+class SeparableConv(nn.Module):
+    """A depthwise convolution and a 1x1 one, each with its norm; SiLU between them."""
+
+    conv: Callable[..., nn.Module]  # of `normed_conv`
+    features: int
+    kernel_size: int = 3
+    stride: int = 1
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w _"]) -> Float[Array, "b _h _w _c"]:
+        depthwise = self.conv(
+            x.shape[-1],
+            self.kernel_size,
+            stride=self.stride,
+            depthwise=True,
+            name="depthwise",
+        )
+        return self.conv(self.features, 1, name="pointwise")(nn.silu(depthwise(x)))
 
 
 class FrozenNorm(nn.Module):
@@ -202,6 +225,23 @@ def max_pool(
         for column in range(window)
     )
     return reduce(lambda best, part: jnp.where(part > best, part, best), parts)
+
+
+def max_filter(x: Float[Array, "b h w c"], *, window: int) -> Float[Array, "b h w c"]:
+    """Returns the maximum of the window around each pixel, padded with -inf.
+
+    Stride 1, odd window; first over rows, then over columns. Slices as in `max_pool`.
+    """
+    for axis in (1, 2):
+        sides = [(0, 0)] * 4
+        sides[axis] = (window // 2, window // 2)
+        padded = jnp.pad(x, sides, constant_values=-jnp.inf)
+        parts = (
+            jax.lax.slice_in_dim(padded, i, i + x.shape[axis], axis=axis)
+            for i in range(window)
+        )
+        x = reduce(lambda best, part: jnp.where(part > best, part, best), parts)
+    return x
 
 
 def upsample2x(x: Float[Array, "b h w c"]) -> Float[Array, "b 2*h 2*w c"]:

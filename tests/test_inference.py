@@ -108,6 +108,18 @@ def assert_alike(found, expected):
     np.testing.assert_allclose(found.scores, expected.scores, atol=1e-5)
 
 
+def test_boxes_go_back_by_the_rule_of_the_run(detect):
+    image = picture(97, 160)  # at 0.8: 77.6 rows become 77
+    other = Predictor(
+        detect.model, detect.variables, CANVAS, CATEGORIES, box_scale="common"
+    )
+    by_sides, common = detect(image).boxes, other(image).boxes
+    assert len(common) > 0
+    np.testing.assert_allclose(common[:, 0::2], by_sides[:, 0::2], rtol=1e-6)
+    ratio = np.float32(77 / 77.6)
+    np.testing.assert_allclose(common[:, 1::2], by_sides[:, 1::2] * ratio, rtol=1e-6)
+
+
 def test_an_image_has_the_detections_that_it_has_alone_in_its_place(detect):
     images = [picture(*shape, seed) for seed, shape in enumerate(SHAPES)]
     for image, found in zip(images, detect(images), strict=True):

@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 
 from fpn_jax import layers
-from fpn_jax.layers import Conv, max_pool, upsample2x, upsample_to
+from fpn_jax.layers import (
+    Conv,
+    SeparableConv,
+    max_filter,
+    max_pool,
+    upsample2x,
+    upsample_to,
+)
 from fpn_jax.parity.layouts import to_nhwc, to_torch
 from fpn_jax.parity.live_torchvision import import_torchvision
 
@@ -171,6 +178,33 @@ def test_max_pool_and_its_gradient_are_torchs_also_at_ties(
     np.testing.assert_allclose(
         vjp(jnp.asarray(weights))[0], to_nhwc(reference.grad), atol=1e-6
     )
+
+
+@pytest.mark.parametrize("window", [3, 5])
+def test_max_filter_and_its_gradient_are_torchs(window):
+    x = features(2, 4, 7, 3) - 5  # negative: padding by 0 would show
+    reference = to_torch(x).requires_grad_()
+    theirs = F.max_pool2d(reference, window, stride=1, padding=window // 2)
+    weights = features(*x.shape, seed=1)
+    (theirs * to_torch(weights)).sum().backward()
+    ours, vjp = jax.vjp(partial(max_filter, window=window), x)
+    np.testing.assert_array_equal(ours, to_nhwc(theirs))
+    np.testing.assert_allclose(
+        vjp(jnp.asarray(weights))[0], to_nhwc(reference.grad), atol=1e-5
+    )
+
+
+def test_a_separable_convolution_by_hand():
+    # One pixel of two channels: the middle of the filter doubles it, SiLU, then a sum.
+    conv = SeparableConv(partial(Conv, use_bias=False), features=1)
+    middle = jnp.zeros((3, 3, 1, 2)).at[1, 1].set(2.0)
+    params = {
+        "depthwise": {"kernel": middle},
+        "pointwise": {"kernel": jnp.ones((1, 1, 2, 1))},
+    }
+    y = conv.apply({"params": params}, jnp.array([[[[0.5, 1.0]]]]))
+    # silu(1) + silu(2) = 0.7311 + 1.7616.
+    np.testing.assert_allclose(y, [[[[2.4927]]]], rtol=1e-4)
 
 
 def test_doubling_equals_nearest_resize_and_so_does_its_gradient():

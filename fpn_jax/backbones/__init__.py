@@ -16,6 +16,7 @@ pass no gradient and keep their statistics. Ours name their submodules `stem`, `
 tells an optimizer which parameters it must leave alone.
 """
 
+from fpn_jax.backbones.csp_darknet import CSPDarknet
 from fpn_jax.backbones.dummy import Dummy
 from fpn_jax.backbones.mobilenet_v2 import MobileNetV2
 from fpn_jax.backbones.mobilenet_v3 import MobileNetV3
@@ -24,6 +25,7 @@ from fpn_jax.backbones.stages import check_stages, frozen_mask, frozen_names
 from fpn_jax.backbones.vgg import VGG
 
 __all__ = [
+    "CSPDarknet",
     "Dummy",
     "MobileNetV2",
     "MobileNetV3",

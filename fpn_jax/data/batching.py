@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from fpn_jax.data.canvases import BoxScale
 from fpn_jax.data.example import Source
 
 
@@ -17,6 +18,7 @@ class Batching:
     max_boxes: int  # of an image with more, the largest are kept, crowd regions last
     mask_size: int | None = None  # side of the masks of the source; None: no masks
     keypoints: bool = False  # whether batches have the source's keypoints
+    box_scale: BoxScale = "sides"  # of images that are fitted into the canvas
     max_errors: int  # this many different unreadable images are skipped
 
     def __post_init__(self):

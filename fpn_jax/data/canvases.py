@@ -1,6 +1,15 @@
 """Which canvas the images of a data set fill, and at what size it shows them."""
 
+from typing import Literal
+
 import numpy as np
+
+BoxScale = Literal["sides", "common"]
+"""How boxes follow an image whose sides are rounded down to whole pixels.
+
+By the ratio of the sides before and after, each axis by its own, as in torchvision; or
+both axes by the scale before the rounding, as in YOLOX. They differ by up to a pixel.
+"""
 
 _SMALL = 0.5  # of its sides an image is shown at; below, small objects may be lost
 

@@ -250,7 +250,8 @@ def _evaluation_batch(
     """The batch of examples, which its canvas holds larger than the turned one."""
     empty = blank(batching.canvas, keypoint_spec)
     filled = [example or empty for example in examples]
-    fit, rng = FitCanvas(batching.canvas), np.random.default_rng(0)  # draws nothing
+    fit = FitCanvas(batching.canvas, batching.box_scale)
+    rng = np.random.default_rng(0)  # draws nothing
     padded = dataclasses.replace(batching, canvas=padded_sides(batching.canvas))
     batch = stack([_row(fit(example, rng), padded) for example in filled])
     batch["example_valid"] = np.array([example is not None for example in examples])

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from fpn_jax.data.bitmaps import mask_box
+from fpn_jax.data.canvases import BoxScale
 from fpn_jax.data.example import Example, Source, UnreadableImage
 from fpn_jax.data.transforms import Transform, crop, fit_scale, scale
 
@@ -32,6 +33,7 @@ class Mosaic:
     canvas: tuple[int, int]  # height, width
     probability: float = 1.0
     min_visible: float = 0.25  # share of a box's area
+    box_scale: BoxScale = "sides"
 
     def __call__(self, example: Example, rng: np.random.Generator) -> Example:
         if rng.random() >= self.probability:
@@ -41,7 +43,8 @@ class Mosaic:
         parts = []
         for number in range(4):
             other = _random_example(self.source, rng) if number else example
-            other = scale(other, fit_scale(other.image.shape, self.canvas))
+            factor = fit_scale(other.image.shape, self.canvas)
+            other = scale(other, factor, self.box_scale)
             height, width = other.image.shape[:2]
             # Upper left, upper right, lower left, lower right of the point.
             top = y if number >= 2 else y - height

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fpn_jax.data.bitmaps import resize_masks
+from fpn_jax.data.canvases import BoxScale
 from fpn_jax.data.example import Example
 
 Transform = Callable[[Example, np.random.Generator], Example]
@@ -59,10 +60,12 @@ class ScaleJitter:
     min_scale: float = 0.5
     max_scale: float = 2.0
     min_visible: float = 0.25  # share of a box's area
+    box_scale: BoxScale = "sides"
 
     def __call__(self, example: Example, rng: np.random.Generator) -> Example:
         fitting = fit_scale(example.image.shape, self.canvas)
-        example = scale(example, fitting * rng.uniform(self.min_scale, self.max_scale))
+        factor = fitting * rng.uniform(self.min_scale, self.max_scale)
+        example = scale(example, factor, self.box_scale)
         spare = np.maximum(np.subtract(example.image.shape[:2], self.canvas), 0)
         top, left = rng.integers(0, spare + 1)
         return crop(example, top, left, self.canvas, self.min_visible)
@@ -132,10 +135,12 @@ class FitCanvas:
     """The example at the largest size that the canvas, upright or turned, holds."""
 
     canvas: tuple[int, int]  # height, width
+    box_scale: BoxScale = "sides"
 
     def __call__(self, example: Example, rng: np.random.Generator) -> Example:
         del rng
-        return scale(example, fit_scale_either_way(example.image.shape, self.canvas))
+        factor = fit_scale_either_way(example.image.shape, self.canvas)
+        return scale(example, factor, self.box_scale)
 
 
 def turned(transform: Transform) -> Transform:
@@ -211,13 +216,28 @@ def scaled_sides(shape: tuple[int, ...], scale: float) -> tuple[int, int]:
     return height, width
 
 
-def scale(example: Example, factor: float) -> Example:
+def fitted_size(
+    shape: tuple[int, ...], canvas: tuple[int, int], box_scale: BoxScale
+) -> tuple[float, float]:
+    """Returns what height and width of an image in the canvas boxes are scaled by.
+
+    For "sides" these are its pixels there, for "common" the sides before rounding.
+    """
+    factor = fit_scale_either_way(shape, canvas)
+    if box_scale == "common":
+        return shape[0] * factor, shape[1] * factor
+    return scaled_sides(shape, factor)
+
+
+def scale(example: Example, factor: float, box_scale: BoxScale = "sides") -> Example:
     """Returns the example resized; the ratios of its sides may differ from `factor`."""
     image = resize(example.image, factor)
     (height, width), (new_height, new_width) = example.image.shape[:2], image.shape[:2]
-    if (new_height, new_width) == (height, width):
-        return example
     x, y = np.float32(new_width / width), np.float32(new_height / height)
+    if box_scale == "common":
+        x = y = np.float32(factor)
+    if image is example.image and x == y == 1:
+        return example
     return dataclasses.replace(
         example,
         image=image,

@@ -8,7 +8,8 @@ are xyxy, float32, in pixels of the canvas.
   [B, H, W, 3], whose sides its coarsest stride divides, to some of the levels. It may
   have `frozen`, the names of the submodules that no step changes.
 - A **neck** has `__call__(pyramid, *, train) -> Pyramid`: all its levels have the same
-  number of channels. Levels may be added above the top one, and left out.
+  number of channels, unless the head's `takes_any_channels` is True. Levels may be
+  added above the top one, and left out.
 - A **dense head** and the **heads on boxes** are described in `fpn_jax.heads`.
 - A **detector** is `contract.Detector`. `images [B, H, W, 3]` are RGB, uint8 or float32
   in 0 … 255; `sizes [B, 2]` is the height and width of each image inside the canvas, at

@@ -24,6 +24,7 @@ from fpn_jax.detectors.contract import Measured, facts
 from fpn_jax.detectors.fields import has, parts, values_of
 from fpn_jax.types import Detections, LossTerm, Pyramid, Targets
 
+_BODY = ("backbone", "neck")  # all other parts are heads
 _BATCH, _OBJECTS, _MASK_SIZE, _KEYPOINTS = 2, 3, 28, 17
 
 
@@ -58,14 +59,17 @@ def _check_composition(model: nn.Module, path: str, canvas: tuple[int, int]) -> 
     below, features = features, _outputs(model.neck, f"{path}.neck", features)
     if not is_ours(model.neck):
         _check_pyramid(features, f"{path}.neck", canvas, like=below)
+    heads = [head for name, head in parts(model).items() if name not in _BODY]
     channels = {level: x.shape[-1] for level, x in features.items()}
-    if len(set(channels.values())) > 1:
+    if len(set(channels.values())) > 1 and not all(
+        has(head, "takes_any_channels") and head.takes_any_channels for head in heads
+    ):
         raise ValueError(
             f"{path}.neck: all levels must have the same number of channels, "
             f"got {channels}"
         )
     for name, head in parts(model).items():
-        if name not in ("backbone", "neck"):
+        if name not in _BODY:
             _check_levels(head, f"{path}.{name}", features)
             if is_ours(head) and has(head, "places"):  # sees the whole pyramid
                 _outputs(head, f"{path}.{name}", features)

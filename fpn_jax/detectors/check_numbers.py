@@ -44,14 +44,14 @@ RANGES: Mapping[str, Range] = {
     **dict.fromkeys(("frozen_stages", "sampling_ratio"), _ANY_COUNT),
     **dict.fromkeys(("anchor_sizes", "anchor_ratios", "anchor_shapes"), _POSITIVE),
     **dict.fromkeys(("canonical_size", "center_radius", "box_weights"), _POSITIVE),
-    **dict.fromkeys(("width", "distance_range", "image_std"), _POSITIVE),
-    "image_mean": _FINITE,
+    **dict.fromkeys(("depth", "width", "distance_range", "image_std"), _POSITIVE),
+    **dict.fromkeys(("image_mean", "padding_value"), _FINITE),
     **dict.fromkeys(("norm_epsilon", "min_side", "smooth_l1_beta"), _NOT_NEGATIVE),
     **dict.fromkeys(
         ("focal_gamma", "box_loss_weight", "iou_cost_weight"), _NOT_NEGATIVE
     ),
     **dict.fromkeys(("positive_iou", "negative_iou", "ignored_iou"), _SHARE),
-    **dict.fromkeys(("nms_threshold", "score_threshold"), _SHARE),
+    **dict.fromkeys(("nms_threshold", "score_threshold", "norm_momentum"), _SHARE),
     **dict.fromkeys(("positive_fraction", "focal_alpha"), _SHARE),
     "prior": _INSIDE,
 }

@@ -1,6 +1,7 @@
 """From pixels to the pyramid that heads see: what every composition begins with."""
 
 from functools import partial
+from typing import Literal
 
 import flax.linen as nn
 import jax
@@ -10,17 +11,35 @@ from fpn_jax.detectors.fields import check_names, has
 from fpn_jax.ops.images import normalize
 from fpn_jax.types import Pyramid
 
+ChannelOrder = Literal["rgb", "bgr"]
+
 
 def pyramid(
-    detector: nn.Module, images: jax.Array, sizes: jax.Array, *, train: bool
+    detector: nn.Module,
+    images: jax.Array,
+    sizes: jax.Array,
+    *,
+    train: bool,
+    channel_order: ChannelOrder = "rgb",
+    padding_value: float | None = None,
 ) -> Pyramid:
     """Returns the levels of the detector's neck.
 
     To be called in a method of the detector, which has the submodules `backbone` and
-    `neck` and the ImageNet statistics `image_mean` and `image_std`.
+    `neck` and the statistics of RGB images `image_mean` and `image_std`.
+
+    Args:
+        detector: see above.
+        images: [B, H, W, 3], RGB.
+        sizes: [B, 2], height and width of each image.
+        train: whether this is a step of training.
+        channel_order: of the pixels that the backbone is given.
+        padding_value: of pixels outside an image; None: the mean.
     """
     mean, std = detector.image_mean, detector.image_std
-    pixels = normalize(images, sizes, mean=mean, std=std)
+    pixels = normalize(images, sizes, mean=mean, std=std, padding_value=padding_value)
+    if channel_order == "bgr":
+        pixels = pixels[..., ::-1]
     return detector.neck(detector.backbone(pixels, train=train), train=train)
 
 

@@ -6,7 +6,13 @@ import flax.linen as nn
 import jax
 
 from fpn_jax.detectors.contract import Limits, Measured
-from fpn_jax.detectors.features import anchored, canvas_of, frozen_parts, pyramid
+from fpn_jax.detectors.features import (
+    ChannelOrder,
+    anchored,
+    canvas_of,
+    frozen_parts,
+    pyramid,
+)
 from fpn_jax.detectors.fields import of_part, with_head_limits
 from fpn_jax.types import Detections, LossTerm, Targets
 
@@ -26,6 +32,8 @@ class OneStage(nn.Module):
     # Parameters: ImageNet statistics, of pixels in 0 … 1.
     image_mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     image_std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    channel_order: ChannelOrder = "rgb"  # of the pixels that the backbone is given
+    padding_value: float | None = None  # of pixels outside an image; None: the mean
 
     @property
     def num_classes(self) -> int:
@@ -49,7 +57,15 @@ class OneStage(nn.Module):
 
     def __call__(self, images: jax.Array, sizes: jax.Array, *, train: bool = False):
         """Returns the outputs of the head, a pytree of its own type."""
-        return self.head(pyramid(self, images, sizes, train=train), train=train)
+        features = pyramid(
+            self,
+            images,
+            sizes,
+            train=train,
+            channel_order=self.channel_order,
+            padding_value=self.padding_value,
+        )
+        return self.head(features, train=train)
 
     def loss(
         self,

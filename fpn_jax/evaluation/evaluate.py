@@ -67,6 +67,7 @@ def evaluate(
     ground_truth: Mapping,
     categories: Sequence[Category],
     measures: Sequence[Measure],
+    fitted_size: Callable[[tuple[int, int]], tuple[float, float]] | None = None,
     canceled: Callable[[], bool] = lambda: False,
     read: set[int] | None = None,
 ) -> tuple[dict[str, float], list[dict]] | None:
@@ -84,6 +85,8 @@ def evaluate(
         ground_truth: annotation dictionary of the same images.
         categories: by label, of the detector.
         measures: of `coco.py`, that the detector and the ground truth allow.
+        fitted_size: from an image's height and width to those that its boxes were
+            scaled by; by default the pixels it has in the batch.
         canceled: see above.
         read: receives the ids of the images that were read, by all processes.
     """
@@ -100,12 +103,15 @@ def evaluate(
             total, count = totals.get(name, (0.0, 0.0))
             totals[name] = total + float(term.total), count + float(term.count)
         image_ids = outputs.image_ids.view(np.int64)[:, 0]  # of all processes
+        sizes = outputs.sizes
+        if fitted_size is not None:
+            sizes = np.array([fitted_size(size) for size in outputs.image_sizes])
         read.update(image_ids.tolist())
         results += coco_results(
             image_ids,
             outputs.detections,
             categories,
-            sizes=outputs.sizes,
+            sizes=sizes,
             image_sizes=outputs.image_sizes,
         )
     _warn_of_missed(ground_truth, read)

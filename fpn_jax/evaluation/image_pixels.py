@@ -16,7 +16,7 @@ def in_image_pixels(
 
     Args:
         found: of one image, NumPy arrays: boxes [D, 4], masks [D, M, M] …
-        size: [2], height and width of the image on the canvas.
+        size: [2], height and width of the image on the canvas, whole or not.
         image_size: [2], height and width of the image; masks are pasted there and
             become bool [D, H, W].
     """

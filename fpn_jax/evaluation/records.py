@@ -66,7 +66,7 @@ def coco_results(
         image_ids: B ids.
         detections: in pixels of the canvas; padding is left out.
         categories: by label.
-        sizes: [B, 2], height and width of the images on the canvas.
+        sizes: [B, 2], height and width of the images on the canvas, whole or not.
         image_sizes: [B, 2], height and width of the images.
     """
     results = []

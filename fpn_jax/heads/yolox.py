@@ -1,8 +1,8 @@
 """The head of YOLOX (Ge et al. 2021, section 2): anchor-free, decoupled, SimOTA.
 
 Two towers of convolutions, each level's own, give every cell one logit per class, one
-of objectness, and a box. Cells are ordered by level, finest first, then by row and
-column. Boxes are xyxy pixels of the canvas.
+of objectness, and a box. Levels may have different channels. Cells are ordered by
+level, finest first, then by row and column. Boxes are xyxy pixels of the canvas.
 """
 
 import math
@@ -19,7 +19,9 @@ from fpn_jax.layers import (
     Conv,
     Dtype,
     Norm,
+    SeparableConv,
     normed_conv,
+    torch_uniform,
 )
 from fpn_jax.ops.anchors import grids_of, pyramid_anchors
 from fpn_jax.ops.boxes import clip, decode_deltas, iou, pairwise_iou
@@ -31,6 +33,8 @@ from fpn_jax.types import Detections, LossTerm, Pyramid, Targets, exportable
 
 # What a candidate costs more that is not both in the box and near its center.
 _FAR = 1e5
+# The authors do not cut sides; beyond 10,000 strides float32 areas would overflow.
+_MAX_LOG_SIDE = math.log(1e4)
 
 
 @exportable
@@ -49,9 +53,11 @@ class YOLOXHead(nn.Module):
     num_classes: int
     # Network.
     num_convs: int = 2  # of each tower
+    depthwise: bool = False  # a depthwise and a 1x1 convolution for each of a tower
     prior: float = 0.01  # of every class and of an object, before training
     norm: Norm = "batch"
     norm_epsilon: float = 1e-3  # of the authors' code
+    norm_momentum: float = 0.9  # there 0.97
     # Targets.
     center_radius: float = 2.5  # strides
     num_candidates: int = 10  # whose IoUs say how many cells a box takes
@@ -61,23 +67,29 @@ class YOLOXHead(nn.Module):
     # Detections.
     score_threshold: float = 0.01
     nms_threshold: float = 0.65
+    clipped: bool = True  # to the image, before suppression; not in the authors' code
     max_detections: int = 100
     axis_name: AxisName = None  # the pmap axis of norm="batch"
     dtype: Dtype = None
 
+    @property
+    def takes_any_channels(self) -> bool:
+        """Whether levels may have different channels: each has a stem of its own."""
+        return True
+
     @nn.compact
     def __call__(self, pyramid: Pyramid, *, train: bool = False) -> YOLOXOutputs:
         """Returns logits, deltas and objectness for every level of `pyramid`."""
-        hidden = partial(
-            normed_conv(self, train=train), next(iter(pyramid.values())).shape[-1]
-        )
+        conv = partial(normed_conv(self, train=train), norm_momentum=self.norm_momentum)
+        channels = pyramid[min(pyramid)].shape[-1]
+        stem = partial(conv, channels, 1)
+        hidden = partial(SeparableConv, conv) if self.depthwise else conv
+        hidden = partial(hidden, channels)
         rare = nn.initializers.constant(-math.log(1 / self.prior - 1))
-        # Uniform, of a third of the variance that keeps a map's: torch's default.
-        init = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
-        last = partial(Conv, kernel_size=1, kernel_init=init, dtype=self.dtype)
+        last = partial(Conv, kernel_size=1, kernel_init=torch_uniform, dtype=self.dtype)
         outputs = YOLOXOutputs(logits={}, deltas={}, objectness={})
         for level in sorted(pyramid):
-            x = nn.silu(hidden(kernel_size=1, name=f"stem{level}")(pyramid[level]))
+            x = nn.silu(stem(name=f"stem{level}")(pyramid[level]))
             of_class = of_box = x
             for i in range(self.num_convs):
                 of_class = nn.silu(hidden(name=f"class{level}_conv{i}")(of_class))
@@ -129,8 +141,8 @@ class YOLOXHead(nn.Module):
 
         Every cell has one box, of its best class; its score is the probability of the
         class times that of an object. Boxes are clipped to the image (`sizes [B, 2]`:
-        height, width); those with a score above the threshold are suppressed class by
-        class, all levels together.
+        height, width) if `clipped`; those with a score of at least the threshold are
+        suppressed class by class, all levels together.
         """
         return jax.vmap(partial(self._image_detections, canvas=canvas))(outputs, sizes)
 
@@ -140,8 +152,7 @@ class YOLOXHead(nn.Module):
         """Returns a square [H W, 4] for every cell: of its size, around its corner.
 
         Deltas of it are the paper's: the offset from the corner and the logarithms of
-        the sides, all in strides. `decode_deltas` cuts a side at 62.5 strides, which
-        the authors do not: a box of 500 px on P3.
+        the sides, all in strides.
         """
         strides = {level: (2**level,) for level in grids}
         return pyramid_anchors(canvas, grids, strides, (1,), stride_rule="level")
@@ -227,10 +238,10 @@ class YOLOXHead(nn.Module):
         _, logits, boxes, objectness = self._flat(outputs, canvas)
         scores = jax.nn.sigmoid(logits.max(axis=-1)) * jax.nn.sigmoid(objectness)
         return select_detections(
-            clip(boxes, size),
+            clip(boxes, size) if self.clipped else boxes,
             scores,
             jax.lax.argmax(logits, 1, jnp.int32),
-            (scores > self.score_threshold) & is_image(size),
+            (scores >= self.score_threshold) & is_image(size),
             iou_threshold=self.nms_threshold,
             max_detections=self.max_detections,
         )
@@ -245,7 +256,8 @@ class YOLOXHead(nn.Module):
         )
         places = self.places(grids_of(outputs.deltas), canvas=canvas)
         squares = jnp.concatenate(list(places.values()))
-        return squares, logits, decode_deltas(deltas, squares), objectness[:, 0]
+        boxes = decode_deltas(deltas, squares, max_log_side=_MAX_LOG_SIDE)
+        return squares, logits, boxes, objectness[:, 0]
 
 
 def _class_cost(logits, objectness, labels):

@@ -102,18 +102,20 @@ def decode_deltas(
     deltas: Real[Array, "*#b 4"],
     anchors: Real[Array, "*#b 4"],
     weights: Weights = (1, 1, 1, 1),
+    *,
+    max_log_side: float = _MAX_LOG_SIDE,
 ) -> Float[Array, "*#b 4"]:
     """Returns the boxes that the deltas make of the anchors: inverse of encode_deltas.
 
-    dw and dh are cut at log(1000 / 16), so that an untrained network makes no
-    infinite box. Boxes are not clipped to the image.
+    dw and dh are cut at `max_log_side`, log(1000 / 16), so that an untrained network
+    makes no infinite box. Boxes are not clipped to the image.
     """
     dx, dy, dw, dh = jnp.moveaxis(deltas.astype(jnp.float32), -1, 0)
     xa, ya, wa, ha = _center_and_sides(anchors)
     wx, wy, ww, wh = weights
     x, y = dx / wx * wa + xa, dy / wy * ha + ya
-    w = jnp.exp(jnp.minimum(dw / ww, _MAX_LOG_SIDE)) * wa
-    h = jnp.exp(jnp.minimum(dh / wh, _MAX_LOG_SIDE)) * ha
+    w = jnp.exp(jnp.minimum(dw / ww, max_log_side)) * wa
+    h = jnp.exp(jnp.minimum(dh / wh, max_log_side)) * ha
     return jnp.stack([x - w / 2, y - h / 2, x + w / 2, y + h / 2], axis=-1)
 
 

@@ -23,14 +23,15 @@ def training_transforms(
     transforms = [
         *([HorizontalFlip()] if flips else []),
         *([RandomCrop(data.crop)] if data.crop else []),
-        ScaleJitter(data.canvas, *data.scale_jitter),
+        ScaleJitter(data.canvas, *data.scale_jitter, box_scale=data.box_scale),
         *([ColorJitter(data.color)] if data.color else []),
     ]
     if not mixed:
         return transforms
     others = source, tuple(transforms)
+    mosaic = Mosaic(source, data.canvas, data.mosaic, box_scale=data.box_scale)
     return [
-        *([Mosaic(source, data.canvas, data.mosaic)] if data.mosaic else []),
+        *([mosaic] if data.mosaic else []),
         *transforms,
         *([CopyPaste(*others, data.copy_paste)] if data.copy_paste else []),
         *([MixUp(*others, data.mixup)] if data.mixup else []),

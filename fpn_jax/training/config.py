@@ -13,6 +13,7 @@ from typing import Any, Literal
 import flax.linen as nn
 import optax
 
+from fpn_jax.data.canvases import BoxScale
 from fpn_jax.zoo.digits import digits_faster_rcnn
 
 
@@ -29,6 +30,9 @@ class DataConfig:
     # Height and width that the network sees. Where neither they nor an experiment are
     # given, images of a data set other than the digits get the shape they fill most.
     canvas: tuple[int, int] = (320, 320)
+    # How boxes follow an image whose sides are rounded down to whole pixels: each side
+    # by its own ratio, or both by the scale before rounding, as in YOLOX.
+    box_scale: BoxScale = "sides"
     # Batch portrait images separately on the transposed canvas, where they fit larger.
     group_by_aspect: bool = False
     batch_size: int = 4  # images of a step, over all devices together

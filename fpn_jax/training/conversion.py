@@ -1,7 +1,8 @@
-"""Runs made of other libraries' checkpoints, and torchvision's made of runs."""
+"""Runs made of other libraries' checkpoints, and theirs made of runs."""
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from fpn_jax.data.formats.coco_names import COCO, COCO_IDS, UNUSED
 from fpn_jax.detectors.contract import facts
 from fpn_jax.detectors.feature_extractor import FeatureExtractor
 from fpn_jax.detectors.fields import parts, values_of
+from fpn_jax.layers import Norm
 from fpn_jax.training.categories import run_categories
 from fpn_jax.training.config import Config, DataConfig
 from fpn_jax.training.config_file import read_tree
@@ -43,10 +45,18 @@ from fpn_jax.weights.torchvision import (
     fitted,
 )
 from fpn_jax.weights.torchvision_backbones import backbone_rules
+from fpn_jax.weights.yolox import (
+    detector_from_yolox,
+    detector_to_yolox,
+    fitted_to_yolox,
+    released_size,
+    yolox_rules,
+)
 from fpn_jax.zoo.canvases import canvas_of
 from fpn_jax.zoo.classifiers import CLASSIFIERS
 from fpn_jax.zoo.detectron2 import DETECTRON2
 from fpn_jax.zoo.torchvision import TORCHVISION
+from fpn_jax.zoo.yolox import YOLOX
 
 # Batch counters of torch's norms, kept so that an export is bit-exact.
 _COUNTERS = "torchvision_counters.json"
@@ -142,6 +152,37 @@ def run_from_detectron2(
     )
 
 
+def load_yolox(name: str, file: str | Path) -> StateDict:
+    """Returns the tensors of a file by the names of the released model `name`.
+
+    A prefix that all names in the file share is taken off.
+    """
+    check_choice("model", name, YOLOX)
+    return dict(without_prefix(load_state_dict(file), yolox_rules(YOLOX[name]())))
+
+
+def run_from_yolox(
+    name: str, state_dict: Mapping[str, np.ndarray], *, norm: Norm = "batch"
+) -> Run:
+    """Returns a released detector of YOLOX with its weights, ready to be saved.
+
+    Its data are resized as there. Categories are COCO's, or numbered ones where the
+    file has another number of classes. With `norm` "frozen" a training keeps the
+    statistics of its norms.
+    """
+    check_choice("model", name, YOLOX)
+    if (size := released_size(state_dict)) not in (None, name):
+        raise ValueError(f"model: {name!r} given, the file is of {size}")
+    detector = fitted_to_yolox(YOLOX[name](norm=norm), state_dict)
+    data = replace(_data(canvas_of(name)), box_scale="common")
+    return Run(
+        config=Config(model=detector, data=data),
+        variables=detector_from_yolox(state_dict, detector),
+        step=0,
+        categories=_named(detector, COCO, first=1),
+    )
+
+
 def save_from_torchvision(
     out: str | Path, run: Run, state_dict: Mapping[str, np.ndarray]
 ) -> None:
@@ -155,7 +196,8 @@ class Exported(NamedTuple):
     """Weights of a run, and why they have our names, where they do."""
 
     state_dict: StateDict
-    why_ours: str | None  # None: they have torchvision's
+    why_ours: str | None  # None: they have torchvision's or YOLOX's
+    holder: str | None = None  # the name in a file of torch that its library looks for
 
 
 def exported(
@@ -167,10 +209,10 @@ def exported(
 ) -> Exported:
     """Returns the weights of a run directory under torchvision's names, or under ours.
 
-    A converted run gives back the weights of its file, bit by bit. Anchors, thresholds
-    and epsilon are not among the weights: the model that loads them needs the run's.
-    A model that torchvision does not have keeps our names, "params/backbone/…"; a
-    user's own model is not imported for it.
+    YOLOX's have their own. A converted run gives back the weights of its file, bit by
+    bit. Anchors, thresholds and epsilon are not among the weights: the model that loads
+    them needs the run's. A model that neither has keeps our names,
+    "params/backbone/…"; a user's own model is not imported for it.
     """
     if foreign := foreign_names(read_tree(run).get("model")):
         why = f"torchvision has no {foreign[0]}"
@@ -178,16 +220,20 @@ def exported(
     loaded = load_run(run, checkpoint, experiment=experiment, trust=trust)
     check_detects(loaded.config.model, run)
     kept = Path(run) / _COUNTERS
-    counters = json.loads(kept.read_text()) if kept.exists() else {}
-    try:
-        state_dict = detector_to_torchvision(
-            loaded.variables,
-            loaded.config.model,
-            {name: np.array(n, np.int64) for name, n in counters.items()},
-        )
-    except ValueError as error:
-        return Exported(_under_our_names(loaded.variables), str(error))
-    return Exported(state_dict, None)
+    texts = json.loads(kept.read_text()) if kept.exists() else {}
+    counters = {name: np.array(n, np.int64) for name, n in texts.items()}
+    why = ""
+    for to_theirs, holder in (
+        (detector_to_yolox, "model"),
+        (detector_to_torchvision, None),
+    ):
+        try:
+            state_dict = to_theirs(loaded.variables, loaded.config.model, counters)
+        except ValueError as error:  # it has no such model
+            why = str(error)
+        else:
+            return Exported(state_dict, None, holder)
+    return Exported(_under_our_names(loaded.variables), why)
 
 
 def _under_our_names(variables: Mapping) -> StateDict:

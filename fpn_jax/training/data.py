@@ -93,6 +93,7 @@ def _batching(config: Config, batch_size: int, *, max_boxes: int) -> Batching:
         max_boxes=max_boxes,
         mask_size=data.mask_size if "masks" in measured else None,
         keypoints="keypoints" in measured,
+        box_scale=data.box_scale,
         max_errors=data.max_errors,
     )
 

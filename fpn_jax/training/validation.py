@@ -1,6 +1,7 @@
 """The evaluation during a run, and of a run."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import flax.linen as nn
 
@@ -8,6 +9,7 @@ from fpn_jax.data.batch import Batch
 from fpn_jax.data.example import Category
 from fpn_jax.data.relabel import Relabeled
 from fpn_jax.data.sources import readable
+from fpn_jax.data.transforms import fitted_size
 from fpn_jax.detectors.contract import facts
 from fpn_jax.evaluation.coco import BOXES, KEYPOINTS, MASKS, PROPOSALS, Measure
 from fpn_jax.evaluation.evaluate import Evaluated, evaluate
@@ -55,6 +57,9 @@ class Validation:
         self.read: set[int] = set()  # ids of the images of the last results
         self.has_run = False
         self._step, self._train = step, config.train
+        self._fitted_size = partial(
+            fitted_size, canvas=config.data.canvas, box_scale=config.data.box_scale
+        )
         self._batches = validation_data(config, source)
 
     def is_due(self, step: int) -> bool:
@@ -74,6 +79,7 @@ class Validation:
             ground_truth=self.ground_truth,
             categories=self.categories,
             measures=self.measures,
+            fitted_size=self._fitted_size,
             canceled=lambda: (
                 interruption is not None and interruption.signal is not None
             ),

@@ -8,7 +8,8 @@ torch is needed to write .pth and .pt files only.
 
 Files and tables are the same for all libraries. By library: `backbone_from_torchvision`
 for its classifiers, `detector_from_torchvision` and `detector_to_torchvision` for its
-detectors, and `load_detectron2` for a file of Detectron2. They return variables,
+detectors, `load_detectron2` for a file of Detectron2, and `detector_from_yolox` and
+`detector_to_yolox` for those of YOLOX. They return variables,
 {"params": …, "batch_stats": …}, for a module that corresponds to the file.
 """
 
@@ -28,6 +29,7 @@ from fpn_jax.weights.torchvision import (
     detector_from_torchvision,
     detector_to_torchvision,
 )
+from fpn_jax.weights.yolox import detector_from_yolox, detector_to_yolox
 
 __all__ = [
     "Layout",
@@ -36,7 +38,9 @@ __all__ = [
     "backbone_from_torchvision",
     "convert",
     "detector_from_torchvision",
+    "detector_from_yolox",
     "detector_to_torchvision",
+    "detector_to_yolox",
     "export_state_dict",
     "load_detectron2",
     "load_pickle",

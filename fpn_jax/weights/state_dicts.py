@@ -187,18 +187,23 @@ def load_state_dict(path: str | Path) -> StateDict:
         ) from error
 
 
-def save_state_dict(state_dict: StateDict, path: str | Path) -> None:
+def save_state_dict(
+    state_dict: StateDict, path: str | Path, *, holder: str | None = None
+) -> None:
     """Writes a .pth, .pt (needs torch) or .safetensors file.
 
-    Raises ValueError where it cannot be written.
+    A file of torch has the tensors under the name `holder` where one is given. Raises
+    ValueError where it cannot be written.
     """
     path = Path(path)
     check_choice("the suffix of path", path.suffix, SUFFIXES)
     if not path.parent.is_dir():
         raise ValueError(f"path {path}: no directory {str(path.parent)!r}")
-    write = _write_safetensors if path.suffix == ".safetensors" else _write_torch
     try:
-        write(state_dict, path)
+        if path.suffix == ".safetensors":
+            _write_safetensors(state_dict, path)
+        else:
+            _write_torch(state_dict, path, holder)
     except ImportError as error:
         raise ValueError(f"path {path} needs the package {error.name!r}") from error
     except Exception as error:  # each library has its own for a full disk
@@ -212,10 +217,11 @@ def _write_safetensors(state_dict: StateDict, path: Path) -> None:
     save_file({n: np.asarray(x, order="C") for n, x in state_dict.items()}, path)
 
 
-def _write_torch(state_dict: StateDict, path: Path) -> None:
+def _write_torch(state_dict: StateDict, path: Path, holder: str | None) -> None:
     import torch
 
-    torch.save({n: torch.tensor(array) for n, array in state_dict.items()}, path)
+    tensors = {n: torch.tensor(array) for n, array in state_dict.items()}
+    torch.save(tensors if holder is None else {holder: tensors}, path)
 
 
 def _check_downloaded(path: Path) -> None:

@@ -7,6 +7,7 @@ stands for its model to the last number, so that its weights fit.
 - torchvision's detectors, and `TORCHVISION`, the same by name
 - `CLASSIFIERS`: torchvision's classifiers as backbones, by name
 - `DETECTRON2`: the detectors of Detectron2's zoo, by the names of its configurations
+- `YOLOX`: the released detectors of YOLOX by name; `YOLOX_SIDES`: of their canvases
 - `digits_…`: small ones for the embedded data set
 - `rpn_resnet50_fpn`: the proposal network of the FPN paper
 """
@@ -32,11 +33,23 @@ from fpn_jax.zoo.torchvision import (
     retinanet_resnet50_fpn,
     retinanet_resnet50_fpn_v2,
 )
+from fpn_jax.zoo.yolox import (
+    YOLOX,
+    YOLOX_SIDES,
+    yolox_l,
+    yolox_m,
+    yolox_nano,
+    yolox_s,
+    yolox_tiny,
+    yolox_x,
+)
 
 __all__ = [
     "CLASSIFIERS",
     "DETECTRON2",
     "TORCHVISION",
+    "YOLOX",
+    "YOLOX_SIDES",
     "digits_faster_rcnn",
     "digits_one_stage",
     "digits_proposal_network",
@@ -51,4 +64,10 @@ __all__ = [
     "retinanet_resnet50_fpn",
     "retinanet_resnet50_fpn_v2",
     "rpn_resnet50_fpn",
+    "yolox_l",
+    "yolox_m",
+    "yolox_nano",
+    "yolox_s",
+    "yolox_tiny",
+    "yolox_x",
 ]

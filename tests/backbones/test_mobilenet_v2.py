@@ -14,7 +14,7 @@ from fpn_jax.parity.random_detectors import randomize_norms
 from fpn_jax.weights.state_dicts import convert, load_state_dict
 from fpn_jax.weights.torchvision import backbone_from_torchvision
 from fpn_jax.weights.torchvision_backbones import backbone_rules
-from tests.support.real import real_file
+from tests.support.real import real
 
 torch, torchvision = import_torchvision()
 
@@ -62,7 +62,7 @@ def test_features_of_all_levels_equal_torchvisions(width, shape):
 
 @pytest.mark.real
 def test_features_of_the_published_weights_equal_torchvisions():
-    file = real_file("mobilenet_v2-b0353104.pth")
+    file = real("mobilenet_v2-b0353104.pth")
     model = torchvision.models.mobilenet_v2()
     model.load_state_dict(torch.load(file, weights_only=True))
     backbone = MobileNetV2(levels=ALL)

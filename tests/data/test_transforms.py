@@ -1,3 +1,5 @@
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,7 @@ from fpn_jax.data.transforms import (
     RandomCrop,
     ScaleJitter,
     fit_scale_either_way,
+    fitted_size,
     resize_as_torch,
     turned,
 )
@@ -150,6 +153,35 @@ def test_keypoints_grow_with_the_image():
 def test_areas_grow_with_the_square_of_the_scale():
     doubled = FitCanvas((240, 320))(painted_example(ONE), _rng())
     assert doubled.areas.tolist() == [4 * 60 * 50]
+
+
+def test_boxes_are_scaled_by_the_sides_or_by_the_scale_before_rounding():
+    # 120 x 160 into 100 x 100: 0.625, of 120 pixels exactly 75; into 33 x 33 0.20625,
+    # of which 24.75 become 24.
+    example = painted_example(ONE)
+    for canvas in ((100, 100), (33, 33)):
+        by_sides, common = (
+            FitCanvas(canvas, box_scale)(example, _rng())
+            for box_scale in ("sides", "common")
+        )
+        np.testing.assert_array_equal(by_sides.image, common.image)
+        factor = canvas[0] / 160
+        expected = np.multiply(ONE, factor)
+        np.testing.assert_allclose(common.boxes, expected, rtol=1e-6)
+        rounded = canvas[0] == 33
+        y = 24 / 120 if rounded else factor
+        expected = np.multiply(ONE, [factor, y, factor, y])
+        np.testing.assert_allclose(by_sides.boxes, expected, rtol=1e-6)
+    assert fitted_size((120, 160), (33, 33), "sides") == (24, 33)
+    assert fitted_size((120, 160), (33, 33), "common") == pytest.approx((24.75, 33))
+    jitter, mosaic = (
+        kind((33, 33), *more, box_scale="common")
+        for kind, more in ((ScaleJitter, (1, 1)), (partial(Mosaic, [example]), ()))
+    )
+    assert jitter(example, _rng()).boxes.tolist() == common.boxes.tolist()
+    sides = mosaic(example, _rng()).boxes
+    heights = sides[:, 3] - sides[:, 1]
+    np.testing.assert_allclose(heights.max(), 50 * 0.20625, rtol=1e-5)
 
 
 @pytest.mark.parametrize("seed", range(20))

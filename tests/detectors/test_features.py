@@ -1,6 +1,7 @@
 """The levels that the head with anchors sees, and those that boxes are pooled from."""
 
 import flax.linen as nn
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -44,6 +45,36 @@ class Whole(nn.Module):
 
 class Points(nn.Module):
     """A head of the user's that proposes without anchors."""
+
+
+class Whatever(nn.Module):
+    """A backbone and a neck that pass on what they are given."""
+
+    def __call__(self, x, *, train=False):
+        return x
+
+
+@pytest.mark.parametrize(
+    "fields, image, padding",
+    [
+        ({}, [0.5, 2, 1], [0, 0, 0]),
+        ({"channel_order": "bgr"}, [1, 2, 0.5], [0, 0, 0]),
+        ({"channel_order": "bgr", "padding_value": 51}, [1, 2, 0.5], [0, -2, 0]),
+    ],
+)
+def test_the_backbone_is_given_the_pixels_that_the_detectors_fields_say(
+    fields, image, padding
+):
+    detector = OneStage(
+        *(Whatever(), Whatever(), Whatever()),
+        image_mean=(0.2, 0.6, 0.2),
+        image_std=(0.4, 0.2, 0.8),
+        **fields,
+    )
+    images = jnp.array([[[[102, 255, 255], [9, 9, 9]]]], jnp.uint8)
+    pixels = detector.apply({}, images, jnp.array([[1, 1]]))
+    # (0.4 - 0.2) / 0.4, (1 - 0.6) / 0.2, (1 - 0.2) / 0.8, and 51 is 0.2.
+    np.testing.assert_allclose(pixels, [[[image, padding]]], atol=1e-6)
 
 
 def test_a_grid_has_the_rows_and_columns_of_its_level():

@@ -136,6 +136,21 @@ def test_results_are_in_the_pixels_of_the_original_images():
     assert metrics["loss"] == metrics["loss/class"] == 2.0
 
 
+def test_boxes_go_back_by_the_size_that_they_were_scaled_by():
+    """Said to be 100 pixels on the canvas, not 80: 24 pixels there are 9.6."""
+    step = jax.jit(
+        lambda variables, batch: evaluation_step(variables, batch, model=Oracle())
+    )
+    _, results = evaluate(
+        {"offset": 4.0},
+        step=step,
+        measures=[BOXES],
+        fitted_size=lambda size: (2.5 * size[0], 2.5 * size[1]),
+        **settings(GraySource(1), max_errors=0),
+    )
+    assert results[0]["bbox"] == pytest.approx([4, 5.6, 16, 16])
+
+
 def test_a_canceled_evaluation_has_no_result():
     arguments = settings(GraySource(3), max_errors=0)
     assert (

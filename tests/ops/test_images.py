@@ -24,6 +24,16 @@ def test_padding_is_zero_whatever_it_held():
     np.testing.assert_array_equal(np.asarray(pixels != 0).all(axis=-1), inside)
 
 
+def test_padding_may_be_pixels_of_a_value():
+    images = jnp.full((1, 1, 2, 3), 51, jnp.uint8)
+    mean, std = (0.0, 0.2, 0.0), (1, 1, 1 / 255)
+    pixels = normalize(
+        images, jnp.array([[1, 1]]), mean=mean, std=std, padding_value=102
+    )
+    expected = [[[[0.2, 0.0, 51], [0.4, 0.2, 102]]]]
+    np.testing.assert_allclose(pixels, expected, rtol=1e-6, atol=1e-7)
+
+
 def test_float_images_mean_the_same_as_uint8_images():
     images = jnp.arange(2 * 4 * 4 * 3, dtype=jnp.uint8).reshape(2, 4, 4, 3)
     sizes = jnp.array([[4, 4], [3, 4]])

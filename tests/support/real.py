@@ -1,8 +1,4 @@
-"""Real photographs, annotations and weights, where the machine has them.
-
-The variable FPN_JAX_TEST_DATA names their directory. Tests that read it are marked
-`real`, and are skipped without it.
-"""
+"""Real photographs and weights, where FPN_JAX_TEST_DATA says that they lie."""
 
 import os
 from pathlib import Path
@@ -10,12 +6,12 @@ from pathlib import Path
 import pytest
 
 
-def real_file(name: str) -> Path:
-    """Returns the path of a file or a folder; skips the test where there is none."""
+def real(name: str) -> Path:
+    """Returns the path of a file or folder; without it the test is skipped."""
     place = os.environ.get("FPN_JAX_TEST_DATA")
-    if not place:
-        pytest.skip("FPN_JAX_TEST_DATA names no directory of real data")
+    if place is None:
+        pytest.skip("FPN_JAX_TEST_DATA is not set")
     path = Path(place) / name
     if not path.exists():
-        pytest.skip(f"no {name} in FPN_JAX_TEST_DATA")
+        pytest.skip(f"no {path}")
     return path

@@ -40,6 +40,12 @@ def test_images_are_mixed_where_asked_and_while_it_lasts():
     assert training_transforms(data, GraySource(1), mixed=False) == others
 
 
+def test_all_that_resize_scale_boxes_as_the_data_say():
+    data = DataConfig(mosaic=0.5, box_scale="common")
+    mosaic, jitter = training_transforms(data, GraySource(1), mixed=True)
+    assert (mosaic.box_scale, jitter.box_scale) == ("common", "common")
+
+
 def test_everything_at_once_has_an_order():
     data = DataConfig(
         flip=True, crop=0.1, color=0.2, mosaic=0.3, copy_paste=0.4, mixup=0.5

@@ -1,0 +1,73 @@
+"""The neck of YOLOX: a path aggregation network (PANet) of CSP layers."""
+
+from functools import partial
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from fpn_jax.backbones.csp_darknet import CSPLayer
+from fpn_jax.layers import (
+    AxisName,
+    Dtype,
+    Norm,
+    SeparableConv,
+    normed_conv,
+    torch_uniform,
+    upsample_to,
+)
+from fpn_jax.types import Pyramid
+
+
+class YOLOXPAFPN(nn.Module):
+    """A path down from the coarsest level and one back; each level keeps its channels.
+
+    Down: a 1x1 convolution (`lateral`) to the channels of the level below, upsampling,
+    and a CSP layer (`top_down`) of that beside the backbone's level. Back: a 3x3
+    convolution of stride 2 (`down`), and a CSP layer (`bottom_up`) of that beside what
+    the lateral convolution gave. Bottlenecks have no shortcuts.
+    """
+
+    depth: float = 1.0  # multiplies the bottlenecks of each CSP layer, 3
+    depthwise: bool = False  # 3x3 convolutions are depthwise separable
+    norm: Norm = "batch"
+    norm_epsilon: float = 1e-3  # of the authors' code
+    norm_momentum: float = 0.97
+    axis_name: AxisName = None  # the pmap axis of norm="batch"
+    dtype: Dtype = None
+
+    @property
+    def repeats(self) -> int:
+        """The number of bottlenecks of each CSP layer."""
+        return round(3 * self.depth)
+
+    @nn.compact
+    def __call__(self, pyramid: Pyramid, *, train: bool = False) -> Pyramid:
+        """Returns {level: [B, H / 2**level, W / 2**level, C of that level]}."""
+        levels = sorted(pyramid)
+        if levels != list(range(levels[0], levels[-1] + 1)):
+            raise ValueError(
+                f"levels of a YOLOXPAFPN must follow each other, got {levels}"
+            )
+        conv = partial(
+            normed_conv(self, train=train),
+            norm_momentum=self.norm_momentum,
+            kernel_init=torch_uniform,
+        )
+        wide = partial(SeparableConv, conv) if self.depthwise else conv
+        csp = partial(CSPLayer, conv, wide, repeats=self.repeats, shortcut=False)
+        x, laterals = pyramid[levels[-1]], {}
+        for level in reversed(levels[:-1]):
+            below = pyramid[level]
+            _, height, width, channels = below.shape
+            lateral = nn.silu(conv(channels, 1, name=f"lateral{level + 1}")(x))
+            laterals[level + 1] = lateral
+            both = [upsample_to(lateral, height, width), below]
+            merge = csp(channels, name=f"top_down{level}")
+            x = merge(jnp.concatenate(both, axis=-1))
+        outputs = {levels[0]: x}
+        for level in levels[1:]:
+            down = wide(x.shape[-1], 3, stride=2, name=f"down{level}")
+            both = [nn.silu(down(x)), laterals[level]]
+            merge = csp(pyramid[level].shape[-1], name=f"bottom_up{level}")
+            x = outputs[level] = merge(jnp.concatenate(both, axis=-1))
+        return outputs

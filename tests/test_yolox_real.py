@@ -1,0 +1,105 @@
+"""YOLOX-nano as its real weights make it, on real photographs, through the commands."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from fpn_jax import convert
+from fpn_jax.evaluate import Arguments, evaluate_run
+from fpn_jax.inference import load
+from fpn_jax.parity.live_torchvision import import_torchvision
+from fpn_jax.training.run import load_run
+from tests.support.real import real
+
+torch, _ = import_torchvision()
+
+pytestmark = pytest.mark.real
+
+FIGURES = {
+    "AP": "AP",
+    "AP50": "AP50",
+    "AP75": "AP75",
+    "APs": "APs",
+    "APm": "APm",
+    "APl": "APl",
+    "AR1": "AR@1",
+    "AR10": "AR@10",
+    "AR100": "AR@100",
+    "ARs": "ARs@100",
+    "ARm": "ARm@100",
+    "ARl": "ARl@100",
+}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "nano"
+    file = real("yolox_nano_coco.pth")
+    assert convert.main(["yolox", "yolox_nano", str(file), str(out)]) == 0
+    return out
+
+
+def test_raw_outputs_are_those_of_the_released_modules(run):
+    golden = np.load(real("yolox_nano_golden.npz"))
+    loaded = load_run(run)
+    model = loaded.config.model
+    images = golden["input"][..., ::-1].copy()  # RGB
+    sizes = (golden["orig_hw"] * golden["ratio"][:, None]).astype(int)
+    for image, (height, width) in zip(images, sizes, strict=True):
+        image[height:] = image[:, width:] = 0  # the detector makes it 114
+    outputs = jax.jit(model.apply)(loaded.variables, images, sizes)
+    for level in (3, 4, 5):
+        for name, maps in (
+            ("cls", outputs.logits),
+            ("reg", outputs.deltas),
+            ("obj", outputs.objectness),
+        ):
+            expected = golden[f"{name}_{2**level}"]
+            np.testing.assert_allclose(maps[level], expected, rtol=0, atol=2e-3)
+
+
+@pytest.mark.parametrize("threshold", [0.01, 0.001])
+def test_the_twelve_figures_are_those_of_the_released_code(run, threshold):
+    metrics = json.loads(real("yolox_nano_val206_metrics.json").read_text())
+    expected = metrics[f"conf_{threshold}".replace(".", "_")]
+    found = evaluate_run(
+        Arguments(
+            run,
+            data=str(real("coco")),
+            split="val2017",
+            score_threshold=threshold,
+        )
+    )
+    for theirs, ours in FIGURES.items():
+        assert found[ours] == pytest.approx(expected[theirs], abs=1e-3), ours
+
+
+def test_the_file_comes_back_bit_by_bit_in_its_order(run, tmp_path):
+    back = tmp_path / "back.pth"
+    assert convert.main(["export", str(run), str(back)]) == 0
+    given, got = (
+        torch.load(path, weights_only=True)["model"]
+        for path in (real("yolox_nano_coco.pth"), back)
+    )
+    assert list(got) == list(given)
+    for name, tensor in given.items():
+        assert got[name].dtype == tensor.dtype and torch.equal(got[name], tensor)
+
+
+def test_one_image_has_the_detections_of_the_released_code(run):
+    rows = json.loads(real("yolox_nano_val206.json").read_text())
+    image_id = 397133
+    expected = [row for row in rows if row["image_id"] == image_id]
+    path = real("coco") / "val2017" / f"{image_id:012d}.jpg"
+    detect = load(run)
+    found = detect(path)
+    assert len(found.scores) == len(expected)
+    for row, score, label, box in zip(
+        expected, found.scores, found.labels, found.boxes, strict=True
+    ):
+        assert score == pytest.approx(row["score"], abs=1e-4)
+        assert detect.categories[label].id == row["category_id"]
+        x, y, width, height = row["bbox"]
+        np.testing.assert_allclose(box, [x, y, x + width, y + height], atol=0.05)
