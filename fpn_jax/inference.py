@@ -118,11 +118,6 @@ def _dtype_name(dtype: Any) -> str:
 def _check_places(run: Any, experiment: Any, trust: Any) -> None:
     if not isinstance(run, str | os.PathLike):
         raise ValueError(f"run: {run!r} given, must be the directory of a run")
-    if Path(run).is_file():
-        raise ValueError(
-            f"run: {str(run)!r} is a file, must be the directory of a run; python -m "
-            "fpn_jax.convert makes one of a file of weights"
-        )
     if experiment is not None:
         path = isinstance(experiment, str | os.PathLike)
         if not path or not Path(experiment).is_file():
