@@ -18,7 +18,19 @@ def pyramid(
 
     To be called in a method of the detector, which has the submodules `backbone` and
     `neck` and the ImageNet statistics `image_mean` and `image_std`.
+
+    Raises ValueError for images or sizes of another shape: one image alone, channels
+    first.
     """
+    if images.ndim != 4 or images.shape[3] != 3:
+        raise ValueError(
+            f"images must be [batch, height, width, 3], got {list(images.shape)}"
+        )
+    if sizes.ndim != 2 or sizes.shape[1] != 2:
+        raise ValueError(
+            "sizes must be [batch, 2], the height and width of each image, got "
+            f"{list(sizes.shape)}"
+        )
     mean, std = detector.image_mean, detector.image_std
     pixels = normalize(images, sizes, mean=mean, std=std)
     return detector.neck(detector.backbone(pixels, train=train), train=train)

@@ -1,6 +1,7 @@
 """The levels that the head with anchors sees, and those that boxes are pooled from."""
 
 import flax.linen as nn
+import jax
 import numpy as np
 import pytest
 
@@ -44,6 +45,21 @@ class Whole(nn.Module):
 
 class Points(nn.Module):
     """A head of the user's that proposes without anchors."""
+
+
+@pytest.mark.parametrize(
+    ("images", "sizes", "message"),
+    [
+        ((32, 32, 3), (1, 2), r"images must be .* 3\], got \[32, 32, 3\]"),
+        ((1, 3, 32, 32), (1, 2), r"images must be .* 3\], got \[1, 3, 32, 32\]"),
+        ((1, 32, 32, 4), (1, 2), r"images must be .* got \[1, 32, 32, 4\]"),
+        ((1, 32, 32, 3), (2,), r"sizes must be \[batch, 2\], .* got \[2\]"),
+        ((1, 32, 32, 3), (1, 3), r"sizes must be \[batch, 2\], .* got \[1, 3\]"),
+    ],
+)
+def test_images_are_a_batch_with_channels_last(images, sizes, message):
+    with pytest.raises(ValueError, match=message):
+        NETWORK.init(jax.random.key(0), np.zeros(images), np.ones(sizes))
 
 
 def test_a_grid_has_the_rows_and_columns_of_its_level():
