@@ -3,7 +3,7 @@
 import itertools
 import operator
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, overload
@@ -121,11 +121,6 @@ def _dtype_name(dtype: Any) -> str:
 def _check_places(run: Any, experiment: Any, trust: Any) -> None:
     if not isinstance(run, str | os.PathLike):
         raise ValueError(f"run: {run!r} given, must be the directory of a run")
-    if Path(run).is_file():
-        raise ValueError(
-            f"run: {str(run)!r} is a file, must be the directory of a run; python -m "
-            "fpn_jax.convert makes one of a file of weights"
-        )
     if experiment is not None:
         path = isinstance(experiment, str | os.PathLike)
         if not path or not Path(experiment).is_file():
@@ -192,11 +187,18 @@ class Predictor:
         """Takes a detector with its variables, and the canvas that it was trained on.
 
         `box_scale` is how boxes go back to an image (`DataConfig`). Raises ValueError
-        for another padding, or a batch without images.
+        for another padding, a batch without images, a canvas that is not two sides,
+        and for variables without parameters.
         """
-        check_choice("canvas", padding, ("fixed", "exact"))
+        check_choice("padding", padding, ("fixed", "exact"))
         check_choice("box_scale", box_scale, ("sides", "common"))
         check_count("batch_size", batch_size)
+        _check_canvas(canvas)
+        if not isinstance(variables, Mapping) or "params" not in variables:
+            raise ValueError(
+                "variables: no 'params' given, must be all variables of the model: "
+                "{'params': …, 'batch_stats': …}"
+            )
         self.model, self.variables, self.canvas = model, variables, canvas
         self.categories, self.skeleton = tuple(categories), skeleton
         self.padding, self.batch_size = padding, batch_size
@@ -306,6 +308,13 @@ class Predictor:
         if self.padding == "exact":
             return resize_as_torch(image.astype(np.float32), scale)
         return resize(image, scale)
+
+
+def _check_canvas(canvas: Any) -> None:
+    if not isinstance(canvas, tuple | list) or len(canvas) != 2:
+        raise ValueError(f"canvas: {canvas!r} given, must be a height and a width")
+    for side in canvas:
+        check_count("canvas", side)
 
 
 class _Group(NamedTuple):

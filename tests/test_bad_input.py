@@ -143,7 +143,7 @@ CASES = {
         "train miniature.py --train.pretrained none.pth",
         "train.pretrained: no run or file of weights 'none.pth'",
     ),
-    "no run": ("evaluate nowhere", "no config.json in 'nowhere'"),
+    "no run": ("evaluate nowhere", "no folder 'nowhere'"),
     "no checkpoint": ("evaluate begun", "no checkpoints in 'begun'"),
     "unknown checkpoint": (
         "evaluate run --checkpoint 9",

@@ -136,6 +136,15 @@ def test_a_fine_tuned_model_has_its_own_classes():
     assert [c.name for c in run.categories] == ["class 1", "class 2", "class 3"]
 
 
+def test_a_model_that_knows_the_background_alone_is_refused():
+    build = getattr(torchvision.models.detection, NAME)
+    with torch.device("meta"):
+        names = build(weights=None, weights_backbone=None, num_classes=1).state_dict()
+    state_dict = {name: np.zeros(x.shape) for name, x in names.items()}
+    with pytest.raises(ValueError, match="has one score, the background's"):
+        run_from_torchvision(NAME, state_dict)
+
+
 def test_norms_that_count_batches_are_batch_norm_and_others_are_frozen():
     build = torchvision.models.detection.fasterrcnn_resnet50_fpn
     state_dict = numpy_state(build(weights=None, weights_backbone=None))
@@ -250,7 +259,9 @@ def test_a_classifier_makes_a_backbone_to_train_from(tmp_path, capsys):
 WRONG = {
     "torchvisio x y z": "must be one of .*'torchvision'.*nearest: 'torchvision'",
     "torchvision fasterrcnn_resnet5_fpn FILE OUT": "nearest: 'fasterrcnn_resnet50_fpn'",
-    "torchvision resnet50 FILE OUT": "265 missing, 330 unknown",
+    "torchvision resnet50 FILE OUT": "weights of a detector of torchvision, such as",
+    "detectron2 rpn_R_50_FPN FILE OUT": "convert torchvision MODEL FILE OUT",
+    "torchvision resnet50 https://a.b/c.pth OUT": "an address; download it",
     "torchvision fcos_resnet50_fpn FILE OUT": "311 missing, 322 unknown, 2 of another",
     "torchvision fcos_resnet50_fpn none.pth OUT": "there is none",
     "torchvision fcos_resnet50_fpn FILE": "OUT|the run directory to make",

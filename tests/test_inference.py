@@ -203,6 +203,8 @@ def test_an_argument_that_means_nothing_is_named_when_loading(run, argument, sai
 def test_a_run_is_a_directory(run):
     with pytest.raises(ValueError, match="^run: .*config.json' is a file, must be the"):
         fpn_jax.load(run / "config.json")
+    with pytest.raises(ValueError, match="^run: 'https://.*' is an address; download"):
+        fpn_jax.load("https://a.b/model.pth")
     with pytest.raises(ValueError, match="^run: None given, must be the directory"):
         fpn_jax.load(None)
 
@@ -324,9 +326,25 @@ def test_images_of_an_iterator_are_read_four_batches_at_a_time(detect):
         ([None], "None given"),
         ({"image": np.zeros((8, 8, 3), np.uint8)}, "a dict given"),
         ([np.zeros((8, 8, 3)) + 0.5], "float64 given"),
+        (memoryview(np.zeros((8, 8, 3), np.uint8)), "a memoryview given"),
+        (3, "an int given"),
         (np.full((8, 8, 3), 0.5, np.float32), "multiply by 255"),
     ],
 )
 def test_what_is_no_image_is_told_in_a_line(detect, image, said):
     with pytest.raises(ValueError, match=f"^images: .*{said}"):
         detect(image)
+
+
+@pytest.mark.parametrize(
+    "canvas", [64, (64,), (64, 64, 3), (0, 64), (64.0, 64), "64", None]
+)
+def test_a_canvas_is_two_sides(detect, canvas):
+    with pytest.raises(ValueError, match="^canvas: .* given, must be "):
+        Predictor(detect.model, detect.variables, canvas)
+
+
+def test_parameters_alone_are_not_all_variables(detect):
+    for variables in (detect.variables["params"], {}, None):
+        with pytest.raises(ValueError, match="^variables: no 'params' given, must be"):
+            Predictor(detect.model, variables, CANVAS)

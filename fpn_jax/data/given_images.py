@@ -32,7 +32,7 @@ def is_one_image(images: Any) -> bool:
         objects = isinstance(images, np.ndarray) and images.dtype == object
         return not batch and not objects
     if isinstance(images, Iterable) and not isinstance(
-        images, Mapping | Set | bytes | bytearray
+        images, Mapping | Set | bytes | bytearray | memoryview
     ):
         return False
     raise ValueError(f"images: {_named(images)} given, must be {_WANTED}, or a list")
@@ -140,5 +140,7 @@ def _advice(shape: tuple[int, ...]) -> str:
 
 
 def _named(value: Any) -> str:
-    """Names a value in a message: "None", "a dict"."""
-    return "None" if value is None else f"a {type(value).__name__}"
+    """Names a value in a message: "None", "a dict", "an int"."""
+    kind = type(value).__name__
+    article = "an" if kind[0] in "aeiou" else "a"
+    return "None" if value is None else f"{article} {kind}"

@@ -1,7 +1,8 @@
 """Whether fields of a model hold numbers in their ranges and words of their choices.
 
 One table for all modules of this package: a field of one name has one range, whichever
-module it is in. Nothing is traced, and a user's own modules are only looked into.
+module it is in, and every field has the type of its annotation. Nothing is traced, and
+a user's own modules are only looked into.
 """
 
 import dataclasses
@@ -14,6 +15,7 @@ import flax.linen as nn
 import jax
 
 from fpn_jax.choices import check_choice
+from fpn_jax.detectors.field_types import fits_type, type_in_words
 
 
 class Range(NamedTuple):
@@ -65,7 +67,7 @@ def check_numbers(model: nn.Module, path: str = "model") -> None:
     allowed.
     """
     for place, part in _parts(model, path):
-        choices = _choices(type(part))
+        choices, hints = _choices(type(part)), _hints(type(part))
         for field in dataclasses.fields(part):
             name, value = field.name, getattr(part, field.name, None)
             if isinstance(value, str) and name in choices:
@@ -74,15 +76,26 @@ def check_numbers(model: nn.Module, path: str = "model") -> None:
                 # `width` counts channels in one module, and is a factor in another.
                 whole = RANGES[name].whole or type(field.default) is int
                 _check(f"{place}.{name}", value, RANGES[name], whole=whole)
+            if name in hints and not fits_type(value, hints[name]):
+                words = type_in_words(hints[name])
+                raise ValueError(f"{place}.{name} must be {words}, got {value!r}")
         _check_pairs(part, place)
+
+
+@functools.cache
+def _hints(cls: type) -> Mapping[str, Any]:
+    """Returns the annotations of a class, but for what flax adds to its modules."""
+    hints = get_type_hints(cls)
+    return {
+        name: hint for name, hint in hints.items() if name not in ("parent", "name")
+    }
 
 
 @functools.cache
 def _choices(cls: type) -> Mapping[str, tuple[str, ...]]:
     """Returns the words that fields of a class may hold, by its annotations."""
-    hints = get_type_hints(cls)
     found = {}
-    for name, hint in hints.items():
+    for name, hint in _hints(cls).items():
         hints_of = (hint, *get_args(hint))  # of a literal, or of one or None
         literals = [h for h in hints_of if get_origin(h) is Literal]
         if literals:

@@ -35,7 +35,19 @@ def pyramid(
         train: whether this is a step of training.
         channel_order: of the pixels that the backbone is given.
         padding_value: of pixels outside an image; None: the mean.
+
+    Raises ValueError for images or sizes of another shape: one image alone, channels
+    first.
     """
+    if images.ndim != 4 or images.shape[3] != 3:
+        raise ValueError(
+            f"images must be [batch, height, width, 3], got {list(images.shape)}"
+        )
+    if sizes.ndim != 2 or sizes.shape[1] != 2:
+        raise ValueError(
+            "sizes must be [batch, 2], the height and width of each image, got "
+            f"{list(sizes.shape)}"
+        )
     mean, std = detector.image_mean, detector.image_std
     pixels = normalize(images, sizes, mean=mean, std=std, padding_value=padding_value)
     if channel_order == "bgr":

@@ -28,6 +28,7 @@ from fpn_jax.training.experiment import (
     loaded_file,
     without_bytecode,
 )
+from fpn_jax.training.no_run import no_run_line
 from fpn_jax.training.old_configs import upgraded
 from fpn_jax.training.resumption import changed_optimizer, changed_setting
 from fpn_jax.training.whole_files import replace_text
@@ -107,8 +108,8 @@ def read_tree(run: str | Path) -> dict[str, Any]:
     path = Path(run) / "config.json"
     try:
         tree = upgraded(json.loads(path.read_text()))
-    except FileNotFoundError:
-        raise ValueError(f"run: no config.json in {str(run)!r}; not a run?") from None
+    except (FileNotFoundError, NotADirectoryError):
+        raise ValueError(no_run_line(run)) from None
     except ValueError as error:
         raise ValueError(f"{path}: {type(error).__name__}: {error}") from None
     if not isinstance(tree, dict):

@@ -44,7 +44,7 @@ from fpn_jax.training.programs import (
 from fpn_jax.training.progress import ProgressDisplay, say_first
 from fpn_jax.training.report import last_lines, write_curves, write_report
 from fpn_jax.training.state import TrainState, inference_variables
-from fpn_jax.training.validation import Validation
+from fpn_jax.training.validation import Validation, check_best
 
 
 class NonFiniteLoss(ArithmeticError):
@@ -226,6 +226,7 @@ def _checked(config: Config, run: Path, typed: Collection[str]) -> Config:
     check_config(config)
     check_readable(config)
     check_model(config.model, config.data.canvas)
+    check_best(config)
     check_memory(config)
     check_shared(config, "data", "evaluation")
     if not (run / "checkpoints").exists():

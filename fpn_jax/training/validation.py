@@ -5,6 +5,7 @@ from functools import partial
 
 import flax.linen as nn
 
+from fpn_jax.choices import check_choice
 from fpn_jax.data.batch import Batch
 from fpn_jax.data.example import Category
 from fpn_jax.data.relabel import Relabeled
@@ -25,6 +26,21 @@ _MEASURES = {
     "masks": MASKS,
     "keypoints": KEYPOINTS,
 }
+# The measures of a model that each choice of `evaluation.best` is a figure of; the loss
+# needs none.
+_FIGURES = {
+    **dict.fromkeys(("AP", "AP50", "AP75", "AR@100"), {"boxes", "proposals"}),
+    "AR@1000": {"proposals"},
+    "mask/AP": {"masks"},
+    "keypoint/AP": {"keypoints"},
+}
+
+
+def check_best(config: Config) -> None:
+    """Raises ValueError where the model is not measured by `evaluation.best`."""
+    measures = set(facts(config.model).measures)
+    allowed = [name for name, needed in _FIGURES.items() if needed & measures]
+    check_choice("evaluation.best", config.evaluation.best, [*allowed, "loss"])
 
 
 class Validation:

@@ -3,15 +3,22 @@
 People save a state dict, a model, or a dictionary of all that a training needs, in
 which one of them lies under a name of their choice. A model comes as the dictionary of
 its attributes (`pickles.Unknown`).
+
+Where a training has kept a moving average of the weights beside them, the average is
+taken, as Ultralytics, timm and torchvision's references evaluate it.
 """
 
+import logging
+import re
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
-# The usual names, in the order they are looked for: averages only without the weights.
+_log = logging.getLogger(__name__)
+
+# The usual names of weights, in the order they are looked for.
 _USUAL = (
     "model",
     "state_dict",
@@ -24,6 +31,8 @@ _USUAL = (
     "module",
     "detector",
 )
+# Names of moving averages: "ema", "model_ema", "ema_state_dict", "params_ema".
+_AVERAGE = re.compile(r"(?<![a-z])ema(?![a-z])", re.IGNORECASE)
 _DEPTH = 4  # {"ema": {"module": model}} and one more
 
 # Parts of a name that wrappers of torch put in, at any depth: of torch.compile, of
@@ -36,9 +45,9 @@ def state_dict_in(content: Any) -> dict[str, np.ndarray]:
     """Returns the state dict in the content of a file, wherever it lies.
 
     It is the content itself, a model's, or the one under a name such as "model" or
-    "model_state_dict"; moving averages ("ema", "model_ema") are taken where there is
-    nothing else. Half precision becomes float32, and names are without the parts that
-    torch's wrappers put in.
+    "model_state_dict". A moving average of the same tensors ("ema", "model_ema") is
+    taken in place of the weights, which is logged. Half precision becomes float32, and
+    names are without the parts that torch's wrappers put in.
 
     Raises ValueError, one line that says what the content is, where there is none.
     """
@@ -55,10 +64,26 @@ def state_dict_in(content: Any) -> dict[str, np.ndarray]:
     }
 
 
+class _Entry(NamedTuple):
+    """A state dict, and the name that it lies under."""
+
+    name: str
+    tensors: dict[str, np.ndarray]
+
+    @property
+    def names(self) -> set[str]:
+        """Names of the tensors, without the wrapper that takes the average."""
+        names = {_unwrapped(name) for name in self.tensors} - {_COUNT}
+        wrapped = all(name.startswith("module.") for name in names)
+        return {name.removeprefix("module.") for name in names} if wrapped else names
+
+
 def _found(
     content: Any, depth: int, *, named: bool = True
 ) -> dict[str, np.ndarray] | None:
     """Returns the state dict inside; `named`: the name it lies under is of weights."""
+    if isinstance(content, list | tuple):
+        content, named = {str(i): item for i, item in enumerate(content)}, False
     if not isinstance(content, Mapping) or not depth:
         return None
     if {"_parameters", "_modules"} <= content.keys():
@@ -70,20 +95,45 @@ def _found(
     }
     if any("." in name for name in tensors):
         return tensors
-    for name in sorted((name for name in content if isinstance(name, str)), key=_rank):
-        usual = _rank(name) <= len(_USUAL)
-        found = _found(content[name], depth - 1, named=usual)
-        if found is not None:
-            return found
+    texts = [name for name in content if isinstance(name, str)]
+    averages = [name for name in texts if _AVERAGE.search(name)]
+    weights = _first(content, _USUAL, depth)
+    average = _first(content, averages, depth)
+    if weights and average:
+        return _evaluated(weights, average).tensors
+    others = [name for name in texts if name not in (*_USUAL, *averages)]
+    if found := weights or average or _first(content, others, depth, named=False):
+        return found.tensors
     # An optimizer's tensors have names as well, which lead into no module.
     return tensors if named and tensors else None
 
 
-def _rank(name: str) -> int:
-    """Returns the place of a name: the usual ones, averages, all others."""
-    if name in _USUAL:
-        return _USUAL.index(name)
-    return len(_USUAL) + ("ema" not in name.lower())
+def _first(
+    content: Mapping[str, Any],
+    names: Iterable[str],
+    depth: int,
+    *,
+    named: bool = True,
+) -> _Entry | None:
+    """Returns the first state dict that lies under one of some names."""
+    for name in names:
+        found = _found(content.get(name), depth - 1, named=named)
+        if found is not None:
+            return _Entry(name, found)
+    return None
+
+
+def _evaluated(weights: _Entry, average: _Entry) -> _Entry:
+    """Returns the one of both that an evaluation takes, and logs which that is.
+
+    Some averages are without the buffers of the model, and are no state dict.
+    """
+    chosen = average if average.names >= weights.names else weights
+    _log.warning(
+        "the file holds weights (%r) and a moving average of them (%r): %r is taken",
+        *(weights.name, average.name, chosen.name),
+    )
+    return chosen
 
 
 def _tensors_of_model(

@@ -10,6 +10,7 @@ in another order, it is changed on the way:
 - the anchors of a cell are size by size there, ratio by ratio here.
 """
 
+import zipfile
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -39,6 +40,7 @@ from fpn_jax.weights.layer_rules import (
     nested,
     norm_rules,
 )
+from fpn_jax.weights.origins import check_origin
 from fpn_jax.weights.pickles import load_pickle
 from fpn_jax.weights.state_dicts import (
     CONV,
@@ -47,6 +49,7 @@ from fpn_jax.weights.state_dicts import (
     Layout,
     Rule,
     StateDict,
+    check_file,
     convert,
     load_state_dict,
     without_prefix,
@@ -64,10 +67,15 @@ def load_detectron2(path: str | Path, detector: nn.Module) -> dict[str, Any]:
 
 
 def detectron2_state_dict(path: str | Path) -> StateDict:
-    """Returns the tensors of a file of the zoo (.pkl) or of a training (.pth)."""
-    if Path(path).suffix == ".pkl":
-        return _zoo_state_dict(path)
-    return load_state_dict(path)
+    """Returns the tensors of a file of the zoo (.pkl) or of a training (.pth).
+
+    Raises ValueError for weights that are of another library.
+    """
+    check_file(path)
+    zoo = Path(path).suffix.lower() == ".pkl" and not zipfile.is_zipfile(path)
+    state_dict = _zoo_state_dict(path) if zoo else load_state_dict(path)
+    check_origin(state_dict, "detectron2")
+    return state_dict
 
 
 def fitted_to_detectron2(
@@ -108,8 +116,11 @@ def detector_from_detectron2(
     """Returns the variables of a detector from the state dict of its counterpart.
 
     Frozen norms of an early release have no mean and variance: they are 0 and 1.
+    Outputs for all classes at once (cfg.MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG,
+    ROI_MASK_HEAD.CLS_AGNOSTIC_MASK) are repeated for each class.
     """
     state_dict = without_prefix(state_dict, detector_rules(detector))
+    state_dict = _for_each_class(state_dict)
     images, sizes = jnp.zeros((1, 64, 64, 3)), jnp.full((1, 2), 64)
     variables = jax.eval_shape(detector.init, jax.random.key(0), images, sizes)
     statistics = {}
@@ -151,6 +162,19 @@ def _zoo_state_dict(path: str | Path) -> StateDict:
         if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
             raise ValueError(f"path {path}: {name} is not an array of numbers")
     return dict(state_dict)
+
+
+def _for_each_class(state_dict: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Returns the tensors with outputs of every class where one serves all of them."""
+    repeated = dict(state_dict)
+    scores = state_dict.get("roi_heads.box_predictor.cls_score.bias", np.zeros(2))
+    num_classes = max(scores.size - 1, 1)  # without background
+    for layer, rows in (("box_predictor.bbox_pred", 4), ("mask_head.predictor", 1)):
+        for leaf in ("weight", "bias"):
+            name = f"roi_heads.{layer}.{leaf}"
+            if name in state_dict and state_dict[name].shape[:1] == (rows,):
+                repeated[name] = np.concatenate([state_dict[name]] * num_classes)
+    return repeated
 
 
 def _then(first: Layout, second: Layout) -> Layout:

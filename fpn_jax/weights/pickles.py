@@ -97,7 +97,7 @@ def load_pickle(path: str | Path) -> Any:
         raise ValueError(f"path must be a file, got {path}: there is none")
     with path.open("rb") as file:
         try:
-            return _load(file, _array_or_refusal, encoding="latin1")
+            return _load(file, _array_or_refusal)
         except Exception as error:  # a broken pickle raises nearly any type
             reason = str(error).split("\n")[0] or type(error).__name__
             raise ValueError(
@@ -136,12 +136,11 @@ def _load(
     find: Callable[[str, str], Any],
     *,
     persistent: Callable[[Any], Any] | None = None,
-    encoding: str = "utf-8",
 ) -> Any:
     start = file.tell()
     _check_memo(file)
     file.seek(start)
-    return _Unpickler(file, find, persistent, encoding).load()
+    return _Unpickler(file, find, persistent).load()
 
 
 def _check_memo(file: BinaryIO) -> None:
@@ -160,9 +159,8 @@ class _Unpickler(pickle.Unpickler):
         file: BinaryIO,
         find: Callable[[str, str], Any],
         persistent: Callable[[Any], Any] | None,
-        encoding: str,
     ):
-        super().__init__(file, encoding=encoding)
+        super().__init__(file, encoding="latin1")  # of the strings of Python 2
         self._find, self._persistent = find, persistent
 
     def find_class(self, module: str, name: str) -> Any:

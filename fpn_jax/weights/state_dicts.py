@@ -25,8 +25,8 @@ from fpn_jax.weights.torch_files import read_torch_file
 
 StateDict = dict[str, np.ndarray]
 SUFFIXES = (".pth", ".pt", ".safetensors")  # that are written
-# Lightning writes .ckpt, Hugging Face .bin, torch's examples .pth.tar.
-_READ_SUFFIXES = (*SUFFIXES, ".ckpt", ".bin", ".tar")
+# Lightning writes .ckpt, Hugging Face .bin, torch's examples .pth.tar, and some .pkl.
+READ_SUFFIXES = (*SUFFIXES, ".ckpt", ".bin", ".tar", ".pkl")
 _SAFETENSORS = {
     "F64": np.float64,
     "F32": np.float32,
@@ -165,13 +165,8 @@ def load_state_dict(path: str | Path) -> StateDict:
     run, and torch is not needed.
     """
     path = Path(path)
-    if path.is_dir():
-        raise ValueError(f"path must be a file, got {path}: it is a directory")
-    check_choice("the suffix of path", path.suffix.lower(), _READ_SUFFIXES)
-    if not path.is_file():
-        siblings = [p.name for p in path.parent.glob("*") if p.is_file()]
-        hint = nearest_hint(path.name, siblings)
-        raise ValueError(f"path must be a file, got {path}: there is none{hint}")
+    check_file(path)
+    check_choice("the suffix of path", path.suffix.lower(), READ_SUFFIXES)
     safe = path.suffix.lower() == ".safetensors"
     try:
         _check_downloaded(path)
@@ -185,6 +180,24 @@ def load_state_dict(path: str | Path) -> StateDict:
         raise ValueError(
             f"path {path} is not a readable state dict: {reason}"
         ) from error
+
+
+def check_file(path: str | Path) -> None:
+    """Raises ValueError where there is no file: an address, a directory, nothing."""
+    if is_address(path):
+        raise ValueError(f"path must be a file, got {path}: an address; download it")
+    path = Path(path)
+    if path.is_dir():
+        raise ValueError(f"path must be a file, got {path}: it is a directory")
+    if not path.is_file():
+        siblings = [p.name for p in path.parent.glob("*") if p.is_file()]
+        hint = nearest_hint(path.name, siblings)
+        raise ValueError(f"path must be a file, got {path}: there is none{hint}")
+
+
+def is_address(path: str | Path) -> bool:
+    """Whether a path is an address of the web or of a store, also as a `Path`."""
+    return re.match(r"[a-z][a-z0-9+]+:/", str(path)) is not None
 
 
 def save_state_dict(

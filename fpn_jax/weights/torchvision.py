@@ -25,6 +25,7 @@ from fpn_jax.detectors.one_stage import OneStage
 from fpn_jax.detectors.proposal_network import ProposalNetwork
 from fpn_jax.detectors.two_stage import TwoStage
 from fpn_jax.weights.layer_rules import nested
+from fpn_jax.weights.origins import check_origin
 from fpn_jax.weights.state_dicts import (
     Rule,
     StateDict,
@@ -42,7 +43,11 @@ _COUNTER = "num_batches_tracked"
 def backbone_from_torchvision(
     state_dict: Mapping[str, np.ndarray], backbone: nn.Module
 ) -> dict[str, Any]:
-    """Returns the variables of a backbone from a torchvision classifier's."""
+    """Returns the variables of a backbone from a torchvision classifier's.
+
+    Raises ValueError for the file of a detector, or of another library.
+    """
+    check_origin(state_dict, "classifier")
     images = jnp.zeros((1, 64, 64, 3))
     variables = jax.eval_shape(backbone.init, jax.random.key(0), images)
     return convert(state_dict, backbone_rules(backbone), variables)
@@ -55,7 +60,10 @@ def detector_from_torchvision(
 
     A proposal network takes any R-CNN's, and leaves out the RoI heads. Frozen norms
     take batch norm's, whose counters of batches are left out (`batch_counters`).
+
+    Raises ValueError for the file of a classifier, or of another library.
     """
+    check_origin(state_dict, "torchvision")
     images, sizes = jnp.zeros((1, 64, 64, 3)), jnp.full((1, 2), 64)
     variables = jax.eval_shape(detector.init, jax.random.key(0), images, sizes)
     return convert(state_dict, detector_rules(detector), variables)
@@ -89,6 +97,11 @@ def _outputs(state_dict: Mapping[str, np.ndarray]) -> dict[str, dict[str, Any]]:
         if name.endswith(".bias") and array.ndim == 1
     }
     outputs = {}
+    if biases.get("cls_score", 2) < 2:
+        raise ValueError(
+            "the file's model has one score, the background's, and finds nothing: "
+            "torchvision's num_classes counts the background"
+        )
     if "cls_score" in biases:
         num_classes = {"num_classes": biases["cls_score"] - 1}  # without background
         outputs = {"box_head": num_classes, "mask_head": num_classes}

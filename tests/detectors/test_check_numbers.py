@@ -2,6 +2,8 @@
 
 import dataclasses
 
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from fpn_jax.backbones.dummy import Dummy
@@ -46,11 +48,36 @@ def changed(part: str, **fields):
         ("box_head", {"nms_threshold": 1.5}, "nms_threshold must be 0 … 1, got 1.5"),
         ("box_head", {"num_samples": True}, "num_samples must be a whole number"),
         ("box_head", {"pool": RoIPool(size=0)}, "box_head.pool.size must be 1 or more"),
+        ("neck", {"channels": None}, "neck.channels must be a whole number, got None"),
+        ("neck", {"channels": 8.0}, "neck.channels must be a whole number, got 8.0"),
+        ("neck", {"levels": 3}, r"must be tuple.int, .... or None, got 3"),
+        ("neck", {"norm": 3}, "norm must be 'frozen', 'batch', 'group' or None, got"),
+        ("neck", {"lateral": "no"}, "neck.lateral must be True or False, got 'no'"),
+        ("neck", {"dtype": int}, "neck.dtype must be 'float32', .*, got .*int"),
+        ("rpn", {"anchor_sizes": (8, 16)}, "anchor_sizes must be tuple.tuple.*8, 16"),
+        ("box_head", {"box_weights": (10, 10, 5)}, "box_weights must be tuple.*5.$"),
+        ("box_head", {"score_threshold": None}, "must be a number, got None"),
     ],
 )
 def test_a_number_out_of_range_names_its_field(part, fields, message):
     with pytest.raises(ValueError, match=message):
         check_numbers(changed(part, **fields))
+
+
+def test_colors_have_three_channels():
+    for color in ((0.5, 0.5), (0.5,) * 4, None, ((0.5,),) * 3):
+        with pytest.raises(ValueError, match="^model.image_mean must be tuple.float, "):
+            check_numbers(MODEL.clone(image_mean=color))
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", jnp.bfloat16, jnp.float16, np.float32])
+def test_a_type_of_jax_is_as_good_as_its_name(dtype):
+    check_numbers(changed("neck", dtype=dtype))
+
+
+def test_lists_and_whole_numbers_do_for_tuples_and_fractions():
+    check_numbers(changed("neck", levels=[2, 3]))
+    check_numbers(MODEL.clone(image_mean=[0, 0, 0]))
 
 
 def test_every_model_of_the_zoo_is_in_range():

@@ -1,6 +1,7 @@
 """The levels that the head with anchors sees, and those that boxes are pooled from."""
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -75,6 +76,21 @@ def test_the_backbone_is_given_the_pixels_that_the_detectors_fields_say(
     pixels = detector.apply({}, images, jnp.array([[1, 1]]))
     # (0.4 - 0.2) / 0.4, (1 - 0.6) / 0.2, (1 - 0.2) / 0.8, and 51 is 0.2.
     np.testing.assert_allclose(pixels, [[[image, padding]]], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("images", "sizes", "message"),
+    [
+        ((32, 32, 3), (1, 2), r"images must be .* 3\], got \[32, 32, 3\]"),
+        ((1, 3, 32, 32), (1, 2), r"images must be .* 3\], got \[1, 3, 32, 32\]"),
+        ((1, 32, 32, 4), (1, 2), r"images must be .* got \[1, 32, 32, 4\]"),
+        ((1, 32, 32, 3), (2,), r"sizes must be \[batch, 2\], .* got \[2\]"),
+        ((1, 32, 32, 3), (1, 3), r"sizes must be \[batch, 2\], .* got \[1, 3\]"),
+    ],
+)
+def test_images_are_a_batch_with_channels_last(images, sizes, message):
+    with pytest.raises(ValueError, match=message):
+        NETWORK.init(jax.random.key(0), np.zeros(images), np.ones(sizes))
 
 
 def test_a_grid_has_the_rows_and_columns_of_its_level():

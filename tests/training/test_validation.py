@@ -11,7 +11,7 @@ from fpn_jax.data.formats.tfds import TfdsSource
 from fpn_jax.evaluation.coco import BOXES, KEYPOINTS, MASKS, PROPOSALS
 from fpn_jax.evaluation.evaluate import Evaluated
 from fpn_jax.training.config import Config, DataConfig, EvaluationConfig
-from fpn_jax.training.validation import Validation, measures_of
+from fpn_jax.training.validation import Validation, check_best, measures_of
 from fpn_jax.types import Detections
 from fpn_jax.zoo.digits import digits_proposal_network
 from tests.support.coco_folder import write_coco_folder
@@ -35,6 +35,25 @@ def test_what_is_measured_is_what_the_detector_says():
     assert measures_of(Measured()) == (BOXES,)
     every = Measured(measures=("boxes", "masks", "keypoints"))
     assert measures_of(every) == (BOXES, MASKS, KEYPOINTS)
+
+
+@pytest.mark.parametrize(
+    "measures, best, other",
+    [
+        (("boxes",), "AP50", "mask/AP"),
+        (("boxes", "masks"), "mask/AP", "keypoint/AP"),
+        (("proposals",), "AR@1000", "mask/AP"),
+        (("keypoints",), "keypoint/AP", "AP"),
+    ],
+)
+def test_the_best_checkpoint_is_so_by_a_figure_of_the_model(measures, best, other):
+    def config(best) -> Config:
+        return Config(Measured(measures), evaluation=EvaluationConfig(best=best))
+
+    check_best(config(best))
+    check_best(config("loss"))
+    with pytest.raises(ValueError, match="^evaluation.best must be .*'loss', got"):
+        check_best(config(other))
 
 
 @pytest.fixture(scope="module")

@@ -26,16 +26,39 @@ def test_weights_are_found_under_any_name(name):
     assert state_dict_in(content).keys() == WEIGHTS.keys()
 
 
-def test_weights_come_before_their_averages_and_both_before_others():
+def test_the_average_comes_before_the_weights_and_both_before_others(caplog):
     def found(*names: str) -> float:
         content = {
             name: {"conv.weight": np.full(1, i)} for i, name in enumerate(names, 1)
         }
         return state_dict_in(content)["conv.weight"]
 
-    assert found("model_ema", "model") == 2
     assert found("teacher", "model_ema") == 2
     assert found("model_state_dict", "state_dict") == 2
+    assert found("schema", "model") == 2  # no average, though "ema" is in it
+    assert not caplog.messages
+    for names in (("model", "ema"), ("state_dict", "state_dict_ema"), ("net", "EMA")):
+        assert found(*names) == 2
+        (line,) = caplog.messages
+        assert line.endswith(f"{names[1]!r} is taken") and repr(names[0]) in line
+        caplog.clear()
+
+
+def test_the_average_of_torchvisions_references_is_taken():
+    average = {"module.conv.weight": ONE, "module.conv.bias": ONE * 2}
+    content = {"model": WEIGHTS, "model_ema": {"n_averaged": np.int64(7), **average}}
+    assert state_dict_in(content).keys() == average.keys()
+
+
+def test_an_average_without_all_tensors_is_none(caplog):
+    content = {"model": WEIGHTS, "ema": {"conv.weight": ONE * 2}}
+    np.testing.assert_array_equal(state_dict_in(content)["conv.weight"], ONE)
+    assert caplog.messages[0].endswith("'model' is taken")
+    for nothing in (None, {"decay": 0.99, "updates": 7}):
+        assert state_dict_in({"model": WEIGHTS, "ema": nothing}).keys() == (
+            WEIGHTS.keys()
+        )
+    assert len(caplog.messages) == 1
 
 
 def test_names_without_a_dot_are_weights_under_a_usual_name_only():
@@ -43,6 +66,11 @@ def test_names_without_a_dot_are_weights_under_a_usual_name_only():
     assert list(state_dict_in({"w": ONE})) == ["w"]
     with pytest.raises(ValueError, match="no weights by name"):
         state_dict_in({"optimizer": {"step": ONE}})
+
+
+def test_weights_are_found_in_a_list():
+    assert state_dict_in([WEIGHTS, OPTIMIZER]).keys() == WEIGHTS.keys()
+    assert state_dict_in((3, WEIGHTS)).keys() == WEIGHTS.keys()
 
 
 def test_what_wrappers_put_into_names_is_left_out():

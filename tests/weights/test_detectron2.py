@@ -427,6 +427,23 @@ def test_masks_of_the_background_are_zero_and_the_others_follow():
     np.testing.assert_array_equal(kernel[0, 0, :, 1:], theirs[:, :, 0, 0].T)
 
 
+def test_deltas_and_masks_for_all_classes_at_once_are_those_of_each():
+    twin, detector, _ = pair("mask_rcnn")
+    state = detectron2_state(twin)
+    for name, rows in (("box_predictor.bbox_pred", 4), ("mask_head.predictor", 1)):
+        for leaf in ("weight", "bias"):
+            state[f"roi_heads.{name}.{leaf}"] = state[f"roi_heads.{name}.{leaf}"][:rows]
+    general = narrow(detectron2.mask_rcnn(num_classes=80))
+    assert fitted_to_detectron2(general, state) == detector
+    params = detector_from_detectron2(state, detector)["params"]
+    bias = params["box_head"]["box_deltas"]["bias"].reshape(CLASSES + 1, 4)
+    one = state["roi_heads.box_predictor.bbox_pred.bias"]
+    np.testing.assert_array_equal(bias[1:], [one] * CLASSES)
+    kernel = params["mask_head"]["mask_logits"]["kernel"]
+    np.testing.assert_array_equal(kernel[..., 1:], kernel[..., [1] * CLASSES])
+    assert np.any(kernel[..., 1])
+
+
 def test_a_file_of_the_zoo_is_read(tmp_path):
     twin, detector, variables = pair("faster_rcnn")
     state = detectron2_state(twin)

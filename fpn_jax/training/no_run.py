@@ -1,0 +1,51 @@
+"""A path that leads to no run: which one it is, and how a run comes of it."""
+
+from pathlib import Path
+
+from fpn_jax.weights.state_dicts import READ_SUFFIXES, is_address
+from fpn_jax.zoo.classifiers import CLASSIFIERS
+from fpn_jax.zoo.detectron2 import DETECTRON2
+from fpn_jax.zoo.torchvision import TORCHVISION
+
+_CONFIG = "config.json"
+_CONVERT = "`python -m fpn_jax.convert {library} {model} {file} OUT` makes a run of"
+_LIBRARIES = {
+    **dict.fromkeys([*TORCHVISION, *CLASSIFIERS], "torchvision"),
+    **dict.fromkeys(DETECTRON2, "detectron2"),
+}
+
+
+def no_run_line(run: str | Path) -> str:
+    """Returns the line for a path without a run's config: what it is, what helps."""
+    path = Path(run)
+    said = f"run: {str(run)!r} is"
+    if is_address(run):
+        return f"{said} an address; download the file, then {_converted('FILE')}"
+    if path.is_file():
+        return f"{said} a file, must be the directory of a run{_of_file(path)}"
+    above = [place for place in path.absolute().parents if (place / _CONFIG).exists()]
+    if above and path.exists():
+        return f"{said} inside of a run; give {str(above[0])!r}"
+    if path.is_dir():
+        inside = sorted(place.parent.name for place in path.glob(f"*/{_CONFIG}"))
+        if inside:
+            return f"{said} a folder of runs; give one of them: {', '.join(inside)}"
+        return f"run: no {_CONFIG} in {str(run)!r}; not a run?"
+    if library := _LIBRARIES.get(path.name):
+        convert = _CONVERT.format(library=library, model=path.name, file="FILE")
+        return f"{said} the name of a model, not a run; {convert} its weights"
+    return f"run: no folder {str(run)!r}; not a run?"
+
+
+def _of_file(path: Path) -> str:
+    if path.name == _CONFIG:
+        return f", which is {str(path.parent)!r}"
+    if path.suffix.lower() in READ_SUFFIXES:
+        return f"; {_converted(str(path))}"
+    return ""
+
+
+def _converted(file: str) -> str:
+    """Returns the command that makes a run of a file of weights."""
+    convert = _CONVERT.format(library="torchvision", model="MODEL", file=file)
+    return f"{convert} it (of Detectron2's: convert detectron2)"
