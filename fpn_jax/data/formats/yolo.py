@@ -1,6 +1,5 @@
 """Ultralytics' form of data sets, a YAML file and texts of labels, as a source."""
 
-import logging
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
@@ -21,8 +20,6 @@ from fpn_jax.data.formats.yolo_images import (
 )
 from fpn_jax.data.formats.yolo_lines import LineForm, object_of_line
 from fpn_jax.data.formats.yolo_settings import YoloSettings, read_yolo_settings
-
-_log = logging.getLogger(__name__)
 
 # The names of its file in the folder of a data set; the last two are FiftyOne's.
 _FILE_NAMES = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
@@ -72,8 +69,6 @@ def open_yolo(
     if not listed.names:
         further = f" ({listed.notes[0]})" if listed.notes else ""
         raise ValueError(f"{path}: {split}: no images there{further}")
-    for note in listed.notes:
-        _log.warning("%s", note)
     ids = image_ids([PurePosixPath(name).stem for name in listed.names])
     rows = [
         image_row(folder, name, i, upright=True)
@@ -94,7 +89,7 @@ def open_yolo(
         masks=masks,
         strict=strict,
         tolerance=_TOLERANCE,
-        defects=defects,
+        defects=[*listed.notes, *defects],
     )
 
 
@@ -109,12 +104,13 @@ def _yaml_file(path: epath.PathLike) -> epath.Path:
 def _annotations(
     path: epath.Path, root: str, rows: Sequence[dict], settings: YoloSettings
 ) -> tuple[list[dict], list[Defect]]:
-    """The annotations of all images in COCO's form, and the defects of lines."""
+    """The annotations of all images in COCO's form; defects of lines, and notes."""
     form = LineForm(settings.names, settings.points)
     objects, defects, places = [], [], []
     beside = absolute_path(path.parent)
     folders: dict[str, list[str]] = {}
     owners: dict[str, str] = {}  # the first image of each file of labels
+    unsized: list[str] = []  # images whose objects have no place in pixels
     for row in rows:
         image = absolute_path(root, row["file_name"])
         places = list(label_files(image, folders))
@@ -125,6 +121,9 @@ def _annotations(
         shown = relative_name(place, beside)
         # Images of one stem share their labels.
         owner = owners.setdefault(place, row["file_name"])
+        if row["height"] is None:
+            unsized += [row["file_name"]] if data.strip() else []
+            continue
         further = "" if owner == row["file_name"] else f" for {row['file_name']}"
         for line, thing in _lines(data, shown, row, form):
             if isinstance(thing, dict):
@@ -132,11 +131,18 @@ def _annotations(
                 objects.append(own | thing)
             else:
                 defects.append(Defect("line wrong", line, thing, row["file_name"]))
-    if rows and not owners:
-        _log.warning(
-            "%s: none of %d images has a file of labels; the last looked for is %s",
-            *(path, len(rows), places[0]),
+    if unsized:
+        reason = (
+            f"the objects of {len(unsized)} have no size in pixels, since these are "
+            f"unreadable, and no figure counts them: the first is {unsized[0]}"
         )
+        defects.append(Defect("objects not counted", "images", reason, note=True))
+    if rows and not owners:
+        reason = (
+            f"none of {len(rows)} has a file of labels; the last looked for is "
+            f"{places[0]}"
+        )
+        defects.append(Defect("no labels", "images", reason, note=True))
     return objects, defects
 
 
@@ -151,8 +157,6 @@ def _lines(
     data: bytes, file: str, image: dict, form: LineForm
 ) -> Iterator[tuple[str, dict | str]]:
     """Yields the place of each line with its object, or with its problem."""
-    if image["height"] is None:  # an image that is unreadable when its turn comes
-        return
     try:
         lines = list(numbered_lines(decoded_text(data, file)))
     except ValueError as error:

@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 from etils import epath
 
+from fpn_jax.data.defects import Defect
 from fpn_jax.data.formats.clutter import is_clutter
-from fpn_jax.data.formats.file_names import ends_of
+from fpn_jax.data.formats.file_names import spellings
 from fpn_jax.data.formats.folder import Folder
 from fpn_jax.data.formats.text_file import listed_names, read_text
 from fpn_jax.data.image import IMAGE_SUFFIXES
@@ -23,7 +24,7 @@ class Listed(NamedTuple):
     """The files that the settings name for a split."""
 
     names: list[str]  # images, relative to the root where they are below it
-    notes: list[str]  # lines about files that are left out
+    notes: list[Defect]  # about files that are left out
 
 
 def listed_images(root: str, places: Sequence[str], where: str) -> Listed:
@@ -53,15 +54,17 @@ def listed_images(root: str, places: Sequence[str], where: str) -> Listed:
             else:
                 names[name] = None
         if other:
-            notes.append(
-                f"{path}: {len(other)} files are left out, since they are no images "
-                f"that can be decoded: the first is {other[0]}"
+            reason = (
+                f"{len(other)} files are left out, since they are no images that can "
+                f"be decoded: the first is {other[0]}"
             )
+            notes.append(Defect("files left out", path, reason, note=True))
         if again:
-            notes.append(
-                f"{path}: {len(again)} images are named again, and are taken once: the "
-                f"first is {again[0]}"
+            reason = (
+                f"{len(again)} images are named again, and are taken once: the first "
+                f"is {again[0]}"
             )
+            notes.append(Defect("image named again", path, reason, note=True))
     return Listed(list(names), notes)
 
 
@@ -127,7 +130,7 @@ def _listed_files(path: str, root: str) -> Iterator[tuple[str, str]]:
     for number, name in listed_names(read_text(epath.Path(path))):
         line = f"line {number}, {name}"
         places = (
-            absolute_path(at, end) for end in ends_of(name) for at in (folder, root)
+            absolute_path(at, one) for one in spellings(name) for at in (folder, root)
         )
         found = next((one for one in places if epath.Path(one).exists()), None)
         there = there or found is not None

@@ -253,6 +253,37 @@ def test_an_image_that_is_missing_or_broken_is_unreadable_and_named(folder):
         source[0]
 
 
+def test_images_that_are_all_missing_are_one_line(folder):
+    for file in ("a.png", "empty.png"):
+        (folder / file).unlink()
+    message = (
+        r"annotations\.json: none of its 2 images is in [^\n]*; the first: a\.png$"
+    )
+    for strict in (True, False):
+        with pytest.raises(ValueError, match=message):
+            open_coco_file(folder, strict=strict)
+
+
+@pytest.mark.parametrize(
+    ("file", "images"),
+    [
+        ("annotations.json", "images"),
+        ("result.json", "."),
+        ("annotations/instances_train2017.json", "train2017"),
+        ("annotations/instances_default.json", "images/default"),
+        ("annotations/train.json", "images"),
+        ("annotations/train.json", "."),
+    ],
+)
+def test_images_are_found_where_tools_put_them(folder, file, images):
+    (folder / file).parent.mkdir(exist_ok=True)
+    (folder / "annotations.json").rename(folder / file)
+    (folder / images).mkdir(parents=True, exist_ok=True)
+    for image in ("a.png", "empty.png"):
+        (folder / image).rename(folder / images / image)
+    assert [one.size for one in open_coco_file(folder / file)] == [(40, 60), (20, 20)]
+
+
 def _write_photographs(folder, sizes, stated=(40, 60), **options):
     """Photographs of these heights and widths, all stated to have one size."""
     rows = []

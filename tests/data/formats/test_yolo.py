@@ -1,10 +1,12 @@
 import logging
+import shutil
 
 import cv2
 import numpy as np
 import pytest
 import yaml
 
+from fpn_jax.data.example import UnreadableImage
 from fpn_jax.data.formats.yolo import is_yolo, open_yolo
 
 
@@ -107,14 +109,35 @@ def test_a_data_set_without_any_labels_is_warned_of(write, tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         open_yolo(path, "train")
     (record,) = caplog.records
-    assert "none of 1 images has a file of labels" in record.message
+    assert "images: none of 1 has a file of labels" in record.message
     assert record.message.endswith("labels/deep/a.txt")
+    (note,) = open_yolo(path, "train", strict=False).defects
+    assert note.note and str(note) in record.message
 
 
-def test_an_image_that_cannot_be_decoded_keeps_no_lines(write, tmp_path):
+def test_objects_of_an_image_without_a_size_are_not_counted_and_that_is_said(
+    write, tmp_path
+):
     path = write("0 0.5 0.5 0.5 0.5")
-    (tmp_path / "images/deep/a.png").write_bytes(b"none")
-    assert open_yolo(path, "train").defects == []
+    (tmp_path / "images/deep/b.png").write_bytes(b"none")
+    (tmp_path / "images/deep/a.png").rename(tmp_path / "images/deep/c.png")
+    shutil.copy(tmp_path / "images/deep/b.png", tmp_path / "images/deep/a.png")
+    source = open_yolo(path, "train")
+    (note,) = source.defects  # b has no labels, and c none of its own
+    assert note.note and note.reason.endswith("the first is images/deep/a.png")
+    assert note.reason.startswith("the objects of 1 have no size in pixels")
+    with pytest.raises(UnreadableImage, match=r"a\.png: not a readable image \(4 byt"):
+        source[0]
+
+
+def test_objects_of_an_image_that_is_cut_off_are_kept_to_be_missed(write, tmp_path):
+    path = write("0 0.5 0.5 0.5 0.5")
+    whole = (tmp_path / "images/deep/a.png").read_bytes()
+    (tmp_path / "images/deep/a.png").write_bytes(whole[:60])
+    source = open_yolo(path, "train")
+    assert source.truth(0).xywh.tolist() == [[15, 10, 30, 20]]
+    with pytest.raises(UnreadableImage, match=r"a\.png: not a readable image \(60 by"):
+        source[0]
 
 
 @pytest.mark.parametrize(
