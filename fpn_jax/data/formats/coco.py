@@ -4,6 +4,7 @@ import json
 
 from etils import epath
 
+from fpn_jax.data.file_kind import pointer_problem
 from fpn_jax.data.formats.annotated_images import AnnotatedImages
 from fpn_jax.data.formats.file_names import is_any_there
 from fpn_jax.data.formats.folder import Archive, Folder, open_folder
@@ -75,8 +76,10 @@ def open_coco_file(
 
 def load_annotations(folder: Folder | Archive, name: str) -> object:
     """The content of a JSON file; ValueError where it cannot be read."""
+    data = b""
     try:
-        return json.loads(folder.read(name))
+        data = folder.read(name)
+        return json.loads(data)
     except OSError as error:
         raise ValueError(f"{folder}/{name}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
@@ -87,7 +90,8 @@ def load_annotations(folder: Folder | Archive, name: str) -> object:
     except RecursionError as error:
         raise ValueError(f"{folder}/{name}: not JSON (lists in lists)") from error
     except ValueError as error:
-        raise ValueError(f"{folder}/{name}: not JSON ({error})") from error
+        reason = pointer_problem(data) or (error if data.strip() else "empty")
+        raise ValueError(f"{folder}/{name}: not JSON ({reason})") from error
 
 
 def _folder_of_images(path: epath.Path, content: object) -> Folder | Archive:

@@ -13,9 +13,9 @@ from fpn_jax.data.formats.folder import Folder
 from fpn_jax.data.formats.text_file import listed_names, read_text
 from fpn_jax.data.image import IMAGE_SUFFIXES
 
-# Images that nothing here decodes. Ultralytics reads the first three.
+# Images that nothing here decodes. Ultralytics reads the first four.
 UNREAD_SUFFIXES = (
-    *(".heic", ".heif", ".dng"),
+    *(".heic", ".heif", ".dng", ".pfm"),
     *(".arw", ".cr2", ".cr3", ".ico", ".jxl", ".nef", ".psd", ".svg", ".tga"),
 )
 

@@ -229,6 +229,8 @@ def test_files_that_are_missing_or_no_json_are_named(folder):
         (b"[" * 100_000, "lists in lists"),
         (b'{"images": ' + b"9" * 5000 + b"}", "not JSON"),
         (b"[]", "not a COCO annotation file, no list 'images'"),
+        (b" \n", r"not JSON \(empty\)"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS"),
     ],
 )
 def test_a_file_of_another_kind_is_one_line(folder, content, message):
