@@ -1,6 +1,7 @@
 """The images of a split of a YOLO data set, and where their labels are."""
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -8,7 +9,7 @@ from etils import epath
 
 from fpn_jax.data.defects import Defect
 from fpn_jax.data.formats.clutter import is_clutter
-from fpn_jax.data.formats.file_names import spellings
+from fpn_jax.data.formats.file_names import ends_of, spellings
 from fpn_jax.data.formats.folder import Folder
 from fpn_jax.data.formats.text_file import listed_names, read_text
 from fpn_jax.data.image import IMAGE_SUFFIXES
@@ -41,7 +42,8 @@ def listed_images(root: str, places: Sequence[str], where: str) -> Listed:
     names: dict[str, None] = {}  # in their order
     notes = []
     for place in places:
-        path = _existing(root, place, where)
+        path, elsewhere = _existing(root, place, where)
+        notes += elsewhere
         again, other = [], []
         for file, line in _files(path, root):
             name = relative_name(file, root)
@@ -98,12 +100,24 @@ def relative_name(file: str, folder: str) -> str:
     return file.removeprefix(f"{folder}/")
 
 
-def _existing(root: str, place: str, where: str) -> str:
+def _existing(root: str, place: str, where: str) -> tuple[str, list[Defect]]:
+    """The absolute path of a place, with a note if another machine wrote the place.
+
+    The longest end of a path from another machine is taken that is below the root. A
+    folder `images` alone may be of any split, and is no such end.
+    """
     path = absolute_path(root, os.path.expanduser(place))
     # Roboflow's ../train/images means train/images.
     for other in (path, absolute_path(root, place.removeprefix("../"))):
         if epath.Path(other).exists():
-            return other
+            return other, []
+    if re.match(r"/|[A-Za-z]:/", place):
+        path = place
+        for end in ends_of(place):
+            other = absolute_path(root, end)
+            if end != "images" and epath.Path(other).exists():
+                reason = f"{place} is not there, and {other} is taken"
+                return other, [Defect("place elsewhere", where, reason, note=True)]
     raise ValueError(
         f"{where}: {path}: neither a folder of images nor a file that lists them"
     )

@@ -364,7 +364,9 @@ def test_a_file_without_masks_and_keypoints_gives_none(folder):
     source = open_coco_file(folder)
     assert source.keypoint_spec is None
     assert source[0].masks is None and source[0].keypoints is None
-    with pytest.raises(ValueError, match="2 problems: annotation 5 .a.png.: segmenta"):
+    with pytest.raises(
+        ValueError, match="2 problems: annotation 5 .a.png.: no segmenta"
+    ):
         open_coco_file(folder, masks=True)
 
 

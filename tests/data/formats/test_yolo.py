@@ -115,6 +115,31 @@ def test_a_data_set_without_any_labels_is_warned_of(write, tmp_path, caplog):
     assert note.note and str(note) in record.message
 
 
+def test_labels_that_cannot_be_read_are_a_defect_of_that_image(write, tmp_path):
+    path = write()
+    (tmp_path / "labels/deep/a.txt").unlink()
+    (tmp_path / "labels/deep/a.txt").mkdir()
+    (defect,) = open_yolo(path, "train", strict=False).defects
+    assert str(defect) == "labels/deep/a.txt (images/deep/a.png): Is a directory"
+    with pytest.raises(ValueError, match="1 problems: labels/deep/a.txt .*Is a direct"):
+        open_yolo(path, "train")
+
+
+def test_a_box_without_a_polygon_has_no_mask(write):
+    path = write("0 0.5 0.5 0.5 0.5")
+    with pytest.raises(ValueError, match="line 1 of .*no segmentation or polygon, whi"):
+        open_yolo(path, "train", masks=True)
+
+
+def test_keypoints_out_of_the_image_by_rounding_are_at_its_border(write):
+    points = "1.009 0.5 2 0.5 -0.01 1 1.02 0.5 2"
+    path = write(f"0 0.5 0.5 1 1 {points}", kpt_shape=[3, 3], flip_idx=[0, 1, 2])
+    (example,) = open_yolo(path, "train")
+    np.testing.assert_allclose(
+        example.keypoints[0], [[60, 20, 2], [30, 0, 1], [61.2, 20, 2]], atol=1e-5
+    )
+
+
 def test_objects_of_an_image_without_a_size_are_not_counted_and_that_is_said(
     write, tmp_path
 ):

@@ -69,6 +69,25 @@ def test_a_place_that_is_not_there_is_named(root):
         listed_images(str(root), ["x"], "train")
 
 
+@pytest.mark.parametrize(
+    "place", ["/content/data/images/deep", "C:/me/data/images/deep", "/kaggle/deep"]
+)
+def test_a_place_on_another_machine_is_found_by_its_end_and_that_is_said(root, place):
+    (root / "deep").symlink_to(root / "images/deep")
+    found = listed_images(str(root), [place], "data.yaml: train")
+    assert [name.rpartition("/")[2] for name in found.names] == ["b.AVIF"]
+    (note,) = found.notes
+    assert note.note and note.place == "data.yaml: train"
+    assert note.reason.startswith(f"{place} is not there, and {root}/")
+
+
+@pytest.mark.parametrize("place", ["/content/valid/images", "/nowhere", "C:/valid"])
+def test_a_folder_that_may_be_of_any_split_is_not_taken_for_another(root, place):
+    message = f"^val: {place}: neither a folder of images nor a file that lists them$"
+    with pytest.raises(ValueError, match=message):
+        listed_images(str(root), [place], "val")
+
+
 def test_listed_files_of_tools_are_left_out_and_hidden_folders_above_are_not(root):
     for name in (".cache/x/a.jpg", ".cache/x/._a.jpg", ".ipynb_checkpoints/a.jpg"):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
