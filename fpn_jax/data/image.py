@@ -12,7 +12,10 @@ from fpn_jax.data.orientation import Size, choose_turn, size_text, turned_uprigh
 
 # What an image file may be called.
 IMAGE_SUFFIXES = tuple(
-    ".avif .bmp .gif .jp2 .jpeg .jpg .mpo .png .ppm .tif .tiff .webp".split()
+    (
+        ".apng .avif .bmp .dib .gif .j2k .jfif .jp2 .jpe .jpeg .jpeg2000 .jpg .mpo "
+        ".pbm .pgm .png .pnm .ppm .tif .tiff .webp"
+    ).split()
 )
 
 

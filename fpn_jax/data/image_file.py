@@ -15,6 +15,7 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from fpn_jax.data.example import UnreadableImage
+from fpn_jax.data.file_kind import named_kind
 from fpn_jax.data.jpeg_end import has_end_marker
 from fpn_jax.data.orientation import ORIENTATIONS, turned_back
 
@@ -69,6 +70,8 @@ def stored_rows(data: bytes, name: str) -> tuple[np.ndarray, int]:
     else:
         image, problem = _by_either(picture, data, header)
     if image is None:
+        if picture is None and (kind := named_kind(data)):
+            problem = f"; {kind}"
         raise UnreadableImage(
             f"{name}: not a readable image ({len(data)} bytes{problem})"
         )

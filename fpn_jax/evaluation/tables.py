@@ -2,6 +2,7 @@
 
 import math
 
+from rich.markup import escape
 from rich.table import Table
 
 _PREFIXES = ("", "mask/", "keypoint/")  # of the metric names
@@ -19,7 +20,7 @@ def metrics_table(metrics: dict[str, float], *, title: str) -> Table:
     """
     loss = metrics.get("loss")
     table = Table(
-        title=title,
+        title=escape(title),
         title_justify="left",
         caption=None if loss is None else f"loss {loss:.4f}",
         caption_justify="left",
@@ -45,7 +46,7 @@ def class_metrics_table(metrics: dict[str, float]) -> Table:
     table = Table("", *(f"{prefix}AP" for prefix in prefixes))
     for name in names:
         cells = (_cell(metrics.get(f"{prefix}AP/{name}")) for prefix in prefixes)
-        table.add_row(name, *cells)
+        table.add_row(escape(name), *cells)
     return table
 
 

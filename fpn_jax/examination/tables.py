@@ -101,7 +101,9 @@ def _table(*names: str) -> Table:
     table = Table(box=SIMPLE)
     for number, name in enumerate(names):
         left = number == 0 or not name  # names and bars
-        table.add_column(name, justify="left" if left else "right", no_wrap=True)
+        table.add_column(
+            escape(name), justify="left" if left else "right", no_wrap=True
+        )
     return table
 
 

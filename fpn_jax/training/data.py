@@ -7,6 +7,7 @@ import jax
 from fpn_jax.data.batching import Batching, Share
 from fpn_jax.data.example import Source
 from fpn_jax.data.excess import room_for
+from fpn_jax.data.formats.keypoint_fields import NOT_PAIRED
 from fpn_jax.data.loader import Changes, evaluation_batches, training_batches
 from fpn_jax.data.read_ahead import EvaluationBatches, TrainingBatches
 from fpn_jax.data.selection import without_empty
@@ -26,8 +27,8 @@ def training_source(config: Config) -> Source:
     keypoints = "keypoints" in measured
     masks = "masks" in measured or data.copy_paste > 0
     source = open_source(data.source, data.train, masks=masks, keypoints=keypoints)
-    if keypoints:  # a flip is what the notes of a source are about
-        for note in (defect for defect in source.defects if defect.note):
+    if keypoints:
+        for note in (one for one in source.defects if one.kind == NOT_PAIRED):
             _log.warning("%s: %s", source.name, note)
     return without_empty(source, keypoints=keypoints) if data.skip_empty else source
 

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image, ImageOps, features
 
 from fpn_jax.data.example import UnreadableImage
-from fpn_jax.data.image import decode_annotated, decode_image
+from fpn_jax.data.image import IMAGE_SUFFIXES, decode_annotated, decode_image
 from fpn_jax.data.image_file import read_header
 from tests.support.photograph import encoded, exif_of
 
@@ -26,6 +26,20 @@ def test_a_photograph_is_turned_upright_or_left_as_it_is_stored(form, orientatio
     upright = ImageOps.exif_transpose(picture)
     np.testing.assert_array_equal(decode_image(data, "turned"), upright)
     assert read_header(io.BytesIO(data)) == ((40, 64), orientation)
+
+
+@pytest.mark.parametrize("suffix", IMAGE_SUFFIXES)
+def test_files_of_every_suffix_are_decoded(suffix):
+    # Pillow knows the others; a .dib has the content of a .bmp.
+    others = {".dib": "BMP", ".avif": "AVIF", ".jpeg2000": "JPEG2000"}
+    form = others.get(suffix) or Image.registered_extensions()[suffix]
+    if form == "AVIF" and form not in FORMS:
+        pytest.skip("this Pillow has no AVIF")
+    picture = Image.fromarray(RED).convert("1" if suffix == ".pbm" else "RGB")
+    image = decode_image(encoded(picture, form), f"a{suffix}")
+    assert image.shape == RED.shape
+    if suffix not in (".pbm", ".gif"):  # of two colors, or of a palette
+        np.testing.assert_allclose(image, RED, atol=6)
 
 
 def test_the_first_of_several_pictures_is_taken_and_turned():

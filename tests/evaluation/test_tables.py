@@ -51,6 +51,13 @@ def test_classes_are_listed_best_first():
     ]
 
 
+def test_brackets_in_names_are_no_markup():
+    metrics = {"AP": 0.5, "AP/[/bold]": 0.2, "AP/[red]cat": 0.8}
+    lines = cells(class_metrics_table(metrics))
+    assert lines[1:] == [["[red]cat", "0.800"], ["[/bold]", "0.200"]]
+    assert cells(metrics_table(metrics, title="[/data]/x"))[0] == ["[/data]/x"]
+
+
 def test_a_title_counts_the_images_that_were_read():
     assert image_count(3, 3) == "3 images"
     assert image_count(2, 3) == "2 of 3 images"

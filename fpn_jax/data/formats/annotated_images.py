@@ -16,7 +16,7 @@ from fpn_jax.data.formats.annotations import (
     stop_if_any,
     truth_of,
 )
-from fpn_jax.data.formats.file_names import by_any_spelling
+from fpn_jax.data.formats.file_names import by_any_spelling, is_any_there
 from fpn_jax.data.formats.folder import Archive, Folder
 from fpn_jax.data.image import decode_annotated
 from fpn_jax.data.image_file import read_header
@@ -47,13 +47,14 @@ class AnnotatedImages:
         strict: whether a defect of the annotations is an error. If not, what has one
             is left out and `defects` lists it, and the boxes that were cut.
         tolerance: how far boxes may reach out of their image by rounding.
-        defects: what was left out of `content` when it was made.
+        defects: what was left out of `content` when it was made, and notes.
 
     Raises:
         ValueError: if annotations are wrong: unknown or repeated ids, boxes not finite,
             of negative size or outside of the image, segmentations or keypoints of
-            another form; or if half of the images that are looked at have another size
-            than stated. One line counts the problems and names the first.
+            another form; if no image is in the folder; or if half of the images that
+            are looked at have another size than stated. One line counts the problems
+            and names the first.
     """
 
     def __init__(
@@ -75,8 +76,10 @@ class AnnotatedImages:
             tolerance=tolerance,
         )
         found = [*defects, *annotations.defects]
+        _stop_if_none_is_there(name, annotations.images, folder)
         if strict:
-            stop_if_any(name, found)
+            stop_if_any(name, [one for one in found if not one.note])
+            _log_notes(name, found)
             _stop_if_sizes_differ(name, annotations.images, folder)
             _warn_of_cut_boxes(name, annotations.cut)
         self.name = name
@@ -107,15 +110,19 @@ class AnnotatedImages:
         except OSError as error:
             reason = error.strerror or error
             raise UnreadableImage(f"{where}: {reason}") from error
-        if row["height"] is None or row["width"] is None:
-            raise UnreadableImage(f"{where}: its size was not known to {self.name}")
+        size = row["height"], row["width"]
+        known = None not in size
         image, turn = decode_annotated(
             data,
             where,
             upright=row.get("upright"),
-            stated=(row["height"], row["width"]),
+            stated=size if known else None,
             source=self.name,
         )
+        if not known:
+            raise UnreadableImage(
+                f"{where}: was unreadable when {self.name} was opened"
+            )
         objects = self._objects[row["id"]]
         masks = self._bitmaps(row, objects)
         points = objects.keypoints
@@ -181,6 +188,18 @@ def _size_of_file(folder: Folder | Archive, name: str) -> tuple[int, int] | None
     return None if header is None else header.size
 
 
+def _stop_if_none_is_there(
+    name: str, rows: list[dict], folder: Folder | Archive
+) -> None:
+    """Raises ValueError for a folder that has no file of any of the images."""
+    names = [row["file_name"] for row in rows]
+    if names and not is_any_there(names, folder.open):
+        raise ValueError(
+            f"{name}: none of its {len(names)} images is in {folder}; the first: "
+            f"{names[0]}"
+        )
+
+
 def _stop_if_sizes_differ(
     name: str, rows: list[dict], folder: Folder | Archive
 ) -> None:
@@ -211,6 +230,11 @@ def _stop_if_sizes_differ(
             f"{name}: {len(wrong)} of {looked_at} images that were looked at have "
             f"another size than stated; the first: {wrong[0]}"
         )
+
+
+def _log_notes(name: str, defects: list[Defect]) -> None:
+    for note in (one for one in defects if one.note):
+        _log.warning("%s: %s", name, note)
 
 
 def _warn_of_cut_boxes(name: str, cut: list[Defect]) -> None:

@@ -88,6 +88,7 @@ def read_annotations(
     for row in rows.images:
         if row["height"] is None or row["width"] is None:
             row["height"], row["width"] = measure(row["file_name"]) or (None, None)
+            row["upright"] = False  # for nothing says whether it is
     spec = keypoint_spec(name, rows.categories)
     objects = _objects_by_image(rows, spec, masks, tolerance, defects, cut)
     categories = tuple(Category(row["id"], row["name"]) for row in rows.categories)

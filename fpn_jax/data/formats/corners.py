@@ -37,7 +37,8 @@ def corners_in(cells: Mapping[str, str | None], *, from_one: bool = False) -> Co
     for name, text in cells.items():
         value = number_in(text)
         if value is None:
-            raise ValueError(f"{name} is {text or '':.40}, must be a finite number")
+            given = (text or "").strip() or "empty"
+            raise ValueError(f"{name} is {given:.40}, must be a finite number")
         values.append(value)
     x1, y1, x2, y2 = values
     left, top = x1 - from_one, y1 - from_one

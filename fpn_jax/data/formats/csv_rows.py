@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from fpn_jax.data.class_names import name_problem
 from fpn_jax.data.formats.corners import Corners, corners_in, number_in, whole_size
 from fpn_jax.data.formats.text_file import decoded_text, slashed
 
@@ -49,7 +50,8 @@ def read_table(data: bytes, where: str) -> list[TableRow]:
 
     Raises:
         ValueError: if the file is no such table: text of another encoding, broken
-            quotes, a first line of other names, too many cells.
+            quotes, a first line of other names, too many cells, shares of the image in
+            the place of pixels.
     """
     text = decoded_text(data, where)
     delimiter, text, skipped = _delimiter(text)
@@ -71,7 +73,19 @@ def read_table(data: bytes, where: str) -> list[TableRow]:
         if delimiter != ",":
             given |= {side: given[side].replace(",", ".") for side in _SIDES}
         rows.append(_row(number, given, dict(zip(columns, names, strict=False))))
+    _check_pixels(rows, where)
     return rows
+
+
+def _check_pixels(rows: Sequence[TableRow], where: str) -> None:
+    """Raises ValueError for a table whose boxes are all within the first pixel."""
+    boxes = [row for row in rows if row.corners]
+    if boxes and all(0 <= side <= 1 for row in boxes for side in row.corners or ()):
+        given = ", ".join(f"{name} {text}" for name, text in boxes[0].sides.items())
+        raise ValueError(
+            f"{where}: line {boxes[0].line}: {given}: as in all lines, these are "
+            "shares of the image, must be pixels"
+        )
 
 
 def _delimiter(text: str) -> tuple[str, str, int]:
@@ -144,6 +158,8 @@ def _row(line: int, cells: dict[str, str], names: dict[str, str]) -> TableRow:
         return row
     if not row.name:
         return row._replace(problem="a box without a class")
+    if problem := name_problem(row.name):
+        return row._replace(problem=problem)
     try:
         return row._replace(corners=corners_in(sides))
     except ValueError as error:

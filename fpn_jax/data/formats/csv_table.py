@@ -1,6 +1,5 @@
 """Tables of boxes, one in each row, as a source."""
 
-import logging
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
@@ -10,13 +9,11 @@ from fpn_jax.data.defects import Defect
 from fpn_jax.data.formats.annotated_images import AnnotatedImages
 from fpn_jax.data.formats.corners import check_inside, xywh_of
 from fpn_jax.data.formats.csv_rows import TableRow, read_table
-from fpn_jax.data.formats.file_names import ends_of
+from fpn_jax.data.formats.file_names import by_any_spelling
 from fpn_jax.data.formats.folder import Folder
 from fpn_jax.data.formats.image_rows import image_ids, image_row
 from fpn_jax.data.formats.splits import find_split
 from fpn_jax.data.image import IMAGE_SUFFIXES
-
-_log = logging.getLogger(__name__)
 
 
 def is_csv(path: epath.PathLike, split: str) -> bool:
@@ -56,8 +53,13 @@ def open_csv(
     if not rows:
         raise ValueError(f"{folder}/{tables[split]}: no rows")
     names = {row.name for row in rows if row.corners}
+    notes = []
     for other in others:
-        names |= _classes(folder, tables[other])
+        try:
+            names |= {row.name for row in _rows(folder, tables[other]) if row.corners}
+        except ValueError as error:  # which may be no table of boxes
+            reason = f"no classes are taken from this table: {error}"
+            notes.append(Defect("table left out", tables[other], reason, note=True))
     content, defects = _coco_form(folder, tables[split], rows, sorted(names))
     return AnnotatedImages(
         f"{folder}/{tables[split]}",
@@ -65,7 +67,7 @@ def open_csv(
         folder,
         masks=False,
         strict=strict,
-        defects=defects,
+        defects=[*notes, *defects],
     )
 
 
@@ -81,15 +83,6 @@ def _rows(folder: Folder, table: str) -> list[TableRow]:
     except OSError as error:
         raise ValueError(f"{folder}/{table}: {error.strerror or error}") from None
     return read_table(data, f"{folder}/{table}")
-
-
-def _classes(folder: Folder, table: str) -> set[str]:
-    """The classes of another table, which may be no table of boxes."""
-    try:
-        return {row.name for row in _rows(folder, table) if row.corners}
-    except ValueError as error:
-        _log.warning("no classes are taken from another table: %s", error)
-        return set()
 
 
 def _coco_form(
@@ -117,7 +110,7 @@ def _coco_form(
         place = f"line {row.line} of {table}"
         if problem := row.problem or _outside(row, images[row.file]):
             defects.append(Defect("row wrong", place, problem, row.file))
-        elif row.corners and images[row.file]["height"]:
+        elif row.corners:
             annotations.append(
                 {
                     "id": place,
@@ -135,19 +128,21 @@ def _coco_form(
 
 
 def _found(folder: Folder, name: str) -> str | None:
-    """The longest end of a path that is a file of the folder, or None.
+    """The name by which a file is in the folder, or None.
 
     A name may lack the suffix of its image.
     """
-    spellings = list(ends_of(name))
-    if PurePosixPath(name).suffix.lower() not in IMAGE_SUFFIXES:
-        spellings += [name + suffix for suffix in IMAGE_SUFFIXES]
-    for end in spellings:
+
+    def there(spelling: str) -> str:
+        folder.open(spelling).close()
+        return spelling
+
+    complete = PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
+    for suffix in ("",) if complete else ("", *IMAGE_SUFFIXES):
         try:
-            folder.open(end).close()
+            return by_any_spelling(name + suffix, there)
         except OSError:
-            continue
-        return end
+            pass
     return None
 
 

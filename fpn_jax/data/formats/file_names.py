@@ -1,18 +1,21 @@
 """Files of images by the names that tools write for them.
 
 A name is tried as it is, then with its backslashes as separators, as Windows writes
-them, then with `%20` and the like decoded, as a web server writes them; of a
-path on another machine the ends are tried, the longest first.
+them, then with `%20` and the like decoded, as a web server writes them. Then the ends
+of these paths are tried, the longest first: another machine, or a tool that ran in
+another folder, wrote the path. At last the suffix is tried in small letters and in
+capitals, which Windows and macOS take for the same.
 """
 
-import itertools
-import re
-from collections.abc import Callable, Iterator
+import os.path
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import PurePosixPath
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 from urllib.parse import unquote
 
 _Found = TypeVar("_Found")
+
+_ABSENT = (FileNotFoundError, NotADirectoryError)
 
 
 def by_any_spelling(name: str, take: Callable[[str], _Found]) -> _Found:
@@ -23,30 +26,43 @@ def by_any_spelling(name: str, take: Callable[[str], _Found]) -> _Found:
     """
     try:
         return take(name)
-    except FileNotFoundError:
-        for other in _spellings(name):
+    except _ABSENT:
+        for other in spellings(name):
             try:
                 return take(other)
-            except FileNotFoundError:
+            except _ABSENT:
                 pass
         raise
 
 
-def _spellings(name: str) -> Iterator[str]:
+def is_any_there(names: Iterable[str], open_file: Callable[[str], BinaryIO]) -> bool:
+    """Whether one of the names can be opened, by any of its spellings."""
+    for name in names:
+        try:
+            by_any_spelling(name, open_file).close()
+            return True
+        except (OSError, ValueError):
+            pass
+    return False
+
+
+def spellings(name: str) -> Iterator[str]:
+    """Yields a name and what else the file may be called here, each once."""
     slashed = name.replace("\\", "/")
-    for other in (slashed, unquote(name), unquote(slashed)):
-        if other != name and "\0" not in other:
-            yield other
-    if re.match(r"/|[A-Za-z]:/", slashed):
-        yield from itertools.islice(ends_of(slashed), 1, None)
+    written = (name, slashed, unquote(name), unquote(slashed))
+    whole = [one for one in dict.fromkeys(written) if "\0" not in one]
+    ends = dict.fromkeys(whole) | dict.fromkeys(
+        end for one in whole for end in ends_of(one)
+    )
+    yield from ends
+    for end in ends:
+        stem, suffix = os.path.splitext(end)
+        yield from (stem + one for one in {suffix.lower(), suffix.upper()} - {suffix})
 
 
-def ends_of(name: str) -> Iterator[str]:
-    """Yields a path, and its ends from the longest to the name of the file.
-
-    Another machine wrote the path absolute, and its end may be a path in the data set.
-    """
-    yield name
-    parts = PurePosixPath(name).parts
+def ends_of(path: str) -> Iterator[str]:
+    """Yields a path, and its ends from the longest to the name of the file."""
+    yield path
+    parts = PurePosixPath(path).parts
     for start in range(1, len(parts)):
         yield "/".join(parts[start:])

@@ -5,6 +5,8 @@ from fpn_jax.data.defects import Defect
 from fpn_jax.data.example import KeypointSpec
 from fpn_jax.data.mirrored_points import mirrored_points, one_sided
 
+NOT_PAIRED = "keypoints not paired"  # kind of the note
+
 
 def keypoint_spec(name: str, categories: list[dict]) -> KeypointSpec | None:
     """The keypoints that the categories name, or None if there are none.
@@ -57,7 +59,7 @@ def flip_notes(spec: KeypointSpec | None, categories: list[dict]) -> list[Defect
         )
     else:
         return []
-    return [Defect("keypoints not paired", "keypoints", reason, note=True)]
+    return [Defect(NOT_PAIRED, "keypoints", reason, note=True)]
 
 
 def _is_name(value: object) -> bool:

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 
 from etils import epath
 
+from fpn_jax.data.file_kind import pointer_problem
+
 # PowerShell and Notepad write the second and third.
 _MARKS = {
     codecs.BOM_UTF8: "utf-8",
@@ -30,8 +32,11 @@ def decoded_text(data: bytes, where: str) -> str:
         where: its name, for the message.
 
     Raises:
-        ValueError: if it is text of another encoding, or none at all.
+        ValueError: if it is text of another encoding, or none at all, or only points
+            to a file of Git LFS.
     """
+    if problem := pointer_problem(data):
+        raise ValueError(f"{where}: {problem}")
     mark = next((mark for mark in _MARKS if data.startswith(mark)), b"")
     rest = data[len(mark) :]
     try:

@@ -1,6 +1,5 @@
 """Pascal VOC: folders of XML annotations, as a source."""
 
-import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 
@@ -17,8 +16,6 @@ from fpn_jax.data.formats.splits import NoSuchSplit, find_split
 from fpn_jax.data.formats.text_file import listed_names, read_text
 from fpn_jax.data.formats.voc_file import VocFile, VocObject, read_voc_file
 from fpn_jax.data.formats.voc_images import images_of
-
-_log = logging.getLogger(__name__)
 
 _TOLERANCE = Tolerance(pixels=1)  # Some tools count corners from 0.
 
@@ -144,12 +141,11 @@ def _listed(
         else:
             place, reason = f"line {number} of {table.name}", f"no {spellings[0]}.xml"
             defects[line] = Defect("annotations missing", place, reason)
+    found = list(defects.values())
     if again:
-        _log.warning(
-            "%s: %d names are there again, and are taken once: the first is %r",
-            *(table, len(again), again[0]),
-        )
-    return list(chosen.values()), list(defects.values())
+        reason = f"{len(again)} are there again, and are taken once: {again[0]!r:.60}"
+        found.append(Defect("name twice", f"names of {table.name}", reason, note=True))
+    return list(chosen.values()), found
 
 
 def _spellings(line: str) -> Iterator[str]:
@@ -185,7 +181,7 @@ def _coco_form(
             place = f"object {thing.number} of {file.stem}.xml"
             if problem:
                 defects.append(Defect("object wrong", place, problem, shown[file.stem]))
-            elif row["height"]:
+            else:
                 annotations.append(
                     {
                         "id": place,

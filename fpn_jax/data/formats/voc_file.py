@@ -1,14 +1,17 @@
 """One XML file of Pascal VOC, as the tools of people write it."""
 
+import codecs
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
 from xml.etree import ElementTree
 
+from fpn_jax.data.class_names import name_problem
 from fpn_jax.data.formats.corners import Corners, corners_in, whole_size
 from fpn_jax.data.formats.text_file import decoded_text, slashed
 
 _SIDES = ("xmin", "ymin", "xmax", "ymax")
+_OTHER_SHAPES = ("robndbox", "polygon", "mask")  # of other tools
 _TRUE = ("1", "1.0", "true", "yes")  # all else, as `Unspecified`, is not difficult
 
 
@@ -16,7 +19,7 @@ class VocObject(NamedTuple):
     """One object, which is sound unless it has a problem."""
 
     number: int  # from 1, in the order of the file
-    name: str
+    name: str  # "" where it is none
     corners: Corners
     sides: dict[str, str | None]  # the corners as the file has them
     difficult: bool
@@ -51,7 +54,18 @@ def read_voc_file(data: bytes, stem: str) -> VocFile:
     )
 
 
+def _box_problem(thing: ElementTree.Element, sides: dict[str, str | None]) -> str:
+    """Names what of its box an object lacks, or ""."""
+    if thing.find("bndbox") is None:
+        other = next((tag for tag in _OTHER_SHAPES if thing.find(tag) is not None), "")
+        return f"no <bndbox>, but <{other}>" if other else "no <bndbox>"
+    missing = [side for side, text in sides.items() if not (text or "").strip()]
+    return f"no <bndbox><{missing[0]}>" if missing else ""
+
+
 def _tree(data: bytes) -> ElementTree.Element:
+    mark = codecs.BOM_UTF8 if data.startswith(codecs.BOM_UTF8) else b""
+    data = data[len(mark) :].lstrip()  # blanks that editors leave before <?xml
     try:
         return ElementTree.fromstring(data)
     except ValueError:  # its parser knows no encoding of several bytes, as GB2312
@@ -76,10 +90,10 @@ def _objects(found: list[ElementTree.Element]) -> Iterator[VocObject]:
         name = (thing.findtext("name") or "").strip()
         sides = {side: thing.findtext(f"bndbox/{side}") for side in _SIDES}
         difficult = (thing.findtext("difficult") or "").strip().lower() in _TRUE
-        corners, problem = (0.0, 0.0, 0.0, 0.0), "" if name else "no <name>"
-        missing = [side for side, text in sides.items() if not (text or "").strip()]
-        if missing and not problem:
-            problem = f"no <bndbox><{missing[0]}>"
+        unnamed = name_problem(name) if name else "no <name>"
+        corners, problem = (0.0, 0.0, 0.0, 0.0), unnamed or _box_problem(thing, sides)
+        if unnamed:
+            name = ""
         if not problem:
             try:
                 corners = corners_in(sides, from_one=True)

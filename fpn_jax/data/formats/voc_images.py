@@ -1,6 +1,5 @@
 """Which image each XML file of Pascal VOC describes."""
 
-import logging
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import PurePosixPath
@@ -10,15 +9,13 @@ from fpn_jax.data.formats.folder import Folder
 from fpn_jax.data.formats.voc_file import VocFile
 from fpn_jax.data.image import IMAGE_SUFFIXES
 
-_log = logging.getLogger(__name__)
-
 _TEXTS = (".csv", ".json", ".txt", ".xml", ".yaml", ".yml")  # beside images
 
 
 def images_of(
     files: Sequence[VocFile], folder: Folder, stems: Collection[str]
 ) -> tuple[dict[str, str], list[Defect]]:
-    """The image of each file by its stem, and the files that have none of their own.
+    """The image of each file by its stem; defects of files without one, and a note.
 
     It is the image of the file's own name, as the readers of the challenge take it:
     `<filename>` may be of before a renaming, or of the file that this one was copied
@@ -54,10 +51,11 @@ def images_of(
         if stated != image and stated in there.get(PurePosixPath(stated).stem, ()):
             unlike.append(f"{file.stem}.xml names {stated}, not {image}")
     if unlike:
-        _log.warning(
-            "%s: %d files name another image than their own, which is taken: %s",
-            *(folder, len(unlike), unlike[0]),
+        reason = (
+            f"{len(unlike)} name another image than their own, which is taken: "
+            f"{unlike[0]}"
         )
+        defects.append(Defect("another image named", "files", reason, note=True))
     return shown, defects
 
 

@@ -1,33 +1,24 @@
 """Ultralytics' form of data sets, a YAML file and texts of labels, as a source."""
 
-import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 from etils import epath
 
-from fpn_jax.data.defects import Defect
 from fpn_jax.data.formats.annotated_images import AnnotatedImages
 from fpn_jax.data.formats.annotation_problems import Tolerance
 from fpn_jax.data.formats.folder import Folder
 from fpn_jax.data.formats.image_rows import image_ids, image_row
 from fpn_jax.data.formats.splits import NoSuchSplit, find_split
-from fpn_jax.data.formats.text_file import decoded_text, numbered_lines
-from fpn_jax.data.formats.yolo_images import (
-    absolute_path,
-    label_files,
-    listed_images,
-    relative_name,
-)
-from fpn_jax.data.formats.yolo_lines import LineForm, object_of_line
-from fpn_jax.data.formats.yolo_settings import YoloSettings, read_yolo_settings
-
-_log = logging.getLogger(__name__)
+from fpn_jax.data.formats.yolo_images import absolute_path, listed_images
+from fpn_jax.data.formats.yolo_labels import labels_of
+from fpn_jax.data.formats.yolo_lines import ROUNDING, LineForm
+from fpn_jax.data.formats.yolo_settings import read_yolo_settings
 
 # The names of its file in the folder of a data set; the last two are FiftyOne's.
 _FILE_NAMES = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
 
-_TOLERANCE = Tolerance(share=0.01)  # As Ultralytics' trainers have it.
+_TOLERANCE = Tolerance(share=ROUNDING)
 
 
 def is_yolo(path: epath.PathLike, split: str) -> bool:
@@ -72,14 +63,14 @@ def open_yolo(
     if not listed.names:
         further = f" ({listed.notes[0]})" if listed.notes else ""
         raise ValueError(f"{path}: {split}: no images there{further}")
-    for note in listed.notes:
-        _log.warning("%s", note)
     ids = image_ids([PurePosixPath(name).stem for name in listed.names])
     rows = [
         image_row(folder, name, i, upright=True)
         for i, name in zip(ids, listed.names, strict=True)
     ]
-    objects, defects = _annotations(path, root, rows, settings)
+    form = LineForm(settings.names, settings.points)
+    beside = absolute_path(path.parent)
+    objects, defects = labels_of(rows, form, root=root, beside=beside)
     return AnnotatedImages(
         f"{path}, {split}",
         {
@@ -94,7 +85,7 @@ def open_yolo(
         masks=masks,
         strict=strict,
         tolerance=_TOLERANCE,
-        defects=defects,
+        defects=[*listed.notes, *defects],
     )
 
 
@@ -104,66 +95,6 @@ def _yaml_file(path: epath.PathLike) -> epath.Path:
         return path
     there = [path / name for name in _FILE_NAMES if (path / name).is_file()]
     return there[0] if there else path / _FILE_NAMES[0]
-
-
-def _annotations(
-    path: epath.Path, root: str, rows: Sequence[dict], settings: YoloSettings
-) -> tuple[list[dict], list[Defect]]:
-    """The annotations of all images in COCO's form, and the defects of lines."""
-    form = LineForm(settings.names, settings.points)
-    objects, defects, places = [], [], []
-    beside = absolute_path(path.parent)
-    folders: dict[str, list[str]] = {}
-    owners: dict[str, str] = {}  # the first image of each file of labels
-    for row in rows:
-        image = absolute_path(root, row["file_name"])
-        places = list(label_files(image, folders))
-        found = next(filter(None, map(_opened, places)), None)
-        if found is None:
-            continue
-        place, data = found
-        shown = relative_name(place, beside)
-        # Images of one stem share their labels.
-        owner = owners.setdefault(place, row["file_name"])
-        further = "" if owner == row["file_name"] else f" for {row['file_name']}"
-        for line, thing in _lines(data, shown, row, form):
-            if isinstance(thing, dict):
-                own = {"id": f"{line}{further}", "image_id": row["id"]}
-                objects.append(own | thing)
-            else:
-                defects.append(Defect("line wrong", line, thing, row["file_name"]))
-    if rows and not owners:
-        _log.warning(
-            "%s: none of %d images has a file of labels; the last looked for is %s",
-            *(path, len(rows), places[0]),
-        )
-    return objects, defects
-
-
-def _opened(place: str) -> tuple[str, bytes] | None:
-    try:
-        return place, epath.Path(place).read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-
-
-def _lines(
-    data: bytes, file: str, image: dict, form: LineForm
-) -> Iterator[tuple[str, dict | str]]:
-    """Yields the place of each line with its object, or with its problem."""
-    if image["height"] is None:  # an image that is unreadable when its turn comes
-        return
-    try:
-        lines = list(numbered_lines(decoded_text(data, file)))
-    except ValueError as error:
-        yield file, str(error).removeprefix(f"{file}: ")
-        return
-    for number, line in lines:
-        try:
-            thing = object_of_line(line, (image["height"], image["width"]), form)
-        except ValueError as error:
-            thing = str(error)
-        yield f"line {number} of {file}", thing
 
 
 def _keypoints(flip: Sequence[int]) -> dict:

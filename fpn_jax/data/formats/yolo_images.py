@@ -1,20 +1,22 @@
 """The images of a split of a YOLO data set, and where their labels are."""
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from etils import epath
 
+from fpn_jax.data.defects import Defect
 from fpn_jax.data.formats.clutter import is_clutter
-from fpn_jax.data.formats.file_names import ends_of
+from fpn_jax.data.formats.file_names import ends_of, spellings
 from fpn_jax.data.formats.folder import Folder
 from fpn_jax.data.formats.text_file import listed_names, read_text
 from fpn_jax.data.image import IMAGE_SUFFIXES
 
-# Images that nothing here decodes. Ultralytics reads the first three.
+# Images that nothing here decodes. Ultralytics reads the first four.
 UNREAD_SUFFIXES = (
-    *(".heic", ".heif", ".dng"),
+    *(".heic", ".heif", ".dng", ".pfm"),
     *(".arw", ".cr2", ".cr3", ".ico", ".jxl", ".nef", ".psd", ".svg", ".tga"),
 )
 
@@ -23,7 +25,7 @@ class Listed(NamedTuple):
     """The files that the settings name for a split."""
 
     names: list[str]  # images, relative to the root where they are below it
-    notes: list[str]  # lines about files that are left out
+    notes: list[Defect]  # about files that are left out
 
 
 def listed_images(root: str, places: Sequence[str], where: str) -> Listed:
@@ -40,7 +42,8 @@ def listed_images(root: str, places: Sequence[str], where: str) -> Listed:
     names: dict[str, None] = {}  # in their order
     notes = []
     for place in places:
-        path = _existing(root, place, where)
+        path, elsewhere = _existing(root, place, where)
+        notes += elsewhere
         again, other = [], []
         for file, line in _files(path, root):
             name = relative_name(file, root)
@@ -53,15 +56,17 @@ def listed_images(root: str, places: Sequence[str], where: str) -> Listed:
             else:
                 names[name] = None
         if other:
-            notes.append(
-                f"{path}: {len(other)} files are left out, since they are no images "
-                f"that can be decoded: the first is {other[0]}"
+            reason = (
+                f"{len(other)} files are left out, since they are no images that can "
+                f"be decoded: the first is {other[0]}"
             )
+            notes.append(Defect("files left out", path, reason, note=True))
         if again:
-            notes.append(
-                f"{path}: {len(again)} images are named again, and are taken once: the "
-                f"first is {again[0]}"
+            reason = (
+                f"{len(again)} images are named again, and are taken once: the first "
+                f"is {again[0]}"
             )
+            notes.append(Defect("image named again", path, reason, note=True))
     return Listed(list(names), notes)
 
 
@@ -95,12 +100,24 @@ def relative_name(file: str, folder: str) -> str:
     return file.removeprefix(f"{folder}/")
 
 
-def _existing(root: str, place: str, where: str) -> str:
+def _existing(root: str, place: str, where: str) -> tuple[str, list[Defect]]:
+    """The absolute path of a place, with a note if another machine wrote the place.
+
+    The longest end of a path from another machine is taken that is below the root. A
+    folder `images` alone may be of any split, and is no such end.
+    """
     path = absolute_path(root, os.path.expanduser(place))
     # Roboflow's ../train/images means train/images.
     for other in (path, absolute_path(root, place.removeprefix("../"))):
         if epath.Path(other).exists():
-            return other
+            return other, []
+    if re.match(r"/|[A-Za-z]:/", place):
+        path = place
+        for end in ends_of(place):
+            other = absolute_path(root, end)
+            if end != "images" and epath.Path(other).exists():
+                reason = f"{place} is not there, and {other} is taken"
+                return other, [Defect("place elsewhere", where, reason, note=True)]
     raise ValueError(
         f"{where}: {path}: neither a folder of images nor a file that lists them"
     )
@@ -127,7 +144,7 @@ def _listed_files(path: str, root: str) -> Iterator[tuple[str, str]]:
     for number, name in listed_names(read_text(epath.Path(path))):
         line = f"line {number}, {name}"
         places = (
-            absolute_path(at, end) for end in ends_of(name) for at in (folder, root)
+            absolute_path(at, one) for one in spellings(name) for at in (folder, root)
         )
         found = next((one for one in places if epath.Path(one).exists()), None)
         there = there or found is not None

@@ -4,6 +4,7 @@ import math
 from collections.abc import Collection
 from typing import NamedTuple
 
+ROUNDING = 0.01  # of the image, as Ultralytics' trainers have it
 _SHARES = "shares of the image, 0 … 1"
 
 
@@ -105,8 +106,14 @@ def _keypoints(
         seen = rest[0] if rest else 2 * (min(x, y) >= 0 and max(x, y) > 0)
         if seen not in (0, 1, 2):
             raise ValueError(f"visibility {seen:g} of a keypoint must be 0, 1 or 2")
-        keypoints += [x * width, y * height, int(seen)]
+        keypoints += [_rounded(x) * width, _rounded(y) * height, int(seen)]
     return keypoints
+
+
+def _rounded(share: float) -> float:
+    """The share without what rounding, as trainers allow it, puts out of the image."""
+    inside = min(max(share, 0.0), 1.0)
+    return inside if abs(share - inside) <= ROUNDING else share
 
 
 def _quoted(line: str) -> str:

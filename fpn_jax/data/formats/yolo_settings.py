@@ -86,8 +86,8 @@ def _names(path: epath.Path, settings: dict) -> dict[int, str]:
         names = {_whole(key) or 0: name for key, name in names.items()}
     if not names or not isinstance(names, dict):
         raise ValueError(
-            f"{path}: no YOLO data set, names is {_short(names)}, must be a list of "
-            "the classes"
+            f"{path}: no YOLO data set, names is {_short(settings.get('names'))}, "
+            "must be a list of the classes"
         )
     for number, name in names.items():
         if not isinstance(name, str):

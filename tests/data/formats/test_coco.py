@@ -229,6 +229,8 @@ def test_files_that_are_missing_or_no_json_are_named(folder):
         (b"[" * 100_000, "lists in lists"),
         (b'{"images": ' + b"9" * 5000 + b"}", "not JSON"),
         (b"[]", "not a COCO annotation file, no list 'images'"),
+        (b" \n", r"not JSON \(empty\)"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS"),
     ],
 )
 def test_a_file_of_another_kind_is_one_line(folder, content, message):
@@ -251,6 +253,37 @@ def test_an_image_that_is_missing_or_broken_is_unreadable_and_named(folder):
     (folder / "a.png").unlink()
     with pytest.raises(UnreadableImage, match=r"a\.png: No such file"):
         source[0]
+
+
+def test_images_that_are_all_missing_are_one_line(folder):
+    for file in ("a.png", "empty.png"):
+        (folder / file).unlink()
+    message = (
+        r"annotations\.json: none of its 2 images is in [^\n]*; the first: a\.png$"
+    )
+    for strict in (True, False):
+        with pytest.raises(ValueError, match=message):
+            open_coco_file(folder, strict=strict)
+
+
+@pytest.mark.parametrize(
+    ("file", "images"),
+    [
+        ("annotations.json", "images"),
+        ("result.json", "."),
+        ("annotations/instances_train2017.json", "train2017"),
+        ("annotations/instances_default.json", "images/default"),
+        ("annotations/train.json", "images"),
+        ("annotations/train.json", "."),
+    ],
+)
+def test_images_are_found_where_tools_put_them(folder, file, images):
+    (folder / file).parent.mkdir(exist_ok=True)
+    (folder / "annotations.json").rename(folder / file)
+    (folder / images).mkdir(parents=True, exist_ok=True)
+    for image in ("a.png", "empty.png"):
+        (folder / image).rename(folder / images / image)
+    assert [one.size for one in open_coco_file(folder / file)] == [(40, 60), (20, 20)]
 
 
 def _write_photographs(folder, sizes, stated=(40, 60), **options):
@@ -331,7 +364,9 @@ def test_a_file_without_masks_and_keypoints_gives_none(folder):
     source = open_coco_file(folder)
     assert source.keypoint_spec is None
     assert source[0].masks is None and source[0].keypoints is None
-    with pytest.raises(ValueError, match="2 problems: annotation 5 .a.png.: segmenta"):
+    with pytest.raises(
+        ValueError, match="2 problems: annotation 5 .a.png.: no segmenta"
+    ):
         open_coco_file(folder, masks=True)
 
 

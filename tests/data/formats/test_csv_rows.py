@@ -51,7 +51,8 @@ def test_sizes_of_images_are_read_where_both_are_there():
     ("line", "problem"),
     [
         ("a.jpg,1,2,30,40,", "a box without a class"),
-        ("a.jpg,,,,,cat", "xmin is , must be a finite number"),
+        ("a.jpg,,,,,cat", "xmin is empty, must be a finite number"),
+        ('a.jpg,1,2,3,4,"big\ncat"', "name 'big\\ncat' has a line break"),
         ("a.jpg,1,x,30,40,cat", "ymin is x, must be a finite number"),
         ("a.jpg,1,nan,30,40,cat", "ymin is nan, must be a finite number"),
         ("a.jpg,1,50,30,40,cat", "ymin is 50 and y2 40, must be the smaller"),
@@ -71,6 +72,11 @@ def test_a_wrong_row_is_told_by_the_names_of_its_table(line, problem):
         ("pic,a,b,c,d,e", "no column 'file' in the first line, pic, a, b, c, d, e; it"),
         ("file,x1,y1,x2,class", "no column 'y2' .*; it may be called y2, ymax, y_max"),
         ("file,path,x1,y1,x2,y2,class", "file and path are the same column"),
+        (
+            "file,xmin,ymin,xmax,ymax,class\na.jpg\na.jpg,.1,0.2,1,0.9,cat",
+            "line 3: xmin .1, ymin 0.2, xmax 1, ymax 0.9: as in all lines, these are "
+            "shares of the image, must be pixels",
+        ),
         ("a.png,5,6,7,8,dog,9", "line 1 has 7 cells, must have 6: file, x1, y1, x2"),
         (HEADER + 'a.png,"5,6', "line 2: unexpected end of data"),
         (b"a.png\ncaf\xe9.png", "line 2 is no UTF-8 text"),

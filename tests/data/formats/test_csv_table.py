@@ -2,6 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
+from fpn_jax.data.example import UnreadableImage
 from fpn_jax.data.formats.csv_table import is_csv, open_csv
 
 
@@ -67,7 +68,22 @@ def test_other_tables_give_classes_if_they_are_tables_of_boxes(write, caplog):
     write("a.png,1,1,2,2,bee", split="valid")
     source = open_csv(write("a.png,1,1,2,2,ant"), "train")
     assert [category.name for category in source.categories] == ["ant", "bee"]
-    assert "no classes are taken from another table" in caplog.text
+    (note,) = source.defects
+    assert note.note and note.place == "results.csv"
+    # A run says the same in its log.
+    assert "results.csv: no classes are taken from this table" in caplog.text
+
+
+def test_objects_of_an_image_that_cannot_be_read_are_kept_to_be_missed(write, tmp_path):
+    folder = write("a.png,1,1,2,2,ant", "b.png,3,4,7,9,ant", "c.png,0,0,2,2,ant")
+    (tmp_path / "b.png").write_bytes(b"none")
+    source = open_csv(folder, "train")
+    assert source.truth(1).xywh.tolist() == [[3, 4, 4, 5]]
+    assert source.truth(2).xywh.tolist() == [[0, 0, 2, 2]]
+    with pytest.raises(UnreadableImage, match=r"b\.png: not a readable image \(4 byt"):
+        source[1]
+    with pytest.raises(UnreadableImage, match=r"c\.png: No such file"):
+        source[2]
 
 
 @pytest.mark.parametrize(

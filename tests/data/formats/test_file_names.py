@@ -2,7 +2,7 @@
 
 import pytest
 
-from fpn_jax.data.formats.file_names import by_any_spelling, ends_of
+from fpn_jax.data.formats.file_names import by_any_spelling, ends_of, spellings
 from fpn_jax.data.formats.folder import Folder
 
 
@@ -16,6 +16,10 @@ from fpn_jax.data.formats.folder import Folder
         ("C:\\Users\\me\\images\\a.jpg", "a.jpg"),
         ("/elsewhere/images/a.jpg", "a.jpg"),
         ("/elsewhere/images/a.jpg", "images/a.jpg"),
+        ("../../media/upload/images/a.jpg", "images/a.jpg"),
+        ("train/a.jpg", "a.jpg"),
+        ("C:\\photos\\a%20b.JPG", "a b.jpg"),
+        ("a.jpeg", "a.JPEG"),
         # Names that only look so.
         ("100%.jpg", "100%.jpg"),
         ("a%20b.jpg", "a%20b.jpg"),
@@ -32,8 +36,25 @@ def test_a_file_that_is_not_there_is_named_as_it_is_written(tmp_path):
     (tmp_path / "a.jpg").touch()
     with pytest.raises(FileNotFoundError, match=r"images\\\\b%20.jpg"):
         by_any_spelling("images\\b%20.jpg", Folder(tmp_path).read)
-    with pytest.raises(FileNotFoundError):  # only of a path from elsewhere
-        by_any_spelling("images/a.jpg", Folder(tmp_path).read)
+    with pytest.raises(NotADirectoryError, match=r"a.jpg/b.jpg"):
+        by_any_spelling("a.jpg/b.jpg", Folder(tmp_path).read)
+
+
+def test_a_whole_path_comes_before_its_ends_and_the_suffix_as_written_before_others():
+    assert list(spellings("x\\a%20b.jpg")) == [
+        "x\\a%20b.jpg",
+        "x/a%20b.jpg",
+        "x\\a b.jpg",
+        "x/a b.jpg",
+        "a%20b.jpg",
+        "a b.jpg",
+        "x\\a%20b.JPG",
+        "x/a%20b.JPG",
+        "x\\a b.JPG",
+        "x/a b.JPG",
+        "a%20b.JPG",
+        "a b.JPG",
+    ]
 
 
 def test_the_ends_of_a_path_become_shorter():

@@ -116,13 +116,14 @@ def test_where_both_pictures_have_the_size_the_stored_rows_are_taken_in_doubt(
     assert is_red(example.image, example.boxes[0])
 
 
-def test_a_table_without_sizes_takes_stored_rows_in_doubt(tmp_path):
+@pytest.mark.parametrize("form", SIZED)
+def test_where_no_size_is_stated_the_stored_rows_are_taken_in_doubt(tmp_path, form):
     box = (Y1, WIDTH - X2, Y2, WIDTH - X1)
-    write_csv(tmp_path, 6, height=None, width=None, box=box)
+    SIZED[form](tmp_path, 6, height=None, width=None, box=box)
     example = only(tmp_path)
     assert example.turn == Turn(6, applied=False, sure=False)
     assert is_red(example.image, example.boxes[0])
-    write_csv(tmp_path, 1, height=None, width=None)
+    SIZED[form](tmp_path, 1, height=None, width=None)
     assert only(tmp_path).turn == Turn()
 
 

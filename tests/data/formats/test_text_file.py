@@ -29,6 +29,8 @@ def test_other_encodings_are_named_with_their_line():
         decoded_text(b"a\ncaf\xe9\n", "x")
     with pytest.raises(ValueError, match="^x: line 3 is no text, it has a zero byte$"):
         decoded_text(b"a\nb\nc\0d", "x")
+    with pytest.raises(ValueError, match="^x: a pointer of Git LFS; `git lfs pull`"):
+        decoded_text(b"version https://git-lfs.github.com/spec/v1\noid 1\n", "x")
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path):

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from fpn_jax.data.example import UnreadableImage
 from fpn_jax.data.formats.voc import is_voc, open_voc
 
 OBJECT = """<object><name>dog</name>{difficult}<bndbox><xmin>1</xmin>
@@ -109,6 +110,25 @@ def challenge(tmp_path):
 )
 def test_a_set_lists_names_in_the_ways_of_tools(challenge, lines):
     assert [one.name for one in challenge(lines)] == ["my photo 1.png", "b.png"]
+
+
+def test_names_that_a_set_repeats_are_a_note(challenge, caplog):
+    (note,) = challenge(b"b\nmy photo 1\nb\n").defects
+    assert note.note and note.place == "names of train.txt"
+    assert note.reason == "1 are there again, and are taken once: 'b'"
+    assert str(note) in caplog.text
+
+
+def test_objects_of_an_image_that_cannot_be_read_are_kept_to_be_missed(tmp_path):
+    for name in ("a", "b"):
+        write(tmp_path / "train", name, thing())
+    path = tmp_path / "train/a.xml"
+    path.write_text(path.read_text().replace("60</width>", "0</width>"))
+    (tmp_path / "train/a.png").write_bytes(b"none")
+    source = open_voc(tmp_path, "train")
+    assert source.truth(0).xywh.tolist() == [[0, 10, 60, 15]]
+    with pytest.raises(UnreadableImage, match=r"a\.png: not a readable image \(4 byt"):
+        source[0]
 
 
 def test_lines_of_a_set_without_annotations_are_named(challenge, tmp_path):

@@ -50,6 +50,12 @@ def test_what_is_not_true_is_not_difficult(text, difficult):
     assert read_voc_file(data, "a").objects[0].difficult is difficult
 
 
+@pytest.mark.parametrize("before", [b"\n", b" \r\n", b"\xef\xbb\xbf\n"])
+def test_blanks_before_the_declaration_do_no_harm(before):
+    declared = before + b'<?xml version="1.0" encoding="utf-8"?>\n' + xml(thing())
+    assert [one.name for one in read_voc_file(declared, "a").objects] == ["dog"]
+
+
 def test_names_of_windows_have_slashes():
     assert read_voc_file(xml(filename=" C:\\x\\a.jpg "), "a").image == "C:/x/a.jpg"
 
@@ -58,7 +64,10 @@ def test_names_of_windows_have_slashes():
     ("wrong", "problem"),
     [
         (thing(""), "no <name>"),
-        (thing(box=""), "no <bndbox><xmin>"),
+        (thing("traffic\nlight"), "name 'traffic\\nlight' has a line break"),
+        (thing(box=""), "no <bndbox>"),
+        (thing(box="<robndbox/>"), "no <bndbox>, but <robndbox>"),
+        (thing(box="<bndbox></bndbox>"), "no <bndbox><xmin>"),
         (thing(box=BOX.replace("11", "top")), "ymin is top, must be a finite number"),
         (thing(box=BOX.replace("11", "nan")), "ymin is nan, must be a finite number"),
         (thing(box=BOX.replace("11", "35")), "ymin is 35 and ymax 25, must be the sm"),

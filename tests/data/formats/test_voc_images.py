@@ -1,5 +1,3 @@
-import logging
-
 import pytest
 
 from fpn_jax.data.formats.folder import Folder
@@ -48,12 +46,10 @@ def test_a_folder_without_images_is_named(find, tmp_path):
         find({"a": "a.jpg"}, ["a.txt"])
 
 
-def test_a_copied_file_describes_the_image_of_its_own_name(find, caplog):
-    with caplog.at_level(logging.WARNING):
-        shown, defects = find({"a": "b.jpg", "b": "b.jpg"}, ["a.jpg", "b.jpg"])
-    assert shown == {"a": "a.jpg", "b": "b.jpg"} and not defects
-    (record,) = caplog.records
-    assert "a.xml names b.jpg, not a.jpg" in record.message
+def test_a_copied_file_describes_the_image_of_its_own_name(find):
+    shown, (note,) = find({"a": "b.jpg", "b": "b.jpg"}, ["a.jpg", "b.jpg"])
+    assert shown == {"a": "a.jpg", "b": "b.jpg"} and note.note
+    assert note.reason.endswith("which is taken: a.xml names b.jpg, not a.jpg")
 
 
 @pytest.mark.parametrize("second", ["b", "c"])

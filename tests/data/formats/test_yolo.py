@@ -1,10 +1,12 @@
 import logging
+import shutil
 
 import cv2
 import numpy as np
 import pytest
 import yaml
 
+from fpn_jax.data.example import UnreadableImage
 from fpn_jax.data.formats.yolo import is_yolo, open_yolo
 
 
@@ -107,14 +109,60 @@ def test_a_data_set_without_any_labels_is_warned_of(write, tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         open_yolo(path, "train")
     (record,) = caplog.records
-    assert "none of 1 images has a file of labels" in record.message
+    assert "images: none of 1 has a file of labels" in record.message
     assert record.message.endswith("labels/deep/a.txt")
+    (note,) = open_yolo(path, "train", strict=False).defects
+    assert note.note and str(note) in record.message
 
 
-def test_an_image_that_cannot_be_decoded_keeps_no_lines(write, tmp_path):
+def test_labels_that_cannot_be_read_are_a_defect_of_that_image(write, tmp_path):
+    path = write()
+    (tmp_path / "labels/deep/a.txt").unlink()
+    (tmp_path / "labels/deep/a.txt").mkdir()
+    (defect,) = open_yolo(path, "train", strict=False).defects
+    assert str(defect) == "labels/deep/a.txt (images/deep/a.png): Is a directory"
+    with pytest.raises(ValueError, match="1 problems: labels/deep/a.txt .*Is a direct"):
+        open_yolo(path, "train")
+
+
+def test_a_box_without_a_polygon_has_no_mask(write):
     path = write("0 0.5 0.5 0.5 0.5")
-    (tmp_path / "images/deep/a.png").write_bytes(b"none")
-    assert open_yolo(path, "train").defects == []
+    with pytest.raises(ValueError, match="line 1 of .*no segmentation or polygon, whi"):
+        open_yolo(path, "train", masks=True)
+
+
+def test_keypoints_out_of_the_image_by_rounding_are_at_its_border(write):
+    points = "1.009 0.5 2 0.5 -0.01 1 1.02 0.5 2"
+    path = write(f"0 0.5 0.5 1 1 {points}", kpt_shape=[3, 3], flip_idx=[0, 1, 2])
+    (example,) = open_yolo(path, "train")
+    np.testing.assert_allclose(
+        example.keypoints[0], [[60, 20, 2], [30, 0, 1], [61.2, 20, 2]], atol=1e-5
+    )
+
+
+def test_objects_of_an_image_without_a_size_are_not_counted_and_that_is_said(
+    write, tmp_path
+):
+    path = write("0 0.5 0.5 0.5 0.5")
+    (tmp_path / "images/deep/b.png").write_bytes(b"none")
+    (tmp_path / "images/deep/a.png").rename(tmp_path / "images/deep/c.png")
+    shutil.copy(tmp_path / "images/deep/b.png", tmp_path / "images/deep/a.png")
+    source = open_yolo(path, "train")
+    (note,) = source.defects  # b has no labels, and c none of its own
+    assert note.note and note.reason.endswith("the first is images/deep/a.png")
+    assert note.reason.startswith("the objects of 1 have no size in pixels")
+    with pytest.raises(UnreadableImage, match=r"a\.png: not a readable image \(4 byt"):
+        source[0]
+
+
+def test_objects_of_an_image_that_is_cut_off_are_kept_to_be_missed(write, tmp_path):
+    path = write("0 0.5 0.5 0.5 0.5")
+    whole = (tmp_path / "images/deep/a.png").read_bytes()
+    (tmp_path / "images/deep/a.png").write_bytes(whole[:60])
+    source = open_yolo(path, "train")
+    assert source.truth(0).xywh.tolist() == [[15, 10, 30, 20]]
+    with pytest.raises(UnreadableImage, match=r"a\.png: not a readable image \(60 by"):
+        source[0]
 
 
 @pytest.mark.parametrize(

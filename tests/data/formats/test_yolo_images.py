@@ -46,18 +46,20 @@ def test_an_image_is_taken_once_and_that_is_said(root):
     found = listed_images(str(root), ["list.txt", "images"], "train")
     assert found.names == ["images/a.jpg", "images/deep/b.AVIF"]
     first, second = found.notes
-    assert "list.txt: 1 images are named again" in first
-    assert "the first is line 2, images/a.jpg" in first
-    assert "images: 1 images are named again" in second
+    assert "list.txt: 1 images are named again" in str(first)
+    assert "the first is line 2, images/a.jpg" in first.reason
+    assert "images: 1 images are named again" in str(second)
+    assert first.note and second.note
 
 
 def test_formats_that_nothing_decodes_are_named(root):
     (root / "images/d.HEIC").write_bytes(b"")
     (note,) = listed_images(str(root), ["images"], "train").notes
-    assert "1 files are left out" in note and "images/d.HEIC" in note
+    assert note.note and note.reason.startswith("1 files are left out")
+    assert note.reason.endswith("the first is images/d.HEIC")
     (root / "list.txt").write_text("images/a.jpg\nimages/a.docx\n")
     (note,) = listed_images(str(root), ["list.txt"], "train").notes
-    assert "the first is line 2, images/a.docx" in note
+    assert "the first is line 2, images/a.docx" in note.reason
 
 
 def test_a_place_that_is_not_there_is_named(root):
@@ -65,6 +67,25 @@ def test_a_place_that_is_not_there_is_named(root):
         ValueError, match=r"^train: .*/x: neither a folder of images no"
     ):
         listed_images(str(root), ["x"], "train")
+
+
+@pytest.mark.parametrize(
+    "place", ["/content/data/images/deep", "C:/me/data/images/deep", "/kaggle/deep"]
+)
+def test_a_place_on_another_machine_is_found_by_its_end_and_that_is_said(root, place):
+    (root / "deep").symlink_to(root / "images/deep")
+    found = listed_images(str(root), [place], "data.yaml: train")
+    assert [name.rpartition("/")[2] for name in found.names] == ["b.AVIF"]
+    (note,) = found.notes
+    assert note.note and note.place == "data.yaml: train"
+    assert note.reason.startswith(f"{place} is not there, and {root}/")
+
+
+@pytest.mark.parametrize("place", ["/content/valid/images", "/nowhere", "C:/valid"])
+def test_a_folder_that_may_be_of_any_split_is_not_taken_for_another(root, place):
+    message = f"^val: {place}: neither a folder of images nor a file that lists them$"
+    with pytest.raises(ValueError, match=message):
+        listed_images(str(root), [place], "val")
 
 
 def test_listed_files_of_tools_are_left_out_and_hidden_folders_above_are_not(root):
