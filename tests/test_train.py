@@ -8,7 +8,7 @@ import pytest
 
 from fpn_jax import train
 from fpn_jax.detectors.contract import facts
-from fpn_jax.detectors.fields import with_field
+from fpn_jax.detectors.fields import values_of, with_field
 from fpn_jax.training import loop
 from fpn_jax.training.config import Config, DataConfig, TrainConfig, with_canvas
 from fpn_jax.training.config_file import write_config
@@ -100,6 +100,13 @@ def test_a_model_by_name_without_weights_is_not_frozen(runs):
     assert config.model.backbone.frozen_stages == 0
     assert config.model.backbone.norm == "batch"
     assert config.evaluation.best == "mask/AP"
+
+
+def test_a_yolox_by_name_is_resized_as_released_and_keeps_its_norms(runs):
+    assert train.main(["--model", "yolox_nano", "--train.pretrained", "coco"]) == 0
+    config, _ = runs[0]
+    assert config.data.canvas == (416, 416) and config.data.box_scale == "common"
+    assert set(values_of(config.model, "norm").values()) == {"frozen"}
 
 
 def test_a_model_by_name_goes_on_with_what_its_data_decided(runs):

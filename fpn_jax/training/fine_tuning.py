@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Callable, Collection
+from dataclasses import replace
 
 import flax.linen as nn
 
 from fpn_jax.choices import check_choice
 from fpn_jax.detectors.contract import Measured, facts
-from fpn_jax.detectors.fields import has, with_field
+from fpn_jax.detectors.fields import has, parts, with_field
 from fpn_jax.training.config import (
     Config,
     DataConfig,
@@ -18,8 +19,9 @@ from fpn_jax.training.config import (
 from fpn_jax.zoo.canvases import canvas_of
 from fpn_jax.zoo.detectron2 import DETECTRON2
 from fpn_jax.zoo.torchvision import TORCHVISION
+from fpn_jax.zoo.yolox import YOLOX
 
-NAMED: dict[str, Callable[..., nn.Module]] = {**TORCHVISION, **DETECTRON2}
+NAMED: dict[str, Callable[..., nn.Module]] = {**TORCHVISION, **DETECTRON2, **YOLOX}
 """The detectors that can be trained by name."""
 
 
@@ -35,12 +37,15 @@ def fine_tuning(name: str, *, pretrained: bool) -> Config:
             the backbone has batch norm in place of the fixed statistics of weights.
     """
     check_choice("model", name, NAMED)
-    model = NAMED[name]()
+    released = name in YOLOX
     if not pretrained:
-        model = _from_scratch(model)
+        model = _from_scratch(NAMED[name]())
+    else:  # statistics of a few images would be worse than those of the weights
+        model = YOLOX[name](norm="frozen") if released else NAMED[name]()
+    data = DataConfig(canvas=_whole(canvas_of(name)), batch_size=4)
     return Config(
         model=model,
-        data=DataConfig(canvas=_whole(canvas_of(name)), batch_size=4),
+        data=replace(data, box_scale="common") if released else data,
         optimizer=OptimizerConfig(
             name="adamw", learning_rate=1e-4, warmup_steps=100, clip_norm=10.0
         ),
@@ -59,8 +64,8 @@ def _best(measures: Collection[Measured]) -> Metric:
 
 def _from_scratch(model: nn.Module) -> nn.Module:
     model = with_field(model, "frozen_stages", 0)
-    backbone = model.backbone
-    if has(backbone, "norm") and backbone.norm == "frozen":
+    backbone = parts(model).get("backbone")
+    if backbone is not None and has(backbone, "norm") and backbone.norm == "frozen":
         model = model.clone(backbone=backbone.clone(norm="batch", norm_epsilon=1e-5))
     return model
 

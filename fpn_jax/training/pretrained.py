@@ -1,8 +1,9 @@
 """Weights that a run starts from: another run's, or a backbone's from its file."""
 
 import logging
+import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -93,9 +94,10 @@ def _shared(path: str, found: dict, given: dict, config: Config) -> dict[str, An
         if _shapes(found["params"]) == _shapes(given["params"][name]):
             found = {collection: {name: tree} for collection, tree in found.items()}
             return _flat(found)
+    given = _norms_of_either_kind(_flat(found), wanted)
     shared = {
         name: leaf
-        for name, leaf in _flat(found).items()
+        for name, leaf in given.items()
         if name in wanted and wanted[name].shape == leaf.shape
     }
     if _fits_little(wanted, shared):
@@ -104,6 +106,23 @@ def _shared(path: str, found: dict, given: dict, config: Config) -> dict[str, An
             f"{_by_module(wanted, shared)}{fitting_options(path, config.model)}"
         )
     return shared
+
+
+def _norms_of_either_kind(
+    found: Mapping[str, Any], wanted: Collection[str]
+) -> dict[str, Any]:
+    """Returns the variables with scales and biases of norms where the model has them.
+
+    Those of a batch norm are parameters, and those of a frozen one beside its
+    statistics.
+    """
+    moved = {}
+    for name, leaf in found.items():
+        collection, _, path = name.partition("/")
+        if name not in wanted and re.search(r"/norm/(scale|bias)$", name):
+            collection = {"params": "batch_stats", "batch_stats": "params"}[collection]
+        moved[f"{collection}/{path}"] = leaf
+    return moved
 
 
 def _fits_little(wanted: Mapping[str, Any], shared: Mapping[str, Any]) -> bool:

@@ -73,6 +73,25 @@ def test_a_run_gives_all_its_weights_to_the_same_model(converted):
         assert all(jax.tree.leaves(jax.tree.map(equal, params, variables["params"])))
 
 
+@pytest.mark.parametrize("norm, other", [("batch", "frozen"), ("frozen", "batch")])
+def test_a_norm_of_the_other_kind_takes_scale_and_bias(tmp_path, norm, other):
+    config = config_of(3)
+    images, sizes = jnp.zeros((1, *CANVAS, 3)), jnp.array([CANVAS])
+    model = config.model.clone(neck=config.model.neck.clone(norm=norm))
+    variables = call_once(model.init, jax.random.key(7), images, sizes)
+    variables = jax.tree.map(lambda x: np.full_like(x, 0.5), variables)
+    categories = tuple(Category(i, str(i)) for i in range(3))
+    run = Run(dataclasses.replace(config, model=model), variables, 0, categories)
+    save_run(tmp_path / "run", run)
+
+    config = config_of(3, pretrained=(str(tmp_path / "run"),))
+    model = config.model.clone(neck=config.model.neck.clone(norm=other))
+    config = dataclasses.replace(config, model=model)
+    state = with_pretrained(make_programs(config).init(), config)
+    leaves = jax.tree.leaves((state.params, state.collections))
+    assert all(np.all(leaf == 0.5) for leaf in leaves)
+
+
 def falling(steps):
     return optax.sgd(optax.linear_schedule(1e-2, 0.0, steps))
 
