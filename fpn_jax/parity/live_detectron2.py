@@ -49,7 +49,7 @@ _OUTPUTS = {
     "roi_heads.keypoint_head.deconv": (1.0, 0.0),
 }
 # Added to the logit of the background, by the number of classes.
-_BACKGROUND = {80: 3.0, 1: 4.0}
+_BACKGROUND = {80: 3.7, 1: 3.0}
 _BODIES = {
     "R_50": "resnet50",
     "R_101": "resnet101",
@@ -90,7 +90,9 @@ def run_detectron2(model: Any, images: Sequence[np.ndarray]) -> list[Detections]
     Masks are probabilities in the box, as ours before they are put on the image.
     """
     torch, _ = import_torchvision()
-    pixels = [torch.from_numpy(np.ascontiguousarray(x)).permute(2, 0, 1) for x in images]
+    pixels = [
+        torch.from_numpy(np.ascontiguousarray(x)).permute(2, 0, 1) for x in images
+    ]
     with torch.no_grad():
         found = [model([{"image": x}])[0]["instances"] for x in pixels]
     return [_detections(instances.get_fields()) for instances in found]
