@@ -180,9 +180,7 @@ class BoxHead(nn.Module):
                 "class_agnostic is False: a box is moved by deltas that hold for all "
                 "classes, and the head has some for each"
             )
-        return clip(
-            decode_deltas(outputs.deltas[:, :, 0], boxes, self.box_weights), sizes
-        )
+        return jax.vmap(self._image_moved)(outputs.deltas[:, :, 0], boxes, sizes)
 
     def loss(
         self, outputs: BoxOutputs, samples: RoISamples, targets: Targets
@@ -266,6 +264,9 @@ class BoxHead(nn.Module):
             positive=sample.positive,
             valid=sample.valid,
         )
+
+    def _image_moved(self, deltas, boxes, size) -> jax.Array:
+        return clip(decode_deltas(deltas, boxes, self.box_weights), size)
 
     def _image_detections(self, logits, deltas, boxes, valid, size):
         scores = jax.nn.softmax(logits.astype(jnp.float32))[:, 1:]

@@ -22,7 +22,7 @@ from jaxtyping import Array, Float, Int
 
 from fpn_jax.ops.boxes import area
 from fpn_jax.ops.meshes import rows_of, varied_as
-from fpn_jax.ops.roi_taps import Plan, block_of_taps, fixed_taps, num_blocks
+from fpn_jax.ops.roi_taps import Plan, block_of_taps, fixed_taps, num_blocks, num_taps
 from fpn_jax.types import Pyramid
 
 # Regions whose gradients are added by one scatter. On a CPU 4 keep the updates in the
@@ -83,7 +83,8 @@ def roi_align(
     plan = Plan(((height, width),), (scale,), size, sampling_ratio, aligned)
     _check(plan)
     levels = jnp.zeros(len(boxes), jnp.int32)
-    return _pool(plan, (features.reshape(-1, channels),), boxes, levels)
+    taps = num_taps(plan, boxes, levels)
+    return _pool(plan, (features.reshape(-1, channels),), boxes, levels, taps)
 
 
 def pyramid_roi_align(
@@ -115,7 +116,10 @@ def pyramid_roi_align(
     _check(plan)
     rows = tuple(x.reshape(x.shape[0], -1, x.shape[-1]) for x in maps)
     order = assign_levels(boxes, levels, canonical_size=canonical_size) - levels[0]
-    return jax.vmap(partial(_pool, plan))(rows, boxes, order)
+    # Loops end for all images at once: explicit axes may divide the images.
+    taps = jax.vmap(partial(num_taps, plan))(boxes, order).max(axis=0, initial=0)
+    pool = jax.vmap(partial(_pool, plan), in_axes=(0, 0, 0, None))
+    return pool(rows, boxes, order, taps)
 
 
 def _check(plan: Plan) -> None:
@@ -130,12 +134,16 @@ def _pool(
     maps: tuple[Float[Array, "_ c"], ...],
     boxes: Float[Array, "n 4"],
     levels: Int[Array, " n"],
+    taps: Int[Array, " n"],
 ) -> Float[Array, "n size size c"]:
-    """Returns the bins of each box from the map of that number, given row by row."""
+    """Returns the bins of each box from the map of that number, given row by row.
+
+    `taps` are those of `num_taps`, or more.
+    """
     n, channels = len(boxes), maps[0].shape[-1]
     num_steps = max(1, -(-n // _POOLED_AT_A_TIME))
     num = max(1, -(-n // num_steps))  # steps of nearly equal size
-    regions = _filled_up((boxes, levels), num)
+    regions = _filled_up((boxes, levels, taps), num)
 
     def read(step, pooled):
         part = _read(plan, maps, *_part(regions, step, num))
@@ -153,6 +161,7 @@ def _read(
     maps: tuple[Float[Array, "_ c"], ...],
     boxes: Float[Array, "n 4"],
     levels: Int[Array, " n"],
+    taps: Int[Array, " n"],
 ) -> Float[Array, "n size size c"]:
     """Does the work of `_pool` in one pass over the boxes.
 
@@ -163,12 +172,12 @@ def _read(
         return _weighted(plan, maps, boxes, levels, fixed_taps).astype(maps[0].dtype)
 
     def add(block, total):
-        taps = partial(block_of_taps, block=block)
-        return total + _weighted(plan, maps, boxes, levels, taps)
+        of_block = partial(block_of_taps, block=block)
+        return total + _weighted(plan, maps, boxes, levels, of_block)
 
     shape = (len(boxes), plan.size, plan.size, maps[0].shape[-1])
     total = varied_as(jnp.zeros(shape, jnp.float32), *maps, boxes, levels)
-    total = jax.lax.fori_loop(0, num_blocks(plan, boxes, levels), add, total)
+    total = jax.lax.fori_loop(0, num_blocks(taps), add, total)
     return total.astype(maps[0].dtype)
 
 
@@ -194,8 +203,8 @@ def _weighted(
     return pooled
 
 
-def _pool_forward(plan, maps, boxes, levels):
-    return _pool(plan, maps, boxes, levels), (boxes, levels)
+def _pool_forward(plan, maps, boxes, levels, taps):
+    return _pool(plan, maps, boxes, levels, taps), (boxes, levels, taps)
 
 
 def _pool_backward(plan, regions, gradient):
@@ -212,7 +221,7 @@ def _pool_backward(plan, regions, gradient):
         return total.at[index].add(gradient[None] * weight[..., None])
 
     def add(step, total):
-        boxes, levels, gradient = _part(regions, step, num)
+        boxes, levels, taps, gradient = _part(regions, step, num)
         part = boxes, levels, gradient.astype(jnp.float32)
         if plan.sampling_ratio:
             return add_taps(total, *part, fixed_taps)
@@ -220,13 +229,13 @@ def _pool_backward(plan, regions, gradient):
         def add_block(block, total):
             return add_taps(total, *part, partial(block_of_taps, block=block))
 
-        return jax.lax.fori_loop(0, num_blocks(plan, boxes, levels), add_block, total)
+        return jax.lax.fori_loop(0, num_blocks(taps), add_block, total)
 
     total = jnp.zeros((ends[-1], gradient.shape[-1]), jnp.float32)
     total = varied_as(total, *regions)
     total = jax.lax.fori_loop(0, len(regions[0]) // num, add, total)
     maps = jnp.split(total.astype(gradient.dtype), ends[:-1])
-    return tuple(maps), None, None
+    return tuple(maps), None, None, None
 
 
 _pool.defvjp(_pool_forward, _pool_backward)

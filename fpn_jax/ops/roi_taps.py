@@ -42,13 +42,19 @@ class Axis(NamedTuple):
     last: Int[Array, "n 1"]  # cell of the map
 
 
-def num_blocks(
+def num_taps(
     plan: Plan, boxes: Float[Array, "n 4"], levels: Int[Array, " n"]
-) -> Int[Array, ""]:
-    """Returns how many blocks of taps the largest of the boxes has."""
+) -> Int[Array, " n"]:
+    """Returns how many cells a bin of each box reads at most, if that depends on it."""
+    if plan.sampling_ratio:
+        return jnp.zeros_like(levels)
     y, x = _axes(plan, boxes, levels)
-    most = jnp.max(_num_taps(y) * _num_taps(x), initial=0)
-    return -(-most // _TAPS_AT_A_TIME)
+    return _num_taps(y) * _num_taps(x)
+
+
+def num_blocks(taps: Int[Array, " n"]) -> Int[Array, ""]:
+    """Returns how many blocks the taps of the largest box are."""
+    return -(-jnp.max(taps, initial=0) // _TAPS_AT_A_TIME)
 
 
 def block_of_taps(

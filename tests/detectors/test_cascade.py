@@ -4,6 +4,8 @@ The pyramid is given, as parameters of a backbone without a network, and so are 
 proposals: what is compared is the cascade alone.
 """
 
+import dataclasses
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -23,6 +25,7 @@ from tests.support.cascade_twin import CascadeTwin, random_boxes
 torch, torchvision = import_torchvision()
 
 SIDE, CHANNELS, HIDDEN, CLASSES, PROPOSALS = 128, 4, 12, 3, 40
+CANONICAL = 28  # px of a box on level 4: all levels have some
 LEVELS = (2, 3, 4, 5)
 SIZES = [(SIDE, SIDE), (SIDE - 24, SIDE - 8)]
 IMAGES = jnp.zeros((2, SIDE, SIDE, 3), jnp.uint8)
@@ -72,7 +75,7 @@ def pair():
     """
     torch.manual_seed(0)
     random = np.random.default_rng(0)
-    twin = CascadeTwin(CHANNELS, HIDDEN, CLASSES)
+    twin = CascadeTwin(CHANNELS, HIDDEN, CLASSES, CANONICAL)
     with torch.no_grad():
         for predictor in twin.box_predictor:
             predictor.cls_score.weight *= 8
@@ -94,6 +97,9 @@ def pair():
     zoo = cascade_rcnn(num_classes=CLASSES)
     # A sample of all candidates: the proposals and the objects.
     options = {"num_samples": PROPOSALS + 3, "positive_fraction": 1.0}
+    options["pool"] = dataclasses.replace(
+        zoo.box_heads[0].pool, canonical_size=CANONICAL
+    )
     detector = zoo.clone(
         backbone=GivenPyramid(),
         neck=Passing(),

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fpn_jax.ops.roi_taps import Plan, block_of_taps, fixed_taps, num_blocks
+from fpn_jax.ops.roi_taps import Plan, block_of_taps, fixed_taps, num_blocks, num_taps
 
 
 def plan(sampling_ratio, *, size=7, aligned=True):
@@ -46,7 +46,7 @@ def test_a_bin_has_as_many_samples_as_cells(side, samples):
     # samples the first n have cells of their own, and the last one's second may count.
     levels = jnp.zeros(1, jnp.int32)
     given = boxes((side, 7))
-    blocks = num_blocks(plan(0), given, levels)
+    blocks = num_blocks(num_taps(plan(0), given, levels))
     assert blocks == -(-2 * (samples + 1) // 9)
     cells = {}
     for block in range(int(blocks)):
@@ -58,10 +58,10 @@ def test_a_bin_has_as_many_samples_as_cells(side, samples):
 def test_the_largest_box_decides_how_many_blocks_there_are():
     levels = jnp.zeros(3, jnp.int32)
     few = boxes((7, 7), (14, 14), (3, 0))
-    assert num_blocks(plan(0), few, levels) == 1  # 3 x 3 cells
+    assert num_blocks(num_taps(plan(0), few, levels)) == 1  # 3 x 3 cells
     # 8 x 2 cells, one more than 7 x 1 samples: 16 taps.
-    assert num_blocks(plan(0), few.at[0, 2].set(10 + 49), levels) == 2
-    assert num_blocks(plan(0), boxes((0, 9), (9, 0), (-4, 5)), levels) == 0
+    assert num_blocks(num_taps(plan(0), few.at[0, 2].set(10 + 49), levels)) == 2
+    assert num_blocks(num_taps(plan(0), boxes((0, 9), (9, 0), (-4, 5)), levels)) == 0
 
 
 def test_what_is_behind_the_last_tap_of_a_box_has_no_weight():
@@ -73,4 +73,4 @@ def test_what_is_behind_the_last_tap_of_a_box_has_no_weight():
 def test_no_box_reads_more_cells_than_the_map_has():
     levels = jnp.zeros(1, jnp.int32)
     huge = jnp.array([[-1e6, 0, 1e6, 7]])
-    assert num_blocks(plan(0), huge, levels) == -(-80 * 2 // 9)
+    assert num_blocks(num_taps(plan(0), huge, levels)) == -(-80 * 2 // 9)

@@ -16,11 +16,15 @@ WEIGHTS = ((10.0, 10.0, 5.0, 5.0), (20.0, 20.0, 10.0, 10.0), (30.0, 30.0, 15.0, 
 
 
 class CascadeTwin(nn.Module):
-    """Three stages of two fully connected layers and a predictor."""
+    """Three stages of two fully connected layers and a predictor.
 
-    def __init__(self, channels: int, hidden: int, classes: int, *, size: int = 7):
+    A box of `canonical` px is pooled from level 4.
+    """
+
+    def __init__(self, channels: int, hidden: int, classes: int, canonical: int = 224):
         super().__init__()
-        self.classes, self.size = classes, size
+        self.classes, self.canonical = classes, canonical
+        size = 7
         self.box_head, self.box_predictor = nn.ModuleList(), nn.ModuleList()
         for _ in IOUS:
             head, predictor = nn.Module(), nn.Module()
@@ -82,10 +86,11 @@ class CascadeTwin(nn.Module):
         row, label = (probabilities[:, :-1] > 0.05).nonzero().unbind(1)
         boxes, scores = boxes[row], probabilities[row, label]
         keep = torchvision.ops.batched_nms(boxes, scores, label, 0.5)[:100]
+        keep = keep[(boxes[keep, 2:] > boxes[keep, :2]).all(dim=1)]
         return boxes[keep], scores[keep], label[keep]
 
     def _stage(self, stage: int, pyramid: dict, boxes: list):
-        pooled = pool(pyramid, boxes, self.size)
+        pooled = pool(pyramid, boxes, 7, self.canonical)
         if torch.is_grad_enabled():
             # The gradient to the pyramid is divided by the number of stages.
             pooled = pooled / len(IOUS) + (pooled * (1 - 1 / len(IOUS))).detach()
@@ -116,7 +121,7 @@ def coder(stage: int):
     return torchvision.models.detection._utils.BoxCoder(WEIGHTS[stage])
 
 
-def pool(pyramid: dict, boxes: list, size: int):
+def pool(pyramid: dict, boxes: list, size: int, canonical: int = 224):
     """Returns features [N, C, size, size] of the boxes of all images, in a row."""
     numbered = torch.cat(
         [
@@ -125,7 +130,7 @@ def pool(pyramid: dict, boxes: list, size: int):
         ]
     )
     sides = numbered[:, 3:] - numbered[:, 1:3]
-    scale = sides.prod(dim=1).sqrt() / 224
+    scale = sides.prod(dim=1).sqrt() / canonical
     level = (4 + torch.log2(scale + 1e-8)).floor().clamp(min(pyramid), max(pyramid))
     channels = next(iter(pyramid.values())).shape[1]
     pooled = torch.zeros(len(numbered), channels, size, size)
