@@ -83,7 +83,7 @@ def test_frozen_norms_are_asked_for(checkpoint, tmp_path):
     "model, message",
     [
         ("yolox_s", "model: 'yolox_s' given, the file is of yolox_tiny"),
-        ("yolox_n", "model must be one of 'yolox_nano', .* (nearest: 'yolox_nano')"),
+        ("yolox_n", "model must be one of 'yolox_nano', 'yolox_tiny', 'yolox_s', "),
     ],
 )
 def test_another_model_than_the_files_is_one_line(
@@ -94,4 +94,4 @@ def test_another_model_than_the_files_is_one_line(
         main(["yolox", model, str(checkpoint), str(out)])
     assert stopped.value.code == 2 and not out.exists()
     (line,) = capfd.readouterr().err.strip().splitlines()
-    assert all(part in line for part in message.split(" .* "))
+    assert message in line

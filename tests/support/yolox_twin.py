@@ -228,5 +228,6 @@ def lively(model: YOLOX, seed: int = 0) -> YOLOX:
                 module.weight.copy_(uniform(module.weight, 0.5, 1.5))
                 module.bias.copy_(uniform(module.bias, -1, 1))
                 module.running_mean.copy_(uniform(module.running_mean, -0.2, 0.2))
-                module.running_var.copy_(uniform(module.running_var, 0.02, 1))
+                module.running_var.copy_(uniform(module.running_var, 0.05, 2))
+        model.backbone.backbone.stem.conv.conv.weight /= 128  # pixels are 0 … 255
     return model

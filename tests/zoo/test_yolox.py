@@ -11,7 +11,7 @@ from fpn_jax.parity.layouts import numpy_state, to_nhwc, to_torch
 from fpn_jax.parity.live_torchvision import import_torchvision
 from fpn_jax.weights.state_dicts import convert
 from fpn_jax.weights.yolox import detector_from_yolox, yolox_rules
-from fpn_jax.zoo.yolox import YOLOX, YOLOX_SIDES, yolox_nano, yolox_s
+from fpn_jax.zoo.yolox import YOLOX, YOLOX_SIDES, yolox_s
 from tests.support import yolox_twin
 from tests.support.simota import CANVAS, CLASSES, targets, twin_loss
 
@@ -69,23 +69,23 @@ def test_our_parameters_are_those_of_the_table(name, num_classes):
     assert count == {80: 912_159, 1: 5_032_866}[num_classes]
 
 
-def narrow(name, norm="batch"):
-    detector = YOLOX[name](CLASSES, norm)
+def narrow(name):
+    detector = YOLOX[name](CLASSES)
     return detector.clone(backbone=detector.backbone.clone(width=NARROW))
 
 
 def pixels(batch=2):
-    """Squares of random colors; the last image fills a part of its canvas."""
+    """Random colors, two by one pixel; the last image fills a part of its canvas."""
     random = np.random.default_rng(0)
-    images = random.integers(0, 256, (batch, 8, 12, 3)).repeat(8, 1).repeat(8, 2)
+    images = random.integers(0, 256, (batch, 64, 48, 3)).repeat(2, 2)
     sizes = np.array([CANVAS] * batch)
     sizes[-1] = 56, 90
-    return images.astype(np.uint8), sizes
+    return jnp.asarray(images, jnp.uint8), jnp.asarray(sizes)
 
 
 def letterboxed(images, sizes):
     """What the twin is given: BGR, 114 outside of the images."""
-    images = images.astype(np.float32)
+    images = np.array(images, np.float32)
     for image, (height, width) in zip(images, sizes, strict=True):
         image[height:] = image[:, width:] = 114
     return to_torch(images[..., ::-1])
@@ -113,21 +113,15 @@ def test_outputs_loss_and_gradients_equal_the_twins(beside):
     @jax.jit
     def run(params):
         def loss(params):
-            outputs, _ = detector.apply(
-                variables | {"params": params},
-                images,
-                sizes,
-                train=True,
-                mutable="batch_stats",
-            )
+            # Statistics of few pixels would magnify the rounding of float32.
+            outputs = detector.apply(variables | {"params": params}, images, sizes)
             terms = detector.head.loss(outputs, sizes, truth, canvas=CANVAS).values()
             return sum(term.total / term.count for term in terms), outputs
 
         return jax.value_and_grad(loss, has_aux=True)(params)
 
     (value, outputs), gradients = run(variables["params"])
-    twin.train()
-    theirs = twin(letterboxed(images, sizes))
+    theirs = twin.eval()(letterboxed(images, sizes))
     expected = twin_loss(theirs, truth)
     expected.backward()
     for ours, their in zip(levels_of(outputs), theirs, strict=True):
@@ -165,20 +159,8 @@ def test_each_known_mistake_is_larger_than_the_tolerance(beside):
         assert differences(wrong) > 1e-3, mistake
 
 
-def test_norms_are_batch_norms_or_frozen_ones_of_the_same_file(beside):
-    name, detector, variables, twin = beside
-    frozen = narrow(name, norm="frozen")
-    images, sizes = pixels(batch=1)
-    outputs = [
-        model.apply(detector_from_yolox(numpy_state(twin), model), images, sizes)
-        for model in (detector, frozen)
-    ]
-    for ours, still in zip(*map(levels_of, outputs), strict=True):
-        np.testing.assert_allclose(ours, still, atol=1e-4 * np.abs(ours).max())
-
-
 def test_the_contract_allows_levels_of_different_channels_here_only():
-    check_model(yolox_nano(), (64, 64))
     plain = yolox_s()
+    check_model(plain, (64, 64))
     with pytest.raises(ValueError, match="model.neck: all levels must have the same"):
         check_model(plain.clone(head=FCOSHead(3)), (64, 64))
