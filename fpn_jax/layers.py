@@ -26,6 +26,7 @@ Dtype = Literal["float32", "bfloat16", "float16"] | None
 AxisName = Hashable | None
 
 NORMS = (None, "frozen", "batch", "group")
+_GROUPS = 32  # of GroupNorm (Wu and He 2018)
 
 # He et al. 2015 with the fan of the output, as torchvision initializes its backbones.
 he_normal_fan_out = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
@@ -70,6 +71,11 @@ class Conv(nn.Module):
                 f"features of a depthwise convolution must be the {x.shape[-1]} "
                 f"channels of its input, got {self.features}"
             )
+        if self.norm == "group" and self.features % _GROUPS:
+            raise ValueError(
+                f'norm "group" needs a multiple of {_GROUPS} channels, got '
+                f"{self.features}"
+            )
         inputs = 1 if self.depthwise else x.shape[-1]
         shape = (self.kernel_size, self.kernel_size, inputs, self.features)
         kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
@@ -102,7 +108,10 @@ class Conv(nn.Module):
             )(x, mask=rows)
         if self.norm == "group":
             x = nn.GroupNorm(
-                num_groups=32, epsilon=self.norm_epsilon, dtype=self.dtype, name="norm"
+                num_groups=_GROUPS,
+                epsilon=self.norm_epsilon,
+                dtype=self.dtype,
+                name="norm",
             )(x)
         return x
 
