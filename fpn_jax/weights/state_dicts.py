@@ -112,7 +112,7 @@ def _warn_of_divergence(variables: Mapping[str, np.ndarray]) -> None:
     broken = [name for name, x in variables.items() if not np.isfinite(x).all()]
     if broken:
         _log.warning(
-            "%d of %d tensors hold NaN or infinity, such as %s: their training diverged",
+            "%d of %d tensors hold NaN or infinity, such as %s: training diverged",
             *(len(broken), len(variables), broken[0]),
         )
 

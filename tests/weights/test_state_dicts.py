@@ -254,8 +254,9 @@ def test_a_missing_file_names_its_nearest_neighbor(tmp_path):
 
 
 def test_another_suffix_is_refused(tmp_path):
+    (tmp_path / "weights.onnx").write_bytes(b"onnx")
     with pytest.raises(ValueError, match=r"one of '.pth', '.pt', '.safetensors', "):
-        load_state_dict(tmp_path / "weights.pkl")
+        load_state_dict(tmp_path / "weights.onnx")
 
 
 def test_torch_is_needed_to_write_its_files_but_not_to_read_them(tmp_path, monkeypatch):
