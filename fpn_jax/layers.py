@@ -95,6 +95,7 @@ class Conv(nn.Module):
             x = x * factor[None, None, None]
         if bias is not None:
             x = x + bias[None, None, None]
+        # Norms are computed in float32, which flax leaves to JAX's promotion of types.
         if self.norm == "batch":
             if rows is not None:
                 rows = (rows | ~rows.any())[:, None, None, None]
@@ -103,16 +104,16 @@ class Conv(nn.Module):
                 momentum=0.9,  # torch's 0.1, counted from the other end
                 epsilon=self.norm_epsilon,
                 axis_name=cast(str | None, self.axis_name),  # flax allows for more
-                dtype=self.dtype,
+                dtype=jnp.float32,
                 name="norm",
-            )(x, mask=rows)
+            )(x.astype(jnp.float32), mask=rows).astype(x.dtype)
         if self.norm == "group":
             x = nn.GroupNorm(
                 num_groups=_GROUPS,
                 epsilon=self.norm_epsilon,
-                dtype=self.dtype,
+                dtype=jnp.float32,
                 name="norm",
-            )(x)
+            )(x.astype(jnp.float32)).astype(x.dtype)
         return x
 
 
