@@ -27,6 +27,7 @@ Dtype = Literal["float32", "bfloat16", "float16"] | None
 AxisName = Hashable | None
 
 NORMS = (None, "frozen", "batch", "group")
+_GROUPS = 32  # of GroupNorm (Wu and He 2018)
 
 # He et al. 2015 with the fan of the output, as torchvision initializes its backbones.
 he_normal_fan_out = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
@@ -80,6 +81,11 @@ class Conv(nn.Module):
                 f"groups must divide the channels {x.shape[-1]} and {self.features}, "
                 f"got {self.groups}"
             )
+        if self.norm == "group" and self.features % _GROUPS:
+            raise ValueError(
+                f'norm "group" needs a multiple of {_GROUPS} channels, got '
+                f"{self.features}"
+            )
         inputs = 1 if self.depthwise else x.shape[-1] // self.groups
         shape = (self.kernel_size, self.kernel_size, inputs, self.features)
         kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
@@ -103,6 +109,9 @@ class Conv(nn.Module):
             x = x * factor[None, None, None]
         if bias is not None:
             x = x + bias[None, None, None]
+        # Norms are computed in float32 or more: flax leaves it to promotion, which may
+        # be strict.
+        precise = jnp.promote_types(x.dtype, jnp.float32)
         if self.norm == "batch":
             if rows is not None:
                 rows = (rows | ~rows.any())[:, None, None, None]
@@ -111,13 +120,16 @@ class Conv(nn.Module):
                 momentum=self.norm_momentum,
                 epsilon=self.norm_epsilon,
                 axis_name=cast(str | None, self.axis_name),  # flax allows for more
-                dtype=self.dtype,
+                dtype=precise,
                 name="norm",
-            )(x, mask=rows)
+            )(x.astype(precise), mask=rows).astype(x.dtype)
         if self.norm == "group":
             x = nn.GroupNorm(
-                num_groups=32, epsilon=self.norm_epsilon, dtype=self.dtype, name="norm"
-            )(x)
+                num_groups=_GROUPS,
+                epsilon=self.norm_epsilon,
+                dtype=precise,
+                name="norm",
+            )(x.astype(precise)).astype(x.dtype)
         return x
 
 

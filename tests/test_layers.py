@@ -161,6 +161,21 @@ def test_bfloat16_computes_in_bfloat16_and_keeps_float32_parameters():
         np.testing.assert_allclose(y.astype(jnp.float32), exact, atol=0.1)
 
 
+@pytest.mark.parametrize("norm", layers.NORMS)
+def test_half_precision_needs_no_promotion_of_types(norm):
+    x = features(2, 6, 5, 3)
+    conv = Conv(32, norm=norm, train=True, dtype="bfloat16")
+
+    def loss(variables):
+        y, _ = conv.apply(variables, x, mutable=["batch_stats"])
+        return y.astype(jnp.float32).sum()
+
+    with jax.numpy_dtype_promotion("strict"):
+        variables = jax.eval_shape(conv.init, jax.random.key(0), x)
+        gradient = jax.eval_shape(jax.grad(loss), variables)
+    assert {leaf.dtype.name for leaf in jax.tree.leaves(gradient)} == {"float32"}
+
+
 @pytest.mark.parametrize("window, padding", [(3, 1), (2, 0)])
 @pytest.mark.parametrize("height, width", [(8, 11), (9, 12)])
 def test_max_pool_and_its_gradient_are_torchs_also_at_ties(

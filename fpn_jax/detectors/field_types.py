@@ -4,11 +4,12 @@ import inspect
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
+import flax.linen as nn
 import jax.numpy as jnp
 
 
 def fits_type(value: Any, hint: Any) -> bool:
-    """Whether a value has the type of an annotation: numbers, words, tuples of them.
+    """Whether a value has the type of an annotation: numbers, words, tuples, modules.
 
     A list is as good as a tuple, a whole number as a float, and a type of JAX or NumPy
     as its name. What any other annotation says is not looked at.
@@ -25,7 +26,8 @@ def fits_type(value: Any, hint: Any) -> bool:
     if hint in (int, float):
         number = isinstance(value, int if hint is int else int | float)
         return number and not isinstance(value, bool)
-    return isinstance(value, hint) if hint in (bool, str) else True
+    known = isinstance(hint, type) and issubclass(hint, bool | str | nn.Module)
+    return isinstance(value, hint) if known else True
 
 
 def type_in_words(hint: Any) -> str:
@@ -36,8 +38,9 @@ def type_in_words(hint: Any) -> str:
     if kind is Literal:
         return ", ".join(map(repr, inside))
     words = {int: "a whole number", float: "a number", bool: "True or False"}
-    words |= {str: "a string", NoneType: "None"}
-    return words.get(hint) or inspect.formatannotation(hint)
+    words |= {str: "a string", NoneType: "None", nn.Module: "a Linen module"}
+    name = hint.__name__ if isinstance(hint, type) else inspect.formatannotation(hint)
+    return words.get(hint, name)
 
 
 def _items_fit(items: tuple | list, hints: tuple[Any, ...]) -> bool:

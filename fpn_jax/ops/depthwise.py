@@ -12,6 +12,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from fpn_jax.ops.meshes import is_mapped, varied_as
+
 
 def depthwise_convolution(
     x: Float[Array, "b h w c"], kernel: Float[Array, "k k 1 c"], *, stride: int = 1
@@ -21,6 +23,8 @@ def depthwise_convolution(
     Sizes become ceil(h / stride).
     """
     if jax.default_backend() == "cpu":
+        if is_mapped(x):  # each device has a gradient of its own for the one kernel
+            kernel = varied_as(kernel, x)
         return _convolve(x, kernel, stride)
     margin = kernel.shape[0] // 2
     return jax.lax.conv_general_dilated(

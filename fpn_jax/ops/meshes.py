@@ -32,6 +32,11 @@ def varied_as(carry: Carry, *inputs: jax.Array) -> Carry:
     return jax.tree.map(varied, carry)
 
 
+def is_mapped(x: jax.Array) -> bool:
+    """Whether an array is one inside of a `jax.shard_map`."""
+    return bool(jax.typeof(x).sharding.mesh.manual_axes)
+
+
 def is_divided(x: jax.Array) -> bool:
     """Whether an array lies on a mesh with explicit axes."""
     return bool(jax.typeof(x).sharding.mesh.explicit_axes)
@@ -51,8 +56,7 @@ def rows_of(
 
 def _is_typed(x: jax.Array) -> bool:
     """Whether the type of an array knows of a mesh."""
-    mesh = jax.typeof(x).sharding.mesh
-    return bool(mesh.manual_axes or mesh.explicit_axes)
+    return is_mapped(x) or is_divided(x)
 
 
 def _zero_of(x: jax.Array) -> jax.Array:

@@ -16,7 +16,7 @@ from fpn_jax.training.config import Config
 from fpn_jax.training.fitting import fitting_options
 from fpn_jax.training.run import load_shapes, load_variables
 from fpn_jax.training.state import TrainState, abstract_variables, with_variables
-from fpn_jax.weights.state_dicts import load_state_dict
+from fpn_jax.weights.state_dicts import is_address, load_state_dict
 from fpn_jax.weights.torchvision import backbone_from_torchvision
 
 _log = logging.getLogger(__name__)
@@ -29,7 +29,10 @@ def check_pretrained(config: Config) -> None:
     """
     for path in config.train.pretrained:
         if not Path(path).exists():
-            raise ValueError(f"train.pretrained: no run or file of weights {path!r}")
+            address = ", which is an address; download it" * is_address(path)
+            raise ValueError(
+                f"train.pretrained: no run or file of weights {path!r}{address}"
+            )
         if Path(path).is_dir():
             wanted = abstract_variables(config.model, config.data.canvas)
             _shared(path, load_shapes(path), wanted, config)

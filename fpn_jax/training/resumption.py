@@ -55,6 +55,7 @@ def _fixed(config: Config) -> dict[str, Callable[[Any], Any]]:
     names += ["data.group_by_aspect", "train.seed"]
     names += ["data.canvas"] if config.data.group_by_aspect else []  # says who stands
     fixed: dict[str, Callable[[Any], Any]] = dict.fromkeys(names, _itself)
+    fixed["data.source"] = _place
     fixed["train.ema_decay"] = _is_given
     if not callable(config.optimizer):
         fixed |= {
@@ -78,6 +79,11 @@ def _described(optimizer: Any) -> str:
 
 def _itself(value: Any) -> Any:
     return value
+
+
+def _place(source: str) -> Any:
+    """Returns a path in the form that all spellings of it have: "coco/", "./coco"."""
+    return Path(source).resolve() if Path(source).exists() else source
 
 
 def _is_given(value: Any) -> bool:

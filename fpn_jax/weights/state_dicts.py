@@ -7,6 +7,7 @@ A rule gives the two names of the same tensors, `{…}` being a number that both
 `convert` walks a state dict through the table once, `export_state_dict` walks back.
 """
 
+import logging
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,6 +23,8 @@ from fpn_jax.choices import check_choice
 from fpn_jax.weights.checkpoint_contents import state_dict_in
 from fpn_jax.weights.misfits import misfit_report, nearest_hint
 from fpn_jax.weights.torch_files import read_torch_file
+
+_log = logging.getLogger(__name__)
 
 StateDict = dict[str, np.ndarray]
 SUFFIXES = (".pth", ".pt", ".safetensors")  # that are written
@@ -101,7 +104,17 @@ def convert(
     missing = [names[path] for path in expected if path not in filled]
     if missing or extra or misshapen:
         raise ValueError(misfit_report(missing, extra, misshapen, [*names.values()]))
+    _warn_of_divergence(filled)
     return unflatten_dict(filled, sep="/")
+
+
+def _warn_of_divergence(variables: Mapping[str, np.ndarray]) -> None:
+    broken = [name for name, x in variables.items() if not np.isfinite(x).all()]
+    if broken:
+        _log.warning(
+            "%d of %d tensors hold NaN or infinity, such as %s: training diverged",
+            *(len(broken), len(variables), broken[0]),
+        )
 
 
 def without_prefix(
@@ -167,10 +180,10 @@ def load_state_dict(path: str | Path) -> StateDict:
     path = Path(path)
     check_file(path)
     check_choice("the suffix of path", path.suffix.lower(), READ_SUFFIXES)
-    safe = path.suffix.lower() == ".safetensors"
     try:
         _check_downloaded(path)
-        return state_dict_in(_read_safetensors(path) if safe else read_torch_file(path))
+        read = _read_safetensors if _is_safetensors(path) else read_torch_file
+        return state_dict_in(read(path))
     except ImportError as error:
         raise ValueError(
             f"path {path} needs the package {error.name!r}: pip install {error.name}"
@@ -247,6 +260,17 @@ def _check_downloaded(path: Path) -> None:
         raise ValueError("it is a pointer of Git LFS; git lfs pull fetches the file")
     if head.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml")):
         raise ValueError("it is a web page; the download has failed")
+
+
+def _is_safetensors(path: Path) -> bool:
+    """Whether a file begins as safetensors do, or is no other; some are misnamed."""
+    with path.open("rb") as file:
+        head = file.read(9)
+    length, begin = int.from_bytes(head[:8], "little"), head[8:]
+    if begin == b"{" and length <= path.stat().st_size:
+        return True
+    is_torch = head.startswith((b"PK\x03\x04", b"\x80"))
+    return path.suffix.lower() == ".safetensors" and not is_torch
 
 
 def _read_safetensors(path: Path) -> StateDict:

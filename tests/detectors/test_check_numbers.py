@@ -70,6 +70,18 @@ def test_colors_have_three_channels():
             check_numbers(MODEL.clone(image_mean=color))
 
 
+def test_a_part_is_a_module_not_its_name_or_class():
+    for backbone in ("resnet50", Dummy):
+        with pytest.raises(
+            ValueError, match="^model.backbone must be a Linen module, "
+        ):
+            check_numbers(MODEL.clone(backbone=backbone))
+    with pytest.raises(
+        ValueError, match="mask_head must be MaskHead or a Linen module or"
+    ):
+        check_numbers(MODEL.clone(mask_head=True))
+
+
 @pytest.mark.parametrize("dtype", ["bfloat16", jnp.bfloat16, jnp.float16, np.float32])
 def test_a_type_of_jax_is_as_good_as_its_name(dtype):
     check_numbers(changed("neck", dtype=dtype))
@@ -120,6 +132,11 @@ def test_every_number_of_a_module_has_a_range(kind):
 def test_anchors_for_other_levels_are_found_before_a_model_is_made(head, message):
     with pytest.raises(ValueError, match=message):
         check_model(digits_one_stage(head), (64, 64))
+
+
+def test_channels_that_group_norm_cannot_divide_are_one_line():
+    with pytest.raises(ValueError, match="^model.head: norm .group. .* 32 .*, got 48$"):
+        check_model(OneStage(Dummy(), FPN(48), FCOSHead(3)), (64, 64))
 
 
 @pytest.mark.parametrize("neck", [BiFPN(8), PAFPN(8)])

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import AxisType, PartitionSpec
 
 from fpn_jax.ops.depthwise import depthwise_convolution
 from fpn_jax.parity.layouts import to_nhwc, to_torch
@@ -52,6 +53,24 @@ def test_values_and_gradients_equal_torchs(size, stride, grid):
     np.testing.assert_allclose(x_gradient, to_nhwc(their_x.grad), atol=1e-5)
     expected = their_kernel.grad.numpy().transpose(2, 3, 1, 0)
     np.testing.assert_allclose(kernel_gradient, expected, atol=5e-5)
+
+
+def test_devices_of_a_shard_map_share_the_gradient_of_one_kernel():
+    mesh = jax.make_mesh(
+        (2,), ("data",), axis_types=(AxisType.Auto,), devices=jax.devices()[:2]
+    )
+    split, copied = PartitionSpec("data"), PartitionSpec()
+    x, kernel = jnp.array(draw(2, 4, 3, 2)), jnp.array(draw(3, 3, 1, 2, seed=1))
+
+    def gradient(kernel, x):
+        return jax.grad(lambda k: depthwise_convolution(x, k).sum())(kernel)
+
+    mapped = jax.shard_map(
+        gradient, mesh=mesh, in_specs=(copied, split), out_specs=copied
+    )
+    np.testing.assert_allclose(
+        jax.jit(mapped)(kernel, x), gradient(kernel, x), rtol=1e-5
+    )
 
 
 def test_other_platforms_give_the_same(monkeypatch):

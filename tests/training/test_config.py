@@ -119,6 +119,22 @@ def test_the_parts_of_an_optimizer_cannot_change(tmp_path, name, changes):
         check_resumable(Config(optimizer=now), tmp_path)
 
 
+def test_a_source_may_be_spelled_otherwise_but_not_be_another(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("coco", "voc"):
+        (tmp_path / name).mkdir()
+
+    def of(source: str) -> Config:
+        return Config(data=DataConfig(source=source))
+
+    write_config(of("coco"), "run")
+    for source in ("coco/", "./coco", str(tmp_path / "coco")):
+        check_resumable(of(source), "run")
+    for source in ("voc", "nowhere", "digits"):
+        with pytest.raises(ValueError, match=f"data.source 'coco', got '{source}'$"):
+            check_resumable(of(source), "run")
+
+
 def test_an_average_cannot_begin_or_end_on_the_way(tmp_path):
     write_config(Config(train=TrainConfig(ema_decay=0.9)), tmp_path)
     check_resumable(Config(train=TrainConfig(ema_decay=0.99)), tmp_path)

@@ -120,13 +120,15 @@ def test_modules_of_other_classes_are_said_to_need_the_model_of_the_run(converte
     place, _ = converted
     config = config_of(3, pretrained=(str(place),))
     other = config.model.clone(backbone=ResNet(18, width=4, levels=(4, 5)))
-    with pytest.raises(ValueError, match="of other classes: .*load_config.*converted"):
+    with pytest.raises(ValueError, match="no options .*load_config.*converted"):
         check_pretrained(dataclasses.replace(config, model=other))
 
 
 def test_a_path_that_leads_nowhere_is_found_before_the_data():
     with pytest.raises(ValueError, match="no run or file of weights 'none.pth'"):
         check_pretrained(config_of(3, pretrained=("none.pth",)))
+    with pytest.raises(ValueError, match="'https://a.b/c', which is an address"):
+        check_pretrained(config_of(3, pretrained=("https://a.b/c",)))
 
 
 def test_a_run_of_another_architecture_is_refused(converted):

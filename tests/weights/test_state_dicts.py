@@ -199,6 +199,32 @@ def test_half_precision_becomes_float32(tmp_path, name, dtype):
     np.testing.assert_array_equal(loaded["a"], expected, strict=True)
 
 
+@pytest.mark.parametrize(
+    ("right", "wrong"), [("a.safetensors", "a.pth"), ("a.pth", "a.safetensors")]
+)
+def test_a_file_is_known_by_what_is_in_it(tmp_path, right, wrong):
+    save_state_dict(state_dict("layer1.conv1"), tmp_path / right)
+    (tmp_path / right).rename(tmp_path / wrong)
+    loaded = load_state_dict(tmp_path / wrong)
+    assert loaded.keys() == state_dict("layer1.conv1").keys()
+
+
+def test_an_address_is_no_file():
+    with pytest.raises(ValueError, match="https:.*: an address; download it$"):
+        load_state_dict("https://a.b/c.pth")
+
+
+def test_weights_that_are_not_finite_are_told(caplog):
+    theirs = state_dict("layer1.conv1")
+    convert(theirs, RULES, variables("stage1/conv1"))
+    assert not caplog.messages
+    theirs["layer1.conv1.bias"][3] = np.nan
+    convert(theirs, RULES, variables("stage1/conv1"))
+    assert caplog.messages[0].startswith(
+        "1 of 2 tensors hold NaN or infinity, such as params/stage1/conv1/bias"
+    )
+
+
 def test_metadata_of_safetensors_is_no_tensor(tmp_path):
     from safetensors.torch import save_file
 
@@ -228,8 +254,9 @@ def test_a_missing_file_names_its_nearest_neighbor(tmp_path):
 
 
 def test_another_suffix_is_refused(tmp_path):
+    (tmp_path / "weights.onnx").write_bytes(b"onnx")
     with pytest.raises(ValueError, match=r"one of '.pth', '.pt', '.safetensors', "):
-        load_state_dict(tmp_path / "weights.pkl")
+        load_state_dict(tmp_path / "weights.onnx")
 
 
 def test_torch_is_needed_to_write_its_files_but_not_to_read_them(tmp_path, monkeypatch):
