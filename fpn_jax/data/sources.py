@@ -10,7 +10,7 @@ from fpn_jax.data.formats.coco import is_coco, open_coco
 from fpn_jax.data.formats.csv_table import is_csv, open_csv
 from fpn_jax.data.formats.folder import Folder
 from fpn_jax.data.formats.published_coco import is_published_coco, open_published_coco
-from fpn_jax.data.formats.splits import NoSuchSplit
+from fpn_jax.data.formats.splits import SPLITS, NoSuchSplit
 from fpn_jax.data.formats.tfds import is_tfds, open_tfds
 from fpn_jax.data.formats.voc import is_voc, open_voc
 from fpn_jax.data.formats.yolo import is_yolo, open_yolo
@@ -89,6 +89,8 @@ def _hint(name: epath.PathLike, split: str) -> str:
         return f"; its XML files and their images must be in a folder, as {split}"
     for inner in sorted(path.iterdir()):
         if inner.is_dir() and any(fits(inner, split) for fits, _ in _FORMATS):
+            if inner.name in SPLITS:
+                return f"; it has the split {inner.name!r}, and no {split!r}"
             return f"; it has {inner.name}: give {inner}"
     return ""
 

@@ -158,6 +158,7 @@ def test_what_is_no_data_set_is_told(tmp_path):
         ("result.json", "it has result.json: give {root}/result.json"),
         ("a.xml", "its XML files and their images must be in a folder, as train"),
         ("data/data.yaml", "it has data: give {root}/data"),
+        ("valid/annotations.json", "it has the split 'valid', and no 'train'"),
         ("VOC2007/Annotations/a.xml", "it has VOC2007: give {root}/VOC2007"),
     ],
 )
