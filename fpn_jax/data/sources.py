@@ -87,6 +87,8 @@ def _hint(name: epath.PathLike, split: str) -> str:
         return f"; it has {tables[0]}: give {path / tables[0]}"
     if any(name.lower().endswith(".xml") for name in files):
         return f"; its XML files and their images must be in a folder, as {split}"
+    if (path / "labels").is_dir() or {"classes.txt", "obj.names"} & set(files):
+        return "; YOLO needs data.yaml, with names: [cat, dog] and train: images"
     for inner in sorted(path.iterdir()):
         if inner.is_dir() and any(fits(inner, split) for fits, _ in _FORMATS):
             if inner.name in SPLITS:
