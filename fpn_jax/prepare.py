@@ -91,6 +91,8 @@ def _examples(
             written[source.name] += 1
         except UnreadableImage as error:
             print(f"left out: {error}", file=sys.stderr)
+    if not written[source.name]:
+        raise ValueError(f"{source.name}: no image of {len(source)} can be read")
 
 
 if __name__ == "__main__":

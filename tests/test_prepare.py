@@ -62,6 +62,18 @@ def test_an_unreadable_image_is_named_and_left_out(coco, tmp_path, capsys):
     assert len(open_source(str(tmp_path / "out"), "validation")) == 1
 
 
+def test_a_split_that_would_be_empty_is_refused_and_leaves_nothing(
+    coco, tmp_path, capsys
+):
+    for path in (coco / "val2017").iterdir():
+        path.write_bytes(b"broken")
+    with pytest.raises(SystemExit):
+        prepare.main([str(coco), str(tmp_path / "out")])
+    message = r"instances_val2017\.json: no image of 2 can be read\n$"
+    assert re.search(message, capsys.readouterr().err)
+    assert not list(tmp_path.glob("out*"))
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -99,6 +99,13 @@ class Example:
 
         return [encode_rle(mask) for mask in self.masks]
 
+    @property
+    def num_keypoints(self) -> np.ndarray | None:
+        """How many keypoints of each object are annotated, [N] int."""
+        if self.keypoints is None:
+            return None
+        return (self.keypoints[..., 2] > 0).sum(axis=1)
+
     def __post_init__(self):
         num = len(self.boxes)
         _check(self, "image", np.uint8, (*self.image.shape[:2], 3))
@@ -150,6 +157,7 @@ class Truth:
     areas: np.ndarray  # [N] float64
     segmentations: list[dict] | None = None  # N compressed run-length encodings
     keypoints: np.ndarray | None = None  # [N, P, 3] float32
+    num_keypoints: np.ndarray | None = None  # [N] int, of those annotated
 
 
 class Source(Protocol):

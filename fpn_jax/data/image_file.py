@@ -136,7 +136,7 @@ def _by_either(
 def _lack(form: str, data: bytes, size: tuple[int, int]) -> str:
     """Says what a file has too little of, or ""."""
     if form in ("JPEG", "MPO") and not has_end_marker(data):
-        return "; cut off: its end marker is missing"
+        return "; cut off or damaged: no end marker behind its pixels"
     height, width = size
     if height * width > len(data) * _MOST_OF_A_BYTE.get(form, _MAX_PIXELS):
         return f"; too few for {width} x {height} pixels"

@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator
 
+from etils import epath
+
 from fpn_jax.data.digits.dataset import prepare_digits
 from fpn_jax.data.example import Example, Source, Truth, UnreadableImage
 from fpn_jax.data.formats.coco import is_coco, open_coco
 from fpn_jax.data.formats.csv_table import is_csv, open_csv
+from fpn_jax.data.formats.folder import Folder
 from fpn_jax.data.formats.published_coco import is_published_coco, open_published_coco
-from fpn_jax.data.formats.splits import NoSuchSplit
+from fpn_jax.data.formats.splits import SPLITS, NoSuchSplit
 from fpn_jax.data.formats.tfds import is_tfds, open_tfds
 from fpn_jax.data.formats.voc import is_voc, open_voc
 from fpn_jax.data.formats.yolo import is_yolo, open_yolo
@@ -21,6 +24,8 @@ _FORMATS = (
     (is_voc, open_voc),
     (is_csv, open_csv),
 )
+# Files that are a data set by themselves.
+_TABLES = (".yaml", ".yml", ".json")
 
 
 def open_source(
@@ -65,8 +70,31 @@ def open_source(
     raise NoSuchSplit(
         f"data source {name!r} is neither 'digits' nor a directory with "
         "dataset_info.json (TFDS), annotations or annotations.json (COCO), data.yaml "
-        f"(YOLO), Annotations (Pascal VOC) or {split}.csv"
+        f"(YOLO), Annotations (Pascal VOC) or {split}.csv{_hint(path, split)}"
     )
+
+
+def _hint(name: epath.PathLike, split: str) -> str:
+    """Says what is at a path that is no data set, as far as that helps."""
+    path = epath.Path(name).expanduser()
+    if not path.exists():
+        return "; there is no such path"
+    if not path.is_dir():
+        return "; it is a file of another kind"
+    files = list(Folder(path).names())
+    tables = [name for name in files if name.lower().endswith(_TABLES)]
+    if tables:
+        return f"; it has {tables[0]}: give {path / tables[0]}"
+    if any(name.lower().endswith(".xml") for name in files):
+        return f"; its XML files and their images must be in a folder, as {split}"
+    if (path / "labels").is_dir() or {"classes.txt", "obj.names"} & set(files):
+        return "; YOLO needs data.yaml, with names: [cat, dog] and train: images"
+    for inner in sorted(path.iterdir()):
+        if inner.is_dir() and any(fits(inner, split) for fits, _ in _FORMATS):
+            if inner.name in SPLITS:
+                return f"; it has the split {inner.name!r}, and no {split!r}"
+            return f"; it has {inner.name}: give {inner}"
+    return ""
 
 
 def readable(source: Source) -> Iterator[Example | Truth]:

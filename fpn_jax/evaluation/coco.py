@@ -7,7 +7,7 @@ annotated area: small < 32**2 <= medium < 96**2 <= large.
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -100,18 +100,27 @@ def accumulate(
     from faster_coco_eval import COCO, COCOeval_faster
 
     categories = _categories(ground_truth, measure)
-    images = [dict(image) for image in ground_truth["images"]]
+    numbers = _Numbers(
+        images=_in_order(image["id"] for image in ground_truth["images"]),
+        categories=_in_order(category["id"] for category in categories),
+    )
     truth, found = (
-        COCO({"images": images, "categories": categories, "annotations": annotations})
+        COCO(
+            {
+                "images": _with_numbers(ground_truth["images"], numbers.images),
+                "categories": _with_numbers(categories, numbers.categories),
+                "annotations": _numbered(annotations, numbers, measure),
+            }
+        )
         for annotations in (
-            _numbered(ground_truth["annotations"], measure),
-            _numbered((_with_area(result, measure) for result in results), measure),
+            ground_truth["annotations"],
+            (_with_area(result, measure) for result in results),
         )
     )
     engine = COCOeval_faster(
         truth, found, measure.overlap, kpt_oks_sigmas=_sigmas(ground_truth, measure)
     )
-    engine.params.catIds = [category["id"] for category in categories]  # all of them
+    engine.params.catIds = list(numbers.categories.values())  # all of them
     engine.params.maxDets = list(measure.limits)
     engine.evaluate()
     engine.accumulate()
@@ -153,13 +162,39 @@ def _categories(ground_truth: Mapping, measure: Measure) -> list[dict]:
     return sorted(categories, key=lambda category: category["id"])
 
 
-def _numbered(annotations: Iterable[Mapping], measure: Measure) -> list[dict]:
-    """Copies of the annotations with ids from 1: the engine takes 0 for "unmatched"."""
-    category = {} if measure.by_class else {"category_id": 1}
-    return [
-        {**annotation, "id": number, **category}
-        for number, annotation in enumerate(annotations, start=1)
-    ]
+class _Numbers(NamedTuple):
+    """Numbers from 1 in the place of ids.
+
+    The engine holds ids as floats of 64 bits, in which large ones become equal.
+    """
+
+    images: dict[int, int]
+    categories: dict[int, int]
+
+
+def _in_order(ids: Iterable[int]) -> dict[int, int]:
+    return {own: number for number, own in enumerate(sorted(ids), start=1)}
+
+
+def _with_numbers(rows: Iterable[Mapping], numbers: Mapping[int, int]) -> list[dict]:
+    return [{**row, "id": numbers[row["id"]]} for row in rows]
+
+
+def _numbered(
+    annotations: Iterable[Mapping], numbers: _Numbers, measure: Measure
+) -> list[dict]:
+    """Copies of the annotations of known images and categories, with numbers as ids.
+
+    Their own ids count from 1: the engine takes 0 for "unmatched".
+    """
+    rows = []
+    for row in annotations:
+        image = numbers.images.get(row["image_id"])
+        category = numbers.categories.get(row["category_id"]) if measure.by_class else 1
+        if image is not None and category is not None:
+            own = {"id": len(rows) + 1, "image_id": image, "category_id": category}
+            rows.append({**row, **own})
+    return rows
 
 
 def _with_area(result: Mapping, measure: Measure) -> dict:

@@ -110,7 +110,7 @@ def _annotations(
     example: Example | Truth, categories: Sequence[Category]
 ) -> Iterator[dict]:
     """Yields the objects of an example without their ids."""
-    segmentations = example.segmentations
+    segmentations, counts = example.segmentations, example.num_keypoints
     for row, box in enumerate(example.xywh.tolist()):
         annotation = {
             "image_id": example.image_id,
@@ -121,10 +121,9 @@ def _annotations(
         }
         if segmentations is not None:
             annotation["segmentation"] = segmentations[row]
-        if example.keypoints is not None:
-            points = example.keypoints[row]
-            annotation["keypoints"] = points.ravel().tolist()
-            annotation["num_keypoints"] = int((points[:, 2] > 0).sum())
+        if example.keypoints is not None and counts is not None:
+            annotation["keypoints"] = example.keypoints[row].ravel().tolist()
+            annotation["num_keypoints"] = int(counts[row])
         yield annotation
 
 

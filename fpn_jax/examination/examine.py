@@ -1,6 +1,8 @@
 """A walk through the examples of the splits of a data set, for their defects."""
 
 import hashlib
+import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -55,6 +57,7 @@ def examine(source: Source) -> Examination:
         defects += problems
         if found is not None:
             seen.append(found)
+    defects += _alike(source.categories)
     defects += _without_objects(source.categories, seen)
     defects += _few_objects(seen, len(source))
     defects += _repeated(seen)
@@ -143,6 +146,20 @@ def _kept(index: int, example: Example) -> Seen:
         crowd=example.crowd,
         digest=digest.digest(),
     )
+
+
+def _alike(categories: Sequence[Category]) -> Iterator[Defect]:
+    """Yields a note for each class whose name differs from another's by its spelling.
+
+    Files of several people have `Dog` and `dog`, or one name in two forms of Unicode.
+    """
+    first = {}
+    for category in categories:
+        letters = unicodedata.normalize("NFKC", category.name).casefold()
+        earlier = first.setdefault(re.sub(r"[\s_-]", "", letters), category)
+        if earlier is not category:
+            place, reason = f"class {_text(category)}", f"reads as {_text(earlier)}"
+            yield Defect("classes alike", place, reason, note=True)
 
 
 def _without_objects(

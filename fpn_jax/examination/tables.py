@@ -16,6 +16,7 @@ _SIDES = (8, 16, 32, 64, 96, 128, 256, 512)  # px; 32 and 96 are COCO's borders
 _CLASSES = 20  # lines of the table; COCO's 80 classes would fill pages
 _PLACES = 3  # of a kind of defect that are named
 _BAR = 24  # characters
+_LETTERS = 30  # of a class's name; longer ones would leave no room for counts
 
 
 def defect_list(defects: Sequence[tuple[str, Defect]], name: str = "defect") -> str:
@@ -45,7 +46,7 @@ def class_table(splits: Mapping[str, Examination]) -> Table:
         if left_out and place == _CLASSES // 2:
             table.add_row(f"… {left_out} more", *("" for _ in splits), "")
         bar = _bar(counts[0, label] / max(counts[0].max(), 1))
-        table.add_row(escape(names[label]), *map(str, counts[:, label]), bar)
+        table.add_row(escape(_short(names[label])), *map(str, counts[:, label]), bar)
     return table
 
 
@@ -117,6 +118,10 @@ def _class_counts(examination: Examination) -> dict[str, int]:
         category.name: number
         for category, number in zip(categories, counts, strict=True)
     }
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _LETTERS else f"{name[: _LETTERS - 1]}…"
 
 
 def _counts(boxes: np.ndarray, rows: np.ndarray) -> tuple[str, str, str]:

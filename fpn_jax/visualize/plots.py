@@ -114,7 +114,7 @@ def plot_class_precision(accumulated: Accumulated) -> Figure:
         if len(classes) > _MOST_NAMED:
             axes.plot(recalls, values, color="0.8", linewidth=0.8)
             continue
-        label = f"{accumulated.names[k]} {values.mean():.3f}"
+        label = f"{_plain(accumulated.names[k])} {values.mean():.3f}"
         style = "-" if number < 10 else "--"  # the colors repeat after ten
         axes.plot(recalls, values, style, color=f"C{number % 10}", label=label)
     mean = precision.mean(axis=1)
@@ -138,8 +138,9 @@ def plot_confusion(matrix: np.ndarray, names: Sequence[str]) -> Figure:
     picture = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     figure.colorbar(picture, label="share of the row", shrink=0.8)
     ticks = range(len(matrix))
-    axes.set_xticks(ticks, [*names, "not found"], rotation=90)
-    axes.set_yticks(ticks, [*names, "no object"])
+    shown = list(map(_plain, names))
+    axes.set_xticks(ticks, [*shown, "not found"], rotation=90)
+    axes.set_yticks(ticks, [*shown, "no object"])
     axes.set(xlabel="found", ylabel="true")
     if len(names) <= _MOST_NAMED:
         for row, column in np.argwhere(matrix):
@@ -184,3 +185,12 @@ def _tidy(*panels: Axes) -> None:
     for axes in panels:
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
+
+
+def _plain(name: str) -> str:
+    """The name as Matplotlib shows it, without formulas between dollars.
+
+    Labels that begin with an underscore would be left out of a legend.
+    """
+    text = name.replace("$", r"\$")
+    return f" {text}" if text.startswith("_") else text

@@ -151,6 +151,35 @@ def test_what_is_no_data_set_is_told(tmp_path):
         open_source(str(tmp_path), "train")
 
 
+@pytest.mark.parametrize(
+    ("file", "hint"),
+    [
+        ("coco128.yaml", "it has coco128.yaml: give {root}/coco128.yaml"),
+        ("result.json", "it has result.json: give {root}/result.json"),
+        ("a.xml", "its XML files and their images must be in a folder, as train"),
+        ("data/data.yaml", "it has data: give {root}/data"),
+        ("labels/a.txt", "YOLO needs data.yaml, with names: [cat, dog] and train: im"),
+        ("classes.txt", "YOLO needs data.yaml, with names: [cat, dog] and train: im"),
+        ("valid/annotations.json", "it has the split 'valid', and no 'train'"),
+        ("VOC2007/Annotations/a.xml", "it has VOC2007: give {root}/VOC2007"),
+    ],
+)
+def test_a_folder_near_a_data_set_is_told_what_it_has(tmp_path, file, hint):
+    (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / file).touch()
+    end = re.escape("train.csv; " + hint.format(root=tmp_path))
+    with pytest.raises(ValueError, match=rf"^data source [^\n]*{end}"):
+        open_source(str(tmp_path), "train")
+
+
+def test_a_path_that_is_not_there_or_is_another_file_is_told(tmp_path):
+    with pytest.raises(ValueError, match="train.csv; there is no such path$"):
+        open_source(str(tmp_path / "none"), "train")
+    (tmp_path / "a.jpg").touch()
+    with pytest.raises(ValueError, match="train.csv; it is a file of another kind$"):
+        open_source(str(tmp_path / "a.jpg"), "train")
+
+
 @pytest.mark.parametrize("form", ["voc", "csv"])
 def test_forms_without_masks_say_so(written, form):
     with pytest.raises(ValueError, match=re.escape(f"{form} has boxes only")):

@@ -109,6 +109,30 @@ def test_precision_is_halved_by_a_better_scored_miss():
     assert metrics["AP"] == pytest.approx(0.5)
 
 
+@pytest.mark.parametrize("measure", [BOXES, PROPOSALS])
+@pytest.mark.parametrize("first", [-(2**63), -1, 0, 2**53, 2**63 - 2])
+def test_neighboring_ids_of_64_bits_are_told_apart(first, measure):
+    # The engine's floats of 64 bits end to do so at 2**53.
+    ids = (first, first + 1)
+    truth = {
+        "images": [{"id": own, "height": 40, "width": 40} for own in ids],
+        "categories": [{"id": own, "name": str(own)} for own in ids],
+        "annotations": [
+            {
+                **{"id": 7, "image_id": own, "category_id": own, "iscrowd": 0},
+                **{"bbox": [4, 4, 20, 20], "area": 400},
+            }
+            for own in ids
+        ],
+    }
+    results = [
+        {"image_id": own, "category_id": own, "bbox": [4, 4, 20, 20], "score": 0.5}
+        for own in ids
+    ]
+    assert evaluate_results(truth, results, measure)["AP"] == 1
+    assert evaluate_results(truth, results[1:], measure)["AR@100"] == 0.5
+
+
 def test_categories_are_ignored():
     ground_truth = truth((1, SMALL))
 

@@ -122,6 +122,16 @@ def by_file(
     return {name: value for name, value in found.items() if "/AP/" not in f"/{name}"}
 
 
+def test_a_stated_number_of_keypoints_decides_which_objects_count(tmp_path):
+    content = random_file(1)
+    for number, row in enumerate(content["annotations"]):
+        row["num_keypoints"] = (0, 5, row["num_keypoints"])[number % 3]
+    results = random_results(content, "keypoints", 1)
+    figures = by_file(content, results, KEYPOINTS, tmp_path)
+    expected = by_pycocotools(content, results, KEYPOINTS)
+    assert figures == pytest.approx(expected, abs=1e-9, nan_ok=True)
+
+
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("name", MEASURES)
 def test_figures_are_those_of_cocos_tool_on_the_same_file(name, seed, tmp_path):

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from fpn_jax.data.example import Example
+from fpn_jax.data.example import Category, Example
 from fpn_jax.examination.examine import examine
 from tests.support.gray_source import GraySource
 
@@ -44,6 +44,17 @@ def test_fewer_are_a_note():
 def test_none_is_a_defect_and_crowds_are_no_objects(crowd):
     defect = ("no objects", "none has an object that is no crowd", False)
     assert found(Sparse(3, having=0, crowd=crowd)) == [defect]
+
+
+def test_names_that_differ_by_their_spelling_alone_are_a_note():
+    source = Sparse(10, having=10)
+    names = ["hot dog", "Hot_Dog", "dog", "caf\u00e9", "cafe\u0301"]
+    source.categories = tuple(map(Category, range(5), names))
+    alike = [one for one in examine(source).defects if one.kind == "classes alike"]
+    assert [(one.place, one.reason, one.note) for one in alike] == [
+        ("class 'Hot_Dog' (id 1)", "reads as 'hot dog' (id 0)", True),
+        ("class 'cafe\u0301' (id 4)", "reads as 'caf\u00e9' (id 3)", True),
+    ]
 
 
 def test_a_data_set_of_no_images_is_a_defect():

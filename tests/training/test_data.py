@@ -30,6 +30,7 @@ def test_keypoints_that_a_flip_cannot_pair_are_said_where_they_are_learnt(
         "annotations": [],
     }
     (tmp_path / "annotations.json").write_text(json.dumps(content))
+    (tmp_path / "a.jpg").touch()
     data = DataConfig(source=str(tmp_path), train="train")
     training_source(Config(model=Measured(("boxes",)), data=data))
     assert caplog.messages == []

@@ -1,5 +1,7 @@
 """Which numbers a curve or a table shows."""
 
+import dataclasses
+import io
 import subprocess
 import sys
 
@@ -170,3 +172,14 @@ def test_no_global_figure_state_is_loaded():
     modules = "sys, fpn_jax.visualize.plots, fpn_jax.visualize.pictures"
     code = f"import {modules}; sys.exit('matplotlib.pyplot' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_names_of_classes_are_no_formulas_and_are_all_shown():
+    names = ("$x^$", "_hidden", "a$b$c")
+    figure = plot_confusion(np.eye(4, dtype=int), names)
+    figure.savefig(io.BytesIO())
+    shown = [text.get_text() for text in figure.axes[0].get_xticklabels()]
+    assert shown == [r"\$x^\$", " _hidden", r"a\$b\$c", "not found"]
+    of_classes = dataclasses.replace(curves(4), names=(*names, "none"))
+    legend = plot_class_precision(of_classes).axes[0].get_legend()
+    assert len(legend.get_texts()) == 4  # of three with objects, and the mean

@@ -10,17 +10,20 @@ A form is two functions, which `fpn_jax.data.sources` has in a table:
   `keypoints` chooses between two annotations of COCO; other forms give the keypoints
   that they have. Defects of the annotations are a ValueError that names the first
   ones, before an image is read; without `strict` they are left out, and the source
-  lists them as `defects`.
+  lists them as `defects`. Facts that a person should know and that stop no run are
+  notes among these, and `strict` logs them.
 
 Most are brought into the form of a COCO annotation file first (`AnnotatedImages`).
 The row of an image may say `upright`: True where labels are those of a photograph as
 EXIF turns it, False where nothing says so and the stored rows are taken; without it the
 stated size decides (`orientation.py`). An image of another size than stated is
-unreadable when its turn comes.
+unreadable when its turn comes. Objects of unreadable images are kept, to be missed, if
+they have a place in pixels; those of YOLO have none where the file has no size.
 
 All texts are read by `text_file.py`, files of systems and tools are told by
-`clutter.py`, and corners of boxes are read by `corners.py`. Errors and defects say in
-the words of a file, and once, in which of its lines something is wrong.
+`clutter.py`, names of images are looked for by `file_names.py`, and corners of boxes
+are read by `corners.py`. Errors and defects say in the words of a file, and once, in
+which of its lines something is wrong.
 
 Paths may be remote, as etils' epath reads them, except for TFDS. To add a form:
 its file, and a line in the table.

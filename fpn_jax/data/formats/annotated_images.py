@@ -52,9 +52,8 @@ class AnnotatedImages:
     Raises:
         ValueError: if annotations are wrong: unknown or repeated ids, boxes not finite,
             of negative size or outside of the image, segmentations or keypoints of
-            another form; if no image is in the folder; or if half of the images that
-            are looked at have another size than stated. One line counts the problems
-            and names the first.
+            another form; or if half of the images that are looked at have another size
+            than stated. One line counts the problems and names the first.
     """
 
     def __init__(
@@ -76,7 +75,7 @@ class AnnotatedImages:
             tolerance=tolerance,
         )
         found = [*defects, *annotations.defects]
-        _stop_if_none_is_there(name, annotations.images, folder)
+        found += _none_is_there(annotations.images, folder)
         if strict:
             stop_if_any(name, [one for one in found if not one.note])
             _log_notes(name, found)
@@ -188,16 +187,13 @@ def _size_of_file(folder: Folder | Archive, name: str) -> tuple[int, int] | None
     return None if header is None else header.size
 
 
-def _stop_if_none_is_there(
-    name: str, rows: list[dict], folder: Folder | Archive
-) -> None:
-    """Raises ValueError for a folder that has no file of any of the images."""
+def _none_is_there(rows: list[dict], folder: Folder | Archive) -> list[Defect]:
+    """A note for a folder that has no file of any of the images."""
     names = [row["file_name"] for row in rows]
-    if names and not is_any_there(names, folder.open):
-        raise ValueError(
-            f"{name}: none of its {len(names)} images is in {folder}; the first: "
-            f"{names[0]}"
-        )
+    if not names or is_any_there(names, folder.open):
+        return []
+    reason = f"none of {len(names)} is in {folder}; the first: {names[0]}"
+    return [Defect("images elsewhere", "images", reason, note=True)]
 
 
 def _stop_if_sizes_differ(

@@ -71,7 +71,7 @@ def mask_problem(row: dict, image: dict) -> Problem | None:
     """What is wrong with the segmentation, or None."""
     segmentation, size = row.get("segmentation"), (image["height"], image["width"])
     if segmentation is None:
-        return "segmentation missing", "no segmentation or polygon, which masks need"
+        return "segmentation wrong", "no segmentation or polygon, which masks need"
     if size[0] is None and isinstance(segmentation, dict):
         return "segmentation wrong", "segmentation: its image has no known size"
     problem = segmentation_problem(segmentation, *size)

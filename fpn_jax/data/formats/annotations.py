@@ -24,7 +24,7 @@ from fpn_jax.data.formats.annotation_problems import (
     points_problem,
     reaches_out,
 )
-from fpn_jax.data.formats.annotation_rows import Rows, sound_rows
+from fpn_jax.data.formats.annotation_rows import Rows, sound_rows, whole_number
 from fpn_jax.data.formats.keypoint_fields import flip_notes, keypoint_spec
 
 Size = tuple[int, int]  # height, width
@@ -40,6 +40,7 @@ class Objects:
     crowd: np.ndarray  # [N] bool
     areas: np.ndarray  # [N] float64; NaN: the area of the mask
     keypoints: np.ndarray | None  # [N, P, 3] float64
+    num_keypoints: np.ndarray | None  # [N] int64, as the file counts those annotated
     segmentations: list[Segmentation] | None  # None where no masks are read
 
     def areas_of(self, masks: np.ndarray | None) -> np.ndarray:
@@ -122,6 +123,7 @@ def truth_of(image: dict, size: Size, objects: Objects) -> Truth:
         areas=np.asarray(areas, float),
         segmentations=segmentations,
         keypoints=objects.keypoints,
+        num_keypoints=objects.num_keypoints,
     )
 
 
@@ -180,11 +182,12 @@ def _unknown(
 def _objects(
     rows: list[dict], image: dict, labels: dict[int, int], num_points: int, masks: bool
 ) -> Objects:
-    keypoints = None
+    keypoints = counts = None
     if num_points:
         none = [0] * 3 * num_points
         keypoints = [row.get("keypoints") or none for row in rows]
         keypoints = np.array(keypoints, float).reshape(-1, num_points, 3)
+        counts = np.array(list(map(_num_annotated, rows, keypoints)), np.int64)
     size = image["height"], image["width"]
     # Integers may be too large for an array of integers.
     xywh = np.array([row["bbox"] for row in rows], float).reshape(-1, 4)
@@ -195,10 +198,17 @@ def _objects(
         crowd=np.array([row.get("iscrowd") or 0 for row in rows], np.bool_),
         areas=np.array([_area(row, masks) for row in rows], float),
         keypoints=keypoints,
+        num_keypoints=counts,
         segmentations=[_compact(row["segmentation"]) for row in rows]
         if masks
         else None,
     )
+
+
+def _num_annotated(row: dict, points: np.ndarray) -> int:
+    """The number of annotated keypoints that a row states, or else has."""
+    stated = whole_number(row.get("num_keypoints"))
+    return int((points[:, 2] > 0).sum()) if stated is None else stated
 
 
 def _cut(xywh: np.ndarray, height: int | None, width: int | None) -> np.ndarray:

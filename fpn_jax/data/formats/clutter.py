@@ -5,10 +5,10 @@ from pathlib import PurePosixPath
 # In small letters. Names that begin with a dot are hidden, and need no list: `._a.jpg`
 # and `.DS_Store` of macOS, `.ipynb_checkpoints` of Jupyter, `.idea`, `.git`.
 _NAMES = {
-    *("__macosx", "icon\r"),  # macOS
+    *("__macosx", "icon\r", "network trash folder", "temporary items"),  # macOS
     *("thumbs.db", "ehthumbs.db", "desktop.ini"),  # Windows
     *("$recycle.bin", "system volume information"),
-    *("lost+found", "@eadir", "#recycle"),  # network drives
+    *("lost+found", "@eadir", "#recycle", "@recycle", "#snapshot"),  # network drives
     "__pycache__",
 }
 

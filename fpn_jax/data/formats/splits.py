@@ -6,6 +6,9 @@ from fpn_jax.choices import check_choice
 
 _SAME = ("validation", "val", "valid")
 
+SPLITS = ("train", *_SAME, "test")
+"""What tools call the parts of a data set."""
+
 
 class NoSuchSplit(ValueError):
     """A data set has no such split; the message says which it has."""

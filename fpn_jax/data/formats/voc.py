@@ -101,7 +101,10 @@ def _set_file(root: epath.Path, split: str) -> epath.Path:
     folder = root / "ImageSets" / "Main"
     tables = [path for path in folder.glob("*.txt") if not is_clutter(path.name)]
     if not tables:
-        raise NoSuchSplit(f"split: {folder} has no {split}.txt, nor another list")
+        raise NoSuchSplit(
+            f"split: {folder} has no {split}.txt, nor another list; it holds the names "
+            "of the XML files of the split, one a line"
+        )
     sets = {path.stem: path for path in tables}
     return sets[find_split(split, sorted(sets))]
 

@@ -8,10 +8,9 @@ from typing import NamedTuple
 import yaml
 from etils import epath
 
-from fpn_jax.data.formats.splits import names_of
+from fpn_jax.data.formats.splits import SPLITS
 from fpn_jax.data.formats.text_file import read_text, slashed
 
-_SPLITS = ("train", *names_of("val"), "test")
 # What the library lets through for tags that a value does not fit, such as `!!int x`.
 _BROKEN = (
     *(yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError),
@@ -60,7 +59,7 @@ def read_yolo_settings(path: epath.Path) -> YoloSettings:
         root=_root(path, settings.get("path")),
         splits={
             name: _places(path, name, settings[name])
-            for name in _SPLITS
+            for name in SPLITS
             if settings.get(name)
         },
         names=_names(path, settings),

@@ -8,6 +8,7 @@ from fpn_jax.data.formats.clutter import is_clutter
     [
         *("__MACOSX/train/._a.jpg", "train/.DS_Store", "._a.xml", "Thumbs.db"),
         *("train/.ipynb_checkpoints/a-checkpoint.jpg", "x/desktop.ini", "@eaDir/a.jpg"),
+        *("Network Trash Folder/a.jpg", "#snapshot/a.jpg", "$RECYCLE.BIN/a.jpg"),
     ],
 )
 def test_files_of_systems_and_tools_are_clutter(name):
