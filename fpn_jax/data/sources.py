@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from fpn_jax.data.digits.dataset import prepare_digits
+from fpn_jax.data.digits.dataset import check_drawn, prepare_digits
 from fpn_jax.data.example import Example, Source, Truth, UnreadableImage
 from fpn_jax.data.formats.coco import is_coco, open_coco
 from fpn_jax.data.formats.csv_table import is_csv, open_csv
@@ -55,6 +55,8 @@ def open_source(
         strict: whether defects of annotations are errors; if not, what has one is left
             out, and the source lists them as its `defects`.
     """
+    if name == "digits":
+        check_drawn(split)
     path = prepare_digits() if name == "digits" else name
     try:
         form = next((open_it for fits, open_it in _FORMATS if fits(path, split)), None)

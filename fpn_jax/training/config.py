@@ -121,15 +121,19 @@ class TrainConfig:
     keep: int = 2  # latest checkpoints that are kept besides the best
 
 
+BestMetric = Literal[
+    "AP", "AP50", "AP75", "mask/AP", "keypoint/AP", "AR@100", "AR@1000", "loss"
+]
+"""Metrics that a checkpoint can be chosen by, where the model is measured by them."""
+
+
 @dataclass(frozen=True)
 class EvaluationConfig:
     """How the validation data is evaluated."""
 
     batch_size: int = 8  # images that are evaluated at once, over all devices
     # Metric that decides which checkpoint is kept as best.
-    best: Literal[
-        "AP", "AP50", "AP75", "mask/AP", "keypoint/AP", "AR@100", "AR@1000", "loss"
-    ] = "AP"
+    best: BestMetric = "AP"
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from fpn_jax.training.config_file import (
     check_resumable,
     write_config,
 )
-from fpn_jax.training.data import training_data, training_source
+from fpn_jax.training.data import check_splits, training_data, training_source
 from fpn_jax.training.failed_start import nothing_left
 from fpn_jax.training.interruption import Interruption
 from fpn_jax.training.memory import check_memory
@@ -43,7 +43,7 @@ from fpn_jax.training.programs import (
 from fpn_jax.training.progress import ProgressDisplay, say_first
 from fpn_jax.training.report import last_lines, write_curves, write_report
 from fpn_jax.training.state import TrainState, inference_variables
-from fpn_jax.training.validation import Validation
+from fpn_jax.training.validation import Validation, check_best
 
 
 class NonFiniteLoss(ArithmeticError):
@@ -209,6 +209,8 @@ def _checked(config: Config, run: Path) -> Config:
     if run.exists() and not run.is_dir():
         raise ValueError(f"workdir: {str(run)!r} is a file, must be a directory")
     above = next(path for path in (run, *run.absolute().parents) if path.exists())
+    if not above.is_dir():
+        raise ValueError(f"workdir: {str(run)!r} is below {str(above)!r}, a file")
     if not os.access(above, os.W_OK):
         raise ValueError(f"workdir: {str(run)!r} cannot be written in {str(above)!r}")
     check_resumable(config, run)
@@ -216,7 +218,9 @@ def _checked(config: Config, run: Path) -> Config:
     written, config = config, scale_to_batch(config)
     check_config(config)
     check_readable(config)
+    check_splits(config.data)
     check_model(config.model, config.data.canvas)
+    check_best(config)
     check_memory(config)
     check_shared(config, "data", "evaluation")
     if not (run / "checkpoints").exists():

@@ -1,9 +1,11 @@
 """The evaluation during a run, and of a run."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import get_args
 
 import flax.linen as nn
 
+from fpn_jax.choices import check_choice
 from fpn_jax.data.batch import Batch
 from fpn_jax.data.example import Category
 from fpn_jax.data.relabel import Relabeled
@@ -13,7 +15,7 @@ from fpn_jax.evaluation.coco import BOXES, KEYPOINTS, MASKS, PROPOSALS, Measure
 from fpn_jax.evaluation.evaluate import Evaluated, evaluate
 from fpn_jax.evaluation.records import coco_ground_truth
 from fpn_jax.training.categories import run_categories
-from fpn_jax.training.config import Config
+from fpn_jax.training.config import BestMetric, Config
 from fpn_jax.training.data import validation_data, validation_source
 from fpn_jax.training.interruption import Interruption
 
@@ -89,3 +91,10 @@ class Validation:
 def measures_of(model: nn.Module) -> tuple[Measure, ...]:
     """Returns COCO's measures of what a detector says it is measured by."""
     return tuple(_MEASURES[name] for name in facts(model).measures)
+
+
+def check_best(config: Config) -> None:
+    """Raises ValueError where no evaluation would give the metric of the best."""
+    names = [name for each in measures_of(config.model) for name in each.overall]
+    known = [name for name in get_args(BestMetric) if name in (*names, "loss")]
+    check_choice("evaluation.best", config.evaluation.best, known)

@@ -11,7 +11,7 @@ from fpn_jax.data.formats.tfds import TfdsSource
 from fpn_jax.evaluation.coco import BOXES, KEYPOINTS, MASKS, PROPOSALS
 from fpn_jax.evaluation.evaluate import Evaluated
 from fpn_jax.training.config import Config, DataConfig, EvaluationConfig
-from fpn_jax.training.validation import Validation, measures_of
+from fpn_jax.training.validation import Validation, check_best, measures_of
 from fpn_jax.types import Detections
 from fpn_jax.zoo.digits import digits_proposal_network
 from tests.support.coco_folder import write_coco_folder
@@ -97,3 +97,26 @@ def test_proposals_are_of_one_category_whatever_the_data_s(folder):
 
     assert validation.categories == (Category(1, "object"),)
     assert len(validation.ground_truth["categories"]) == 10
+
+
+@pytest.mark.parametrize(
+    ("measures", "best", "allowed"),
+    [
+        (("boxes",), "mask/AP", "'AP', 'AP50', 'AP75', 'AR@100', 'loss'"),
+        (("boxes", "masks"), "keypoint/AP", "'AP75', 'mask/AP', 'AR@100', 'loss'"),
+        (("boxes",), "AR@1000", "'AR@100', 'loss'"),
+    ],
+)
+def test_the_best_is_chosen_by_a_metric_that_is_measured(measures, best, allowed):
+    model = Measured(measures=measures)
+    for chosen in ("AP", "AR@100", "loss"):
+        check_best(Config(model=model, evaluation=EvaluationConfig(best=chosen)))
+    with pytest.raises(ValueError) as error:
+        check_best(Config(model=model, evaluation=EvaluationConfig(best=best)))
+    assert str(error.value).startswith("evaluation.best must be one of")
+    assert f"{allowed}, got {best!r}" in str(error.value)
+
+
+def test_every_metric_of_a_measure_has_its_name():
+    assert PROPOSALS.overall == ("AR@100", "AR@1000", "AP", "AP50", "AP75")
+    assert KEYPOINTS.overall[0] == "keypoint/AR@20"
