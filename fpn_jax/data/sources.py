@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+from etils import epath
+
 from fpn_jax.data.digits.dataset import check_drawn, prepare_digits
 from fpn_jax.data.example import Example, Source, Truth, UnreadableImage
 from fpn_jax.data.formats.coco import is_coco, open_coco
@@ -11,6 +13,8 @@ from fpn_jax.data.formats.splits import NoSuchSplit
 from fpn_jax.data.formats.tfds import is_tfds, open_tfds
 from fpn_jax.data.formats.voc import is_voc, open_voc
 from fpn_jax.data.formats.yolo import is_yolo, open_yolo
+
+_LOOKED_AT = 20  # entries of a folder that is no data set, for one that is
 
 # The first form that fits is taken.
 _FORMATS = (
@@ -59,15 +63,32 @@ def open_source(
         check_drawn(split)
     path = prepare_digits() if name == "digits" else name
     try:
+        epath.Path(path)
+    except KeyError:  # of the words before ://
+        raise ValueError(
+            f"data source {name!r}: expected a path, gs://… or s3://…; download it"
+        ) from None
+    try:
         form = next((open_it for fits, open_it in _FORMATS if fits(path, split)), None)
     except ImportError as error:  # gcsfs, s3fs …
         raise ValueError(f"data source {name!r}: {error}") from error
     if form is not None:
         return form(path, split, masks=masks, keypoints=keypoints, strict=strict)
-    raise NoSuchSplit(
-        f"data source {name!r} is neither 'digits' nor a directory with "
+    raise NoSuchSplit(_unknown(epath.Path(path).expanduser(), split))
+
+
+def _unknown(path: epath.Path, split: str) -> str:
+    """Says that a path is no data set, and which one above or below it is."""
+    if not path.exists():
+        return f"data source '{path}' is neither 'digits' nor a path that exists"
+    below = sorted(path.iterdir())[:_LOOKED_AT] if path.is_dir() else []
+    near = [path.parent, path.parent.parent, *(p for p in below if p.is_dir())]
+    found = [p for p in near if any(fits(p, split) for fits, _ in _FORMATS)]
+    return (
+        f"data source '{path}' is neither 'digits' nor a directory with "
         "dataset_info.json (TFDS), annotations or annotations.json (COCO), data.yaml "
         f"(YOLO), Annotations (Pascal VOC) or {split}.csv"
+        + (f"; nearest: '{found[0]}'" if found else "")
     )
 
 

@@ -151,6 +151,36 @@ def test_what_is_no_data_set_is_told(tmp_path):
         open_source(str(tmp_path), "train")
 
 
+def test_a_path_beside_a_data_set_is_told_with_the_one_that_is_meant(written):
+    files = sorted((written / "csv").glob("*.csv"))
+    for given, meant in (
+        (written / "voc" / "Annotations", written / "voc"),
+        (written / "yolo" / "labels", written / "yolo"),
+        (files[0], written / "csv"),
+    ):
+        with pytest.raises(ValueError, match=re.escape(f"nearest: '{meant}'")):
+            open_source(str(given), "val")
+
+
+def test_an_archive_unpacked_into_a_folder_of_its_name_is_found(pairs, tmp_path):
+    (tmp_path / "cats" / "cats").mkdir(parents=True)
+    formats.write_official(tmp_path / "cats" / "cats", pairs[:1], "val")
+    meant = re.escape(f"nearest: '{tmp_path}/cats/cats'")
+    with pytest.raises(ValueError, match=meant):
+        open_source(str(tmp_path / "cats"), "val")
+
+
+def test_a_path_that_does_not_exist_is_told(tmp_path):
+    with pytest.raises(ValueError, match="'.*cat' is neither 'digits' nor a path that"):
+        open_source(str(tmp_path / "cat"), "val")
+
+
+@pytest.mark.parametrize("name", ["https://a.b/c.zip", "file:///c", "hdfs://c"])
+def test_an_address_that_is_no_path_is_told(name):
+    with pytest.raises(ValueError, match=f"'{name}': expected a path, gs://… or s3:/"):
+        open_source(name, "val")
+
+
 @pytest.mark.parametrize("form", ["voc", "csv"])
 def test_forms_without_masks_say_so(written, form):
     with pytest.raises(ValueError, match=re.escape(f"{form} has boxes only")):
