@@ -204,10 +204,24 @@ def _functions_as_they_are() -> ConstructorRegistry:
 
 
 def _one_line(box: str) -> str:
-    """Returns the first paragraph of tyro's box, and the first name it suggests."""
+    """Returns the first paragraph of tyro's box, and the names it suggests.
+
+    Of several names, those that end in the one that was given count alone: `--steps` is
+    `--train.steps`. Where the terminal is no UTF-8, the box has rules of "-", and its
+    title is a paragraph of its own.
+    """
     lines = [line.strip("│ ") for line in box.splitlines()]
-    lines = [line for line in lines if not line.startswith("╭") and line != "╰"]
-    first = next((n for n, line in enumerate(lines) if set(line) == {"─"}), len(lines))
-    message = " ".join(lines[:first])
-    suggested = re.search(r"Perhaps you meant:\s*│?\s*│?\s*(--\S+)", "\n".join(lines))
-    return f"{message}; nearest: {suggested[1]}" if suggested else message
+    lines = [line for line in lines if line and line[0] not in "╭╰"]
+    paragraphs = [""]
+    for line in lines:
+        if set(line) <= {"─", "-"}:
+            paragraphs.append("")
+        else:
+            paragraphs[-1] += f"{line} "
+    message = paragraphs["╭" not in box].strip()
+    after = "\n".join(lines).partition("Perhaps you meant:")[2]
+    suggested = re.findall(r"^--\w[\w.-]*", after, re.M)
+    given = re.findall(r"--([\w.-]+)", message)
+    ends = tuple(f".{name}" for name in given)
+    nearest = [name for name in suggested if name.endswith(ends)] or suggested
+    return f"{message}; nearest: {', '.join(nearest)}" if nearest else message

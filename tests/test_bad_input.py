@@ -123,6 +123,22 @@ CASES = {
         "train miniature.py --data.source corrupt --data.max-errors 1",
         "corrupt.*jpg",
     ),
+    "best by what is not measured": (
+        "train miniature.py --evaluation.best mask/AP DIGITS",
+        "evaluation.best must be one of .*'AR@1000', 'loss', got 'mask/AP'",
+    ),
+    "slice that is none": (
+        "train miniature.py --data.train train[: --data.source digits",
+        "split: 'train.:' is neither a name nor a slice such as",
+    ),
+    "misspelt split": (
+        "train miniature.py --data.validation vaildation --data.source digits",
+        "split must be one of .*nearest: 'validation'",
+    ),
+    "directory below a file": (
+        "train miniature.py --workdir empty.py/run DIGITS",
+        "workdir: 'empty.py/run' is below .*empty.py', a file",
+    ),
     "file for a directory": (
         "train miniature.py --workdir empty.py DIGITS",
         "workdir: 'empty.py' is a file, must be a directory",

@@ -1,11 +1,14 @@
 """What the command line offers of the models, and which errors it makes a line of."""
 
+import io
 import json
+import sys
 import zipfile
 
 import jax
 import numpy as np
 import pytest
+import tyro
 
 from fpn_jax.backbones.dummy import Dummy
 from fpn_jax.backbones.resnet import ResNet
@@ -17,6 +20,8 @@ from fpn_jax.train import main
 from fpn_jax.training.config import Config
 from fpn_jax.zoo.digits import digits_proposal_network
 
+OPTIONS = (tyro.conf.SuppressFixed, tyro.conf.AvoidSubcommands)
+
 
 @pytest.mark.parametrize("kind", [ResNet, VGG, Dummy])
 @pytest.mark.parametrize("part", ["backbone", "neck", "head"])
@@ -27,6 +32,37 @@ def test_the_precision_of_each_part_is_a_setting(kind, part):
     assert getattr(config.model, part).dtype == "bfloat16"
     others = {"backbone", "neck", "head"} - {part}
     assert {getattr(config.model, other).dtype for other in others} == {None}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])  # other boxes around it
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["--steps", "9"], "Unrecognized options: --steps, 9; nearest: --train.steps"),
+        (
+            ["--batch-size", "9"],
+            "Unrecognized options: --batch-size, 9; nearest: --data.batch-size, "
+            "--evaluation.batch-size",
+        ),
+        (
+            ["--data.soruce", "a"],
+            "Unrecognized options: --data.soruce, a; nearest: --data.source",
+        ),
+        (["--epochs", "9"], "Unrecognized options: --epochs, 9"),
+        (
+            ["--data.canvas", "320"],
+            "Missing value for argument '--data.canvas'. Expected 2 values.",
+        ),
+    ],
+)
+def test_what_is_wrong_with_an_option_is_a_line_in_every_terminal(
+    words, line, encoding, monkeypatch
+):
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding)
+    monkeypatch.setattr(sys, "stdout", terminal)
+    with pytest.raises(ValueError) as error:
+        parse(Config, words, command="train", default=Config(), config=OPTIONS)
+    assert str(error.value) == line
 
 
 def test_an_unknown_precision_is_refused_with_the_known_ones():

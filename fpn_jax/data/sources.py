@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from etils import epath
 
-from fpn_jax.data.digits.dataset import prepare_digits
+from fpn_jax.data.digits.dataset import check_drawn, prepare_digits
 from fpn_jax.data.example import Example, Source, Truth, UnreadableImage
 from fpn_jax.data.formats.coco import is_coco, open_coco
 from fpn_jax.data.formats.csv_table import is_csv, open_csv
@@ -14,6 +14,8 @@ from fpn_jax.data.formats.splits import SPLITS, NoSuchSplit
 from fpn_jax.data.formats.tfds import is_tfds, open_tfds
 from fpn_jax.data.formats.voc import is_voc, open_voc
 from fpn_jax.data.formats.yolo import is_yolo, open_yolo
+
+_LOOKED_AT = 20  # entries of a folder that is no data set, for one that is
 
 # The first form that fits is taken.
 _FORMATS = (
@@ -60,25 +62,40 @@ def open_source(
         strict: whether defects of annotations are errors; if not, what has one is left
             out, and the source lists them as its `defects`.
     """
+    if name == "digits":
+        check_drawn(split)
     path = prepare_digits() if name == "digits" else name
+    try:
+        epath.Path(path)
+    except KeyError:  # of the words before ://
+        raise ValueError(
+            f"data source {name!r}: expected a path, gs://… or s3://…; download it"
+        ) from None
     try:
         form = next((open_it for fits, open_it in _FORMATS if fits(path, split)), None)
     except ImportError as error:  # gcsfs, s3fs …
         raise ValueError(f"data source {name!r}: {error}") from error
     if form is not None:
         return form(path, split, masks=masks, keypoints=keypoints, strict=strict)
-    raise NoSuchSplit(
-        f"data source {name!r} is neither 'digits' nor a directory with "
+    raise NoSuchSplit(_unknown(epath.Path(path).expanduser(), split))
+
+
+def _unknown(path: epath.Path, split: str) -> str:
+    """Says that a path is no data set, and what is at it or near it."""
+    if not path.exists():
+        return f"data source '{path}' is neither 'digits' nor a path that exists"
+    return (
+        f"data source '{path}' is neither 'digits' nor a directory with "
         "dataset_info.json (TFDS), annotations or annotations.json (COCO), data.yaml "
         f"(YOLO), Annotations (Pascal VOC) or {split}.csv{_hint(path, split)}"
     )
 
 
-def _hint(name: epath.PathLike, split: str) -> str:
-    """Says what is at a path that is no data set, as far as that helps."""
-    path = epath.Path(name).expanduser()
-    if not path.exists():
-        return "; there is no such path"
+def _hint(path: epath.Path, split: str) -> str:
+    """Says what is near or at a path that is no data set, as far as that helps."""
+    for above in (path.parent, path.parent.parent):
+        if _is_data(above, split):
+            return f"; nearest: '{above}'"
     if not path.is_dir():
         return "; it is a file of another kind"
     files = list(Folder(path).names())
@@ -89,12 +106,16 @@ def _hint(name: epath.PathLike, split: str) -> str:
         return f"; its XML files and their images must be in a folder, as {split}"
     if (path / "labels").is_dir() or {"classes.txt", "obj.names"} & set(files):
         return "; YOLO needs data.yaml, with names: [cat, dog] and train: images"
-    for inner in sorted(path.iterdir()):
-        if inner.is_dir() and any(fits(inner, split) for fits, _ in _FORMATS):
+    for inner in sorted(path.iterdir())[:_LOOKED_AT]:
+        if inner.is_dir() and _is_data(inner, split):
             if inner.name in SPLITS:
                 return f"; it has the split {inner.name!r}, and no {split!r}"
             return f"; it has {inner.name}: give {inner}"
     return ""
+
+
+def _is_data(path: epath.Path, split: str) -> bool:
+    return any(fits(path, split) for fits, _ in _FORMATS)
 
 
 def readable(source: Source) -> Iterator[Example | Truth]:

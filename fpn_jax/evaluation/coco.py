@@ -35,6 +35,13 @@ class Measure:
     recall_thresholds: tuple[str, ...] = ("",)
     by_class: bool = True
 
+    @property
+    def overall(self) -> tuple[str, ...]:
+        """Names of its metrics over all sizes and classes."""
+        recall = (f"AR@{limit}" for limit in self.limits)
+        precision = (f"AP{name}" for name in _THRESHOLDS)
+        return tuple(self.prefix + name for name in (*recall, *precision))
+
 
 PROPOSALS = Measure(  # FPN, Table 1; at one threshold: found at all, and well placed
     "",

@@ -125,9 +125,10 @@ class TrainConfig:
     keep: int = 2  # latest checkpoints that are kept besides the best
 
 
-Metric = Literal[
+BestMetric = Literal[
     "AP", "AP50", "AP75", "mask/AP", "keypoint/AP", "AR@100", "AR@1000", "loss"
 ]
+"""Metrics that a checkpoint can be chosen by, where the model is measured by them."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,7 @@ class EvaluationConfig:
 
     batch_size: int = 8  # images that are evaluated at once, over all devices
     # Metric that decides which checkpoint is kept as best.
-    best: Metric = "AP"
+    best: BestMetric = "AP"
 
 
 @dataclass(frozen=True)

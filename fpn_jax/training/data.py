@@ -5,6 +5,7 @@ import logging
 import jax
 
 from fpn_jax.data.batching import Batching, Share
+from fpn_jax.data.digits.dataset import check_drawn
 from fpn_jax.data.example import Source
 from fpn_jax.data.excess import room_for
 from fpn_jax.data.formats.keypoint_fields import NOT_PAIRED
@@ -19,6 +20,20 @@ from fpn_jax.training.config import Config, DataConfig
 _OF_DIGITS = 16  # they have at most 12
 
 _log = logging.getLogger(__name__)
+
+
+def check_splits(data: DataConfig) -> None:
+    """Raises ValueError for a split that the digits have not, before they are drawn.
+
+    Other data sets are opened without cost, and say so themselves.
+    """
+    if data.source != "digits":
+        return
+    for name in ("train", "validation"):
+        try:
+            check_drawn(getattr(data, name))
+        except ValueError as error:
+            raise ValueError(f"data.{name}: {error}") from None
 
 
 def training_source(config: Config) -> Source:

@@ -9,6 +9,7 @@ modules that it needs, wherever they were found.
 import contextlib
 import importlib
 import linecache
+import shlex
 import sys
 from collections.abc import Iterable, Iterator
 from importlib.machinery import SourceFileLoader
@@ -27,6 +28,7 @@ from fpn_jax.training.own_modules import (
     shadowed_modules,
 )
 
+_DATA_SUFFIXES = (".yaml", ".yml", ".json", ".csv", ".zip")
 KEPT = "experiment"  # the directory of a run that has the copy
 
 # Files of data sets that say nothing of what is in them.
@@ -61,6 +63,12 @@ def load_module(path: str | Path) -> ModuleType:
     user's own from elsewhere that have the name of one beside this file.
     """
     file = Path(path).resolve()
+    if file.exists() and (file.is_dir() or file.suffix in _DATA_SUFFIXES):
+        kind = "a directory" if file.is_dir() else f"a {file.suffix} file"
+        raise ValueError(
+            f"experiment: {str(path)!r} is {kind}, must be a Python file; data is "
+            f"given by --data.source {shlex.quote(str(path))}, a run by --workdir"
+        )
     if not file.is_file():
         raise ValueError(f"experiment: no file {str(path)!r}")
     module = _entered(file)

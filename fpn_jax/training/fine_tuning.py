@@ -10,10 +10,10 @@ from fpn_jax.choices import check_choice
 from fpn_jax.detectors.contract import Measured, facts
 from fpn_jax.detectors.fields import has, parts, with_field
 from fpn_jax.training.config import (
+    BestMetric,
     Config,
     DataConfig,
     EvaluationConfig,
-    Metric,
     OptimizerConfig,
 )
 from fpn_jax.zoo.canvases import canvas_of
@@ -53,7 +53,7 @@ def fine_tuning(name: str, *, pretrained: bool) -> Config:
     )
 
 
-def _best(measures: Collection[Measured]) -> Metric:
+def _best(measures: Collection[Measured]) -> BestMetric:
     """Returns the figure of the most specific thing that a detector finds."""
     if "keypoints" in measures:
         return "keypoint/AP"

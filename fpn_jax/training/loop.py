@@ -27,7 +27,7 @@ from fpn_jax.training.config_file import (
     check_resumable,
     write_config,
 )
-from fpn_jax.training.data import training_data, training_source
+from fpn_jax.training.data import check_splits, training_data, training_source
 from fpn_jax.training.data_fit import fit_to_data, fitted_line
 from fpn_jax.training.failed_start import nothing_left
 from fpn_jax.training.interruption import Interruption
@@ -218,6 +218,8 @@ def _checked(config: Config, run: Path, typed: Collection[str]) -> Config:
     if run.exists() and not run.is_dir():
         raise ValueError(f"workdir: {str(run)!r} is a file, must be a directory")
     above = next(path for path in (run, *run.absolute().parents) if path.exists())
+    if not above.is_dir():
+        raise ValueError(f"workdir: {str(run)!r} is below {str(above)!r}, a file")
     if not os.access(above, os.W_OK):
         raise ValueError(f"workdir: {str(run)!r} cannot be written in {str(above)!r}")
     check_resumable(config, run)
@@ -225,6 +227,7 @@ def _checked(config: Config, run: Path, typed: Collection[str]) -> Config:
     written, config = config, scale_to_batch(config, typed)
     check_config(config)
     check_readable(config)
+    check_splits(config.data)
     check_model(config.model, config.data.canvas)
     check_best(config)
     check_memory(config)

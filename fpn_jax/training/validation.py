@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import get_args
 
 import flax.linen as nn
 
@@ -16,7 +17,7 @@ from fpn_jax.evaluation.coco import BOXES, KEYPOINTS, MASKS, PROPOSALS, Measure
 from fpn_jax.evaluation.evaluate import Evaluated, evaluate
 from fpn_jax.evaluation.records import coco_ground_truth
 from fpn_jax.training.categories import run_categories
-from fpn_jax.training.config import Config
+from fpn_jax.training.config import BestMetric, Config
 from fpn_jax.training.data import validation_data, validation_source
 from fpn_jax.training.interruption import Interruption
 
@@ -26,21 +27,6 @@ _MEASURES = {
     "masks": MASKS,
     "keypoints": KEYPOINTS,
 }
-# The measures of a model that each choice of `evaluation.best` is a figure of; the loss
-# needs none.
-_FIGURES = {
-    **dict.fromkeys(("AP", "AP50", "AP75", "AR@100"), {"boxes", "proposals"}),
-    "AR@1000": {"proposals"},
-    "mask/AP": {"masks"},
-    "keypoint/AP": {"keypoints"},
-}
-
-
-def check_best(config: Config) -> None:
-    """Raises ValueError where the model is not measured by `evaluation.best`."""
-    measures = set(facts(config.model).measures)
-    allowed = [name for name, needed in _FIGURES.items() if needed & measures]
-    check_choice("evaluation.best", config.evaluation.best, [*allowed, "loss"])
 
 
 class Validation:
@@ -111,3 +97,10 @@ class Validation:
 def measures_of(model: nn.Module) -> tuple[Measure, ...]:
     """Returns COCO's measures of what a detector says it is measured by."""
     return tuple(_MEASURES[name] for name in facts(model).measures)
+
+
+def check_best(config: Config) -> None:
+    """Raises ValueError where no evaluation would give the metric of the best."""
+    names = [name for each in measures_of(config.model) for name in each.overall]
+    known = [name for name in get_args(BestMetric) if name in (*names, "loss")]
+    check_choice("evaluation.best", config.evaluation.best, known)

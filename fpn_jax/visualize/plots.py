@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator
+from matplotlib.ticker import LogLocator, MaxNLocator
 
 from fpn_jax.evaluation.coco import Accumulated
 
@@ -52,6 +52,7 @@ def plot_losses(rows: Sequence[Mapping[str, float]]) -> Figure:
     losses.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     rate.plot(*_series(rows, "learning_rate"), color="tab:gray")
     rate.set(xlabel="step", ylabel="learning rate", ylim=(0, None))
+    rate.xaxis.set_major_locator(MaxNLocator(integer=True))
     _tidy(losses, rate)
     return figure
 
@@ -74,6 +75,7 @@ def plot_validation(rows: Sequence[Mapping[str, float]]) -> Figure:
             color = "black" if size == "all" else f"C{number - 1}"
             axes.plot(steps, values, "o-", markersize=3, color=color, label=label)
         axes.set(title=title, xlabel="step", ylim=(0, 1))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.legend(frameon=False)
     _tidy(*all_axes)
     return figure

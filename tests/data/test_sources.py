@@ -172,12 +172,40 @@ def test_a_folder_near_a_data_set_is_told_what_it_has(tmp_path, file, hint):
         open_source(str(tmp_path), "train")
 
 
-def test_a_path_that_is_not_there_or_is_another_file_is_told(tmp_path):
-    with pytest.raises(ValueError, match="train.csv; there is no such path$"):
-        open_source(str(tmp_path / "none"), "train")
+def test_a_file_of_another_kind_is_told(tmp_path):
     (tmp_path / "a.jpg").touch()
     with pytest.raises(ValueError, match="train.csv; it is a file of another kind$"):
         open_source(str(tmp_path / "a.jpg"), "train")
+
+
+def test_a_path_beside_a_data_set_is_told_with_the_one_that_is_meant(written):
+    files = sorted((written / "csv").glob("*.csv"))
+    for given, meant in (
+        (written / "voc" / "Annotations", written / "voc"),
+        (written / "yolo" / "labels", written / "yolo"),
+        (files[0], written / "csv"),
+    ):
+        with pytest.raises(ValueError, match=re.escape(f"nearest: '{meant}'")):
+            open_source(str(given), "val")
+
+
+def test_an_archive_unpacked_into_a_folder_of_its_name_is_found(pairs, tmp_path):
+    (tmp_path / "cats" / "cats").mkdir(parents=True)
+    formats.write_official(tmp_path / "cats" / "cats", pairs[:1], "val")
+    meant = re.escape(f"it has cats: give {tmp_path}/cats/cats")
+    with pytest.raises(ValueError, match=meant):
+        open_source(str(tmp_path / "cats"), "val")
+
+
+def test_a_path_that_does_not_exist_is_told(tmp_path):
+    with pytest.raises(ValueError, match="'.*cat' is neither 'digits' nor a path that"):
+        open_source(str(tmp_path / "cat"), "val")
+
+
+@pytest.mark.parametrize("name", ["https://a.b/c.zip", "file:///c", "hdfs://c"])
+def test_an_address_that_is_no_path_is_told(name):
+    with pytest.raises(ValueError, match=f"'{name}': expected a path, gs://… or s3:/"):
+        open_source(name, "val")
 
 
 @pytest.mark.parametrize("form", ["voc", "csv"])

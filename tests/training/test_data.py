@@ -3,9 +3,10 @@
 import json
 
 import flax.linen as nn
+import pytest
 
 from fpn_jax.training.config import Config, DataConfig
-from fpn_jax.training.data import training_source
+from fpn_jax.training.data import check_splits, training_source
 
 
 class Measured(nn.Module):
@@ -37,3 +38,12 @@ def test_keypoints_that_a_flip_cannot_pair_are_said_where_they_are_learnt(
     training_source(Config(model=Measured(("boxes", "keypoints")), data=data))
     (message,) = caplog.messages
     assert "no other side of 'left_eye' was found" in message
+
+
+def test_a_split_that_the_digits_have_not_is_told_by_its_option():
+    check_splits(DataConfig(train="train[:10%]", validation="val"))
+    check_splits(DataConfig(source="photos", train="train (1)"))  # tells it itself
+    with pytest.raises(ValueError, match=r"^data.train: split: 'train\[:' is neither"):
+        check_splits(DataConfig(train="train[:"))
+    with pytest.raises(ValueError, match="^data.validation: split must be one of"):
+        check_splits(DataConfig(validation="vaildation"))

@@ -161,3 +161,15 @@ def test_an_experiment_without_the_class_is_told(write, tmp_path):
     path.write_text(EXPERIMENT.replace("Tiny", "Large"))
     with pytest.raises(ValueError, match="'__experiment__.Tiny' cannot be imported"):
         load_config(tmp_path / "run", experiment=path)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("cats", "a directory"), ("data.yaml", "a .yaml file")]
+)
+def test_data_in_place_of_an_experiment_is_told_with_its_option(name, kind, tmp_path):
+    (tmp_path / "cats").mkdir()
+    (tmp_path / "data.yaml").write_text("names: [cat]")
+    with pytest.raises(ValueError) as error:
+        load_experiment(tmp_path / name)
+    assert f"is {kind}, must be a Python file; data is given" in str(error.value)
+    assert f"--data.source {tmp_path / name}," in str(error.value)

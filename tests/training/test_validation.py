@@ -37,25 +37,6 @@ def test_what_is_measured_is_what_the_detector_says():
     assert measures_of(every) == (BOXES, MASKS, KEYPOINTS)
 
 
-@pytest.mark.parametrize(
-    "measures, best, other",
-    [
-        (("boxes",), "AP50", "mask/AP"),
-        (("boxes", "masks"), "mask/AP", "keypoint/AP"),
-        (("proposals",), "AR@1000", "mask/AP"),
-        (("keypoints",), "keypoint/AP", "AP"),
-    ],
-)
-def test_the_best_checkpoint_is_so_by_a_figure_of_the_model(measures, best, other):
-    def config(best) -> Config:
-        return Config(Measured(measures), evaluation=EvaluationConfig(best=best))
-
-    check_best(config(best))
-    check_best(config("loss"))
-    with pytest.raises(ValueError, match="^evaluation.best must be .*'loss', got"):
-        check_best(config(other))
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """Three digit scenes as a COCO folder with category ids that are no labels."""
@@ -116,3 +97,26 @@ def test_proposals_are_of_one_category_whatever_the_data_s(folder):
 
     assert validation.categories == (Category(1, "object"),)
     assert len(validation.ground_truth["categories"]) == 10
+
+
+@pytest.mark.parametrize(
+    ("measures", "best", "allowed"),
+    [
+        (("boxes",), "mask/AP", "'AP', 'AP50', 'AP75', 'AR@100', 'loss'"),
+        (("boxes", "masks"), "keypoint/AP", "'AP75', 'mask/AP', 'AR@100', 'loss'"),
+        (("boxes",), "AR@1000", "'AR@100', 'loss'"),
+    ],
+)
+def test_the_best_is_chosen_by_a_metric_that_is_measured(measures, best, allowed):
+    model = Measured(measures=measures)
+    for chosen in ("AP", "AR@100", "loss"):
+        check_best(Config(model=model, evaluation=EvaluationConfig(best=chosen)))
+    with pytest.raises(ValueError) as error:
+        check_best(Config(model=model, evaluation=EvaluationConfig(best=best)))
+    assert str(error.value).startswith("evaluation.best must be one of")
+    assert f"{allowed}, got {best!r}" in str(error.value)
+
+
+def test_every_metric_of_a_measure_has_its_name():
+    assert PROPOSALS.overall == ("AR@100", "AR@1000", "AP", "AP50", "AP75")
+    assert KEYPOINTS.overall[0] == "keypoint/AR@20"

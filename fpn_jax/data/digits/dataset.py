@@ -17,6 +17,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import tensorflow_datasets as tfds
 
 from fpn_jax.data.digits.scenes import (
     KEYPOINTS,
@@ -26,6 +27,7 @@ from fpn_jax.data.digits.scenes import (
     load_material,
 )
 from fpn_jax.data.example import Category, Example
+from fpn_jax.data.formats.tfds_slices import found_slices
 from fpn_jax.data.formats.tfds_writer import write_tfds
 from fpn_jax.data.transforms import box_areas
 from fpn_jax.runtime import cache_directory
@@ -47,6 +49,17 @@ def prepare_digits(directory: str | Path | None = None) -> Path:
     print(f"preparing the digits in {place}, once: a minute", file=sys.stderr)
     place.parent.mkdir(parents=True, exist_ok=True)
     return write_digits(place, SPLITS)
+
+
+def check_drawn(split: str) -> None:
+    """Raises NoSuchSplit for a split or slice that the digits have not; draws none."""
+    there = {
+        name: tfds.core.SplitInfo(
+            name=name, shard_lengths=[size], num_bytes=0, filename_template=None
+        )
+        for name, size in SPLITS.items()
+    }
+    found_slices(split, there)
 
 
 def write_digits(directory: Path, splits: dict[str, int]) -> Path:

@@ -25,7 +25,7 @@ from fpn_jax.data.bitmaps import decode_segmentations
 from fpn_jax.data.defects import Defect
 from fpn_jax.data.example import Category, Example, KeypointSpec
 from fpn_jax.data.formats.image_rows import number_of
-from fpn_jax.data.formats.splits import find_split
+from fpn_jax.data.formats.tfds_slices import found_slices
 from fpn_jax.data.formats.tfds_writer import IMAGE_SIZES
 from fpn_jax.data.image import decode_annotated
 from fpn_jax.data.transforms import box_areas
@@ -79,9 +79,7 @@ class TfdsSource:
             )
         with _in_one_line(directory):
             builder: Any = tfds.builder_from_directory(directory)
-        parts = (part.partition("[") for part in split.split("+"))
-        there = tuple(builder.info.splits)
-        split = "+".join(find_split(name, there) + a + b for name, a, b in parts)
+        split = found_slices(split, builder.info.splits)
         skip: Any = tfds.decode.SkipDecoding  # its annotation has no constructor
         decoders = {"image": skip()}
         with _in_one_line(directory):
