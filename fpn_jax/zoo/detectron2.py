@@ -15,7 +15,7 @@ it, which moves its border by a pixel at most. And Fast R-CNN reads its proposal
 file there, here a proposal network gives them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TypeVar
 
@@ -142,13 +142,13 @@ def x_101_32x8d(detector: Detector) -> Detector:
     return detector.clone(backbone=body, image_std=IMAGE_STD)
 
 
-def _resnext(constructor: Callable[[], Detector]) -> Detector:
+def _resnext(constructor: Callable[..., Detector]) -> Detector:
     return x_101_32x8d(constructor())
 
 
 _R_CNNS = (faster_rcnn, mask_rcnn, keypoint_rcnn, cascade_rcnn, cascade_mask_rcnn)
 
-DETECTRON2: dict[str, Callable[[], nn.Module]] = {
+DETECTRON2: Mapping[str, Callable[..., nn.Module]] = {
     f"{constructor.__name__}_R_{depth}_FPN": partial(constructor, depth)
     for constructor in (rpn, fast_rcnn, *_R_CNNS, retinanet)
     for depth in (50, 101)
