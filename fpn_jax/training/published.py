@@ -18,7 +18,7 @@ from fpn_jax.training.conversion import (
     save_from_torchvision,
 )
 from fpn_jax.training.encoding import encode
-from fpn_jax.training.run import Run, check_is_new, save_run
+from fpn_jax.training.run import check_is_new, save_run
 from fpn_jax.weights.models.cache import (
     held_folder,
     model_folder,
@@ -83,14 +83,15 @@ def _from_torchvision(entry: PublishedModel, file: Path, out: Path) -> None:
     save_from_torchvision(out, run, state_dict)
 
 
-def _saved(run_of: Callable[[str, Path], Run]) -> "Conversion":
-    return lambda entry, file, out: save_run(out, run_of(entry.model, file))
+def _from_detectron2(entry: PublishedModel, file: Path, out: Path) -> None:
+    others = () if entry.proposals is None else (weights_file(entry.proposals),)
+    save_run(out, run_from_detectron2(entry.model, file, *others))
 
 
 Conversion = Callable[[PublishedModel, Path, Path], None]
 CONVERSIONS: Mapping[str, Conversion] = {
     "torchvision": _from_torchvision,
-    "detectron2": _saved(run_from_detectron2),
+    "detectron2": _from_detectron2,
 }
 ZOOS: Mapping[str, Mapping[str, Callable[[], nn.Module]]] = {
     "torchvision": {

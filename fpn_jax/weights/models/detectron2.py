@@ -10,7 +10,9 @@ _ADDRESS = "https://dl.fbaipublicfiles.com/detectron2/"
 _INPUTS = "RGB less ImageNet's mean; shorter side 800, longer at most 1333"
 
 
-def _published(path: str, task: Task = "boxes", **figures: float) -> PublishedModel:
+def _published(
+    path: str, task: Task = "boxes", *, proposals: str | None = None, **figures: float
+) -> PublishedModel:
     """`path`: folder/configuration/number/digits."""
     folder, name, number, digits = path.split("/")
     return PublishedModel(
@@ -24,6 +26,7 @@ def _published(path: str, task: Task = "boxes", **figures: float) -> PublishedMo
         license="CC-BY-SA-3.0",
         figures=figures,
         inputs=_INPUTS,
+        proposals=proposals,
     )
 
 
@@ -32,10 +35,12 @@ _MASKS = "COCO-InstanceSegmentation"
 _POINTS = "COCO-Keypoints"
 
 DETECTRON2_ROWS = (
+    _published(f"{_BOXES}/rpn_R_50_FPN_1x/137258492/02ce48", "proposals", recall=58.0),
     _published(
-        f"{_BOXES}/rpn_R_50_FPN_1x/137258492/02ce48", "proposals", proposals=58.0
+        f"{_BOXES}/fast_rcnn_R_50_FPN_1x/137635226/e5f7ce",
+        proposals="rpn_R_50_FPN_1x",
+        boxes=37.8,
     ),
-    _published(f"{_BOXES}/fast_rcnn_R_50_FPN_1x/137635226/e5f7ce", boxes=37.8),
     _published(f"{_BOXES}/faster_rcnn_R_50_FPN_1x/137257794/b275ba", boxes=37.9),
     _published(f"{_BOXES}/faster_rcnn_R_50_FPN_3x/137849458/280758", boxes=40.2),
     _published(f"{_BOXES}/faster_rcnn_R_101_FPN_3x/137851257/f6e8b1", boxes=42.0),

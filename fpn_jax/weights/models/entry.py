@@ -20,11 +20,12 @@ class PublishedModel:
     digest: str | None  # "sha256:" or "md5:" and the first digits
     mebibytes: float | None  # size of the file, rounded to three digits
     license: str
-    # Published figures in percent: AP on COCO val2017 by what is found, AR of 1000
-    # proposals, the accuracy of a classifier on ImageNet.
+    # Published figures in percent: AP on COCO val2017 by what is found, the recall of
+    # 1000 proposals (AR), the accuracy of a classifier on ImageNet ("top-1").
     figures: Mapping[str, float]
     inputs: str  # what becomes of an image before the network
     norm_epsilon: float | None = None  # of the backbone's norms, where not the zoo's
+    proposals: str | None = None  # model whose file has the proposal network
 
     @property
     def file(self) -> str:

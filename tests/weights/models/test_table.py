@@ -77,6 +77,8 @@ def test_the_zoo_of_detectron2_has_its_addresses():
     assert {row.model for row in rows("detectron2")} >= {
         name for name in DETECTRON2 if name not in ("rpn_R_101_FPN",)
     }
+    assert MODELS["rpn_R_50_FPN_1x"].figures == {"recall": 58.0}
+    assert MODELS["fast_rcnn_R_50_FPN_1x"].proposals == "rpn_R_50_FPN_1x"
     for row in rows("detectron2"):
         folder = row.url.split("/")[4]
         assert folder in {
