@@ -27,11 +27,11 @@ from tests.support.fetching import fetching
 from tests.support.weights_server import serving
 
 
-def archive(size: int = 200_000) -> bytes:
+def archive(size: int = 200_000, seed: int = 0) -> bytes:
     """Returns a zip archive of random bytes, as a file of torch is one."""
     written = io.BytesIO()
     with zipfile.ZipFile(written, "w") as file:
-        file.writestr("archive/data/0", random.Random(0).randbytes(size))
+        file.writestr("archive/data/0", random.Random(seed).randbytes(size))
     return written.getvalue()
 
 
@@ -126,9 +126,12 @@ def test_a_later_call_goes_on_where_five_connections_have_ended(server):
 def test_a_file_that_changed_between_two_connections_is_begun_anew(server):
     server.answers = ["break 40", *["silence"] * 4]
     refusal(model(server.url, digest=None))
-    server.tag = '"2"'
-    assert fetched(model(server.url, digest=None)).read_bytes() == CONTENT
-    assert "Range" in server.requests[-1]  # with If-Range, so that all of it came
+    server.tag, server.content = '"2"', archive(seed=1)
+    assert len(server.content) == len(CONTENT)
+    found = fetched(model(server.url, digest=None))
+    assert found.read_bytes() == server.content
+    assert len(server.requests) == 5 + 1  # with If-Range, so that all of it came
+    assert "Range" in server.requests[-1]
 
 
 def test_without_a_tag_or_a_digest_nothing_is_gone_on_with(server):
