@@ -4,7 +4,8 @@ Each room states its contract: `help("fpn_jax.detectors")` says what backbones, 
 heads and detectors owe each other. The names that most programs need are here as well,
 imported when they are asked for:
 
-- `load`: a run or a converted checkpoint as a function from images to detections
+- `load`: a run, a converted checkpoint or a published model by its name, as a function
+  from images to detections
 - backbones, necks, heads and the detectors made of them, all Linen modules
 - torchvision's detectors by their names, without weights
 - `Config`, the settings of a run, with its parts `DataConfig`, `OptimizerConfig`,

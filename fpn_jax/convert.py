@@ -3,11 +3,13 @@
     convert torchvision MODEL FILE OUT [--prove [IMAGE …]]
     convert detectron2 MODEL FILE OUT
     convert yolox MODEL FILE OUT
+    convert NAME OUT
     convert export RUN FILE
 
-OUT is a directory like that of a training run: every command takes it (but that of a
-mere backbone), and `--train.pretrained OUT` starts a training from it. Exit status: 0
-done, 1 not proven equal, 2 wrong input.
+NAME is a published model (fpn-jax models), whose file is downloaded once. OUT is a
+directory like that of a training run: every command takes it (but that of a mere
+backbone), and `--train.pretrained OUT` starts a training from it. Exit status: 0 done,
+1 not proven equal, 2 wrong input.
 """
 
 import sys
@@ -76,6 +78,14 @@ class Yolox:
 
 
 @dataclass(frozen=True)
+class Published:
+    """A model that comes by name to a run directory."""
+
+    name: tyro.conf.Positional[str]  # of `fpn-jax models`
+    out: tyro.conf.Positional[Path]  # the run directory to make
+
+
+@dataclass(frozen=True)
 class Export:
     """A run's weights to a state dict that torchvision's or YOLOX's model loads.
 
@@ -105,7 +115,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with user_errors("convert"):
         set_up()
         if arguments and not arguments[0].startswith("-"):
+            from fpn_jax.weights.models.table import MODELS
+
             names = [form.__name__.lower() for form in actions]
+            is_name = arguments[0] in MODELS or len(arguments) == 2
+            if is_name and arguments[0] not in names:
+                return convert_by_name(parse(Published, arguments, command="convert"))
             check_choice("the first argument", arguments[0], names)
         chosen = parse(
             Torchvision | Detectron2 | Yolox | Export,
@@ -194,6 +209,15 @@ def convert_yolox(chosen: Yolox) -> int:
     run = run_from_yolox(chosen.model, state_dict, norm=chosen.norm)
     save_from_torchvision(chosen.out, run, state_dict)
     print(f"{chosen.model}: {len(state_dict)} tensors, run in {chosen.out}")
+    return 0
+
+
+def convert_by_name(chosen: Published) -> int:
+    """Returns the exit status."""
+    from fpn_jax.training.published import convert_published
+
+    convert_published(chosen.name, chosen.out)
+    print(f"{chosen.name}: run in {chosen.out}")
     return 0
 
 

@@ -23,7 +23,8 @@ from fpn_jax.runtime import join_processes, set_up
 
 @dataclass(frozen=True)
 class Arguments:
-    run: tyro.conf.Positional[Path]  # directory written by training
+    # Directory of a run, or the name of a published model.
+    run: tyro.conf.Positional[Path]
     data: str | None = None  # another data set than the run's
     split: str | None = None  # of it; by default what the run validates on
     checkpoint: str = "best"  # or "latest", or the number of a step
@@ -71,11 +72,12 @@ def evaluate_run(chosen: Arguments) -> dict[str, float]:
         metrics_table,
     )
     from fpn_jax.training.programs import evaluation_program
+    from fpn_jax.training.published import run_directory
     from fpn_jax.training.run import check_detects, load_run
     from fpn_jax.training.validation import Validation
 
     run = load_run(
-        chosen.run,
+        run_directory(chosen.run),
         chosen.checkpoint,
         experiment=chosen.experiment,
         trust=chosen.trust,

@@ -30,6 +30,7 @@ from fpn_jax.detectors.contract import facts, with_dtype, with_thresholds
 from fpn_jax.evaluation.image_pixels import in_image_pixels
 from fpn_jax.layers import Dtype
 from fpn_jax.training.categories import Skeleton
+from fpn_jax.training.published import run_directory
 from fpn_jax.training.run import check_detects, load_run
 from fpn_jax.types import Detections
 
@@ -55,7 +56,9 @@ def load(
     """Returns the detector of a run directory, ready to be called with images.
 
     Args:
-        run: directory written by training or by `python -m fpn_jax.convert`.
+        run: directory written by training or by `python -m fpn_jax.convert`, or the
+            name of a published model (`fpn-jax models`), whose weights are downloaded
+            once.
         checkpoint: "best" by the metric of the run, "latest", or the number of a step.
         dtype: of the network's computation, "bfloat16" for speed on TPU and GPU; boxes,
             scores and suppression stay float32.
@@ -84,7 +87,8 @@ def load(
     dtype_name = None if dtype is None else _dtype_name(dtype)
     _check_places(run, experiment, trust)
     step = _checkpoint_name(checkpoint)
-    loaded = load_run(run, step, experiment=experiment, trust=trust)
+    place = run_directory(run)
+    loaded = load_run(place, step, experiment=experiment, trust=trust)
     model = loaded.config.model
     check_detects(model, run)
     _check_named(model, loaded.categories, run)

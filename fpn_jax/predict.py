@@ -35,7 +35,8 @@ _BATCHES = 2  # read before predicting, so that images of one canvas fill a batc
 
 @dataclass(frozen=True)
 class Arguments:
-    run: tyro.conf.Positional[Path]  # directory written by training
+    # Directory of a run, or the name of a published model.
+    run: tyro.conf.Positional[Path]
     images: tyro.conf.Positional[tuple[Path, ...]]  # files, and folders of them
     out: Path = Path("predictions")  # directory for the pictures
     json: Path | None = None  # file for the results

@@ -29,6 +29,7 @@ ROWS = [
     {"detectors"},
     {"zoo"},
     {"weights"},
+    {"weights/models"},
     {"data"},
     {"data/formats"},
     {"data/digits"},
@@ -42,7 +43,16 @@ ROWS = [
     {"examination"},
     {"benchmarks"},
     # The commands.
-    {"train", "evaluate", "predict", "convert", "prepare", "doctor", "benchmark"},
+    {
+        "train",
+        "evaluate",
+        "predict",
+        "convert",
+        "prepare",
+        "doctor",
+        "benchmark",
+        "models",
+    },
     {"__main__"},
 ]
 ROW_OF_ROOM = {room: row for row, rooms in enumerate(ROWS) for room in rooms}

@@ -159,7 +159,16 @@ CASES = {
         "train miniature.py --train.pretrained none.pth",
         "train.pretrained: no run or file of weights 'none.pth'",
     ),
-    "no run": ("evaluate nowhere", "no folder 'nowhere'"),
+    "no run": ("evaluate runs/nowhere", "no folder 'runs/nowhere'"),
+    "no run or model of a name": (
+        "evaluate maskrcnn_resnet50",
+        r"no directory 'maskrcnn_resnet50', and no published model "
+        r"'maskrcnn_resnet50' \(nearest: 'maskrcnn_resnet50_fpn",
+    ),
+    "a name that nobody published": (
+        "convert fasterrcnn out",
+        r"no published model 'fasterrcnn'",
+    ),
     "no checkpoint": ("evaluate begun", "no checkpoints in 'begun'"),
     "unknown checkpoint": (
         "evaluate run --checkpoint 9",

@@ -1,7 +1,9 @@
 """Damaged files end as data, as a listed defect or as one line: never as a trace.
 
 A minute of it in CI; `FPN_JAX_TESTS_FUZZ_SECONDS=1800 pytest -n 0 tests/test_fuzz.py`
-for longer. A failure names the numbers of its cases, which are always damaged alike.
+for longer, and `FPN_JAX_TESTS_FUZZ_FILES=20000 pytest … -k torch` for so many files of
+torch at least. A failure names the numbers of its cases, which are always damaged
+alike.
 """
 
 import contextlib
@@ -23,12 +25,13 @@ from tests.support.mutations import mutated
 from tests.support.readers import READERS
 
 SECONDS = float(os.environ.get("FPN_JAX_TESTS_FUZZ_SECONDS", "60")) / len(READERS)
+FILES = int(os.environ.get("FPN_JAX_TESTS_FUZZ_FILES", "10"))  # of a reader, at least
 SLOWEST = 10  # seconds of a case
 LONGEST = 2000  # characters of a line
 MEMORY = 2**30  # bytes by which a case may raise the peak
 
 
-@pytest.mark.timeout(2 * SECONDS + 300)
+@pytest.mark.timeout(2 * SECONDS + 300 + FILES / 10)
 @pytest.mark.parametrize("name", READERS)
 def test_a_damaged_file_ends_as_data_as_a_defect_or_as_one_line(name, tmp_path):
     reader = READERS[name]
@@ -40,7 +43,7 @@ def test_a_damaged_file_ends_as_data_as_a_defect_or_as_one_line(name, tmp_path):
     try:
         end = time.monotonic() + SECONDS
         for number in itertools.count():
-            if time.monotonic() > end:
+            if time.monotonic() > end and number >= FILES:
                 break
             rng = random.Random(f"{name} {number}")
             path = rng.choice(sorted(sound))
@@ -53,7 +56,7 @@ def test_a_damaged_file_ends_as_data_as_a_defect_or_as_one_line(name, tmp_path):
     finally:
         logging.disable(logging.NOTSET)
     print(f"{number} files damaged")
-    assert number > 10
+    assert number >= FILES
     assert not found, "\n".join(f"{kind}: {case}" for kind, case in found.items())
 
 

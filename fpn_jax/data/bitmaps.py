@@ -8,9 +8,9 @@ down the columns, uncompressed as a list or compressed as text. A bitmap is bool
 from collections.abc import Sequence
 from typing import cast
 
-import cv2
 import numpy as np
-from faster_coco_eval import mask as coco_mask
+
+from fpn_jax.data.bilinear import resized
 
 Segmentation = list[Sequence[float]] | dict
 
@@ -27,6 +27,8 @@ def decode_segmentation(
     Raises:
         ValueError: if it is no segmentation of an image of this size.
     """
+    from faster_coco_eval import mask as coco_mask
+
     rle = _run_lengths(segmentation, height, width)
     try:
         return coco_mask.decode(rle).astype(np.bool_)
@@ -47,11 +49,15 @@ def segmentation_rle(segmentation: Segmentation, height: int, width: int) -> dic
 
 def rle_area(rle: dict) -> float:
     """The number of pixels of a compressed run-length encoding."""
+    from faster_coco_eval import mask as coco_mask
+
     return float(coco_mask.area(rle))
 
 
 def _run_lengths(segmentation: Segmentation, height: int, width: int) -> dict:
     """A compressed encoding as the library has it, with counts as text or bytes."""
+    from faster_coco_eval import mask as coco_mask
+
     if problem := segmentation_problem(segmentation, height, width):
         raise ValueError(f"segmentation: {problem}")
     if isinstance(segmentation, dict):
@@ -85,6 +91,8 @@ def segmentation_problem(segmentation: object, height: int, width: int) -> str |
 
 def encode_rle(mask: np.ndarray) -> dict:
     """Returns the compressed run-length encoding of a bitmap [H, W], fit for JSON."""
+    from faster_coco_eval import mask as coco_mask
+
     height, width = mask.shape
     # Only from the first to the last column of the object: objects are small, and a
     # pass down the columns of a whole image takes ten times as long.
@@ -108,12 +116,14 @@ def mask_box(mask: np.ndarray) -> np.ndarray:
 
 def resize_masks(masks: np.ndarray, height: int, width: int) -> np.ndarray:
     """Returns bitmaps [N, height, width]: pixels that are at least half covered."""
-    resized = np.zeros((len(masks), height, width), np.bool_)
-    for bitmap, mask in zip(resized, masks, strict=True):
+    import cv2
+
+    bitmaps = np.zeros((len(masks), height, width), np.bool_)
+    for bitmap, mask in zip(bitmaps, masks, strict=True):
         levels = mask.astype(np.uint8) * 255
         levels = cv2.resize(levels, (width, height), interpolation=cv2.INTER_AREA)
         np.greater_equal(levels, 128, out=bitmap)
-    return resized
+    return bitmaps
 
 
 def crop_masks(masks: np.ndarray, boxes: np.ndarray, size: int) -> np.ndarray:
@@ -128,6 +138,8 @@ def crop_masks(masks: np.ndarray, boxes: np.ndarray, size: int) -> np.ndarray:
         boxes: [N, 4] xyxy, pixels; not without area.
         size: cells of a side.
     """
+    import cv2
+
     crops = np.zeros((len(masks), size, size), np.bool_)
     for crop, mask, box in zip(crops, masks, boxes.astype(float), strict=True):
         left, top = np.floor(box[:2]).astype(int)
@@ -171,7 +183,7 @@ def paste_masks(
         bitmaps, bordered, _grown(boxes, (side + 2) / side), strict=True
     ):
         x1, y1, x2, y2 = box.tolist()
-        inside = cv2.resize(mask, (x2 - x1 + 1, y2 - y1 + 1)) > 0.5  # bilinear
+        inside = resized(mask, y2 - y1 + 1, x2 - x1 + 1) > 0.5
         left, top = max(x1, 0), max(y1, 0)
         right, bottom = max(min(x2 + 1, width), left), max(min(y2 + 1, height), top)
         bitmap[top:bottom, left:right] = inside[

@@ -1,17 +1,20 @@
 """Images as people give them to a detector: arrays of any library, PIL's, and paths."""
 
 import os
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Set
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Union
 
 import numpy as np
-from PIL import Image, ImageOps
 
 from fpn_jax.data.example import UnreadableImage
-from fpn_jax.data.image import decode_image
 
-ImageLike = np.ndarray | Image.Image | str | os.PathLike
+if TYPE_CHECKING:
+    from PIL import Image
+
+# The name in quotes lets use go without PIL.
+ImageLike = Union[np.ndarray, "Image.Image", str, os.PathLike]  # noqa: UP007
 
 _WANTED = "an array [height, width, 3], a PIL image or a path"
 # No pixel less ImageNet's mean, divided by its deviation, is as large.
@@ -25,7 +28,7 @@ def is_one_image(images: Any) -> bool:
 
     Raises ValueError, one line, for a value that is neither.
     """
-    if isinstance(images, str | os.PathLike | Image.Image):
+    if isinstance(images, str | os.PathLike) or _is_pil(images):
         return True
     if hasattr(images, "__array__"):
         batch = np.ndim(images) == 4
@@ -54,7 +57,7 @@ def as_image(image: Any) -> np.ndarray:
     """
     if isinstance(image, str | os.PathLike):
         return read_image(image)
-    if isinstance(image, Image.Image):
+    if _is_pil(image):
         return _from_pil(image)
     array = _as_array(image)
     if array.ndim != 3 or array.shape[2] != 3 or 0 in array.shape:
@@ -85,10 +88,25 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
         data = Path(path).read_bytes()
     except OSError as error:
         raise UnreadableImage(f"{name}: {error.strerror}") from error
+    try:
+        from fpn_jax.data.image import decode_image
+    except ImportError as error:
+        raise ValueError(
+            f"{name}: image files need the package {error.name!r}: pip install "
+            "'fpn-jax[train]'; arrays do not"
+        ) from error
     return decode_image(data, name)
 
 
-def _from_pil(image: Image.Image) -> np.ndarray:
+def _is_pil(image: Any) -> bool:
+    """Whether it is a PIL image; nothing is where PIL was never imported."""
+    pil = sys.modules.get("PIL.Image")
+    return pil is not None and isinstance(image, pil.Image)
+
+
+def _from_pil(image: "Image.Image") -> np.ndarray:
+    from PIL import ImageOps
+
     if image.mode.startswith(("I", "F")):  # PIL would cut 16 and 32 bits off at 255
         raise ValueError(
             f"images: a PIL image of mode {image.mode!r} given, must have 8 bits"

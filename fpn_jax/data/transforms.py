@@ -12,10 +12,10 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
+from fpn_jax.data.bilinear import resized
 from fpn_jax.data.bitmaps import resize_masks
 from fpn_jax.data.canvases import BoxScale
 from fpn_jax.data.example import Example
@@ -113,6 +113,8 @@ class ColorJitter:
             rng.uniform(*limits)
             for limits in (self.brightness, self.contrast, self.saturation, self.hue)
         )
+        import cv2
+
         mean = cv2.cvtColor(example.image, cv2.COLOR_RGB2GRAY).mean()
         levels = brightness * (mean + contrast * (np.arange(256) - mean))
         image = cv2.LUT(example.image, _to_bytes(levels))
@@ -189,7 +191,7 @@ def resize(image: np.ndarray, scale: float) -> np.ndarray:
     height, width = scaled_sides(image.shape, scale)
     if (height, width) == image.shape[:2]:
         return image
-    return cv2.resize(image, (width, height))
+    return resized(image, height, width)
 
 
 def resize_as_torch(image: np.ndarray, scale: float) -> np.ndarray:

@@ -114,7 +114,8 @@ class TrainConfig:
     deterministic: bool = False
     # Decay of the moving average of the parameters that is evaluated and used.
     ema_decay: float | None = None
-    # Weights to start from: runs, or torchvision's backbones as .pth or .safetensors.
+    # Weights to start from: runs, names of published models (fpn-jax models), or files
+    # of torchvision's classifiers (.pth, .safetensors).
     pretrained: tuple[str, ...] = ()
     # Steps in a row that may be skipped because loss or gradient are not finite; with 0
     # the first one stops the run.

@@ -16,6 +16,7 @@ from fpn_jax.training.config import (
     EvaluationConfig,
     OptimizerConfig,
 )
+from fpn_jax.weights.models.table import MODELS
 from fpn_jax.zoo.canvases import canvas_of
 from fpn_jax.zoo.detectron2 import DETECTRON2
 from fpn_jax.zoo.torchvision import TORCHVISION
@@ -26,7 +27,7 @@ NAMED: dict[str, Callable[..., nn.Module]] = {**TORCHVISION, **DETECTRON2, **YOL
 
 
 def fine_tuning(name: str, *, pretrained: bool) -> Config:
-    """Returns the settings of fine-tuning the detector `name`.
+    """Returns the settings of fine-tuning the detector `name`, or published weights'.
 
     The canvas has as many pixels as the detector's own; the number of steps is for the
     data to decide (`data_fit`). AdamW needs no rate for each kind of head, as SGD does,
@@ -36,6 +37,7 @@ def fine_tuning(name: str, *, pretrained: bool) -> Config:
         pretrained: whether the run starts from weights. If not, nothing is frozen, and
             the backbone has batch norm in place of the fixed statistics of weights.
     """
+    name = MODELS[name].model if name in MODELS else name
     check_choice("model", name, NAMED)
     released = name in YOLOX
     if not pretrained:

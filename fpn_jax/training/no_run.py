@@ -3,16 +3,9 @@
 from pathlib import Path
 
 from fpn_jax.weights.state_dicts import READ_SUFFIXES, is_address
-from fpn_jax.zoo.classifiers import CLASSIFIERS
-from fpn_jax.zoo.detectron2 import DETECTRON2
-from fpn_jax.zoo.torchvision import TORCHVISION
 
 _CONFIG = "config.json"
-_CONVERT = "`python -m fpn_jax.convert {library} {model} {file} OUT` makes a run of"
-_LIBRARIES = {
-    **dict.fromkeys([*TORCHVISION, *CLASSIFIERS], "torchvision"),
-    **dict.fromkeys(DETECTRON2, "detectron2"),
-}
+_CONVERT = "`python -m fpn_jax.convert torchvision MODEL {file} OUT` makes a run of it"
 
 
 def no_run_line(run: str | Path) -> str:
@@ -31,9 +24,6 @@ def no_run_line(run: str | Path) -> str:
         if inside:
             return f"{said} a folder of runs; give one of them: {', '.join(inside)}"
         return f"run: no {_CONFIG} in {str(run)!r}; not a run?"
-    if library := _LIBRARIES.get(path.name):
-        convert = _CONVERT.format(library=library, model=path.name, file="FILE")
-        return f"{said} the name of a model, not a run; {convert} its weights"
     return f"run: no folder {str(run)!r}; not a run?"
 
 
@@ -47,5 +37,4 @@ def _of_file(path: Path) -> str:
 
 def _converted(file: str) -> str:
     """Returns the command that makes a run of a file of weights."""
-    convert = _CONVERT.format(library="torchvision", model="MODEL", file=file)
-    return f"{convert} it (of Detectron2's: convert detectron2)"
+    return f"{_CONVERT.format(file=file)} (convert detectron2 or yolox: of theirs)"

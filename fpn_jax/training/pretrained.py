@@ -14,6 +14,7 @@ from fpn_jax.detectors.contract import facts
 from fpn_jax.detectors.fields import parts
 from fpn_jax.training.config import Config
 from fpn_jax.training.fitting import fitting_options
+from fpn_jax.training.published import pretrained_place
 from fpn_jax.training.run import load_shapes, load_variables
 from fpn_jax.training.state import TrainState, abstract_variables, with_variables
 from fpn_jax.weights.state_dicts import is_address, load_state_dict
@@ -25,9 +26,10 @@ _log = logging.getLogger(__name__)
 def check_pretrained(config: Config) -> None:
     """Raises ValueError where a path of `train.pretrained` leads to nothing that fits.
 
-    Runs are known by the shapes in their checkpoints, files only by being there.
+    Runs are known by the shapes in their checkpoints, files only by being there. The
+    weights of published models are downloaded.
     """
-    for path in config.train.pretrained:
+    for path in map(pretrained_place, config.train.pretrained):
         if not Path(path).exists():
             address = ", which is an address; download it" * is_address(path)
             raise ValueError(
@@ -50,7 +52,7 @@ def with_pretrained(state: TrainState, config: Config) -> TrainState:
     frozen submodule would stay random.
     """
     given = set()
-    for path in config.train.pretrained:
+    for path in map(pretrained_place, config.train.pretrained):
         found = _weights(path, state, config)
         given |= {name.split("/")[1] for name in found}
         state = with_variables(state, unflatten_dict(found, sep="/"))

@@ -113,6 +113,12 @@ def check_detects(model: nn.Module, run: str | Path) -> None:
         )
 
 
+def check_is_new(run: str | Path) -> None:
+    """Raises ValueError where a directory holds a run."""
+    if (Path(run) / "config.json").exists():
+        raise ValueError(f"run: {str(run)!r} holds a run; give another directory")
+
+
 def save_run(run: str | Path, loaded: Run) -> None:
     """Writes a run directory of weights that no training here has made.
 
@@ -120,8 +126,7 @@ def save_run(run: str | Path, loaded: Run) -> None:
 
     Raises ValueError where the directory holds a run.
     """
-    if (Path(run) / "config.json").exists():
-        raise ValueError(f"run: {str(run)!r} holds a run; give another directory")
+    check_is_new(run)
     write_config(loaded.config, run)
     write_categories(loaded.categories, loaded.skeleton, run)
     state = TrainState(

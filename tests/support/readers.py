@@ -1,6 +1,7 @@
 """What reads the files of other people, each with sound files to begin with."""
 
 import json
+import os
 import pickle
 import random
 from collections.abc import Callable
@@ -120,11 +121,40 @@ def _read_data_set(root: Path, rng: random.Random) -> None:
 _ARRAYS = {f"layer{i}.weight": np.full((4, 3), i, np.float32) for i in range(4)}
 
 
-def _write_torch(root: Path) -> None:
+def _write_torch(root: Path, *, zipped: bool = True) -> None:
     import torch
 
     tensors = {name: torch.tensor(array) for name, array in _ARRAYS.items()}
-    torch.save({"model": tensors, "epoch": 3, "lr": 0.02}, root / "model.pth")
+    content = {"model": tensors, "epoch": 3, "lr": 0.02}
+    file = root / "model.pth"
+    torch.save(content, file, _use_new_zipfile_serialization=zipped)
+
+
+class _Hostile:
+    """Makes a directory where a pickle of it is run."""
+
+    def __init__(self, marker: Path):
+        self.marker = str(marker)
+
+    def __reduce__(self):
+        return os.mkdir, (self.marker,)
+
+
+def _write_hostile(root: Path, *, zipped: bool) -> None:
+    import torch
+
+    content = {"model": {"a.b": torch.ones(3)}, "args": _Hostile(root / "marker")}
+    file = root / "model.pth"
+    torch.save(content, file, _use_new_zipfile_serialization=zipped)
+
+
+def _read_torch(root: Path, _: random.Random) -> None:
+    try:
+        load_state_dict(root / "model.pth")
+    finally:
+        # Mutations may change the name of the directory, but make none elsewhere.
+        made = [path for path in root.iterdir() if path.is_dir()]
+        assert not made, f"the file was run: {made}"
 
 
 def _write_pickle(root: Path) -> None:
@@ -148,7 +178,10 @@ READERS = {
     **{form: Reader(partial(_write_form, form), _read_data_set) for form in FORMS},
     "polygons": Reader(_write_polygons, _read_data_set),
     "yolo keypoints": Reader(_write_yolo_keypoints, _read_data_set),
-    "torch": Reader(_write_torch, lambda root, _: load_state_dict(root / "model.pth")),
+    "torch": Reader(_write_torch, _read_torch),
+    "torch, older": Reader(partial(_write_torch, zipped=False), _read_torch),
+    "torch, hostile": Reader(partial(_write_hostile, zipped=True), _read_torch),
+    "torch, older, hostile": Reader(partial(_write_hostile, zipped=False), _read_torch),
     "safetensors": Reader(
         lambda root: save_file(_ARRAYS, root / "model.safetensors"),
         lambda root, _: load_state_dict(root / "model.safetensors"),

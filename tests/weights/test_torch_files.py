@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from fpn_jax.parity.live_torchvision import import_torchvision
+from fpn_jax.weights.checkpoint_contents import state_dict_in
 from fpn_jax.weights.pickles import Unknown
 from fpn_jax.weights.torch_files import read_torch_file
+from tests.support.real import real
 
 torch, _ = import_torchvision()
 
@@ -163,3 +165,19 @@ def test_a_number_of_an_object_beyond_the_file_needs_no_memory(tmp_path):
     (tmp_path / "a.pth").write_bytes(broken)
     with pytest.raises(pickle.UnpicklingError, match="numbers an object 2147483647"):
         read_torch_file(tmp_path / "a.pth")
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    "name, tensors",
+    [("mobilenet_v2-b0353104.pth", 314), ("yolox_nano_coco.pth", 642)],
+)
+def test_released_files_are_read_bit_by_bit(name, tensors):
+    # The first is of the older form, the second of the newer, under "model".
+    file = real(name)
+    wanted = torch.load(file, weights_only=True)
+    found = state_dict_in(read_torch_file(file))
+    wanted = wanted.get("model", wanted)
+    assert found.keys() == wanted.keys() and len(found) == tensors
+    for key, tensor in wanted.items():
+        np.testing.assert_array_equal(found[key], tensor.numpy(), strict=True)
