@@ -247,3 +247,38 @@ def their_anchors(size: float, level: int, grid: tuple[int, int]) -> torch.Tenso
                 h = ratio * w
                 anchors.append((x - w / 2, y - h / 2, x + w / 2, y + h / 2))
     return torch.tensor(anchors)
+
+
+def all_anchors(sizes, level: int, grid: tuple[int, int]) -> torch.Tensor:
+    """Returns the anchors of a level, of a cell size by size and ratio by ratio."""
+    of_size = [their_anchors(size, level, grid).reshape(-1, 3, 4) for size in sizes]
+    return torch.stack(of_size, dim=1).reshape(-1, 4)
+
+
+def by_anchor(x: torch.Tensor, numbers: int) -> torch.Tensor:
+    """Returns the map [1, A * numbers, H, W] of one image as [H W A, numbers]."""
+    return x[0].permute(1, 2, 0).reshape(-1, numbers)
+
+
+def their_proposals(
+    twin: Twin, pyramid: dict, size: tuple[int, int], *, post_nms: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Returns logits and boxes of the proposals of one image, the best 50 of a level
+    before suppression."""
+    coder = torchvision.models.detection._utils.BoxCoder((1.0, 1.0, 1.0, 1.0))
+    candidates = []
+    objectness, deltas = twin.heads["rpn"](list(pyramid.values()))
+    for i, (level, x) in enumerate(pyramid.items()):
+        anchors = all_anchors((8 * 2**level,), level, x.shape[-2:])
+        logits = by_anchor(objectness[i], 1)[:, 0]
+        best, index = logits.topk(min(50, len(logits)))
+        chosen = by_anchor(deltas[i], 4)[index]
+        boxes = coder.decode_single(chosen, anchors[index])
+        boxes = torchvision.ops.clip_boxes_to_image(boxes, size)
+        seen = (boxes[:, 2:] > boxes[:, :2]).all(dim=1)
+        boxes, best = boxes[seen], best[seen]
+        keep = torchvision.ops.nms(boxes, best, 0.7)
+        candidates.append((best[keep], boxes[keep]))
+    scores, boxes = (torch.cat(parts) for parts in zip(*candidates, strict=True))
+    best, index = scores.topk(min(post_nms, len(scores)))
+    return best, boxes[index]

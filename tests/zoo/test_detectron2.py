@@ -31,24 +31,39 @@ PARAMETERS |= {
     "cascade_rcnn_R_50_FPN": PARAMETERS["faster_rcnn_R_50_FPN"] + STAGES,
     "cascade_mask_rcnn_R_50_FPN": PARAMETERS["mask_rcnn_R_50_FPN"] + STAGES,
 }
-# Of the convolutions of a backbone, over those of ResNet-50.
-MORE = {
-    "R_50": 0,
-    "R_101": 42_394_816 - 23_454_912,
-    "X_101_32x8d": 86_539_456 - 23_454_912,
-}
+# Of the convolutions of a backbone.
+BODIES = {"R_50": 23_454_912, "R_101": 42_394_816, "X_101_32x8d": 86_539_456}
+
+
+def count(module, *inputs):
+    params = jax.eval_shape(module.init, jax.random.key(0), *inputs)["params"]
+    return sum(leaf.size for leaf in jax.tree.leaves(params))
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_parameter_counts_of_the_zoo(name):
+    x, sizes = np.zeros((1, 64, 64, 3), np.float32), np.full((1, 2), 64)
+    assert count(detectron2.DETECTRON2[name](), x, sizes) == PARAMETERS[name]
+
+
+@pytest.mark.parametrize("body", BODIES)
+def test_the_backbones_are_the_ones_they_are_called(body):
+    backbone = detectron2.DETECTRON2[f"faster_rcnn_{body}_FPN"]().backbone
+    assert count(backbone, np.zeros((1, 32, 32, 3), np.float32)) == BODIES[body]
 
 
 @pytest.mark.parametrize("name", detectron2.DETECTRON2)
-def test_parameter_counts_of_the_zoo(name):
-    (backbone,) = {key for key in MORE if f"_{key}_FPN" in name}
-    as_r_50 = name.replace(backbone, "R_50")
-    times = 2 if as_r_50.startswith("fast_") else 1  # backbones
+def test_detectors_of_one_name_differ_in_their_backbones_alone(name):
+    (body,) = {key for key in BODIES if f"_{key}_FPN" in name}
     detector = detectron2.DETECTRON2[name]()
-    x, sizes = np.zeros((1, 64, 64, 3), np.float32), np.full((1, 2), 64)
-    params = jax.eval_shape(detector.init, jax.random.key(0), x, sizes)["params"]
-    count = sum(leaf.size for leaf in jax.tree.leaves(params))
-    assert count == PARAMETERS[as_r_50] + times * MORE[backbone]
+    on_r_50 = detectron2.DETECTRON2[name.replace(body, "R_50")]()
+    levels = on_r_50.backbone.levels
+    backbone = detectron2.DETECTRON2[f"mask_rcnn_{body}_FPN"]().backbone
+    assert detector.backbone == backbone.clone(levels=levels)
+    changes = {"backbone": on_r_50.backbone, "image_std": on_r_50.image_std}
+    if name.startswith("fast_"):
+        changes["proposals"] = on_r_50.proposals
+    assert detector.clone(**changes) == on_r_50
 
 
 def test_the_zoo_is_complete():
