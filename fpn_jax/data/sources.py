@@ -75,7 +75,7 @@ def open_source(
 
 
 def _hint(name: epath.PathLike, split: str) -> str:
-    """Says what is at a path that is no data set, as far as that helps."""
+    """Says why a path is no data set, or where near it one may be."""
     path = epath.Path(name).expanduser()
     if not path.exists():
         return "; there is no such path"

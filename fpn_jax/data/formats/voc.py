@@ -42,10 +42,10 @@ def open_voc(
     name, or else the one that it names; `images_of` has the rule. A size that the
     file does not state is read from the image.
 
-    Classes are those of all splits, sorted by name. Corners count from 1 in the files,
-    and include their pixels. Objects that are marked difficult become crowd regions:
-    training leaves them out, and to find them is neither right nor wrong, as in the
-    challenge.
+    Classes are collected from all splits, sorted by name. Corners count from 1 in the
+    files, and include their pixels. Objects that are marked difficult become crowd
+    regions: training leaves them out, and to find them is neither right nor wrong, as
+    in the challenge.
 
     Raises:
         ValueError: if masks are asked for, there is no such split, a file is missing or
@@ -128,7 +128,7 @@ def _read_files(folder: Folder) -> tuple[dict[str, VocFile], dict[str, Defect]]:
 def _listed(
     table: epath.Path, files: Mapping[str, VocFile], broken: Mapping[str, Defect]
 ) -> tuple[list[VocFile], list[Defect]]:
-    """The files that a set lists, each once, and the defects of the others."""
+    """The files that a set lists, each once; defects of the others, and notes."""
     chosen: dict[str, VocFile] = {}
     defects: dict[str, Defect] = {}
     again = []
