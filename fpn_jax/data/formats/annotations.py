@@ -60,7 +60,7 @@ class Annotations(NamedTuple):
     objects: dict[int, Objects]  # of every image, by its id
     defects: list[Defect]  # of what was left out
     cut: list[Defect]  # of boxes that reached out of their image
-    notes: list[Defect]  # no faults, but worth to be known
+    notes: list[Defect]  # no faults, but worth knowing
 
 
 def read_annotations(

@@ -57,7 +57,9 @@ def spellings(name: str) -> Iterator[str]:
     yield from ends
     for end in ends:
         stem, suffix = os.path.splitext(end)
-        yield from (stem + one for one in {suffix.lower(), suffix.upper()} - {suffix})
+        yield from (
+            stem + one for one in (suffix.lower(), suffix.upper()) if one != suffix
+        )
 
 
 def ends_of(path: str) -> Iterator[str]:
