@@ -10,6 +10,7 @@ from fpn_jax.data.formats.annotated_images import AnnotatedImages
 from fpn_jax.data.formats.annotation_problems import Tolerance
 from fpn_jax.data.formats.clutter import is_clutter
 from fpn_jax.data.formats.corners import check_inside, xywh_of
+from fpn_jax.data.formats.file_names import unicode_forms
 from fpn_jax.data.formats.folder import Folder
 from fpn_jax.data.formats.image_rows import image_ids, image_row
 from fpn_jax.data.formats.splits import NoSuchSplit, find_split
@@ -157,13 +158,13 @@ def _spellings(line: str) -> Iterator[str]:
     A name may have blanks. The sets of a class have 1, 0 or -1 behind it. Some tools
     write the image's file, or its path.
     """
-    yield line
+    names = [line]
     flag = line.split()[-1]
     if flag in ("1", "0", "-1"):
-        yield line.removesuffix(flag).strip()
+        names.append(line.removesuffix(flag).strip())
     file = PurePosixPath(line)
-    yield file.name
-    yield file.stem
+    for name in (*names, file.name, file.stem):
+        yield from unicode_forms(name)
 
 
 def _coco_form(
