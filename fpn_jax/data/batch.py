@@ -50,8 +50,8 @@ def to_canvas(
         keypoints: whether to give the keypoints.
 
     Raises:
-        ValueError: if the image is larger than the canvas, or the example does not have
-            what is asked for.
+        ValueError: if the image is larger than the canvas, or the example lacks the
+            masks or keypoints that are asked for.
     """
     height, width = example.image.shape[:2]
     if height > canvas[0] or width > canvas[1]:

@@ -1,8 +1,8 @@
 """Masks of objects between COCO's segmentations, bitmaps and boxes.
 
-A segmentation is what an annotation file holds: a list of polygons `[x, y, x, y, …]`,
-or a run-length encoding `{"size": [height, width], "counts": …}`, of which the runs go
-down the columns, uncompressed as a list or compressed as text. A bitmap is bool [H, W].
+Annotation files hold segmentations: a list of polygons `[x, y, x, y, …]`, or a
+run-length encoding `{"size": [height, width], "counts": …}`, whose runs go down the
+columns, uncompressed as a list or compressed as text. A bitmap is bool [H, W].
 """
 
 from collections.abc import Sequence

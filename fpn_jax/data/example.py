@@ -157,7 +157,7 @@ class Truth:
     areas: np.ndarray  # [N] float64
     segmentations: list[dict] | None = None  # N compressed run-length encodings
     keypoints: np.ndarray | None = None  # [N, P, 3] float32
-    num_keypoints: np.ndarray | None = None  # [N] int, of those annotated
+    num_keypoints: np.ndarray | None = None  # [N] int, the annotated ones
 
 
 class Source(Protocol):
@@ -173,7 +173,7 @@ class Source(Protocol):
     name: str
     categories: tuple[Category, ...]
     keypoint_spec: KeypointSpec | None  # None: the data set has no keypoints
-    defects: Sequence[Defect]  # what is wrong and was left out
+    defects: Sequence[Defect]  # of rows that were left out, and notes
     image_sizes: np.ndarray | None  # [N, 2] heights and widths; None: not known
 
     def __len__(self) -> int: ...

@@ -28,7 +28,7 @@ def room_for(counts: np.ndarray | None) -> int:
 def largest(example: Example, max_boxes: int) -> np.ndarray:
     """Returns the rows of the `max_boxes` largest objects, in their order.
 
-    Crowd regions, of which no loss makes use, come last. Boxes without area are left
+    Crowd regions come last, since no loss uses them. Boxes without area are left
     out: no anchor could learn them.
     """
     sizes = box_areas(example.boxes)
@@ -39,7 +39,7 @@ def largest(example: Example, max_boxes: int) -> np.ndarray:
 def without_excess(example: Example, max_boxes: int) -> Example:
     """Returns the example with its largest objects; all others are painted over.
 
-    An object that stayed to be seen would be learnt as background. The boxes of those
+    An object that stayed to be seen would be learnt as background. The boxes of objects
     that are kept are not painted.
     """
     if len(example.labels) <= max_boxes:

@@ -12,7 +12,7 @@ _KINDS = {
     rb"\s*[{\[]": "JSON text",
     rb".{4}ftyp(heic|heix|heim|heis|hevc|mif1|msf1)": f"HEIC, {_CONVERT}",
     rb".{4}ftypcrx": f"a camera's raw file, {_CONVERT}",
-    rb".{4}ftyp|RIFF.{4}AVI |\x1aE\xdf\xa3": "a video",
+    rb".{4}ftyp(?!avi[fs])|RIFF.{4}AVI |\x1aE\xdf\xa3": "a video",
     rb"\xff\x0a|\0\0\0\x0cJXL ": f"JPEG XL, {_CONVERT}",
     rb"8BPS": f"a Photoshop file, {_CONVERT}",
     rb"%PDF": f"a PDF document, {_CONVERT}",

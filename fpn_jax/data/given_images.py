@@ -49,7 +49,7 @@ def as_images(images: Any) -> Iterator[np.ndarray]:
 def as_image(image: Any) -> np.ndarray:
     """Returns an image as an array [H, W, 3], RGB, uint8 or float32 in 0 … 255.
 
-    Files and PIL images are turned upright, as their EXIF says. Arrays are those of
+    Files and PIL images are turned upright, as their EXIF says. Arrays may come from
     NumPy, JAX, torch and others, with the channels last.
 
     Raises ValueError, one line, for any other value: another shape or type, floats in

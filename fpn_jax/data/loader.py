@@ -64,8 +64,8 @@ def training_batches(
         batching: the form of the batches.
         changes: what happens to an example.
         group_by_aspect: whether images that the canvas holds larger when it is turned
-            come in batches of their own, with a turned canvas; what is left over of an
-            epoch, fewer than two batches, is mixed on the canvas as it is. The source
+            come in batches of their own, with a turned canvas. The rest of an epoch,
+            fewer than two batches, is mixed on the canvas as it is. The source
             must know the sizes of its images.
         seed: of the order and of the changes.
         share: which part of each global batch to read.

@@ -24,8 +24,8 @@ class Mosaic:
 
     The one given and three others, each as large as the canvas holds, meet in a point
     of the middle half; what lies beyond the border is cut off (YOLOv4: Bochkovskiy et
-    al. 2020, section 3.3). Objects of which less than `min_visible` is left are
-    dropped. A `ScaleJitter` behind it brings the result to the canvas: at scales of 1
+    al. 2020, section 3.3). An object is dropped if less than `min_visible` of it is
+    left. A `ScaleJitter` behind it brings the result to the canvas: at scales of 1
     … 2 images have half their size to all of it. Masks are bitmaps of the whole.
     """
 
@@ -86,9 +86,9 @@ class CopyPaste:
     """The example with some objects of another one on top, cut out by their masks.
 
     The other goes through `transforms` before; of its objects each is taken or not with
-    equal chance, and lies where it lay. Of objects behind, masks, boxes and areas are
-    what is still seen; those of which less than `min_visible` is are dropped, and seen
-    keypoints that are covered become hidden ones (Ghiasi et al. 2021, section 3).
+    equal chance, and keeps its place. Objects behind keep the masks, boxes and areas
+    of their visible parts. An object is dropped if less than `min_visible` of it is
+    left, and its covered keypoints become hidden (Ghiasi et al. 2021, section 3).
     Crowd regions are neither taken nor dropped. Both must have masks.
     """
 

@@ -3,8 +3,8 @@
 A camera stores the rows as its sensor has them, and writes a number, 1 … 8, that says
 how to turn them upright. Which of the two pictures was annotated depends on the tools:
 
-- Ultralytics' programs and image viewers turn photographs. The labels of YOLO are
-  therefore those of the upright picture, and a detector is given upright pictures.
+- Ultralytics' programs and image viewers turn photographs. The labels of YOLO therefore
+  belong to the upright picture, and a detector is given upright pictures.
 - Where a data set states the size of an image, it is the size of the annotated picture:
   as stored, or as turned.
 - Where both have that size (a square, a half turn, a mirror image) or no size is

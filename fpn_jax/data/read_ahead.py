@@ -40,7 +40,7 @@ class Problems:
         self.tells_crowded = tells_crowded
 
     def report(self, unreadable: Sequence[str], crowded: Sequence[str]) -> None:
-        """Warns of what is new.
+        """Warns of new problems.
 
         Args:
             unreadable: messages; of more different ones than allowed, a ValueError.

@@ -49,8 +49,8 @@ def without_empty(source: Source, *, keypoints: bool = False) -> Selection:
         keypoints: whether one of the object's keypoints must be annotated.
 
     Raises:
-        ValueError: if no example is left, or if the source knows what is in an image
-            only when it reads it.
+        ValueError: if no example is left, or if the source knows the objects of an
+            image only when it reads it.
     """
     found = source.has_objects(keypoints=keypoints)
     if found is None:

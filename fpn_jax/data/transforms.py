@@ -50,9 +50,9 @@ class HorizontalFlip:
 class ScaleJitter:
     """The example at a random size, cut to the canvas where it is larger.
 
-    A scale of 1 fits the image into the canvas; what a smaller one leaves free becomes
-    padding. Objects of which less than `min_visible` is left are dropped, and keypoints
-    that are cut off. With scales 0.1 … 2 this is the large-scale jitter of "Simple
+    A scale of 1 fits the image into the canvas; a smaller one leaves room for padding.
+    Objects are dropped if less than `min_visible` of them is left, and keypoints if
+    they are cut off. With scales 0.1 … 2 this is the large-scale jitter of "Simple
     Copy-Paste" (section 3.2).
     """
 
@@ -75,8 +75,9 @@ class ScaleJitter:
 class RandomCrop:
     """A part of the example, of at least `min_share` of its height and of its width.
 
-    Both sides are drawn alone, so the part has another ratio of them. Objects of which
-    less than `min_visible` is left are dropped, and keypoints that are cut off.
+    Both sides are drawn alone, so the part has another ratio of them. Objects are
+    dropped if less than `min_visible` of them is left, and keypoints if they are cut
+    off.
     """
 
     probability: float = 0.5
@@ -96,8 +97,8 @@ class RandomCrop:
 class ColorJitter:
     """The example in other brightness, contrast, saturation and hue.
 
-    Each is drawn alone and evenly; the ranges are those of SSD (Liu et al. 2016,
-    section 2.2) as torchvision's `RandomPhotometricDistort` has them.
+    Each is drawn alone and evenly. The ranges come from SSD (Liu et al. 2016, section
+    2.2), as torchvision's `RandomPhotometricDistort` has them.
     """
 
     probability: float = 0.5
@@ -263,7 +264,7 @@ def crop(
 ) -> Example:
     """Returns at most `size` from (top, left) on, with the objects still visible there.
 
-    Those are dropped of whose box less than the share `min_visible` is left.
+    An object is dropped if less than the share `min_visible` of its box is left.
     """
     image = example.image[top : top + size[0], left : left + size[1]]
     shift = np.array([left, top, left, top], np.float32)

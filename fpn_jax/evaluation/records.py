@@ -27,7 +27,7 @@ def coco_ground_truth(
 ) -> dict:
     """The COCO annotation dictionary of the examples; annotation ids count from 1.
 
-    The boxes of a `Truth` are those of its annotation file to the last bit.
+    The boxes of a `Truth` equal the annotation file's to the last bit.
     """
     images, annotations = [], []
     numbers = count(1)

@@ -56,7 +56,7 @@ def image_count(read: int, listed: int) -> str:
 
 
 def _cell(value: float | None) -> str:
-    """Nothing for what is not measured, a dash for what the data has no objects of."""
+    """A value; nothing if it was not measured, a dash if there are no such objects."""
     if value is None:
         return ""
     return "-" if math.isnan(value) else f"{value:.3f}"

@@ -37,6 +37,7 @@ def test_what_stands_in_the_place_of_an_image_is_named(data, kind):
 
 def test_bytes_that_say_nothing_have_no_name():
     assert named_kind(b"\x01\x02\x03") == named_kind(b"ftypheic") == ""
+    assert named_kind(b"\0\0\0\x20ftypavif\0\0\0\0") == ""  # a broken image
     with pytest.raises(UnreadableImage, match=r"not a readable image \(3 bytes\)$"):
         decode_image(b"\x01\x02\x03", "a.jpg")
 

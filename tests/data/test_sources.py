@@ -172,6 +172,14 @@ def test_a_folder_near_a_data_set_is_told_what_it_has(tmp_path, file, hint):
         open_source(str(tmp_path), "train")
 
 
+def test_a_file_of_another_name_among_the_annotations_may_be_given_itself(tmp_path):
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "annotations/val.json").touch()
+    end = re.escape(f"; {tmp_path}/annotations/val.json may be given itself")
+    with pytest.raises(ValueError, match=rf"no instances_\*\.json [^\n]*{end}$"):
+        open_source(str(tmp_path), "train")
+
+
 def test_a_file_of_another_kind_is_told(tmp_path):
     (tmp_path / "a.jpg").touch()
     with pytest.raises(ValueError, match="train.csv; it is a file of another kind$"):

@@ -6,8 +6,8 @@ photographs. A digit is 8 to 160 px tall, log-uniform, so that objects below 32Â
 Train and validation share no scan and no region of a photograph.
 
 A digit has a box around its ink, a mask of the ink that no other digit covers, and
-three keypoints: the upper end, the center and the lower end of its stroke. Its area,
-which makes it small, medium or large, is that of the box, also for masks: ink fills
+three keypoints: the upper end, the center and the lower end of its stroke. Its area
+makes it small, medium or large, and is the area of the box, also for masks: ink fills
 about half of a box, and all figures are to speak of the same digits.
 """
 

@@ -49,7 +49,7 @@ class Material(NamedTuple):
 
 
 class Scene(NamedTuple):
-    """One drawn image and its digits; a digit may cover a little of those before it."""
+    """One drawn image and its digits; a digit may cover a little of earlier ones."""
 
     image: np.ndarray  # [320, 320, 3] uint8, RGB
     boxes: np.ndarray  # [N, 4] int, xyxy, pixels: tight around the ink, covered or not
@@ -157,7 +157,7 @@ def _free_place(
 def _paint(
     image: np.ndarray, glyph: _Glyph, shift: np.ndarray, rng: np.random.Generator
 ) -> None:
-    """Blends a color that contrasts with what is beneath the box into the image."""
+    """Blends a color into the image that contrasts with the pixels beneath the box."""
     x1, y1, x2, y2 = glyph.box + np.tile(shift, 2)
     beneath = image[y1:y2, x1:x2].mean()
     # Far from the brightness beneath: brighter or darker, where there is room for it.
@@ -176,7 +176,7 @@ def _paint(
 def _windows(
     size: int, shift: np.ndarray
 ) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """Rows and columns of the scene under a shifted patch, and those of the patch."""
+    """Rows and columns of the scene under a shifted patch, then of the patch."""
     low, high = np.maximum(shift, 0), np.minimum(shift + size, SCENE_SIZE)
     (left, top), (right, bottom) = low, high
     x, y = shift

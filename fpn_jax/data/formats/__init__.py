@@ -14,11 +14,11 @@ A form is two functions, which `fpn_jax.data.sources` has in a table:
   notes among these, and `strict` logs them.
 
 Most are brought into the form of a COCO annotation file first (`AnnotatedImages`).
-The row of an image may say `upright`: True where labels are those of a photograph as
-EXIF turns it, False where nothing says so and the stored rows are taken; without it the
+The row of an image may say `upright`: True where a photograph was annotated as EXIF
+turns it, False where nothing says so and the stored rows are taken; without it the
 stated size decides (`orientation.py`). An image of another size than stated is
 unreadable when its turn comes. Objects of unreadable images are kept, to be missed, if
-they have a place in pixels; those of YOLO have none where the file has no size.
+they have a place in pixels, which objects of YOLO lack if the file gives no size.
 
 All texts are read by `text_file.py`, files of systems and tools are told by
 `clutter.py`, names of images are looked for by `file_names.py`, and corners of boxes

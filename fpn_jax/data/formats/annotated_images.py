@@ -86,7 +86,7 @@ class AnnotatedImages:
         self.keypoint_spec = annotations.keypoint_spec
         self.defects: Sequence[Defect] = found + annotations.cut + annotations.notes
         sizes = [(row["height"], row["width"]) for row in annotations.images]
-        # Those of files that a table names but nobody can read are not known.
+        # Sizes of unreadable files are not known where the annotations state none.
         known = np.array([(h or 1, w or 1) for h, w in sizes], np.int32)
         self._sizes = known.reshape(-1, 2)
         self.image_sizes: np.ndarray | None = self._sizes
@@ -199,10 +199,10 @@ def _none_is_there(rows: list[dict], folder: Folder | Archive) -> list[Defect]:
 def _stop_if_sizes_differ(
     name: str, rows: list[dict], folder: Folder | Archive
 ) -> None:
-    """Raises ValueError where the annotations are those of images of other sizes.
+    """Raises ValueError where the annotations belong to images of other sizes.
 
-    So it is after images were resized without their annotations. A few wrong sizes are
-    no reason to stop: such an image is unreadable when its turn comes.
+    This happens when images are resized without their annotations. A few wrong sizes
+    are no reason to stop: such an image is unreadable when its turn comes.
     """
     stated = [row for row in rows if row.get("upright") is None]
     looked_at, wrong = 0, []

@@ -52,7 +52,7 @@ class Objects:
 
 
 class Annotations(NamedTuple):
-    """All of a data set that is sound, and what is not."""
+    """The sound part of a data set, and the defects of the rest."""
 
     categories: tuple[Category, ...]  # by rising id
     keypoint_spec: KeypointSpec | None
@@ -60,7 +60,7 @@ class Annotations(NamedTuple):
     objects: dict[int, Objects]  # of every image, by its id
     defects: list[Defect]  # of what was left out
     cut: list[Defect]  # of boxes that reached out of their image
-    notes: list[Defect]  # what is no fault and should be known
+    notes: list[Defect]  # no faults, but worth knowing
 
 
 def read_annotations(
@@ -82,7 +82,7 @@ def read_annotations(
         tolerance: how far boxes may reach out of their image by rounding.
 
     Raises:
-        ValueError: for what is no such file, or has keypoints of unequal kinds.
+        ValueError: if it is no such file, or has keypoints of unequal kinds.
     """
     defects, cut = [], []
     rows = sound_rows(name, content, defects)
@@ -135,7 +135,7 @@ def _objects_by_image(
     defects: list[Defect],
     cut: list[Defect],
 ) -> dict[int, Objects]:
-    """Returns the sound objects; adds what is left out to `defects`, and to `cut`."""
+    """Returns the sound objects; adds to `defects` and to `cut`."""
     images = {row["id"]: row for row in rows.images}
     labels = {row["id"]: label for label, row in enumerate(rows.categories)}
     num_points = len(spec.names) if spec else 0
@@ -220,7 +220,7 @@ def _cut(xywh: np.ndarray, height: int | None, width: int | None) -> np.ndarray:
 
 
 def _area(row: dict, masks: bool) -> float:
-    """The area that is annotated; that of the mask, then of the box, in its place."""
+    """The annotated area; without one NaN for the mask's, or the area of the box."""
     if row.get("area") is not None:
         return float(row["area"])
     return math.nan if masks else float(row["bbox"][2]) * float(row["bbox"][3])

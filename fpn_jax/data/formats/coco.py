@@ -95,7 +95,7 @@ def load_annotations(folder: Folder | Archive, name: str) -> object:
 
 
 def _folder_of_images(path: epath.Path, content: object) -> Folder | Archive:
-    """The folder, of those where tools put them, that has the images of a file."""
+    """The folder with the images of a file, among the places where tools put them."""
     own = path.parent
     places = [own, own / "images"]
     if own.name.lower() == "annotations":

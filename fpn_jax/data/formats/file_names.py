@@ -1,13 +1,15 @@
 """Files of images by the names that tools write for them.
 
 A name is tried as it is, then with its backslashes as separators, as Windows writes
-them, then with `%20` and the like decoded, as a web server writes them. Then the ends
+them, then with `%20` and the like decoded, as a web server writes them, then in both
+forms that Unicode has for an accent: macOS takes letters apart. Then the ends
 of these paths are tried, the longest first: another machine, or a tool that ran in
 another folder, wrote the path. At last the suffix is tried in small letters and in
 capitals, which Windows and macOS take for the same.
 """
 
 import os.path
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import PurePosixPath
 from typing import BinaryIO, TypeVar
@@ -50,14 +52,24 @@ def spellings(name: str) -> Iterator[str]:
     """Yields a name and what else the file may be called here, each once."""
     slashed = name.replace("\\", "/")
     written = (name, slashed, unquote(name), unquote(slashed))
-    whole = [one for one in dict.fromkeys(written) if "\0" not in one]
+    known = dict.fromkeys(written)
+    known |= dict.fromkeys(form for one in written for form in unicode_forms(one))
+    whole = [one for one in known if "\0" not in one]
     ends = dict.fromkeys(whole) | dict.fromkeys(
         end for one in whole for end in ends_of(one)
     )
     yield from ends
     for end in ends:
         stem, suffix = os.path.splitext(end)
-        yield from (stem + one for one in {suffix.lower(), suffix.upper()} - {suffix})
+        yield from (
+            stem + one for one in (suffix.lower(), suffix.upper()) if one != suffix
+        )
+
+
+def unicode_forms(name: str) -> Iterator[str]:
+    """Yields a name, and the same in composed and in decomposed letters, each once."""
+    forms = (unicodedata.normalize(form, name) for form in ("NFC", "NFD"))
+    yield from dict.fromkeys((name, *forms))
 
 
 def ends_of(path: str) -> Iterator[str]:

@@ -13,8 +13,10 @@ from typing import BinaryIO, cast
 
 from etils import epath
 
+from fpn_jax.data.file_kind import named_kind
 from fpn_jax.data.formats.clutter import is_clutter
 
+_START = 512  # bytes that tell the kind of a file
 _ENCRYPTED = 1  # bit of an entry's flags
 _UTF8 = 1 << 11
 # An archive of data may have a note to its reader beside its one folder.
@@ -86,7 +88,11 @@ class Archive:
         try:
             self._zip = zipfile.ZipFile(self._path.open("rb"))
         except _BROKEN as error:
-            raise ValueError(f"{self}: {error}") from error
+            with self._path.open("rb") as file:
+                start = file.read(_START)
+            kind = "" if start.startswith(b"PK") else named_kind(start)
+            further = f"; it is {kind}" if kind else ""
+            raise ValueError(f"{self}: {error}{further}") from error
         entries = {_entry_name(info): info for info in self._zip.infolist()}
         entries = {
             name: info

@@ -53,7 +53,9 @@ def open_published_coco(
         if (match := pattern.fullmatch(name))
     }
     if not found:
-        raise ValueError(f"{path}: no {kind}_*.json among the annotations")
+        others = sorted((epath.Path(path).expanduser() / "annotations").glob("*.json"))
+        further = f"; {others[0]} may be given itself" if others else ""
+        raise ValueError(f"{path}: no {kind}_*.json among the annotations{further}")
     by_name = {name.rstrip("0123456789"): name for name in sorted(found)}
     by_name |= {name: name for name in found}
     chosen = by_name[find_split(split, by_name)]

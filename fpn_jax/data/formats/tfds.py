@@ -2,8 +2,8 @@
 
 Objects may have three more, which `tfds_writer.py` writes: `xyxy`, the box in pixels;
 `segmentation`, the counts of COCO's compressed run-length encoding as text; and
-`keypoints`, [P, 3]. Its `image/upright` says that the boxes are those of the photograph
-as EXIF turns it; without it they are those of the stored rows. `metadata.json` has the
+`keypoints`, [P, 3]. Its `image/upright` says that the photograph was annotated as EXIF
+turns it; without it the stored rows were annotated. `metadata.json` has the
 fields of their `KeypointSpec` under `keypoints`, and under `category_ids` the id of
 each label, unless labels are ids.
 
@@ -69,7 +69,7 @@ class TfdsSource:
             its files is broken.
     """
 
-    defects: Sequence[Defect] = ()  # what is wrong is an error
+    defects: Sequence[Defect] = ()  # anything wrong is an error
 
     def __init__(self, directory: epath.PathLike, split: str, *, masks: bool = False):
         if not is_tfds(directory, split):

@@ -1,9 +1,9 @@
 """Writes a data set as a prepared TFDS directory, without TensorFlow or the network.
 
-By TFDS's sequential writer instead of a builder class, because it keeps the order of
-the numbers. The features are those of `coco/2017`, with areas and boxes (`xyxy`) that
-are not rounded, and with masks and keypoints where the data has them. Beside TFDS's own
-files lies one with the sizes of the images, which no one then has to read for them.
+TFDS's sequential writer does it, not a builder class, because it keeps the order of the
+numbers. The features are named as in `coco/2017`, with areas and boxes (`xyxy`) that
+are not rounded, and with masks and keypoints where the data has them. A file beside
+TFDS's own has the sizes of the images, which need not be read for them.
 """
 
 import itertools
@@ -100,7 +100,7 @@ def _features(
         "id": np.int64,
         "is_crowd": np.bool_,
         "label": tfds.features.ClassLabel(names=list(names)),
-        # In pixels: those of `bbox`, which has shares of the image, are rounded.
+        # In pixels; `bbox` has shares of the image, from which pixels are rounded.
         "xyxy": tfds.features.Tensor(shape=(4,), dtype=np.float32),
     }
     if num_points:
@@ -115,7 +115,7 @@ def _features(
             "image": tfds.features.Image(encoding_format="jpeg"),
             "image/filename": tfds.features.Text(),
             "image/id": np.int64,
-            # Whether boxes are those of the photograph as EXIF turns it.
+            # Whether the photograph was annotated as EXIF turns it.
             "image/upright": np.bool_,
             "objects": tfds.features.Sequence(objects),
         }

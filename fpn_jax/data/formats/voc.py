@@ -10,6 +10,7 @@ from fpn_jax.data.formats.annotated_images import AnnotatedImages
 from fpn_jax.data.formats.annotation_problems import Tolerance
 from fpn_jax.data.formats.clutter import is_clutter
 from fpn_jax.data.formats.corners import check_inside, xywh_of
+from fpn_jax.data.formats.file_names import unicode_forms
 from fpn_jax.data.formats.folder import Folder
 from fpn_jax.data.formats.image_rows import image_ids, image_row
 from fpn_jax.data.formats.splits import NoSuchSplit, find_split
@@ -42,10 +43,10 @@ def open_voc(
     name, or else the one that it names; `images_of` has the rule. A size that the
     file does not state is read from the image.
 
-    Classes are those of all splits, sorted by name. Corners count from 1 in the files,
-    and include their pixels. Objects that are marked difficult become crowd regions:
-    training leaves them out, and to find them is neither right nor wrong, as in the
-    challenge.
+    Classes are collected from all splits, sorted by name. Corners count from 1 in the
+    files, and include their pixels. Objects that are marked difficult become crowd
+    regions: training leaves them out, and to find them is neither right nor wrong, as
+    in the challenge.
 
     Raises:
         ValueError: if masks are asked for, there is no such split, a file is missing or
@@ -128,7 +129,7 @@ def _read_files(folder: Folder) -> tuple[dict[str, VocFile], dict[str, Defect]]:
 def _listed(
     table: epath.Path, files: Mapping[str, VocFile], broken: Mapping[str, Defect]
 ) -> tuple[list[VocFile], list[Defect]]:
-    """The files that a set lists, each once, and the defects of the others."""
+    """The files that a set lists, each once; defects of the others, and notes."""
     chosen: dict[str, VocFile] = {}
     defects: dict[str, Defect] = {}
     again = []
@@ -157,13 +158,13 @@ def _spellings(line: str) -> Iterator[str]:
     A name may have blanks. The sets of a class have 1, 0 or -1 behind it. Some tools
     write the image's file, or its path.
     """
-    yield line
+    names = [line]
     flag = line.split()[-1]
     if flag in ("1", "0", "-1"):
-        yield line.removesuffix(flag).strip()
+        names.append(line.removesuffix(flag).strip())
     file = PurePosixPath(line)
-    yield file.name
-    yield file.stem
+    for name in (*names, file.name, file.stem):
+        yield from unicode_forms(name)
 
 
 def _coco_form(

@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import PurePosixPath
 
 from fpn_jax.data.defects import Defect
+from fpn_jax.data.formats.file_names import unicode_forms
 from fpn_jax.data.formats.folder import Folder
 from fpn_jax.data.formats.voc_file import VocFile
 from fpn_jax.data.image import IMAGE_SUFFIXES
@@ -60,7 +61,8 @@ def images_of(
 
 
 def _image(file: VocFile, there: Mapping[str, list[str]]) -> str:
-    own = there.get(file.stem, [])
+    forms = unicode_forms(file.stem)
+    own = next(filter(None, map(there.get, forms)), [])
     stated = PurePosixPath(file.image)
     if stated.name in own:
         return stated.name

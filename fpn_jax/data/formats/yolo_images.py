@@ -9,7 +9,7 @@ from etils import epath
 
 from fpn_jax.data.defects import Defect
 from fpn_jax.data.formats.clutter import is_clutter
-from fpn_jax.data.formats.file_names import ends_of, spellings
+from fpn_jax.data.formats.file_names import ends_of, spellings, unicode_forms
 from fpn_jax.data.formats.folder import Folder
 from fpn_jax.data.formats.text_file import listed_names, read_text
 from fpn_jax.data.image import IMAGE_SUFFIXES
@@ -84,7 +84,8 @@ def label_files(image: str, folders: dict[str, list[str]]) -> Iterator[str]:
             for place in dict.fromkeys((folder, linked))
         ]
     for place in folders[folder]:
-        yield f"{place}{name.rpartition('.')[0]}.txt"
+        for stem in unicode_forms(name.rpartition(".")[0]):
+            yield f"{place}{stem}.txt"
 
 
 def absolute_path(folder: epath.PathLike, name: str = "") -> str:

@@ -20,6 +20,8 @@ from fpn_jax.data.formats.folder import Folder
         ("train/a.jpg", "a.jpg"),
         ("C:\\photos\\a%20b.JPG", "a b.jpg"),
         ("a.jpeg", "a.JPEG"),
+        ("caf\u00e9.jpg", "cafe\u0301.jpg"),
+        ("x/cafe%CC%81.jpg", "caf\u00e9.jpg"),
         # Names that only look so.
         ("100%.jpg", "100%.jpg"),
         ("a%20b.jpg", "a%20b.jpg"),

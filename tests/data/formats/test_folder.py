@@ -34,6 +34,9 @@ def test_every_kind_of_folder_reads_the_same(folder):
 def test_what_is_neither_is_none_and_a_broken_archive_is_named(tmp_path):
     assert open_folder(tmp_path / "data") is None
     (tmp_path / "data.zip").write_bytes(b"PK broken")
+    (tmp_path / "page.zip").write_text("<html>404</html>")
+    with pytest.raises(ValueError, match="page.zip: .* zip file; it is a web page"):
+        open_folder(tmp_path / "page.zip")
     with pytest.raises(ValueError, match="data.zip: File is not a zip file"):
         open_folder(tmp_path / "data")
 

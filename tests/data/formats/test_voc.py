@@ -112,6 +112,18 @@ def test_a_set_lists_names_in_the_ways_of_tools(challenge, lines):
     assert [one.name for one in challenge(lines)] == ["my photo 1.png", "b.png"]
 
 
+def test_both_forms_of_an_accent_are_one_name(tmp_path):
+    composed, apart = "caf\u00e9", "cafe\u0301"
+    write(tmp_path / "Annotations", apart, thing())
+    (tmp_path / "JPEGImages").mkdir()
+    image = tmp_path / "Annotations" / f"{apart}.png"
+    image.rename(tmp_path / "JPEGImages" / f"{composed}.png")
+    (tmp_path / "ImageSets/Main").mkdir(parents=True)
+    (tmp_path / "ImageSets/Main/train.txt").write_text(composed)
+    (example,) = open_voc(tmp_path, "train")
+    assert example.name == f"{composed}.png" and len(example.boxes) == 1
+
+
 def test_names_that_a_set_repeats_are_a_note(challenge, caplog):
     (note,) = challenge(b"b\nmy photo 1\nb\n").defects
     assert note.note and note.place == "names of train.txt"

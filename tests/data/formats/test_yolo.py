@@ -115,6 +115,13 @@ def test_a_data_set_without_any_labels_is_warned_of(write, tmp_path, caplog):
     assert note.note and str(note) in record.message
 
 
+def test_labels_are_found_in_both_forms_of_an_accent(write, tmp_path):
+    path = write("0 0.5 0.5 0.5 0.5", image="images/deep/caf\u00e9.png")
+    labels = tmp_path / "labels/deep"
+    (labels / "a.txt").rename(labels / "cafe\u0301.txt")
+    assert len(open_yolo(path, "train")[0].boxes) == 1
+
+
 def test_labels_that_cannot_be_read_are_a_defect_of_that_image(write, tmp_path):
     path = write()
     (tmp_path / "labels/deep/a.txt").unlink()
