@@ -218,7 +218,7 @@ def _one_line(box: str) -> str:
             paragraphs.append("")
         else:
             paragraphs[-1] += f"{line} "
-    message = paragraphs["╭" not in box].strip()
+    message = re.sub(r"\[/?bold\]", "", paragraphs["╭" not in box]).strip()
     after = "\n".join(lines).partition("Perhaps you meant:")[2]
     suggested = re.findall(r"^--\w[\w.-]*", after, re.M)
     given = re.findall(r"--([\w.-]+)", message)

@@ -80,6 +80,8 @@ def report(chosen: Arguments) -> int:
         )
     canvas = chosen.canvas or config.data.canvas
     check_canvas("canvas", canvas)
+    if chosen.show < 0:
+        raise ValueError(f"show must be 0 or more, got {chosen.show}")
     if chosen.show and not chosen.html:
         raise ValueError("show: pictures need a page, give --html FILE")
     console = Console(record=chosen.html is not None)

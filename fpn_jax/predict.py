@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Literal
 import tyro
 
 from fpn_jax.choices import check_fraction
-from fpn_jax.command_line import WRONG_INPUT, parse, user_errors
+from fpn_jax.command_line import WRONG_INPUT, check_output, parse, user_errors
 from fpn_jax.runtime import set_up
 
 if TYPE_CHECKING:
@@ -60,10 +60,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not chosen.images:
             raise ValueError("images: none given, expected one or more files")
         check_fraction("score-threshold", chosen.score_threshold)
-        if chosen.json is not None and not chosen.json.parent.is_dir():
-            raise ValueError(f"json: no directory {str(chosen.json.parent)!r}")
-        if chosen.json is not None and chosen.json.is_dir():
-            raise ValueError(f"json: {str(chosen.json)!r} is a directory")
+        check_output("json", chosen.json)
+        if chosen.out.exists() and not chosen.out.is_dir():
+            raise ValueError(f"out: {str(chosen.out)!r} is a file, not a directory")
+        if chosen.run.is_file():
+            raise ValueError(
+                f"run: {str(chosen.run)!r} is a file, not the directory of a run, "
+                "which comes before the images"
+            )
         return predict(chosen)
 
 
@@ -80,7 +84,6 @@ def predict(chosen: Arguments) -> int:
         experiment=chosen.experiment,
         trust=chosen.trust,
     )
-    chosen.out.mkdir(parents=True, exist_ok=True)
     status, results = 0, []
     files = [*zip(images, picture_paths(images, chosen.out), strict=True)]
     at_once = _BATCHES * chosen.batch_size if chosen.canvas == "fixed" else 1

@@ -174,6 +174,27 @@ CASES = {
         "evaluate run --checkpoint 9",
         "checkpoint must be one of 'best', 'latest', '2', got '9'",
     ),
+    "file of no weights, before the data": (
+        "train miniature.py --train.pretrained empty.py --data.source nowhere",
+        "train.pretrained: 'empty.py': the suffix of path must be one of '.pth'",
+    ),
+    "folder of no run for weights": (
+        "train miniature.py --train.pretrained corrupt --data.source nowhere",
+        "train.pretrained: no config.json in 'corrupt'; no run",
+    ),
+    "image in place of the run": (
+        "predict corrupt/0.jpg run",
+        "run: 'corrupt/0.jpg' is a file, not the directory of a run",
+    ),
+    "file for the pictures": (
+        "predict run corrupt/0.jpg --out empty.py",
+        "out: 'empty.py' is a file, not a directory",
+    ),
+    "fewer pictures than none": (
+        "doctor nowhere --html page.html --show -1",
+        "show must be 0 or more, got -1",
+    ),
+    "one side of a canvas": ("doctor nowhere --canvas 300", "--canvas: .*`INT INT`"),
     "no images": ("predict run", "images: none given"),
     "missing image": ("predict run none.png", "none.png"),
     "folder without images": (

@@ -27,6 +27,7 @@ _FORMATS = (
     (is_csv, open_csv),
 )
 # Files that are a data set by themselves.
+_PARTS = {"annotations", "imagesets", "jpegimages", "images", "labels"}  # of a data set
 _TABLES = (".yaml", ".yml", ".json")
 
 
@@ -93,9 +94,11 @@ def _unknown(path: epath.Path, split: str) -> str:
 
 def _hint(path: epath.Path, split: str) -> str:
     """Says what is near or at a path that is no data set, as far as that helps."""
-    for above in (path.parent, path.parent.parent):
-        if _is_data(above, split):
-            return f"; nearest: '{above}'"
+    is_part = path.is_dir() and path.name.lower() in _PARTS
+    above = [path.parent, path.parent.parent][: 1 + is_part]
+    for place in above if is_part or not path.is_dir() else ():
+        if _is_data(place, split):
+            return f"; nearest: '{place}'"
     if not path.is_dir():
         return "; it is a file of another kind"
     files = list(Folder(path).names())

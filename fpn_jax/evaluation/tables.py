@@ -52,7 +52,8 @@ def class_metrics_table(metrics: dict[str, float]) -> Table:
 
 def image_count(read: int, listed: int) -> str:
     """How many images figures are of, for a title: those that could be read."""
-    return f"{listed} images" if read == listed else f"{read} of {listed} images"
+    images = "image" if listed == 1 else "images"
+    return f"{listed} {images}" if read == listed else f"{read} of {listed} {images}"
 
 
 def _cell(value: float | None) -> str:

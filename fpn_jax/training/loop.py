@@ -34,6 +34,7 @@ from fpn_jax.training.interruption import Interruption
 from fpn_jax.training.memory import check_memory
 from fpn_jax.training.metrics import MetricWriter
 from fpn_jax.training.objects import check_objects
+from fpn_jax.training.optimizer import warmup_line
 from fpn_jax.training.pretrained import check_pretrained, with_pretrained
 from fpn_jax.training.programs import (
     Programs,
@@ -169,6 +170,7 @@ def begin(
     sizes = source.image_sizes
     notes = [fitted_line(given, config)]
     notes += [] if sizes is None else [shrinking_line(sizes, config.data.canvas)]
+    notes.append(warmup_line(config.optimizer, config.train.steps))
     programs = make_programs(config)
     by_keypoints = "keypoints" in facts(config.model).measures
     notes.append(check_objects(source, keypoints=by_keypoints))

@@ -1,6 +1,7 @@
 """Optimizers and learning-rate schedules, made of optax."""
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from fpn_jax.training.config import OptimizerConfig, OptimizerFunction, accumulated
@@ -27,6 +28,20 @@ def learning_rate_schedule(config: OptimizerConfig, steps: int) -> optax.Schedul
         after = optax.constant_schedule(peak)
     ramp = optax.linear_schedule(peak * _WARMUP_FACTOR, peak, warmup)
     return optax.join_schedules([ramp, after], [warmup]) if warmup else after
+
+
+def warmup_line(config: OptimizerConfig | OptimizerFunction, steps: int) -> str | None:
+    """Says that a run ends before its warm-up does; None where it does not."""
+    if (
+        callable(config)
+        or (updates := steps // config.accumulate) >= config.warmup_steps
+    ):
+        return None
+    reached = jnp.asarray(learning_rate_schedule(config, updates)(updates - 1))
+    return (
+        f"optimizer.warmup_steps is {config.warmup_steps}, the run has {updates} "
+        f"updates: the learning rate rises to {reached:.2g} of {config.peak:g}"
+    )
 
 
 def make_optimizer(

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import flax.linen as nn
 import jax
 from flax.traverse_util import flatten_dict, unflatten_dict
 
@@ -26,8 +27,8 @@ _log = logging.getLogger(__name__)
 def check_pretrained(config: Config) -> None:
     """Raises ValueError where a path of `train.pretrained` leads to nothing that fits.
 
-    Runs are known by the shapes in their checkpoints, files only by being there. The
-    weights of published models are downloaded.
+    Runs are known by the shapes in their checkpoints; files are read. The weights of
+    published models are downloaded.
     """
     for path in map(pretrained_place, config.train.pretrained):
         if not Path(path).exists():
@@ -35,7 +36,11 @@ def check_pretrained(config: Config) -> None:
             raise ValueError(
                 f"train.pretrained: no run or file of weights {path!r}{address}"
             )
-        if Path(path).is_dir():
+        if not Path(path).is_dir():
+            _of_file(path, config.model)
+        elif not (Path(path) / "config.json").exists():
+            raise ValueError(f"train.pretrained: no config.json in {path!r}; no run?")
+        else:
             wanted = abstract_variables(config.model, config.data.canvas)
             _shared(path, load_shapes(path), wanted, config)
 
@@ -68,14 +73,7 @@ def with_pretrained(state: TrainState, config: Config) -> TrainState:
 def _weights(path: str, state: TrainState, config: Config) -> dict[str, jax.Array]:
     """Returns the variables that a path gives the model, by their names there."""
     if not Path(path).is_dir():
-        backbone = parts(config.model).get("backbone")
-        if backbone is None:
-            raise ValueError(
-                f"train.pretrained: {path!r} is no run, and the model has no backbone "
-                "to take weights from a file"
-            )
-        variables = backbone_from_torchvision(load_state_dict(path), backbone)
-        return _flat({name: {"backbone": tree} for name, tree in variables.items()})
+        return _of_file(path, config.model)
     given = {"params": state.params, **state.collections}
     wanted = _flat(given)
     shared = _shared(path, load_variables(path), given, config)
@@ -87,6 +85,24 @@ def _weights(path: str, state: TrainState, config: Config) -> dict[str, jax.Arra
             _by_module(wanted, fresh, only_those=True),
         )
     return shared
+
+
+def _of_file(path: str, model: nn.Module) -> dict[str, jax.Array]:
+    """Returns the variables of the backbone of a model that a file holds.
+
+    Raises ValueError where it is no file of weights, or of another network's.
+    """
+    backbone = parts(model).get("backbone")
+    if backbone is None:
+        raise ValueError(
+            f"train.pretrained: {path!r} is no run, and the model has no backbone "
+            "to take weights from a file"
+        )
+    try:
+        variables = backbone_from_torchvision(load_state_dict(path), backbone)
+    except ValueError as error:
+        raise ValueError(f"train.pretrained: {path!r}: {error}") from None
+    return _flat({name: {"backbone": tree} for name, tree in variables.items()})
 
 
 def _shared(path: str, found: dict, given: dict, config: Config) -> dict[str, Any]:

@@ -60,4 +60,5 @@ def test_brackets_in_names_are_no_markup():
 
 def test_a_title_counts_the_images_that_were_read():
     assert image_count(3, 3) == "3 images"
+    assert image_count(1, 1) == "1 image"
     assert image_count(2, 3) == "2 of 3 images"

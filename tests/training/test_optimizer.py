@@ -15,6 +15,7 @@ from fpn_jax.training.optimizer import (
     learning_rate_schedule,
     make_optimizer,
     reported_rate,
+    warmup_line,
 )
 
 PLAIN = OptimizerConfig(
@@ -184,3 +185,14 @@ def test_the_learning_rate_is_reported_where_it_is_known():
 def test_there_is_one_set_of_defaults():
     assert OptimizerConfig() == Config().optimizer
     assert OptimizerConfig(clip_norm=1) == replace(Config().optimizer, clip_norm=1)
+
+
+def test_a_run_that_ends_in_its_warm_up_says_what_rate_it_reaches():
+    config = OptimizerConfig(learning_rate=1.0, warmup_steps=10, accumulate=2)
+    assert warmup_line(config, 22) is None
+    assert warmup_line(optax.sgd, 2) is None
+    # The ramp begins at 0.001: after five of ten updates it is about one half.
+    assert warmup_line(config, 12) == (
+        "optimizer.warmup_steps is 10, the run has 6 updates: "
+        "the learning rate rises to 0.5 of 1"
+    )
