@@ -64,6 +64,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         if chosen.distributed:
             join_processes()
+        typed = _typed(given)
+        if "train.pretrained" in typed and not chosen.config.train.pretrained:
+            raise ValueError("train.pretrained: no run, file or name of weights given")
         if chosen.workdir is None and jax.process_count() > 1:
             raise ValueError("workdir: needed where several processes train one run")
         run = chosen.workdir or new_run_directory(experiment, chosen.config.data.source)
@@ -73,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 run,
                 experiment=experiment,
                 fitted=fitted,
-                typed=_typed(given),
+                typed=typed,
             )
         except NonFiniteLoss as error:
             print(f"fpn-jax train: {error}", file=sys.stderr)

@@ -155,6 +155,10 @@ CASES = {
         "train miniature.py --train.pretrained other.safetensors DIGITS",
         "missing.*conv1.weight.*nearest",
     ),
+    "pretrained without a value": (
+        "train miniature.py --train.pretrained DIGITS",
+        "train.pretrained: no run, file or name of weights given",
+    ),
     "no weights": (
         "train miniature.py --train.pretrained none.pth",
         "train.pretrained: no run or file of weights 'none.pth'",

@@ -38,7 +38,7 @@ from fpn_jax.ops.boxes import Weights
 
 IMAGE_STD = (0.229, 0.224, 0.225)  # of ImageNet
 PIXEL_STD = (1 / 255, 1 / 255, 1 / 255)  # of pixels in 0 … 1
-Detector = TypeVar("Detector", TwoStage, Cascade)
+Detector = TypeVar("Detector", bound=TwoStage | Cascade)
 # The sides of proposals and detections have no least length but that of a box.
 NOT_EMPTY = 1e-9
 
