@@ -159,6 +159,6 @@ def _advice(shape: tuple[int, ...]) -> str:
 
 def _named(value: Any) -> str:
     """Names a value in a message: "None", "a dict", "an int"."""
-    kind = type(value).__name__
-    article = "an" if kind[0] in "aeiou" else "a"
-    return "None" if value is None else f"{article} {kind}"
+    named = f"a {type(value).__name__}"
+    vowel = named[2] in "aeiou"
+    return "None" if value is None else named.replace("a ", "an ", vowel)

@@ -67,7 +67,7 @@ def test_a_batch_a_list_and_an_iterator_are_several_images():
     "given, said",
     [
         (None, "None given, must be an array"),
-        (5, "a int given, must be an array"),
+        (5, "an int given, must be an array"),
         (b"\xff\xd8", "a bytes given"),
         ({"image": IMAGE}, "a dict given"),
         ({"a.jpg"}, "a set given"),
