@@ -111,3 +111,45 @@ def test_one_image_has_the_detections_of_the_released_code(run):
         assert detect.categories[label].id == row["category_id"]
         x, y, width, height = row["bbox"]
         np.testing.assert_allclose(box, [x, y, x + width, y + height], atol=0.05)
+
+
+EXPERIMENT = """
+from fpn_jax.training import Config, DataConfig, OptimizerConfig, TrainConfig
+from fpn_jax.zoo.yolox import yolox_nano
+
+def get_config():
+    data = DataConfig(
+        source={source!r}, train="train2017", validation="val2017",
+        canvas=(416, 416), box_scale="common", mosaic=0.5, mixup=0.5,
+        scale_jitter=(0.5, 1.5),
+    )
+    model = yolox_nano(norm="frozen")
+    backbone = model.backbone.clone(frozen_stages=2)
+    return Config(
+        model=model.clone(backbone=backbone), data=data,
+        optimizer=OptimizerConfig(name="adamw", learning_rate=1e-6, warmup_steps=0),
+        train=TrainConfig(steps=3, pretrained=({run!r},)),
+    )
+"""
+
+
+@pytest.mark.slow
+def test_training_sees_the_images_that_the_weights_know(tmp_path):
+    """Three small steps on mosaics and mix-ups leave AP where it was: 0.284."""
+    run, out = tmp_path / "frozen", tmp_path / "run"
+    file = str(real("yolox_nano_coco.pth"))
+    convert.main(["yolox", "yolox_nano", file, str(run), "--norm", "frozen"])
+    experiment = tmp_path / "experiment.py"
+    text = EXPERIMENT.format(source=str(real("coco")), run=str(run))
+    experiment.write_text(text)
+    done = subprocess.run(
+        command("train", experiment, "--workdir", out),
+        env=environment(xla.cache(), XLA_FLAGS=""),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = (out / "metrics.jsonl").read_text().splitlines()
+    metrics = [json.loads(line) for line in lines]
+    ap = [row["AP"] for row in metrics if "AP" in row]
+    assert ap[-1] == pytest.approx(0.284, abs=0.01)

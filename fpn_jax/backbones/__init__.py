@@ -4,10 +4,11 @@ A backbone is a Linen module with
 
     __call__(pixels, *, train) -> {level: [B, H / 2**level, W / 2**level, C]}
 
-`pixels [B, H, W, 3]` are normalized float32, zero in padding; the coarsest stride that
-it gives divides H and W. Its field `levels` chooses the levels that it returns, finest
-first; it builds no more than these need. `train` tells batch norm to
-use, and to update, the statistics of the batch (collection `batch_stats`).
+`pixels [B, H, W, 3]` are normalized float32, zero in padding or the detector's
+`padding_value`; the coarsest stride that it gives divides H and W. Its field `levels`
+chooses the levels that it returns, finest first; it builds no more than these need.
+`train` tells batch norm to use, and to update, the statistics of the batch (collection
+`batch_stats`).
 
 It may have `frozen`, the names of the submodules that no step changes; they
 pass no gradient and keep their statistics. Ours name their submodules `stem`, `stage2`,
