@@ -36,7 +36,7 @@ from fpn_jax.training.run import load_run
 from fpn_jax.weights.detectron2 import detector_rules
 from fpn_jax.weights.state_dicts import export_state_dict
 from fpn_jax.weights.torchvision import detector_from_torchvision
-from fpn_jax.zoo.detectron2 import DETECTRON2, mask_rcnn, retinanet
+from fpn_jax.zoo.detectron2 import DETECTRON2, cascade_mask_rcnn, mask_rcnn, retinanet
 
 torch, torchvision = import_torchvision()
 
@@ -177,6 +177,7 @@ def test_a_file_of_detectron2_makes_a_run(tmp_path):
     [
         ("mask_rcnn_R_50_FPN", mask_rcnn(num_classes=5)),
         ("retinanet_R_50_FPN", retinanet(num_classes=5)),
+        ("cascade_mask_rcnn_R_50_FPN", cascade_mask_rcnn(num_classes=5)),
     ],
 )
 def test_a_model_fine_tuned_in_detectron2_has_its_own_classes(name, detector, tmp_path):
@@ -255,6 +256,8 @@ WRONG = {
     "torchvision fcos_resnet50_fpn none.pth OUT": "there is none",
     "torchvision fcos_resnet50_fpn FILE": "OUT|the run directory to make",
     "detectron2 faster_rcnn_R_5_FPN FILE OUT": "nearest: 'faster_rcnn_R_50_FPN'",
+    "detectron2 fast_rcnn_R_50_FPN FILE OUT": "needs the file of a proposal network",
+    "detectron2 rpn_R_50_FPN FILE OUT --proposals FILE": "must be left out",
     "export OUT back.pth": "not a run",
     "export RUN back.txt": "suffix of path must be one of '.pth'",
 }
