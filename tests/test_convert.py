@@ -36,7 +36,7 @@ from fpn_jax.training.run import load_run
 from fpn_jax.weights.detectron2 import detector_rules
 from fpn_jax.weights.state_dicts import export_state_dict
 from fpn_jax.weights.torchvision import detector_from_torchvision
-from fpn_jax.zoo.detectron2 import DETECTRON2, cascade_mask_rcnn, mask_rcnn, retinanet
+from fpn_jax.zoo.detectron2 import DETECTRON2, mask_rcnn, retinanet
 
 torch, torchvision = import_torchvision()
 
@@ -177,7 +177,6 @@ def test_a_file_of_detectron2_makes_a_run(tmp_path):
     [
         ("mask_rcnn_R_50_FPN", mask_rcnn(num_classes=5)),
         ("retinanet_R_50_FPN", retinanet(num_classes=5)),
-        ("cascade_mask_rcnn_R_50_FPN", cascade_mask_rcnn(num_classes=5)),
     ],
 )
 def test_a_model_fine_tuned_in_detectron2_has_its_own_classes(name, detector, tmp_path):
