@@ -100,8 +100,8 @@ def compare(name: str) -> dict:
         report["ours"] += len(mine.scores)
         report["theirs"] += len(wanted.scores)
         report["agree"] += len(pairs)
-        _list_others(name, mine, wanted, pairs)
-        for field, largest in _differences(mine, wanted, pairs).items():
+        list_others(name, mine, wanted, pairs)
+        for field, largest in differences(mine, wanted, pairs).items():
             report[field] = max(report.get(field, 0.0), largest)
         if len(pairs) < len(wanted.scores) and proposals:
             given = model.clone(rpn=GivenProposals(proposals[-1]))
@@ -124,7 +124,7 @@ def _recorded_proposals(model: Any) -> list[np.ndarray]:
     return recorded
 
 
-def _differences(
+def differences(
     mine: Detections, wanted: Detections, pairs: list[tuple[int, int]]
 ) -> dict[str, float]:
     """The largest of each field over the pairs; of masks, of 1 - IoU."""
@@ -141,7 +141,7 @@ def _differences(
     return {name: float(values.max(initial=0.0)) for name, values in largest.items()}
 
 
-def _list_others(name: str, mine: Detections, wanted: Detections, pairs) -> None:
+def list_others(name: str, mine: Detections, wanted: Detections, pairs) -> None:
     """Prints what only one side has found."""
     for who, found, column in (("ours", mine, 0), ("theirs", wanted, 1)):
         known = {pair[column] for pair in pairs}

@@ -266,6 +266,8 @@ WRONG = {
     "torchvision fcos_resnet50_fpn none.pth OUT": "there is none",
     "torchvision fcos_resnet50_fpn FILE": "OUT|the run directory to make",
     "detectron2 faster_rcnn_R_5_FPN FILE OUT": "nearest: 'faster_rcnn_R_50_FPN'",
+    "detectron2 fast_rcnn_R_50_FPN FILE OUT": "needs the file of a proposal network",
+    "detectron2 rpn_R_50_FPN FILE OUT --proposals FILE": "must be left out",
     "export OUT back.pth": "not a run",
     "export RUN back.txt": "suffix of path must be one of '.pth'",
 }

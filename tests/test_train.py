@@ -107,6 +107,7 @@ def test_a_yolox_by_name_is_resized_as_released_and_keeps_its_norms(runs):
     config, _ = runs[0]
     assert config.data.canvas == (416, 416) and config.data.box_scale == "common"
     assert set(values_of(config.model, "norm").values()) == {"frozen"}
+    assert config.model.backbone.frozen_stages == 2
 
 
 def test_a_model_by_name_goes_on_with_what_its_data_decided(runs):

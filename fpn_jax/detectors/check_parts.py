@@ -10,7 +10,7 @@ import flax.linen as nn
 from fpn_jax.detectors.cascade import Cascade
 from fpn_jax.detectors.contract import lacking
 from fpn_jax.detectors.fast_rcnn import FastRCNN
-from fpn_jax.detectors.fields import has, parts
+from fpn_jax.detectors.fields import has, parts, values_of
 from fpn_jax.detectors.one_stage import OneStage
 from fpn_jax.detectors.proposal_network import ProposalNetwork
 from fpn_jax.detectors.two_stage import TwoStage
@@ -73,6 +73,22 @@ def check_parts(composition: nn.Module, path: str) -> None:
         if not is_ours(part):
             field = name.partition(".")[0]  # of one in a tuple
             _check_part(part, f"{path}.{name}", needs.get(field, {}))
+    if isinstance(composition, Cascade):
+        _check_stages(composition.box_heads, f"{path}.box_heads")
+
+
+def _check_stages(heads: tuple[nn.Module, ...], path: str) -> None:
+    """Raises ValueError where the box heads of a cascade do not go together."""
+    if not heads:
+        raise ValueError(f"{path} must hold at least one head, got ()")
+    numbers = [head.num_classes for head in heads]  # all have it
+    if len(set(numbers)) > 1:
+        raise ValueError(f"{path} must have one number of classes, got {numbers}")
+    for i, head in enumerate(heads):
+        if not values_of(head, "class_agnostic").get("class_agnostic", True):
+            raise ValueError(
+                f"{path}.{i}.class_agnostic must be True in a cascade, got False"
+            )
 
 
 def _check_part(part: nn.Module, path: str, needs: Needs) -> None:

@@ -34,6 +34,11 @@ and the first of them, the box head, which draws what all are trained on, has al
     sample(proposals, targets, sizes, *, keys) -> RoISamples
     positives(samples) -> RoISamples, fewer rows with all that are positive
 
+The box heads of a cascade are one more each, and have besides
+
+    match(boxes, valid, targets) -> RoISamples: of all these boxes, none drawn
+    moved(outputs, boxes, sizes) -> boxes [B, R, 4] of the next stage
+
 `boxes` are [B, R, 4]; rows that are not `valid` [B, R] are padding. In training they
 are the boxes of `samples` (`RoISamples`), which the box head draws from proposals and
 objects, positives first; the other heads are trained on its `positives` alone. `found`

@@ -2,6 +2,7 @@
 
 `import_torchvision` gives torch and torchvision, with or without compiled operators;
 nothing else here imports them, and ValueError says where they are not installed.
+`live_detectron2.py` has Detectron2's R-CNNs, in plain torch by another library.
 `lively_detector` is a detector of theirs with random weights that finds things, so that
 no proof needs a download. `prove.py` and `prove_backbone.py` compare a converted model
 with its original on given images: every map as the largest difference of its own scale,

@@ -42,8 +42,8 @@ def fine_tuning(name: str, *, pretrained: bool) -> Config:
     released = name in YOLOX
     if not pretrained:
         model = _from_scratch(NAMED[name]())
-    else:  # statistics of a few images would be worse than those of the weights
-        model = YOLOX[name](norm="frozen") if released else NAMED[name]()
+    else:  # norm statistics of a few images would be worse than those of the weights
+        model = _kept_still(YOLOX[name](norm="frozen")) if released else NAMED[name]()
     data = DataConfig(canvas=_whole(canvas_of(name)), batch_size=4)
     return Config(
         model=model,
@@ -62,6 +62,14 @@ def _best(measures: Collection[Measured]) -> BestMetric:
     if "masks" in measures:
         return "mask/AP"
     return "AP" if "boxes" in measures else "AR@1000"
+
+
+def _kept_still(yolox: nn.Module) -> nn.Module:
+    """Returns a released detector with its first two stages frozen, as R-CNNs have.
+
+    Its stem sees pixels of 0 … 255, and the gradient's norm is nearly all the stem's.
+    """
+    return yolox.clone(backbone=yolox.backbone.clone(frozen_stages=2))
 
 
 def _from_scratch(model: nn.Module) -> nn.Module:

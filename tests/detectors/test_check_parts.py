@@ -4,6 +4,7 @@ import flax.linen as nn
 import pytest
 
 from fpn_jax.backbones.dummy import Dummy
+from fpn_jax.detectors.cascade import Cascade
 from fpn_jax.detectors.check import check_model
 from fpn_jax.detectors.check_parts import check_parts
 from fpn_jax.detectors.fast_rcnn import FastRCNN
@@ -102,6 +103,19 @@ def two_stage(**heads):
     return TwoStage(BACKBONE, NECK, **{"rpn": RPN, "box_head": BoxHead(3)} | heads)
 
 
+def cascade(*heads):
+    return Cascade(BACKBONE, NECK, RPN, heads)
+
+
+class Stage(Box):
+    """A head of a cascade by its names."""
+
+    def match(self, boxes, valid, targets): ...
+
+    def moved(self, outputs, boxes, sizes): ...
+
+
+STAGE = BoxHead(3, class_agnostic=True)
 PROPOSALS = ProposalNetwork(BACKBONE, NECK, RPN)
 BROKEN = [
     (one_stage(DrawsNothing()), "head: DrawsNothing.loss has no argument 'keys', with"),
@@ -118,6 +132,13 @@ BROKEN = [
     (two_stage(box_head=Unpooled()), "box_head: Unpooled has no pool$"),
     (two_stage(mask_head=Silent()), "mask_head: Silent has no __call__$"),
     (two_stage(keypoint_head=Dense()), "keypoint_head: Dense.__call__ .* 'valid'"),
+    (cascade(STAGE, Box()), "box_heads.1: Box has no match$"),
+    (cascade(), r"box_heads must hold at least one head, got \(\)$"),
+    (cascade(STAGE, BoxHead(3)), "box_heads.1.class_agnostic must be True"),
+    (
+        cascade(STAGE, BoxHead(4, class_agnostic=True)),
+        r"box_heads must have one number of classes, got \[3, 4\]$",
+    ),
     (FastRCNN(Dense(), BACKBONE, NECK, BoxHead(3)), "proposals: Dense has no propose$"),
 ]
 
@@ -135,5 +156,6 @@ def test_heads_that_have_all_names_pass():
     check_parts(one_stage(Dense()), "model")
     check_parts(two_stage(rpn=Dense(), box_head=Box(), mask_head=OnBoxes()), "model")
     check_parts(ProposalNetwork(BACKBONE, NECK, Dense()), "model")
+    check_parts(cascade(Stage(), STAGE), "model")
     # No sample's positives are asked for where there are no further heads.
     check_parts(FastRCNN(PROPOSALS, BACKBONE, NECK, Box()), "model")
