@@ -133,7 +133,7 @@ def _built(name: str) -> Any:
         fields |= {"keypoint_on": True, "roi_keypoint_head": {}}
         fields["roi_heads"] = {"num_classes": 1}
     builders = (build_faster_rcnn, build_mask_rcnn, build_keypoint_rcnn)
-    build = dict(zip(_KINDS, builders, strict=True))[kind]
+    build = builders[_KINDS.index(kind)]
     return build(MayakuConfig.model_validate({"model": fields}))
 
 
