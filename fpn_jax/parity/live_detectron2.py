@@ -28,7 +28,7 @@ _NAMES = (
     (r"rpn\.head\.", "proposal_generator.rpn_head."),
     (r"roi_heads\.keypoint_head\.deconv\.", "roi_heads.keypoint_head.score_lowres."),
 )
-# Numbered parts: theirs, Detectron2's, and the number of their first one.
+# Numbered parts: theirs, Detectron2's, and the number of the first one there.
 _COUNTED = (
     (r"backbone\.lateral_convs\.(\d+)", "backbone.fpn_lateral", 2),
     (r"backbone\.output_convs\.(\d+)", "backbone.fpn_output", 2),
@@ -49,7 +49,7 @@ _OUTPUTS = {
     "roi_heads.keypoint_head.deconv": (1.0, 0.0),
 }
 # Added to the logit of the background, by the number of classes.
-_BACKGROUND = {80: 3.7, 1: 3.0}
+_BACKGROUND = {80: 4.5, 1: 4.5}
 _BODIES = {
     "R_50": "resnet50",
     "R_101": "resnet101",
@@ -70,6 +70,7 @@ def lively_detectron2(name: str, images: Sequence[np.ndarray]) -> Any:
     check_choice("name", name, LIVE)
     torch.manual_seed(0)
     model = randomize_norms(_built(name))
+    _calibrate(model, images[0])
     layers = dict(model.named_modules())
     hooks = [
         layers[layer].register_forward_hook(Scaled(*outputs))
@@ -135,6 +136,25 @@ def _built(name: str) -> Any:
     builders = (build_faster_rcnn, build_mask_rcnn, build_keypoint_rcnn)
     build = dict(zip(_KINDS, builders, strict=True))[kind]
     return build(MayakuConfig.model_validate({"model": fields}))
+
+
+def _calibrate(model: Any, image: np.ndarray) -> None:
+    """Gives the frozen norms the statistics of an image, layer after layer.
+
+    With others the features fade until rounding tells boxes apart; see
+    `random_detectors`.
+    """
+
+    def count(norm, inputs):
+        (x,) = inputs
+        norm.running_mean.copy_(x.mean(dim=(0, 2, 3)))
+        norm.running_var.copy_(x.var(dim=(0, 2, 3)) + 1e-3)
+
+    norms = [m for m in model.modules() if "BatchNorm" in type(m).__name__]
+    hooks = [norm.register_forward_pre_hook(count) for norm in norms]
+    run_detectron2(model, [image])
+    for hook in hooks:
+        hook.remove()
 
 
 def _their_name(name: str) -> str:
