@@ -8,6 +8,7 @@ versions sample 2 x 2 points. Its pixels are RGB and its modules have other name
 
 import re
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -60,16 +61,20 @@ LIVE = tuple(f"{kind}_{body}_FPN" for kind in _KINDS for body in _BODIES)
 """The configurations of Detectron2's zoo that the live reference has."""
 
 
-def lively_detectron2(name: str, images: Sequence[np.ndarray]) -> Any:
+def lively_detectron2(
+    name: str, images: Sequence[np.ndarray], *, post_nms: int = 1000
+) -> Any:
     """Returns the model of a configuration of Detectron2's zoo, with random weights.
 
     It is in evaluation mode and scaled on `images`, each uint8 RGB [H, W, 3], so that
-    it finds things in them. Raises ValueError where `mayaku` is not installed.
+    it finds things in them. `post_nms` is the number of its proposals. Raises
+    ValueError where `mayaku` is not installed.
     """
     torch, _ = import_torchvision()
     check_choice("name", name, LIVE)
     torch.manual_seed(0)
     model = randomize_norms(_built(name))
+    model.rpn.post_nms_topk_test = post_nms
     _calibrate(model, images[0])
     layers = dict(model.named_modules())
     hooks = [
@@ -109,10 +114,8 @@ def detectron2_state(model: Any) -> dict[str, np.ndarray]:
 def _built(name: str) -> Any:
     """Returns mayaku's model with the numbers of Detectron2's configuration."""
     try:
-        from mayaku.config.schemas import MayakuConfig
-        from mayaku.models.detectors.faster_rcnn import build_faster_rcnn
-        from mayaku.models.detectors.keypoint_rcnn import build_keypoint_rcnn
-        from mayaku.models.detectors.mask_rcnn import build_mask_rcnn
+        schemas = import_module("mayaku.config.schemas")
+        detectors = import_module("mayaku.models.detectors")
     except ImportError as error:
         raise ValueError(f"mayaku 1.1 is needed: {error}") from error
     kind, body = next(
@@ -133,9 +136,8 @@ def _built(name: str) -> Any:
     if kind == "keypoint_rcnn":
         fields |= {"keypoint_on": True, "roi_keypoint_head": {}}
         fields["roi_heads"] = {"num_classes": 1}
-    builders = (build_faster_rcnn, build_mask_rcnn, build_keypoint_rcnn)
-    build = dict(zip(_KINDS, builders, strict=True))[kind]
-    return build(MayakuConfig.model_validate({"model": fields}))
+    config = schemas.MayakuConfig.model_validate({"model": fields})
+    return getattr(detectors, f"build_{kind}")(config)
 
 
 def _calibrate(model: Any, image: np.ndarray) -> None:
