@@ -50,7 +50,7 @@ _OUTPUTS = {
     "roi_heads.keypoint_head.deconv": (1.0, 0.0),
 }
 # Added to the logit of the background, by the number of classes.
-_BACKGROUND = {80: 4.5, 1: 4.5}
+_BACKGROUND = {80: 4.0, 1: 4.0}
 _BODIES = {
     "R_50": "resnet50",
     "R_101": "resnet101",
