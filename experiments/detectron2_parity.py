@@ -4,8 +4,9 @@
 
 Each is built at random by `mayaku` (`fpn_jax/parity/live_detectron2.py`), its tensors
 are named as Detectron2 names them and converted, and both run on three photographs of
-one canvas, 256 x 384, with 300 proposals: fewer than 100 boxes are found. Prints what `experiments.torchvision_parity` prints, with its
-tolerances and its meaning of a tie.
+one canvas, 256 x 384, with 300 proposals: there is room for all that is found. Prints
+what `experiments.torchvision_parity` prints, with its tolerances and its meaning of a
+tie.
 
 Needs the extra `test`, and the root of the repository as working directory.
 """
