@@ -4,8 +4,9 @@
 
 Each is built at random by `mayaku` (`fpn_jax/parity/live_detectron2.py`), its tensors
 are named as Detectron2 names them and converted, and both run on three photographs of
-one canvas, 256 x 384. Prints what `experiments.torchvision_parity` prints, with its
-tolerances and its meaning of a tie.
+one canvas, 256 x 384, with 300 proposals: there is room for all that is found. Prints
+what `experiments.torchvision_parity` prints, with its tolerances and its meaning of a
+tie.
 
 Needs the extra `test`, and the root of the repository as working directory.
 """
@@ -37,7 +38,7 @@ from fpn_jax.types import Detections
 from fpn_jax.weights.detectron2 import detector_from_detectron2
 from fpn_jax.zoo.detectron2 import DETECTRON2
 
-CANVAS = (256, 384)
+CANVAS, PROPOSALS = (256, 384), 300
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,8 +66,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def compare(name: str) -> dict:
     """Counts of one detector over the photographs, and its largest differences."""
     images = photographs()
-    theirs = lively_detectron2(name, images)
+    theirs = lively_detectron2(name, images, post_nms=PROPOSALS)
     detector = DETECTRON2[name]()
+    detector = detector.clone(rpn=detector.rpn.clone(post_nms=PROPOSALS))
     variables = detector_from_detectron2(detectron2_state(theirs), detector)
     detect = jax.jit(partial(detector.apply, method="detect"))
     proposals = _recorded_proposals(theirs)

@@ -1,7 +1,7 @@
 """Cascade R-CNN (Cai and Vasconcelos 2018): box heads that refine each other's boxes.
 
-Every stage is trained on the boxes of the one before it, matched at a higher IoU. Here
-as in Detectron2 (`CascadeROIHeads`): see `Cascade`.
+Every stage is trained on the boxes of the stage before it, matched at a higher IoU. The
+details are Detectron2's (`CascadeROIHeads`).
 """
 
 from collections.abc import Sequence
@@ -45,9 +45,9 @@ class CascadeOutputs:
 class Cascade(nn.Module):
     """Raw outputs of a batch of images; their loss; final detections.
 
-    The probabilities of a detection are the mean over the stages, its box is the last
-    one's. Masks are trained on the sample of the first stage and given for the
-    detections. Images and sizes are those of `TwoStage`.
+    The probability of a detection is the mean over the stages, and its box comes from
+    the last one. Masks are trained on the sample of the first stage. Images and sizes
+    are as in `TwoStage`.
     """
 
     # Submodules.
@@ -174,8 +174,10 @@ class Cascade(nn.Module):
 def _moved(
     head: nn.Module, outputs: BoxOutputs, boxes: jax.Array, sizes: jax.Array
 ) -> jax.Array:
-    """Returns where a stage puts its boxes, those of the next one: no gradient flows
-    through them."""
+    """Returns the boxes as a stage moves them, for the next one.
+
+    No gradient flows through them.
+    """
     return jax.lax.stop_gradient(head.moved(outputs, boxes, sizes))
 
 

@@ -61,7 +61,7 @@ def has(module: nn.Module, name: str) -> bool:
 def of_part(module: nn.Module, part: str, name: str) -> Any:
     """Returns the field or property `name` of the submodule `part` of a detector.
 
-    The part is a path as those of `parts`. Raises ValueError where it has none.
+    The part is a path as in `parts`. Raises ValueError where it has none.
     """
     submodule = parts(module)[part]
     if not has(submodule, name):
@@ -88,7 +88,10 @@ def with_head_limits(detector: Model, head: str, **limits: Any) -> Model:
 
 
 def with_limits(head: Model, **limits: Any) -> Model:
-    """Returns a head with those limits that are not None; raises as above."""
+    """Returns a head with those limits that are not None.
+
+    Raises ValueError for one that the head does not have.
+    """
     given = {name: value for name, value in limits.items() if value is not None}
     if unknown := given.keys() - _names(head):
         kind = type(head).__name__

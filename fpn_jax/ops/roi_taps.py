@@ -3,9 +3,9 @@
 Bilinear interpolation is separable: along an axis a bin reads a few cells, its taps,
 and the weight of a cell is the product of two. With a fixed number of samples each of
 them reads two cells. With as many samples as a bin has cells (sampling_ratio 0, which
-is Detectron2's) the number of taps depends on the region. They come in blocks then, of
-which the largest region decides the number: nothing is cut off, and what is behind the
-last tap of a region has the weight 0.
+is Detectron2's) the number of taps depends on the region. They come in blocks then, and
+the largest region decides how many blocks there are: nothing is cut off, and the weight
+behind the last tap of a region is 0.
 """
 
 from typing import NamedTuple
@@ -15,8 +15,7 @@ from jaxtyping import Array, Float, Int
 
 from fpn_jax.ops.meshes import rows_of
 
-# Taps that are added in one step of a loop: those of 2 x 2 samples, which most regions
-# have at most.
+# Taps that are added in one step of a loop: all that a region with 2 x 2 samples has.
 _TAPS_AT_A_TIME = 9
 # Samples at most within a cell to either side of a cell: they are more than half a cell
 # apart where a bin has several. One more than 4, since the first is found by rounding.

@@ -8,6 +8,7 @@ versions sample 2 x 2 points. Its pixels are RGB and its modules have other name
 
 import re
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,7 @@ _NAMES = (
     (r"rpn\.head\.", "proposal_generator.rpn_head."),
     (r"roi_heads\.keypoint_head\.deconv\.", "roi_heads.keypoint_head.score_lowres."),
 )
-# Numbered parts: theirs, Detectron2's, and the number of their first one.
+# Numbered parts: theirs, Detectron2's, and the number of the first one there.
 _COUNTED = (
     (r"backbone\.lateral_convs\.(\d+)", "backbone.fpn_lateral", 2),
     (r"backbone\.output_convs\.(\d+)", "backbone.fpn_output", 2),
@@ -49,7 +50,7 @@ _OUTPUTS = {
     "roi_heads.keypoint_head.deconv": (1.0, 0.0),
 }
 # Added to the logit of the background, by the number of classes.
-_BACKGROUND = {80: 3.7, 1: 3.0}
+_BACKGROUND = {80: 4.0, 1: 4.0}
 _BODIES = {
     "R_50": "resnet50",
     "R_101": "resnet101",
@@ -60,16 +61,21 @@ LIVE = tuple(f"{kind}_{body}_FPN" for kind in _KINDS for body in _BODIES)
 """The configurations of Detectron2's zoo that the live reference has."""
 
 
-def lively_detectron2(name: str, images: Sequence[np.ndarray]) -> Any:
+def lively_detectron2(
+    name: str, images: Sequence[np.ndarray], *, post_nms: int = 1000
+) -> Any:
     """Returns the model of a configuration of Detectron2's zoo, with random weights.
 
     It is in evaluation mode and scaled on `images`, each uint8 RGB [H, W, 3], so that
-    it finds things in them. Raises ValueError where `mayaku` is not installed.
+    it finds things in them. `post_nms` is the number of its proposals. Raises
+    ValueError where `mayaku` is not installed.
     """
     torch, _ = import_torchvision()
     check_choice("name", name, LIVE)
     torch.manual_seed(0)
     model = randomize_norms(_built(name))
+    model.rpn.post_nms_topk_test = post_nms
+    _calibrate(model, images[0])
     layers = dict(model.named_modules())
     hooks = [
         layers[layer].register_forward_hook(Scaled(*outputs))
@@ -108,10 +114,8 @@ def detectron2_state(model: Any) -> dict[str, np.ndarray]:
 def _built(name: str) -> Any:
     """Returns mayaku's model with the numbers of Detectron2's configuration."""
     try:
-        from mayaku.config.schemas import MayakuConfig
-        from mayaku.models.detectors.faster_rcnn import build_faster_rcnn
-        from mayaku.models.detectors.keypoint_rcnn import build_keypoint_rcnn
-        from mayaku.models.detectors.mask_rcnn import build_mask_rcnn
+        schemas = import_module("mayaku.config.schemas")
+        detectors = import_module("mayaku.models.detectors")
     except ImportError as error:
         raise ValueError(f"mayaku 1.1 is needed: {error}") from error
     kind, body = next(
@@ -132,9 +136,27 @@ def _built(name: str) -> Any:
     if kind == "keypoint_rcnn":
         fields |= {"keypoint_on": True, "roi_keypoint_head": {}}
         fields["roi_heads"] = {"num_classes": 1}
-    builders = (build_faster_rcnn, build_mask_rcnn, build_keypoint_rcnn)
-    build = builders[_KINDS.index(kind)]
-    return build(MayakuConfig.model_validate({"model": fields}))
+    config = schemas.MayakuConfig.model_validate({"model": fields})
+    return getattr(detectors, f"build_{kind}")(config)
+
+
+def _calibrate(model: Any, image: np.ndarray) -> None:
+    """Gives the frozen norms the statistics of an image, layer after layer.
+
+    With others the features fade until rounding tells boxes apart; see
+    `random_detectors`.
+    """
+
+    def count(norm, inputs):
+        (x,) = inputs
+        norm.running_mean.copy_(x.mean(dim=(0, 2, 3)))
+        norm.running_var.copy_(x.var(dim=(0, 2, 3)) + 1e-3)
+
+    norms = [m for m in model.modules() if "BatchNorm" in type(m).__name__]
+    hooks = [norm.register_forward_pre_hook(count) for norm in norms]
+    run_detectron2(model, [image])
+    for hook in hooks:
+        hook.remove()
 
 
 def _their_name(name: str) -> str:

@@ -102,10 +102,11 @@ def fitted_to_detectron2(
 def with_proposals(
     state_dict: Mapping[str, np.ndarray], proposals: Mapping[str, np.ndarray]
 ) -> StateDict:
-    """Returns the tensors of a Fast R-CNN with those of a proposal network.
+    """Returns the tensors of a Fast R-CNN and of the network that proposes to it.
 
-    Files of a Fast R-CNN have none, as Detectron2 reads proposals from a file. Those of
-    any R-CNN may give them. Here they are named behind `proposals`.
+    Detectron2 reads proposals from a file, so the weights of a Fast R-CNN lack the
+    network. The weights of an RPN, or of any other R-CNN, have one; their names get
+    `proposals.` in front.
     """
     return dict(state_dict) | {f"proposals.{n}": x for n, x in proposals.items()}
 

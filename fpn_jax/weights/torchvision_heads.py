@@ -90,6 +90,11 @@ def _dense_predictor_rules() -> list[Rule]:
 
 
 def _box_rules(head: BoxHead) -> list[Rule]:
+    if head.class_agnostic:
+        raise ValueError(
+            "torchvision has no counterpart of a BoxHead with class_agnostic: its box "
+            "heads have a box for each class"
+        )
     # Two linear layers by name; or convolutions, one to flatten, and linear layers,
     # each with an activation behind it.
     fc6, fc7 = "fc6", "fc7"

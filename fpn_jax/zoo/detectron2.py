@@ -15,9 +15,9 @@ it, which moves its border by a pixel at most. And Fast R-CNN reads its proposal
 file there, here a proposal network gives them.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import flax.linen as nn
 
@@ -38,7 +38,7 @@ from fpn_jax.ops.boxes import Weights
 
 IMAGE_STD = (0.229, 0.224, 0.225)  # of ImageNet
 PIXEL_STD = (1 / 255, 1 / 255, 1 / 255)  # of pixels in 0 … 1
-Detector = TypeVar("Detector", bound=TwoStage | Cascade)
+Detector = TypeVar("Detector", bound=nn.Module)
 # The sides of proposals and detections have no least length but that of a box.
 NOT_EMPTY = 1e-9
 
@@ -139,22 +139,26 @@ def x_101_32x8d(detector: Detector) -> Detector:
     body = detector.backbone.clone(
         depth=101, groups=32, width_per_group=8, stride_in_1x1=False
     )
-    return detector.clone(backbone=body, image_std=IMAGE_STD)
+    changes: Any = {"backbone": body, "image_std": IMAGE_STD}
+    return detector.clone(**changes)
 
 
-def _resnext(constructor: Callable[..., Detector]) -> Detector:
+def _on_resnext(constructor: Callable[[], nn.Module]) -> nn.Module:
     return x_101_32x8d(constructor())
 
 
 _R_CNNS = (faster_rcnn, mask_rcnn, keypoint_rcnn, cascade_rcnn, cascade_mask_rcnn)
 
-DETECTRON2: Mapping[str, Callable[..., nn.Module]] = {
-    f"{constructor.__name__}_R_{depth}_FPN": partial(constructor, depth)
-    for constructor in (rpn, fast_rcnn, *_R_CNNS, retinanet)
-    for depth in (50, 101)
-} | {
-    f"{constructor.__name__}_X_101_32x8d_FPN": partial(_resnext, constructor)
-    for constructor in _R_CNNS
+DETECTRON2: dict[str, Callable[[], nn.Module]] = {
+    **{
+        f"{constructor.__name__}_R_{depth}_FPN": partial(constructor, depth)
+        for constructor in (rpn, fast_rcnn, *_R_CNNS, retinanet)
+        for depth in (50, 101)
+    },
+    **{
+        f"{constructor.__name__}_X_101_32x8d_FPN": partial(_on_resnext, constructor)
+        for constructor in _R_CNNS
+    },
 }
 """The configurations of the zoo by name; of the schedules, 1x and 3x, each.
 

@@ -20,6 +20,7 @@ from fpn_jax.weights.detectron2 import detector_from_detectron2
 from fpn_jax.zoo.detectron2 import DETECTRON2
 
 QUICK = "mask_rcnn_R_50_FPN"
+PROPOSALS = 200
 
 
 def rows_of(found, image):
@@ -37,8 +38,9 @@ def rows_of(found, image):
 def test_detections_are_those_of_the_live_reference(name):
     pytest.importorskip("mayaku", reason="the live reference is not installed")
     image = photograph((110, 170))
-    theirs = lively_detectron2(name, [image])
+    theirs = lively_detectron2(name, [image], post_nms=PROPOSALS)
     detector = DETECTRON2[name]()
+    detector = detector.clone(rpn=detector.rpn.clone(post_nms=PROPOSALS))
     variables = detector_from_detectron2(detectron2_state(theirs), detector)
 
     def detect(variables, images, sizes):

@@ -22,6 +22,7 @@ from fpn_jax.weights.torchvision import (
     backbone_from_torchvision,
     batch_counters,
     detector_from_torchvision,
+    detector_rules,
     detector_to_torchvision,
     first_label,
 )
@@ -138,6 +139,13 @@ def test_a_backbone_that_torchvision_does_not_have_is_refused():
         ValueError, match="no counterpart of Dummy, only of ResNet, VGG, Mob"
     ):
         backbone_from_torchvision({}, Dummy())
+
+
+def test_a_head_with_one_box_for_all_classes_is_refused():
+    detector = TORCHVISION["fasterrcnn_resnet50_fpn"]()
+    head = detector.box_head.clone(class_agnostic=True)
+    with pytest.raises(ValueError, match="no counterpart of a BoxHead with class_"):
+        detector_rules(detector.clone(box_head=head))
 
 
 @pytest.mark.parametrize("name", TORCHVISION)
