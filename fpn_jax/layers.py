@@ -111,7 +111,7 @@ class Conv(nn.Module):
             x = x + bias[None, None, None]
         # Norms are computed in float32 or more: flax leaves it to promotion, which may
         # be strict.
-        precise = jnp.promote_types(x.dtype, jnp.float32)
+        precise = jnp.float64 if x.dtype == jnp.float64 else jnp.float32
         if self.norm == "batch":
             if rows is not None:
                 rows = (rows | ~rows.any())[:, None, None, None]

@@ -115,9 +115,15 @@ def _defaults(
     experiment: str | None, name: str | None, given: Sequence[str]
 ) -> tuple["Config", frozenset[str]]:
     """Returns the settings of a run before options, and those the data decides."""
-    from fpn_jax.training import data_fit
     from fpn_jax.training.config import Config
     from fpn_jax.training.config_file import load_config
+    from fpn_jax.training.data_fit import (
+        ALL,
+        CANVAS,
+        CLASSES,
+        as_begun,
+        open_settings,
+    )
     from fpn_jax.training.experiment import load_experiment
     from fpn_jax.training.fine_tuning import fine_tuning
 
@@ -128,14 +134,14 @@ def _defaults(
         return load_experiment(experiment), frozenset()
     if name is not None:
         config = fine_tuning(name, pretrained="train.pretrained" in typed)
-        fitted = data_fit.open_settings(data_fit.ALL, typed)
+        fitted = open_settings(ALL, typed)
         if begun:
-            return data_fit.as_begun(config, begun, fitted), frozenset()
+            return as_begun(config, begun, fitted), frozenset()
         return config, fitted
     if begun:
         return load_config(begun, trust="--trust" in given), frozenset()
-    few = (data_fit.CLASSES, data_fit.CANVAS)
-    return Config(), data_fit.open_settings(few, typed)
+    few = (CLASSES, CANVAS)
+    return Config(), open_settings(few, typed)
 
 
 def _typed(arguments: Sequence[str]) -> frozenset[str]:

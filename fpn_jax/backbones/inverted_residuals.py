@@ -12,7 +12,7 @@ import flax.linen as nn
 import jax
 
 from fpn_jax.backbones.stages import check_stages
-from fpn_jax.layers import Conv, Normed, normed_conv
+from fpn_jax.layers import AxisName, Conv, Dtype, Norm, normed_conv
 from fpn_jax.types import Pyramid
 
 Activation = Callable[[jax.Array], jax.Array]
@@ -38,9 +38,13 @@ class Plan(NamedTuple):
     activation: Activation  # of the first and of the last convolution
 
 
-class MobileNet(Normed, Protocol):
+class MobileNet(Protocol):
     """What the body needs of a network."""
 
+    norm: Norm
+    norm_epsilon: float
+    axis_name: AxisName
+    dtype: Dtype
     levels: tuple[int, ...]
     frozen_stages: int
 

@@ -30,10 +30,10 @@ from fpn_jax.training.run import (
 )
 from fpn_jax.weights.detectron2 import (
     detector_from_detectron2,
-    detectron2_state_dict,
     fitted_to_detectron2,
     with_proposals,
 )
+from fpn_jax.weights.detectron2_file import detectron2_state_dict
 from fpn_jax.weights.state_dicts import StateDict, load_state_dict, without_prefix
 from fpn_jax.weights.torchvision import (
     backbone_from_torchvision,
@@ -52,7 +52,7 @@ from fpn_jax.weights.yolox import (
     released_size,
     yolox_rules,
 )
-from fpn_jax.zoo.canvases import canvas_of
+from fpn_jax.zoo.canvases import released_canvas
 from fpn_jax.zoo.classifiers import CLASSIFIERS
 from fpn_jax.zoo.detectron2 import DETECTRON2
 from fpn_jax.zoo.torchvision import TORCHVISION
@@ -96,7 +96,7 @@ def run_from_torchvision(
     if norm_epsilon is not None:
         backbone = detector.backbone.clone(norm_epsilon=norm_epsilon)
         detector = detector.clone(backbone=backbone)
-    data = _data(canvas_of(name))
+    data = _data(released_canvas(name))
     return Run(
         config=Config(model=detector, data=data),
         variables=detector_from_torchvision(state_dict, detector),
@@ -145,7 +145,7 @@ def run_from_detectron2(
     detector = fitted_to_detectron2(detector, state_dict)
     persons = "keypoints" in facts(detector).measures
     return Run(
-        config=Config(model=detector, data=_data(canvas_of(name))),
+        config=Config(model=detector, data=_data(released_canvas(name))),
         variables=detector_from_detectron2(state_dict, detector),
         step=0,
         categories=_named(detector, COCO[:1] if persons else COCO, first=1),
@@ -174,7 +174,7 @@ def run_from_yolox(
     if (size := released_size(state_dict)) not in (None, name):
         raise ValueError(f"model: {name!r} given, the file is of {size}")
     detector = fitted_to_yolox(YOLOX[name](norm=norm), state_dict)
-    data = replace(_data(canvas_of(name)), box_scale="common")
+    data = replace(_data(released_canvas(name)), box_scale="common")
     return Run(
         config=Config(model=detector, data=data),
         variables=detector_from_yolox(state_dict, detector),

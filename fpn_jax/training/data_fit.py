@@ -94,7 +94,8 @@ def fitted_line(before: Config, after: Config) -> str | None:
     said = [
         f"--{name.replace('_', '-')} {_words(value_of(after, name))}"
         for name in (CANVAS, STEPS, EVALUATE, WARMUP)
-        if value_of(before, name) != value_of(after, name)
+        if not (name == WARMUP and callable(after.optimizer))
+        and value_of(before, name) != value_of(after, name)
     ]
     if (classes := facts(after.model).num_classes) != facts(before.model).num_classes:
         said = [f"{classes} classes", *said]

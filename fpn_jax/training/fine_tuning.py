@@ -17,7 +17,7 @@ from fpn_jax.training.config import (
     OptimizerConfig,
 )
 from fpn_jax.weights.models.table import MODELS
-from fpn_jax.zoo.canvases import canvas_of
+from fpn_jax.zoo.canvases import released_canvas
 from fpn_jax.zoo.detectron2 import DETECTRON2
 from fpn_jax.zoo.torchvision import TORCHVISION
 from fpn_jax.zoo.yolox import YOLOX
@@ -44,7 +44,7 @@ def fine_tuning(name: str, *, pretrained: bool) -> Config:
         model = _from_scratch(NAMED[name]())
     else:  # norm statistics of a few images would be worse than those of the weights
         model = _kept_still(YOLOX[name](norm="frozen")) if released else NAMED[name]()
-    data = DataConfig(canvas=_whole(canvas_of(name)), batch_size=4)
+    data = DataConfig(canvas=_whole(released_canvas(name)), batch_size=4)
     return Config(
         model=model,
         data=replace(data, box_scale="common") if released else data,

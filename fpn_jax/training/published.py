@@ -39,7 +39,7 @@ from fpn_jax.zoo.yolox import YOLOX
 _FORM = 1  # of conversions; another number has all of them made anew
 
 
-def run_directory(run: str | Path) -> Path:
+def run_directory(run: str | Path) -> str | Path:
     """Returns the directory of a run, which may be named by a published model.
 
     The weights of a model are downloaded and converted by the first call, and kept in
@@ -49,7 +49,7 @@ def run_directory(run: str | Path) -> Path:
     """
     name = str(run)
     if Path(run).exists() or not _is_name(name):
-        return Path(run)
+        return run
     try:
         entry = published(name)
     except ValueError as error:

@@ -10,7 +10,6 @@ in another order, it is changed on the way:
 - the anchors of a cell are size by size there, ratio by ratio here.
 """
 
-import zipfile
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -33,6 +32,7 @@ from fpn_jax.heads.keypoint import KeypointHead
 from fpn_jax.heads.mask import MaskHead
 from fpn_jax.heads.retinanet import RetinaNetHead
 from fpn_jax.necks.fpn import FPN
+from fpn_jax.weights.detectron2_file import detectron2_state_dict
 from fpn_jax.weights.layer_rules import (
     conv_rules,
     flattened,
@@ -40,8 +40,6 @@ from fpn_jax.weights.layer_rules import (
     nested,
     norm_rules,
 )
-from fpn_jax.weights.origins import check_origin
-from fpn_jax.weights.pickles import load_pickle
 from fpn_jax.weights.state_dicts import (
     CONV,
     LINEAR,
@@ -49,9 +47,7 @@ from fpn_jax.weights.state_dicts import (
     Layout,
     Rule,
     StateDict,
-    check_file,
     convert,
-    load_state_dict,
     without_prefix,
 )
 from fpn_jax.weights.tables import rules_of
@@ -64,18 +60,6 @@ def load_detectron2(path: str | Path, detector: nn.Module) -> dict[str, Any]:
     it is run.
     """
     return detector_from_detectron2(detectron2_state_dict(path), detector)
-
-
-def detectron2_state_dict(path: str | Path) -> StateDict:
-    """Returns the tensors of a file of the zoo (.pkl) or of a training (.pth).
-
-    Raises ValueError for weights that are of another library.
-    """
-    check_file(path)
-    zoo = Path(path).suffix.lower() == ".pkl" and not zipfile.is_zipfile(path)
-    state_dict = _zoo_state_dict(path) if zoo else load_state_dict(path)
-    check_origin(state_dict, "detectron2")
-    return state_dict
 
 
 def fitted_to_detectron2(
@@ -149,20 +133,6 @@ def detector_rules(detector: nn.Module) -> list[Rule]:
         Rule("*pixel_std", None),
         Rule("*anchor_generator.cell_anchors.*", None),
     ]
-
-
-def _zoo_state_dict(path: str | Path) -> StateDict:
-    content = load_pickle(path)
-    state_dict = content.get("model") if isinstance(content, Mapping) else None
-    if not isinstance(state_dict, Mapping):
-        raise ValueError(
-            f"path {path} is no model of Detectron2's zoo: it must hold a dict of "
-            "arrays under 'model' (files of Caffe2 do not)"
-        )
-    for name, array in state_dict.items():
-        if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
-            raise ValueError(f"path {path}: {name} is not an array of numbers")
-    return dict(state_dict)
 
 
 def _for_each_class(state_dict: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -10,6 +10,6 @@ _OTHERS = {
 }
 
 
-def canvas_of(name: str) -> tuple[int, int]:
+def released_canvas(name: str) -> tuple[int, int]:
     """Returns the canvas into which the images of a named detector are fitted."""
     return _OTHERS.get(name, _USUAL)

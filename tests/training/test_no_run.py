@@ -20,8 +20,6 @@ CONVERT = "`python -m fpn_jax.convert"
         ("runs/a/config.json", "is a file, .* of a run, which is 'runs/a'$"),
         ("runs/a/checkpoints/10", "is inside of a run; give '.*/runs/a'$"),
         ("runs", "is a folder of runs; give one of them: a, b$"),
-        ("fcos_resnet50_fpn", f"{CONVERT} torchvision fcos_resnet50_fpn FILE OUT`"),
-        ("retinanet_R_50_FPN", f"{CONVERT} detectron2 retinanet_R_50_FPN FILE OUT`"),
     ],
 )
 def test_the_line_says_what_a_path_is(tmp_path, monkeypatch, run, said):

@@ -231,7 +231,7 @@ def test_training_starts_from_names(files):
     # The file of a classifier suits every kind of norm.
     assert pretrained_place("tiny_backbone") == str(files / "tiny_backbone.pth")
     assert pretrained_place("tiny_detector") == str(run_directory("tiny_detector"))
-    check_pretrained(config_of("tiny_detector", "tiny_backbone"))
+    check_pretrained(config_of("tiny_detector"))
     with pytest.raises(ValueError, match="no run or file of weights 'resnet19'"):
         check_pretrained(config_of("resnet19"))
 

@@ -7,7 +7,7 @@ import pytest
 
 from fpn_jax.parity.live_torchvision import import_torchvision
 from fpn_jax.training.conversion import run_from_detectron2, run_from_torchvision
-from fpn_jax.weights.detectron2 import detectron2_state_dict
+from fpn_jax.weights.detectron2_file import detectron2_state_dict
 from fpn_jax.weights.origins import Kind, check_origin
 from fpn_jax.weights.state_dicts import load_state_dict
 

@@ -87,7 +87,7 @@ def test_export_of_a_proposal_network_is_bitwise_what_came(faster_rcnn, norm):
         ("resnet50", ResNet(50, norm="batch")),
         ("vgg11_bn", VGG(11, norm="frozen")),
         ("resnext50_32x4d", ResNet(50, groups=32, width_per_group=4)),
-        ("mobilenet_v2", MobileNetV2(levels=(4, 5))),
+        ("mobilenet_v2", MobileNetV2(levels=(2, 6))),
         ("mobilenet_v3_large", MobileNetV3("large", levels=(2, 6))),
         ("mobilenet_v3_small", MobileNetV3("small", levels=(6,), norm="batch")),
     ],
