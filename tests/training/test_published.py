@@ -197,7 +197,7 @@ def test_evaluate_and_predict_take_a_name(tmp_path, capsys):
 def test_a_directory_of_the_name_goes_first(tmp_path, monkeypatch):
     shutil.copytree(run_directory("tiny_detector"), tmp_path / "tiny_detector")
     monkeypatch.chdir(tmp_path)
-    assert run_directory("tiny_detector").resolve() == tmp_path / "tiny_detector"
+    assert Path(run_directory("tiny_detector")).resolve() == tmp_path / "tiny_detector"
     assert str(run_directory("some/where")) == "some/where"
 
 
