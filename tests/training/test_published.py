@@ -5,6 +5,7 @@ import hashlib
 import shutil
 import threading
 import time
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
