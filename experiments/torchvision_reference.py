@@ -287,15 +287,7 @@ def training_step(
     memory_format: str,
 ) -> float:
     """The loss before the update."""
-    targets = [
-        {
-            "boxes": torch.from_numpy(boxes[valid]),
-            "labels": torch.from_numpy(labels[valid]).long(),
-        }
-        for boxes, labels, valid in zip(
-            *(batch[name] for name in ("boxes", "labels", "valid")), strict=True
-        )
-    ]
+    targets = targets_of(batch)
     loss = model.loss(_pixels(batch["images"], memory_format), targets)
     optimizer.zero_grad()
     loss.backward()
@@ -303,17 +295,30 @@ def training_step(
     return loss.item()
 
 
+def targets_of(batch: Batch, *, first_label: int = 0) -> list[dict]:
+    """The objects of each image, as torchvision's losses take them."""
+    rows = zip(*(batch[name] for name in ("boxes", "labels", "valid")), strict=True)
+    return [
+        {
+            "boxes": torch.from_numpy(boxes[valid]),
+            "labels": torch.from_numpy(labels[valid]).long() + first_label,
+        }
+        for boxes, labels, valid in rows
+    ]
+
+
 def make_optimizer(
     model: torch.nn.Module, config: OptimizerConfig
 ) -> torch.optim.Optimizer:
-    """AdamW or SGD, with weight decay on kernels only."""
-    parameters = list(model.parameters())
+    """AdamW or SGD of what is trained; weight decay on kernels, or on all."""
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    others = config.weight_decay if config.decay_norms_and_biases else 0.0
     groups = [
         {
             "params": [p for p in parameters if p.ndim > 1],
             "weight_decay": config.weight_decay,
         },
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": others},
     ]
     if config.name == "adamw":
         return torch.optim.AdamW(groups, lr=config.peak)
@@ -335,7 +340,7 @@ def evaluate(
         for row, rows in enumerate(model.detect(images, sizes)):
             if batch["example_valid"][row]:
                 found = in_image_pixels(
-                    _detections(rows),
+                    detections(rows),
                     size=batch["sizes"][row],
                     image_size=batch["image_sizes"][row],
                 )
@@ -360,8 +365,8 @@ def _batching(batch_size: int) -> Batching:
     )
 
 
-def _detections(rows: dict[str, torch.Tensor]) -> Detections:
-    """torchvision's boxes of one image as ours, in pixels of the canvas."""
+def detections(rows: dict[str, torch.Tensor]) -> Detections:
+    """torchvision's boxes of one image as ours, in its own pixels."""
     return Detections(
         boxes=rows["boxes"].numpy(),
         scores=rows["scores"].numpy(),

@@ -1,0 +1,36 @@
+"""What both detectors of blood cells have in common, in both libraries.
+
+BCCD (github.com/Shenggan/BCCD_Dataset, MIT): 205 images to train on and 87 to measure,
+640 x 480 pixels, three classes. The backbone is MobileNetV2 with torchvision's ImageNet
+weights, of which the three lowest stages and all norms stay as they are, as torchvision
+freezes them; its levels 3 … 5 go into a pyramid.
+"""
+
+import flax.linen as nn
+
+from fpn_jax.backbones import MobileNetV2
+from fpn_jax.training import Config, DataConfig, OptimizerConfig, TrainConfig
+
+CANVAS = (480, 640)  # every image fills it
+
+
+def backbone() -> MobileNetV2:
+    """Returns the backbone with the levels that torchvision counts 2, 3 and 4."""
+    return MobileNetV2(levels=(3, 4, 5), frozen_stages=3)
+
+
+def bccd_recipe(model: nn.Module, *, learning_rate: float) -> Config:
+    """Returns the settings: 800 steps of 4 images, flips alone, SGD with two falls."""
+    return Config(
+        model=model,
+        data=DataConfig(source="bccd", canvas=CANVAS, batch_size=4, max_boxes=32),
+        optimizer=OptimizerConfig(
+            name="sgd",
+            learning_rate=learning_rate,
+            decay_norms_and_biases=True,  # norms are frozen
+            schedule="step",
+            milestones=(2 / 3, 8 / 9),
+            warmup_steps=100,
+        ),
+        train=TrainConfig(steps=800, evaluate_every=800, save_every=400),
+    )
