@@ -34,6 +34,7 @@ from fpn_jax.weights.detectron2 import (
     with_proposals,
 )
 from fpn_jax.weights.detectron2_file import detectron2_state_dict
+from fpn_jax.weights.origins import check_origin
 from fpn_jax.weights.state_dicts import StateDict, load_state_dict, without_prefix
 from fpn_jax.weights.torchvision import (
     backbone_from_torchvision,
@@ -158,7 +159,9 @@ def load_yolox(name: str, file: str | Path) -> StateDict:
     A prefix that all names in the file share is taken off.
     """
     check_choice("model", name, YOLOX)
-    return dict(without_prefix(load_state_dict(file), yolox_rules(YOLOX[name]())))
+    state_dict = load_state_dict(file)
+    check_origin(state_dict, "yolox")
+    return dict(without_prefix(state_dict, yolox_rules(YOLOX[name]())))
 
 
 def run_from_yolox(

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
-Kind = Literal["torchvision", "classifier", "detectron2", "other"]
+Kind = Literal["torchvision", "classifier", "detectron2", "yolox", "other"]
 
 
 class _Origin(NamedTuple):
@@ -25,6 +25,10 @@ _TORCHVISION = (
 _DETECTRON2 = (
     "`python -m fpn_jax.convert detectron2 MODEL FILE OUT` makes a run of them, with a "
     "name of its zoo (faster_rcnn_R_50_FPN …) as MODEL"
+)
+_YOLOX = (
+    "`python -m fpn_jax.convert yolox MODEL FILE OUT` makes a run of them, with the "
+    "name of the size (yolox_nano … yolox_x) as MODEL"
 )
 _CLASSIFIER = (
     "a detector's backbone starts from them by `train --train.pretrained FILE`"
@@ -49,7 +53,7 @@ _ORIGINS = (
         "an ImageNet backbone of Detectron2 or Caffe2",
         "no detector is in it; give the file of a whole model",
     ),
-    _Origin(r"backbone\.backbone\.(stem|dark2)\.", "other", "YOLOX", _NONE),
+    _Origin(r"backbone\.backbone\.(stem|dark2)\.", "yolox", "YOLOX", _YOLOX),
     _Origin(
         r"model\.\d+\.(conv|cv\d|m\.\d+)\.", "other", "a YOLO of Ultralytics", _NONE
     ),

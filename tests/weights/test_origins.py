@@ -6,7 +6,11 @@ import numpy as np
 import pytest
 
 from fpn_jax.parity.live_torchvision import import_torchvision
-from fpn_jax.training.conversion import run_from_detectron2, run_from_torchvision
+from fpn_jax.training.conversion import (
+    load_yolox,
+    run_from_detectron2,
+    run_from_torchvision,
+)
 from fpn_jax.weights.detectron2_file import detectron2_state_dict
 from fpn_jax.weights.origins import Kind, check_origin
 from fpn_jax.weights.state_dicts import load_state_dict
@@ -18,9 +22,9 @@ NAMES: dict[Kind, list[str]] = {
     "torchvision": ["backbone.body.conv1.weight", "rpn.head.conv.0.0.weight"],
     "detectron2": ["backbone.bottom_up.stem.conv1.weight", "backbone.fpn_output2.bias"],
     "classifier": ["conv1.weight", "layer1.0.conv1.weight", "fc.bias"],
+    "yolox": ["backbone.backbone.stem.conv.conv.weight", "head.stems.0.conv.weight"],
 }
 OTHERS = {
-    "YOLOX": ["backbone.backbone.stem.conv.conv.weight", "head.stems.0.conv.weight"],
     "a YOLO of Ultralytics": ["model.0.conv.weight", "model.22.cv2.0.0.conv.weight"],
     "MMDetection": ["backbone.layer1.0.conv1.weight", "neck.lateral_convs.0.conv.bias"],
     "DETR or another": [
@@ -86,10 +90,15 @@ def test_each_conversion_names_the_other(tmp_path):
         )
     with pytest.raises(ValueError, match="fpn_jax.convert detectron2 MODEL FILE OUT"):
         run_from_torchvision("resnet18", state)
+    state = {name: np.ones(1, np.float32) for name in NAMES["yolox"]}
+    with pytest.raises(ValueError, match="fpn_jax.convert yolox MODEL FILE OUT"):
+        run_from_torchvision("fasterrcnn_resnet50_fpn", state)
     tensors = {name: torch.ones(1) for name in NAMES["torchvision"]}
     torch.save({"model": tensors}, tmp_path / "model.pth")
     with pytest.raises(ValueError, match="fpn_jax.convert torchvision MODEL FILE OUT"):
         run_from_detectron2("faster_rcnn_R_50_FPN", tmp_path / "model.pth")
+    with pytest.raises(ValueError, match="fpn_jax.convert torchvision MODEL FILE OUT"):
+        load_yolox("yolox_nano", tmp_path / "model.pth")
 
 
 def test_a_pickle_that_torch_has_written_is_read_as_such(tmp_path):
