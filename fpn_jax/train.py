@@ -1,10 +1,10 @@
 """Trains a detector: train [EXPERIMENT.py | --model NAME] [--a.b VALUE …]
 
 An experiment is a Python file with `get_config() -> Config`. `--model NAME` is a
-detector of torchvision or Detectron2, whose classes, canvas and steps the data decides.
-Without either, a small Faster R-CNN is trained, by default on the embedded digits.
-Every setting can be overridden here, and a number given here is used as it is. A
---workdir that holds a run is continued, with its settings where none are given; where
+detector of torchvision, Detectron2 or YOLOX, and the data decides its classes, canvas
+and steps. Without either, a small Faster R-CNN is trained, by default on the embedded
+digits. Every setting can be overridden here, and a number given here is used as it is.
+A --workdir that holds a run is continued, with its settings where none are given; where
 these name classes that are not of fpn_jax, the EXPERIMENT defines them, or with --trust
 the copy of it that the run keeps. The default is a new directory under runs/.
 
@@ -132,16 +132,21 @@ def _defaults(
         begun = None
     if experiment:
         return load_experiment(experiment), frozenset()
-    if name is not None:
-        config = fine_tuning(name, pretrained="train.pretrained" in typed)
-        fitted = open_settings(ALL, typed)
-        if begun:
-            return as_begun(config, begun, fitted), frozenset()
-        return config, fitted
     if begun:
-        return load_config(begun, trust="--trust" in given), frozenset()
-    few = (CLASSES, CANVAS)
-    return Config(), open_settings(few, typed)
+        config = load_config(begun, trust="--trust" in given)
+        if name is not None:  # the run's own, or `check_resumable` says what differs
+            wanted = fine_tuning(name, pretrained=bool(config.train.pretrained))
+            model = as_begun(wanted.model, config.model)
+            config = dataclasses.replace(config, model=model)
+        return config, frozenset()
+    if name is None:
+        return Config(), open_settings((CLASSES, CANVAS), typed)
+    config = fine_tuning(name, pretrained="train.pretrained" in typed)
+    if "optimizer.name" in typed and not callable(config.optimizer):
+        # Its own rate, not AdamW's.
+        optimizer = dataclasses.replace(config.optimizer, learning_rate=None)
+        config = dataclasses.replace(config, optimizer=optimizer)
+    return config, open_settings(ALL, typed)
 
 
 def _typed(arguments: Sequence[str]) -> frozenset[str]:

@@ -11,7 +11,7 @@ from fpn_jax.detectors.contract import facts
 from fpn_jax.detectors.fields import values_of, with_field
 from fpn_jax.training import loop
 from fpn_jax.training.config import Config, DataConfig, TrainConfig, with_canvas
-from fpn_jax.training.config_file import write_config
+from fpn_jax.training.config_file import check_resumable, write_config
 
 
 class Runs(list):
@@ -110,9 +110,9 @@ def test_a_yolox_by_name_is_resized_as_released_and_keeps_its_norms(runs):
     assert config.model.backbone.frozen_stages == 2
 
 
-def test_a_model_by_name_goes_on_with_what_its_data_decided(runs):
+def test_a_model_by_name_goes_on_with_the_settings_of_its_run(runs):
     words = ["--model", "fcos_resnet50_fpn", "--workdir", "begun"]
-    train.main(words)
+    train.main([*words, "--train.pretrained", "coco", "--data.batch-size", "2"])
     config, run = runs[0]
     decided = replace(
         with_canvas(config, (64, 96)),
@@ -124,6 +124,21 @@ def test_a_model_by_name_goes_on_with_what_its_data_decided(runs):
     expected = replace(decided, train=replace(decided.train, steps=99))
     assert runs[1] == (expected, run)
     assert runs.fitted[1] == set()
+
+
+def test_another_model_by_name_does_not_go_on_with_a_run(runs):
+    train.main(["--model", "fcos_resnet50_fpn", "--workdir", "begun"])
+    config, run = runs[0]
+    write_config(config, run)
+    train.main(["--model", "retinanet_resnet50_fpn", "--workdir", "begun"])
+    with pytest.raises(ValueError, match="holds a run of another model: model.head"):
+        check_resumable(runs[1][0], run)
+
+
+def test_another_optimizer_has_its_own_rate(runs):
+    train.main(["--model", "fcos_resnet50_fpn", "--optimizer.name", "sgd"])
+    train.main(["--model", "fcos_resnet50_fpn"])
+    assert [config.optimizer.peak for config, _ in runs] == [1e-3, 1e-4]
 
 
 @pytest.mark.parametrize(

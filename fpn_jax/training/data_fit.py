@@ -3,7 +3,6 @@
 import math
 from collections.abc import Collection
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import flax.linen as nn
@@ -11,9 +10,8 @@ import flax.linen as nn
 from fpn_jax.data.canvases import best_canvas
 from fpn_jax.data.example import Source
 from fpn_jax.detectors.contract import facts
-from fpn_jax.detectors.fields import with_field
+from fpn_jax.detectors.fields import values_of, with_field
 from fpn_jax.training.config import Config, value_of, with_canvas
-from fpn_jax.training.config_file import read_tree
 
 CLASSES = "model.classes"  # of all heads, and of their keypoints
 CANVAS = "data.canvas"
@@ -33,7 +31,7 @@ _WARMUP_SHARE = 0.2  # of the steps, at most
 
 
 def open_settings(names: Collection[str], given: Collection[str]) -> frozenset[str]:
-    """Returns those of the settings `names` that are not among the options `given`.
+    """Returns the settings `names` without the ones among the options `given`.
 
     Options are named as fields are: "train.steps", "model.box_head.num_classes".
     """
@@ -67,26 +65,12 @@ def fit_to_data(config: Config, source: Source, names: Collection[str]) -> Confi
     return replace(config, train=train, optimizer=optimizer)
 
 
-def as_begun(config: Config, run: str | Path, names: Collection[str]) -> Config:
-    """Returns the config with the settings `names` as they were when `run` began.
-
-    Nothing of the run is imported.
-    """
-    tree = read_tree(run)
-    model = config.model
-    for field in _NUMBERS if CLASSES in names else ():
-        if (number := _number(tree.get("model"), field)) is not None:
+def as_begun(model: nn.Module, begun: nn.Module) -> nn.Module:
+    """Returns the model with the classes and keypoints of the model of a run."""
+    for field in _NUMBERS:
+        for number in values_of(begun, field).values():
             model = with_field(model, field, number)
-    config = replace(config, model=model)
-    for name in {CANVAS, STEPS, EVALUATE, WARMUP} & set(names):
-        part, _, field = name.partition(".")
-        kept = tree.get(part)
-        if isinstance(kept, dict) and field in kept:
-            value = kept[field]
-            value = tuple(value) if isinstance(value, list) else value
-            changed = replace(getattr(config, part), **{field: value})
-            config = replace(config, **{part: changed})
-    return config
+    return model
 
 
 def fitted_line(before: Config, after: Config) -> str | None:
@@ -113,16 +97,6 @@ def _with_classes(model: nn.Module, source: Source) -> nn.Module:
 def _steps(images: int, batch_size: int) -> int:
     seen = max(_EPOCHS * images, min(_IMAGES, _MOST_EPOCHS * images))
     return max(_LEAST_STEPS, round(seen / batch_size))
-
-
-def _number(tree: Any, field: str) -> int | None:
-    """Returns the first number that a field of the modules of a run has."""
-    if not isinstance(tree, dict):
-        return None
-    if isinstance(tree.get(field), int):
-        return tree[field]
-    below = (_number(each, field) for each in tree.values())
-    return next((number for number in below if number is not None), None)
 
 
 def _words(value: Any) -> str:

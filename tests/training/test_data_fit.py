@@ -7,8 +7,7 @@ import pytest
 
 from fpn_jax.data.example import Category, KeypointSpec
 from fpn_jax.detectors.fields import values_of, with_field
-from fpn_jax.training.config import Config, DataConfig, with_canvas
-from fpn_jax.training.config_file import write_config
+from fpn_jax.training.config import Config, DataConfig
 from fpn_jax.training.data_fit import (
     ALL,
     CANVAS,
@@ -99,16 +98,10 @@ def test_one_line_says_what_was_set():
     assert fitted_line(fitted, fitted) is None
 
 
-def test_a_run_goes_on_with_what_its_data_decided(tmp_path):
-    fresh = fine_tuning("maskrcnn_resnet50_fpn", pretrained=True)
-    begun = with_canvas(fresh, (64, 128))
-    begun = replace(
-        begun,
-        model=with_field(begun.model, "num_classes", 5),
-        train=replace(begun.train, steps=33, evaluate_every=7),
-        optimizer=replace(begun.optimizer, warmup_steps=6),
-    )
-    write_config(begun, tmp_path)
-    assert as_begun(fresh, tmp_path, ALL) == begun
-    few = as_begun(fresh, tmp_path, [CANVAS])
-    assert few == with_canvas(fresh, (64, 128))
+def test_a_run_goes_on_with_the_classes_of_its_data():
+    fresh = maskrcnn_resnet50_fpn()
+    begun = with_field(fresh, "num_classes", 5)
+    assert as_begun(fresh, begun) == begun
+    persons = keypointrcnn_resnet50_fpn()
+    begun = with_field(persons, "num_keypoints", 4)
+    assert as_begun(persons, begun) == begun
