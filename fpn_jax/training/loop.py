@@ -35,7 +35,11 @@ from fpn_jax.training.memory import check_memory
 from fpn_jax.training.metrics import MetricWriter
 from fpn_jax.training.objects import check_objects
 from fpn_jax.training.optimizer import warmup_line
-from fpn_jax.training.pretrained import check_pretrained, with_pretrained
+from fpn_jax.training.pretrained import (
+    check_pretrained,
+    check_published,
+    with_pretrained,
+)
 from fpn_jax.training.programs import (
     Programs,
     abstract_state,
@@ -177,6 +181,8 @@ def begin(
     categories = run_categories(config.model, source.categories)
     batches = training_data(config, source)
     validation = Validation(config, programs.evaluate, categories)
+    if not (run / "checkpoints").exists():
+        check_published(config)
     checkpoints = Checkpoints(
         run, best=config.evaluation.best, keep=config.train.keep, writes=True
     )

@@ -15,7 +15,7 @@ from fpn_jax.detectors.contract import facts
 from fpn_jax.detectors.fields import parts
 from fpn_jax.training.config import Config
 from fpn_jax.training.fitting import fitting_options
-from fpn_jax.training.published import pretrained_place
+from fpn_jax.training.published import is_published, pretrained_place
 from fpn_jax.training.run import load_shapes, load_variables
 from fpn_jax.training.state import TrainState, abstract_variables, with_variables
 from fpn_jax.weights.state_dicts import is_address, load_state_dict
@@ -27,22 +27,36 @@ _log = logging.getLogger(__name__)
 def check_pretrained(config: Config) -> None:
     """Raises ValueError where a path of `train.pretrained` leads to nothing that fits.
 
-    Runs are known by the shapes in their checkpoints; files are read. The weights of
-    published models are downloaded.
+    Runs are known by the shapes in their checkpoints; files are read. Names of
+    published models pass: see `check_published`.
     """
-    for path in map(pretrained_place, config.train.pretrained):
-        if not Path(path).exists():
-            address = ", which is an address; download it" * is_address(path)
-            raise ValueError(
-                f"train.pretrained: no run or file of weights {path!r}{address}"
-            )
-        if not Path(path).is_dir():
-            _of_file(path, config.model)
-        elif not (Path(path) / "config.json").exists():
-            raise ValueError(f"train.pretrained: no config.json in {path!r}; no run?")
-        else:
-            wanted = abstract_variables(config.model, config.data.canvas)
-            _shared(path, load_shapes(path), wanted, config)
+    for path in config.train.pretrained:
+        if not is_published(path):
+            _check_place(path, config)
+
+
+def check_published(config: Config) -> None:
+    """Raises ValueError where a published model of `train.pretrained` does not fit.
+
+    The weights are downloaded, which is for the time when all else has been checked.
+    """
+    for path in filter(is_published, config.train.pretrained):
+        _check_place(pretrained_place(path), config)
+
+
+def _check_place(path: str, config: Config) -> None:
+    if not Path(path).exists():
+        address = ", which is an address; download it" * is_address(path)
+        raise ValueError(
+            f"train.pretrained: no run or file of weights {path!r}{address}"
+        )
+    if not Path(path).is_dir():
+        _of_file(path, config.model)
+    elif not (Path(path) / "config.json").exists():
+        raise ValueError(f"train.pretrained: no config.json in {path!r}; no run?")
+    else:
+        wanted = abstract_variables(config.model, config.data.canvas)
+        _shared(path, load_shapes(path), wanted, config)
 
 
 def with_pretrained(state: TrainState, config: Config) -> TrainState:
@@ -134,8 +148,7 @@ def _norms_of_either_kind(
 ) -> dict[str, Any]:
     """Returns the variables with scales and biases of norms where the model has them.
 
-    Those of a batch norm are parameters, and those of a frozen one beside its
-    statistics.
+    A batch norm has them among its parameters, a frozen one beside its statistics.
     """
     moved = {}
     for name, leaf in found.items():

@@ -57,12 +57,17 @@ def run_directory(run: str | Path) -> str | Path:
     return _converted_once(entry)
 
 
+def is_published(path: str) -> bool:
+    """Whether a path of `train.pretrained` is the name of a published model."""
+    return path in MODELS and not Path(path).exists()
+
+
 def pretrained_place(path: str) -> str:
     """Returns the run or file of weights that `train.pretrained` names.
 
-    Of a published classifier that is its file, which suits every kind of norm.
+    A published classifier gives its file, which suits every kind of norm.
     """
-    if Path(path).exists() or path not in MODELS:
+    if not is_published(path):
         return path
     if published(path).task == "classes":
         return str(weights_file(path))
@@ -151,7 +156,7 @@ def _convert(entry: PublishedModel, folder: Path, out: Path) -> None:
 
 
 def _key(entry: PublishedModel) -> str:
-    """Returns what tells the runs of a model by other releases of this package apart.
+    """Returns a key by which runs of other releases of this package are told apart.
 
     The fields of the module may have changed, and with them what the weights mean.
     """

@@ -22,7 +22,8 @@ from fpn_jax.parity.live_torchvision import import_torchvision
 from fpn_jax.predict import main as predict
 from fpn_jax.training import published
 from fpn_jax.training.config import Config, DataConfig, TrainConfig
-from fpn_jax.training.pretrained import check_pretrained
+from fpn_jax.training.loop import train
+from fpn_jax.training.pretrained import check_pretrained, check_published
 from fpn_jax.training.published import pretrained_place, run_directory
 from fpn_jax.training.run import Run, load_run, save_run
 from fpn_jax.weights.models.cache import PLACE, model_folder
@@ -232,9 +233,19 @@ def test_training_starts_from_names(files):
     # The file of a classifier suits every kind of norm.
     assert pretrained_place("tiny_backbone") == str(files / "tiny_backbone.pth")
     assert pretrained_place("tiny_detector") == str(run_directory("tiny_detector"))
-    check_pretrained(config_of("tiny_detector"))
+    check_published(config_of("tiny_detector"))
     with pytest.raises(ValueError, match="no run or file of weights 'resnet19'"):
         check_pretrained(config_of("resnet19"))
+
+
+def test_nothing_is_downloaded_before_the_data_is_found(files, tmp_path):
+    shutil.rmtree(files)  # where a download would come from
+    config = config_of("tiny_detector")
+    place = str(tmp_path / "nowhere")
+    data = dataclasses.replace(config.data, source=place, batch_size=8)
+    with pytest.raises(ValueError, match="nowhere.* is neither"):
+        train(dataclasses.replace(config, data=data), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_several_processes_convert_nothing(monkeypatch):
