@@ -11,7 +11,6 @@ Needs the extra `test`, and the root of the repository as working directory.
 """
 
 import dataclasses
-import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -22,7 +21,12 @@ import numpy as np
 import tyro
 
 from experiments.bccd import CANVAS
-from experiments.torchvision_reference import detections, make_optimizer, targets_of
+from experiments.torchvision_reference import (
+    detections,
+    make_optimizer,
+    say_report,
+    targets_of,
+)
 from fpn_jax.command_line import parse, user_errors
 from fpn_jax.data.example import Source
 from fpn_jax.data.sources import decodable
@@ -57,11 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         chosen = parse(
             Arguments, arguments, command="bccd_torchvision", description=__doc__
         )
-        report = run(chosen)
-        for name, value in report.items():
-            print(f"{name}: {value}")
-        if chosen.json is not None:
-            chosen.json.write_text(json.dumps(report, indent=2) + "\n")
+        say_report(run(chosen), chosen.json)
     return 0
 
 

@@ -16,16 +16,18 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
-import tyro
 
-from experiments.torchvision_parity import GivenProposals, differences, list_others
-from fpn_jax.choices import check_choice
-from fpn_jax.command_line import parse, user_errors
+from experiments.torchvision_parity import (
+    GivenProposals,
+    differences,
+    list_others,
+    report_each,
+)
+from fpn_jax.command_line import user_errors
 from fpn_jax.parity.live_detectron2 import (
     LIVE,
     detectron2_state,
@@ -33,7 +35,6 @@ from fpn_jax.parity.live_detectron2 import (
     run_detectron2,
 )
 from fpn_jax.parity.prove import count_ties, match_detections
-from fpn_jax.runtime import set_up
 from fpn_jax.types import Detections
 from fpn_jax.weights.detectron2 import detector_from_detectron2
 from fpn_jax.zoo.detectron2 import DETECTRON2
@@ -41,25 +42,17 @@ from fpn_jax.zoo.detectron2 import DETECTRON2
 CANVAS, PROPOSALS = (256, 384), 300
 
 
-@dataclasses.dataclass(frozen=True)
-class Arguments:
-    models: tyro.conf.Positional[tuple[str, ...]] = ()  # all where none is named
-    json: Path | None = None  # where to write the figures
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit status."""
     arguments = sys.argv[1:] if arguments is None else arguments
     with user_errors("detectron2_parity"):
-        set_up()
-        chosen = parse(
-            Arguments, arguments, command="detectron2_parity", description=__doc__
+        report_each(
+            LIVE,
+            compare,
+            arguments,
+            command="detectron2_parity",
+            description=__doc__,
         )
-        for name in chosen.models:
-            check_choice("model", name, LIVE)
-        report = {name: compare(name) for name in chosen.models or LIVE}
-        if chosen.json is not None:
-            chosen.json.write_text(json.dumps(report, indent=2) + "\n")
     return 0
 
 

@@ -18,7 +18,7 @@ import dataclasses
 import json
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,16 +70,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit status."""
     arguments = sys.argv[1:] if arguments is None else arguments
     with user_errors("torchvision_parity"):
-        set_up()
-        chosen = parse(
-            Arguments, arguments, command="torchvision_parity", description=__doc__
+        report_each(
+            TORCHVISION,
+            compare,
+            arguments,
+            command="torchvision_parity",
+            description=__doc__,
         )
-        for name in chosen.models:
-            check_choice("model", name, TORCHVISION)
-        report = {name: compare(name) for name in chosen.models or TORCHVISION}
-        if chosen.json is not None:
-            chosen.json.write_text(json.dumps(report, indent=2) + "\n")
     return 0
+
+
+def report_each(
+    models: Collection[str],
+    compare: Callable[[str], dict],
+    arguments: Sequence[str],
+    **options: Any,
+) -> None:
+    """Compares the models that the arguments name, all by default; `options`: of parse.
+
+    Raises ValueError for another name.
+    """
+    set_up()
+    chosen = parse(Arguments, arguments, **options)
+    for name in chosen.models:
+        check_choice("model", name, models)
+    report = {name: compare(name) for name in chosen.models or models}
+    if chosen.json is not None:
+        chosen.json.write_text(json.dumps(report, indent=2) + "\n")
 
 
 def compare(name: str) -> dict:

@@ -17,9 +17,9 @@ import dataclasses
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -205,12 +205,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         chosen = parse(
             Arguments, arguments, command="torchvision_reference", description=__doc__
         )
-        report = run(chosen)
-        for name, value in report.items():
-            print(f"{name}: {value}")
-        if chosen.json is not None:
-            chosen.json.write_text(json.dumps(report, indent=2) + "\n")
+        say_report(run(chosen), chosen.json)
     return 0
+
+
+def say_report(report: Mapping[str, Any], file: Path | None) -> None:
+    """Prints the figures of a run, and writes them where a file is named."""
+    for name, value in report.items():
+        print(f"{name}: {value}")
+    if file is not None:
+        file.write_text(json.dumps(report, indent=2) + "\n")
 
 
 def run(arguments: Arguments) -> dict:
