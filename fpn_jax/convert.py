@@ -58,7 +58,7 @@ class Detectron2:
     model: tyro.conf.Positional[str]  # faster_rcnn_R_50_FPN …
     file: tyro.conf.Positional[Path]  # .pkl of the zoo, .pth of a training
     out: tyro.conf.Positional[Path]  # the run directory to make
-    # Of a Fast R-CNN, and of no other: the file of its proposal network (rpn_R_50_FPN).
+    # File of the network that proposes to a Fast R-CNN (rpn_R_50_FPN).
     proposals: Path | None = None
 
 

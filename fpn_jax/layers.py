@@ -55,7 +55,7 @@ class Conv(nn.Module):
     kernel_size: int = 3
     stride: int = 1
     depthwise: bool = False  # a filter for each channel of x, which `features` must be
-    groups: int = 1  # of channels: each of the output sees those of one of the input
+    groups: int = 1  # of channels; an output channel sees one group of the input's
     use_bias: bool = True
     kernel_init: nn.initializers.Initializer = he_normal_fan_out
     bias_init: nn.initializers.Initializer = nn.initializers.zeros

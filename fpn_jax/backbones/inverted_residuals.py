@@ -130,9 +130,9 @@ class LastConv(nn.Module):
 def pyramid_of(network: MobileNet, images: jax.Array, *, train: bool) -> Pyramid:
     """Returns the levels of a network, within whose compact method it is called.
 
-    C2 … C5 are those of the block that reduces to their stride, the first of its stage,
-    as torchvision's detectors take them. C6 is the last 1x1 convolution: its stride is
-    32 like that of C5.
+    C2 … C5 come from the block that reduces to their stride, the first of its stage, as
+    torchvision's detectors take them. C6 is the last 1x1 convolution, whose stride is
+    32, as C5's.
     """
     check_stages(network.levels, network.frozen_stages, top=6)
     plan, top = network.plan, max(network.levels)

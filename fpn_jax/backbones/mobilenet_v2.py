@@ -22,9 +22,9 @@ STAGES = (
 class MobileNetV2(nn.Module):
     """Features of the levels named by `levels`; only what they need is built.
 
-    C2 … C5 are those of the bottleneck that reduces to their stride, the first of its
-    stage, as torchvision's detectors take them. C6 is the last 1x1 convolution: its
-    stride is 32 like that of C5. torchvision's `mobilenet_backbone` gives (5, 6) to a
+    C2 … C5 come from the bottleneck that reduces to their stride, the first of its
+    stage, as torchvision's detectors take them. C6 is the last 1x1 convolution, whose
+    stride is 32, as C5's. torchvision's `mobilenet_backbone` gives (5, 6) to a
     pyramid, blocks 14 and 18 there.
 
     Frozen stages (`stages.py` counts them; the sixth is the last convolution) pass no

@@ -47,9 +47,9 @@ ROWS = {
 class MobileNetV3(nn.Module):
     """Features of the levels named by `levels`; only what they need is built.
 
-    C2 … C5 are those of the block that reduces to their stride, the first of its
-    stage, as torchvision's detectors take them. C6 is the last 1x1 convolution: its
-    stride is 32 like that of C5. torchvision's detectors use (5, 6), blocks 13 and 16
+    C2 … C5 come from the block that reduces to their stride, the first of its stage, as
+    torchvision's detectors take them. C6 is the last 1x1 convolution, whose stride is
+    32, as C5's. torchvision's detectors use (5, 6), blocks 13 and 16
     there.
 
     Frozen stages (`stages.py` counts them; the sixth is the last convolution) pass no

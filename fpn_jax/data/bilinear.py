@@ -20,7 +20,7 @@ def resized(image: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def resized_by_numpy(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Returns what `resized` gives without OpenCV."""
+    """Returns the resized image, made by NumPy alone."""
     above, below, y = _neighbors(image.shape[0], height)
     left, right, x = _neighbors(image.shape[1], width)
     channels = (1,) * (image.ndim - 2)

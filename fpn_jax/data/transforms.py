@@ -222,9 +222,9 @@ def scaled_sides(shape: tuple[int, ...], scale: float) -> tuple[int, int]:
 def fitted_size(
     shape: tuple[int, ...], canvas: tuple[int, int], box_scale: BoxScale
 ) -> tuple[float, float]:
-    """Returns what height and width of an image in the canvas boxes are scaled by.
+    """Returns the height and width in the canvas by which boxes of an image scale.
 
-    For "sides" these are its pixels there, for "common" the sides before rounding.
+    With "sides" they are whole pixels, with "common" the sides before rounding.
     """
     factor = fit_scale_either_way(shape, canvas)
     if box_scale == "common":

@@ -57,7 +57,7 @@ class YOLOXHead(nn.Module):
     prior: float = 0.01  # of every class and of an object, before training
     norm: Norm = "batch"
     norm_epsilon: float = 1e-3  # of the authors' code
-    norm_momentum: float = 0.9  # there 0.97
+    norm_momentum: float = 0.9  # 0.97 in the authors' code
     # Targets.
     center_radius: float = 2.5  # strides
     num_candidates: int = 10  # whose IoUs say how many cells a box takes

@@ -77,7 +77,7 @@ def block_of_taps(
 def fixed_taps(
     plan: Plan, boxes: Float[Array, "n 4"], levels: Int[Array, " n"]
 ) -> tuple[Int[Array, "taps n size size"], Float[Array, "taps n size size"]]:
-    """Returns what `block_of_taps` does, of all taps of a fixed number of samples."""
+    """Returns rows and weights as `block_of_taps`, for a fixed number of samples."""
     along_y, along_x = _axes(plan, boxes, levels)
     y, wy = _sampled_cells(along_y, plan.sampling_ratio)
     x, wx = _sampled_cells(along_x, plan.sampling_ratio)

@@ -51,8 +51,8 @@ _OUTPUTS = {
 }
 # Added to the logit of the background, by the number of classes.
 _BACKGROUND = {80: 4.0, 1: 4.0}
-# Of the norm at the end of a block. With more, rounding grows from block to block until
-# it tells the proposals of a hundred layers apart.
+# Scale of the norm that ends a block. With more, rounding grows from block to block
+# until it tells the proposals of a hundred layers apart.
 _RESIDUAL = 0.3
 _BODIES = {
     "R_50": "resnet50",
@@ -94,7 +94,7 @@ def lively_detectron2(
 
 
 def run_detectron2(model: Any, images: Sequence[np.ndarray]) -> list[Detections]:
-    """Returns what the model finds in each image, which is not resized.
+    """Returns the detections of each image, which is not resized.
 
     Masks are probabilities in the box, as ours before they are put on the image.
     """

@@ -37,4 +37,4 @@ def _of_file(path: Path) -> str:
 
 def _converted(file: str) -> str:
     """Returns the command that makes a run of a file of weights."""
-    return f"{_CONVERT.format(file=file)} (convert detectron2 or yolox: of theirs)"
+    return f"{_CONVERT.format(file=file)} (convert detectron2 or yolox for theirs)"

@@ -23,7 +23,7 @@ def mobilenet_v2_rules(backbone: MobileNetV2, *, prefix: str) -> list[Rule]:
 
 
 def mobilenet_v3_rules(backbone: MobileNetV3, *, prefix: str) -> list[Rule]:
-    """Returns the same of MobileNetV3, whose blocks have other names."""
+    """Returns the table of MobileNetV3, whose blocks have other names."""
     return _rules(backbone, prefix, _v3_block)
 
 

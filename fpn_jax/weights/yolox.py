@@ -126,7 +126,7 @@ def _check_released(detector: OneStage) -> None:
 
 
 def _base_rules(theirs: str, ours: str, norm: Norm) -> list[Rule]:
-    """A convolution and its norm; the first row is that of the weight."""
+    """A convolution and its norm; the weight comes first."""
     return conv_rules(f"{theirs}.conv", ours)[:1] + norm_rules(
         f"{theirs}.bn", ours, norm
     )

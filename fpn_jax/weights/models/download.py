@@ -227,6 +227,6 @@ def _host(url: str) -> str:
 
 
 def _one_line(error: object) -> str:
-    """Returns what an error says, without the brackets that urllib puts around."""
+    """Returns the words of an error, without the brackets that urllib puts around."""
     said = " ".join(str(error).split())
     return re.sub(r"^<urlopen error (.*)>$", r"\1", said) or type(error).__name__
