@@ -150,11 +150,12 @@ def _norms_of_either_kind(
 
     A batch norm has them among its parameters, a frozen one beside its statistics.
     """
+    other = {"params": "batch_stats", "batch_stats": "params"}
     moved = {}
     for name, leaf in found.items():
         collection, _, path = name.partition("/")
         if name not in wanted and re.search(r"/norm/(scale|bias)$", name):
-            collection = {"params": "batch_stats", "batch_stats": "params"}[collection]
+            collection = other.get(collection, collection)  # or one of the user's own
         moved[f"{collection}/{path}"] = leaf
     return moved
 
