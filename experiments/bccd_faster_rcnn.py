@@ -17,6 +17,8 @@ def get_config() -> Config:
         backbone=backbone(),
         neck=FPN(channels=256, extra="pool"),
         rpn=RPNHead(anchor_sizes=((32,), (64,), (128,), (256,))),
-        box_head=BoxHead(num_classes=3, pool=RoIPool(levels=(3, 4, 5))),
+        box_head=BoxHead(
+            num_classes=3, num_samples=256, pool=RoIPool(levels=(3, 4, 5))
+        ),
     )
-    return bccd_recipe(model, learning_rate=0.01)
+    return bccd_recipe(model, canvas=(384, 512), learning_rate=0.01)

@@ -21,4 +21,4 @@ def get_config() -> Config:
         neck=FPN(channels=256, extra="pool"),
         head=RetinaNetHead(num_classes=3, anchor_sizes=sizes, box_loss="l1"),
     )
-    return bccd_recipe(model, learning_rate=0.005)
+    return bccd_recipe(model, canvas=(288, 384), learning_rate=0.005)

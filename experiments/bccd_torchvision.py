@@ -20,7 +20,6 @@ from typing import Any, Literal
 import numpy as np
 import tyro
 
-from experiments.bccd import CANVAS
 from experiments.torchvision_reference import (
     detections,
     make_optimizer,
@@ -70,7 +69,7 @@ def run(chosen: Arguments) -> dict[str, Any]:
     torch.set_num_threads(num_cores())
     torch.manual_seed(chosen.seed)
     config = config_of(chosen)
-    model = DETECTORS[chosen.detector](chosen.weights)
+    model = DETECTORS[chosen.detector](chosen.weights, config.data.canvas)
     source = training_source(config)
     batches = training_data(config, source)
     first_label = _FIRST_LABELS[chosen.detector]
@@ -110,7 +109,7 @@ def backbone(weights: Path) -> torch.nn.Module:
     return extractor(network, fpn=True, trainable_layers=3, returned_layers=[2, 3, 4])
 
 
-def faster_rcnn(weights: Path) -> torch.nn.Module:
+def faster_rcnn(weights: Path, canvas: tuple[int, int]) -> torch.nn.Module:
     """Faster R-CNN for three classes and the background."""
     anchors = torchvision.models.detection.rpn.AnchorGenerator(
         tuple((side,) for side in _SIDES), ((0.5, 1.0, 2.0),) * len(_SIDES)
@@ -121,12 +120,13 @@ def faster_rcnn(weights: Path) -> torch.nn.Module:
         num_classes=4,
         rpn_anchor_generator=anchors,
         box_roi_pool=pool,
-        min_size=min(CANVAS),
-        max_size=max(CANVAS),
+        box_batch_size_per_image=256,
+        min_size=min(canvas),
+        max_size=max(canvas),
     )
 
 
-def retinanet(weights: Path) -> torch.nn.Module:
+def retinanet(weights: Path, canvas: tuple[int, int]) -> torch.nn.Module:
     """RetinaNet for three classes; labels count from 0, as ours."""
     anchors = torchvision.models.detection.rpn.AnchorGenerator(
         tuple(tuple(int(s * 2 ** (k / 3)) for k in range(3)) for s in _SIDES),
@@ -136,8 +136,8 @@ def retinanet(weights: Path) -> torch.nn.Module:
         backbone(weights),
         num_classes=3,
         anchor_generator=anchors,
-        min_size=min(CANVAS),
-        max_size=max(CANVAS),
+        min_size=min(canvas),
+        max_size=max(canvas),
     )
 
 

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from experiments import bccd_torchvision
-from experiments.bccd import CANVAS
 from fpn_jax.parity.live_torchvision import import_torchvision
 from fpn_jax.training import load_experiment
 
@@ -26,23 +25,24 @@ def weights(tmp_path_factory):
 
 @pytest.mark.parametrize("name", ["faster_rcnn", "retinanet"])
 def test_both_networks_have_equal_parameters_and_anchors(weights, name):
-    model = load_experiment(EXPERIMENTS / f"bccd_{name}.py").model
-    images, sizes = jnp.zeros((1, *CANVAS, 3)), jnp.array([CANVAS])
+    config = load_experiment(EXPERIMENTS / f"bccd_{name}.py")
+    model, canvas = config.model, config.data.canvas
+    images, sizes = jnp.zeros((1, *canvas, 3)), jnp.array([canvas])
     outputs, variables = jax.eval_shape(
         model.init_with_output, jax.random.key(0), images, sizes
     )
-    theirs = bccd_torchvision.DETECTORS[name](weights)
+    theirs = bccd_torchvision.DETECTORS[name](weights, canvas)
     counted = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
     assert counted == sum(p.numel() for p in theirs.parameters())
 
     dense = outputs.rpn if name == "faster_rcnn" else outputs
     head = model.rpn if name == "faster_rcnn" else model.head
     grids = {level: x.shape[1:3] for level, x in dense.deltas.items()}
-    ours = head.places(grids, canvas=CANVAS).values()
+    ours = head.places(grids, canvas=canvas).values()
     generator = (theirs.rpn if name == "faster_rcnn" else theirs).anchor_generator
     maps = [torch.zeros(1, 1, *grid) for grid in grids.values()]
     batch = torchvision.models.detection.image_list.ImageList(
-        torch.zeros(1, 3, *CANVAS), [CANVAS]
+        torch.zeros(1, 3, *canvas), [canvas]
     )
     (anchors,) = generator(batch, maps)
     np.testing.assert_array_equal(anchors, np.concatenate(list(ours)))
