@@ -17,15 +17,12 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import tyro
 
 from fpn_jax.command_line import parse, user_errors
 from fpn_jax.runtime import join_processes, set_up
-
-if TYPE_CHECKING:
-    from fpn_jax.training.config import Config
 
 NOT_FINITE = 3  # exit status
 
@@ -39,10 +36,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         from fpn_jax.training.config import Config
         from fpn_jax.training.experiment import new_run_directory
+        from fpn_jax.training.given_settings import (
+            default_settings,
+            typed_settings,
+            what_to_train,
+        )
         from fpn_jax.training.loop import NonFiniteLoss, Stopped, train
 
-        experiment, name, given = _what(arguments)
-        defaults, fitted = _defaults(experiment, name, given)
+        experiment, name, given = what_to_train(arguments)
+        defaults, fitted = default_settings(experiment, name, given)
 
         @dataclasses.dataclass(frozen=True)
         class Arguments:
@@ -64,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         if chosen.distributed:
             join_processes()
-        typed = _typed(given)
+        typed = typed_settings(given)
         if "train.pretrained" in typed and not chosen.config.train.pretrained:
             raise ValueError("train.pretrained: no run, file or name of weights given")
         if chosen.workdir is None and jax.process_count() > 1:
@@ -92,76 +94,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )
             return 128 + stop.signal
     return 0
-
-
-def _what(arguments: Sequence[str]) -> tuple[str | None, str | None, list[str]]:
-    """Returns the experiment, or the name of a model, and the other arguments."""
-    rest = list(arguments)
-    experiment = rest.pop(0) if rest and not rest[0].startswith("-") else None
-    name, others = None, []
-    while rest:
-        word, equals, value = rest.pop(0).partition("=")
-        if word != "--model":
-            others.append(f"{word}{equals}{value}")
-            continue
-        name = value if equals else "".join(rest[:1])
-        rest = rest if equals else rest[1:]
-    if experiment and name is not None:
-        raise ValueError(f"model: {name!r} given beside the experiment {experiment!r}")
-    return experiment, name, others
-
-
-def _defaults(
-    experiment: str | None, name: str | None, given: Sequence[str]
-) -> tuple["Config", frozenset[str]]:
-    """Returns the settings of a run before options, and those the data decides."""
-    from fpn_jax.training.config import Config
-    from fpn_jax.training.config_file import load_config
-    from fpn_jax.training.data_fit import (
-        ALL,
-        CANVAS,
-        CLASSES,
-        as_begun,
-        open_settings,
-    )
-    from fpn_jax.training.experiment import load_experiment
-    from fpn_jax.training.fine_tuning import fine_tuning
-
-    typed, begun = _typed(given), _workdir(given)
-    if begun and not (begun / "config.json").exists():
-        begun = None
-    if experiment:
-        return load_experiment(experiment), frozenset()
-    if begun:
-        config = load_config(begun, trust="--trust" in given)
-        if name is not None:  # the run's own, or `check_resumable` says what differs
-            wanted = fine_tuning(name, pretrained=bool(config.train.pretrained))
-            model = as_begun(wanted.model, config.model)
-            config = dataclasses.replace(config, model=model)
-        return config, frozenset()
-    if name is None:
-        return Config(), open_settings((CLASSES, CANVAS), typed)
-    config = fine_tuning(name, pretrained="train.pretrained" in typed)
-    if "optimizer.name" in typed and not callable(config.optimizer):
-        # Its own rate, not AdamW's.
-        optimizer = dataclasses.replace(config.optimizer, learning_rate=None)
-        config = dataclasses.replace(config, optimizer=optimizer)
-    return config, open_settings(ALL, typed)
-
-
-def _typed(arguments: Sequence[str]) -> frozenset[str]:
-    """Returns the names of the options among the arguments: "train.steps"."""
-    options = (word.partition("=")[0] for word in arguments if word.startswith("--"))
-    return frozenset(option[2:].replace("-", "_") for option in options)
-
-
-def _workdir(arguments: Sequence[str]) -> Path | None:
-    """Returns the run directory among the arguments, ahead of the other settings."""
-    for number, argument in enumerate(arguments):
-        name, equals, value = argument.partition("=")
-        if name == "--workdir":
-            return Path(value if equals else "".join(arguments[number + 1 :][:1]))
-    return None
 
 
 if __name__ == "__main__":

@@ -41,6 +41,7 @@ ROWS = [
     {"parity"},
     {"command_line"},
     {"examination"},
+    {"forecast"},
     {"benchmarks"},
     # The commands.
     {
@@ -50,6 +51,7 @@ ROWS = [
         "convert",
         "prepare",
         "doctor",
+        "preflight",
         "benchmark",
         "models",
     },

@@ -64,7 +64,7 @@ def training_data(config: Config, source: Source) -> TrainingBatches:
     data = config.data
     return training_batches(
         source,
-        _batching(
+        batching_of(
             config,
             data.batch_size,
             max_boxes=images_in_one(data) * max_boxes_of(data, source),
@@ -86,21 +86,24 @@ def validation_data(config: Config, source: Source) -> EvaluationBatches:
     size = config.evaluation.batch_size
     max_boxes = max_boxes_of(config.data, source)
     return evaluation_batches(
-        source, _batching(config, size, max_boxes=max_boxes), _share()
+        source, batching_of(config, size, max_boxes=max_boxes), _share()
     )
 
 
-def max_boxes_of(data: DataConfig, source: Source) -> int:
-    """Returns the rows for objects in batches of a source: as given, or for all."""
+def max_boxes_of(data: DataConfig, source: Source | None) -> int:
+    """Returns the rows for objects in batches of a source: as given, or for all.
+
+    Without a source they are as many as for one that does not say.
+    """
     if data.max_boxes is not None:
         return data.max_boxes
     if data.source == "digits":
         return _OF_DIGITS
-    counts = source.object_counts()
+    counts = None if source is None else source.object_counts()
     return room_for(None if counts is None else counts[:, 0])
 
 
-def _batching(config: Config, batch_size: int, *, max_boxes: int) -> Batching:
+def batching_of(config: Config, batch_size: int, *, max_boxes: int) -> Batching:
     """The form of batches that are `batch_size` over all processes."""
     data, measured = config.data, facts(config.model).measures
     return Batching(

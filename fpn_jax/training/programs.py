@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 import optax
+from jax.sharding import Mesh
 
 from fpn_jax.backbones.stages import frozen_mask
 from fpn_jax.compilation import call_once
@@ -43,41 +44,55 @@ def make_programs(config: Config) -> Programs:
     """
     _check_promotion()
     check_shared(config, "data", "evaluation")
-    by_pmap = config.train.parallelism == "pmap"
     mesh = data_mesh()
     copied, _ = shardings(mesh)
-    optimizer = _optimizer(config)
-    step = partial(
-        _step_and_rate,
-        model=with_field(config.model, "axis_name", AXIS if by_pmap else None),
-        optimizer=optimizer,
-        config=config,
-    )
+    step = step_of(config)
+    by_pmap = config.train.parallelism == "pmap"
     return Programs(
         init=partial(
-            call_once, _initial_state(config, optimizer), out_shardings=copied
+            call_once,
+            _initial_state(config, _optimizer(config)),
+            out_shardings=copied,
         ),
         train=pmap_step(step)
         if by_pmap
-        else jit_step(step, mesh, **_jit_options(config)),
+        else jit_step(step, mesh, **jit_options(config)),
         evaluate=evaluation_program(config),
+    )
+
+
+def step_of(config: Config) -> Callable:
+    """Returns `step(state, batch)` of a config, of which the learning rate is told."""
+    by_pmap = config.train.parallelism == "pmap"
+    return partial(
+        _step_and_rate,
+        model=with_field(config.model, "axis_name", AXIS if by_pmap else None),
+        optimizer=_optimizer(config),
+        config=config,
     )
 
 
 def evaluation_program(config: Config) -> Callable[[Mapping, Batch], Evaluated]:
     """Returns `evaluation_step` over all devices; takes NumPy batches."""
     check_shared(config, "evaluation")
-    copied, split = shardings(data_mesh())
-    compiled = jax.jit(
-        partial(evaluation_step, model=with_field(config.model, "axis_name", None)),
-        in_shardings=(copied, split),
-        out_shardings=copied,
-        **_jit_options(config),
-    )
+    mesh = data_mesh()
+    compiled = jitted_evaluation(config, mesh)
+    _, split = shardings(mesh)
     return lambda variables, batch: compiled(variables, to_devices(batch, split))
 
 
-def _jit_options(config: Config) -> dict[str, Any]:
+def jitted_evaluation(config: Config, mesh: Mesh) -> Any:
+    """Returns `evaluation_step` under jit over a mesh, of a global batch."""
+    copied, split = shardings(mesh)
+    return jax.jit(
+        partial(evaluation_step, model=with_field(config.model, "axis_name", None)),
+        in_shardings=(copied, split),
+        out_shardings=copied,
+        **jit_options(config),
+    )
+
+
+def jit_options(config: Config) -> dict[str, Any]:
     """Returns jit's options: on GPU atomic sums and autotuning differ between runs."""
     if not config.train.deterministic:
         return {}
@@ -122,9 +137,12 @@ def _step_and_rate(state, batch, *, config: Config, **options):
     return new_state, losses | rate
 
 
-def abstract_state(config: Config) -> TrainState:
-    """Returns the shapes and shardings of a run's state; computes nothing."""
-    copied, _ = shardings(data_mesh())
+def abstract_state(config: Config, mesh: Mesh | None = None) -> TrainState:
+    """Returns the shapes and shardings of a run's state; computes nothing.
+
+    It is copied to each device of a mesh, by default to all there are.
+    """
+    copied, _ = shardings(data_mesh() if mesh is None else mesh)
     state = jax.eval_shape(_initial_state(config, _optimizer(config)))
     return jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=copied), state

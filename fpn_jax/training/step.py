@@ -1,6 +1,6 @@
 """The training step, one pure function, and its two compilers: jit and pmap."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -97,9 +97,11 @@ def train_step(
     }
 
 
-def data_mesh() -> Mesh:
-    """Returns all devices on one axis, over which a batch is split."""
-    return jax.make_mesh((jax.device_count(),), (AXIS,), axis_types=(AxisType.Auto,))
+def data_mesh(devices: Sequence[Any] | None = None) -> Mesh:
+    """Returns devices, by default all, on one axis, over which a batch is split."""
+    number = jax.device_count() if devices is None else len(devices)
+    auto = (AxisType.Auto,)
+    return jax.make_mesh((number,), (AXIS,), axis_types=auto, devices=devices)
 
 
 def shardings(mesh: Mesh) -> tuple[NamedSharding, NamedSharding]:
@@ -110,40 +112,50 @@ def shardings(mesh: Mesh) -> tuple[NamedSharding, NamedSharding]:
     )
 
 
-def jit_step(step: Callable, mesh: Mesh, **options: Any) -> Callable:
-    """Compiles `step(state, batch)` over a mesh; takes this process's part of it.
+def jitted(step: Callable, mesh: Mesh, **options: Any) -> Any:
+    """Returns `step(state, batch)` under jit over a mesh, of a global batch.
 
     `options` are more of jit's.
     """
     copied, split = shardings(mesh)
-    compiled = compile_first(
-        jax.jit(
-            step,
-            in_shardings=(copied, split),
-            out_shardings=(copied, copied),
-            donate_argnums=0,
-            **options,
-        )
+    return jax.jit(
+        step,
+        in_shardings=(copied, split),
+        out_shardings=(copied, copied),
+        donate_argnums=0,
+        **options,
     )
-    return lambda state, local: compiled(state, to_devices(_inputs(local), split))
 
 
-def pmap_step(step: Callable) -> Callable:
-    """Compiles `step(state, batch)` by pmap; takes this process's part of a batch."""
-    compiled = jax.pmap(
+def jit_step(step: Callable, mesh: Mesh, **options: Any) -> Callable:
+    """Compiles `jitted` before its first call; takes this process's part of a batch."""
+    compiled = compile_first(jitted(step, mesh, **options))
+    _, split = shardings(mesh)
+    return lambda state, local: compiled(state, to_devices(inputs_of(local), split))
+
+
+def pmapped(step: Callable, devices: Sequence[Any] | None = None) -> Any:
+    """Returns `step(state, batch)` under pmap, of a batch with an axis of devices."""
+    return jax.pmap(
         partial(step, axis_name=AXIS),
         axis_name=AXIS,
         in_axes=(None, 0),
         out_axes=(None, None),
         donate_argnums=0,
+        devices=devices,
     )
+
+
+def pmap_step(step: Callable) -> Callable:
+    """Compiles `pmapped` at its first call; takes this process's part of a batch."""
+    compiled = pmapped(step)
     devices = jax.local_device_count()
 
     def per_device(array: np.ndarray) -> np.ndarray:
         return array.reshape(devices, -1, *array.shape[1:])
 
     return lambda state, local: compiled(
-        state, jax.tree.map(per_device, _inputs(local))
+        state, jax.tree.map(per_device, inputs_of(local))
     )
 
 
@@ -233,7 +245,7 @@ def _chosen(new: jax.Array, new_state: TrainState, state: TrainState) -> TrainSt
     return new_state.replace(**parts)
 
 
-def _inputs(batch: dict) -> dict:
+def inputs_of(batch: dict) -> dict:
     return {name: array for name, array in batch.items() if name not in _HOST}
 
 

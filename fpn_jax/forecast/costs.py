@@ -1,0 +1,232 @@
+"""What the parts of a compiled program cost, as its own compiler estimates.
+
+Cycles are the compiler's. An instruction in a loop counts as often as the loop runs:
+the number is in its condition, except of loops that end by their data. Gathers and
+scatters have no estimate, and are counted by the rows they read or write, so that no
+formulation hides its cost in them.
+"""
+
+import math
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from fpn_jax.forecast.program_text import (
+    Instruction,
+    Program,
+    arrays,
+    num_bytes,
+    num_elements,
+)
+
+# Runs of a loop that ends by its data, as NMS does: a guess.
+UNKNOWN_RUNS = 6
+# Seconds that a row costs which is gathered or scattered: a guess, not measured.
+SECONDS_PER_ROW = 10e-9
+_COLLECTIVES = (
+    *("all-reduce", "all-gather", "all-to-all", "reduce-scatter"),
+    "collective-permute",
+)
+# What a name in a scope is of JAX's own making, not a module's.
+_NOT_MODULES = re.compile(
+    r"^(jit|vmap|pjit|jvp|transpose|checkpoint|remat|custom_\w+)?\(|"
+    r"^(while|body|cond|scan|closed_call|eval_jaxpr|checkpoint|rematted_computation|"
+    r"shard_map|branch_\d+_fun)$"
+)
+
+
+class Part(NamedTuple):
+    """An instruction of a program, with all of its runs."""
+
+    instruction: Instruction
+    scope: str  # its own, or of what it is fused of
+    runs: int
+    cycles: int  # of all runs, 0 where the compiler says none
+    rows: int  # gathered or scattered, of all runs
+
+    def seconds(self, clock: float) -> float:
+        """Returns what it takes on a chip of this many cycles per second."""
+        return self.cycles / clock + self.rows * SECONDS_PER_ROW
+
+
+class Costs(NamedTuple):
+    """All that a program does in one run."""
+
+    parts: tuple[Part, ...]
+    collective_bytes: dict[str, int]  # by kind: what a device gives or takes
+    guessed_loops: int  # loops of which the runs are not known
+
+    @property
+    def rows(self) -> int:
+        return sum(part.rows for part in self.parts)
+
+    def seconds(self, clock: float) -> float:
+        """Returns the sum of all parts: what runs at once is counted one by one."""
+        return sum(part.seconds(clock) for part in self.parts)
+
+
+def costs_of(program: Program) -> Costs:
+    """Returns what the instructions of a program cost."""
+    bytes_of: Counter[str] = Counter()
+    guessed = 0
+    parts = []
+    for instruction, runs, is_guess, around in _runs_of(program, program.entry, 1):
+        guessed += is_guess
+        for kind in _COLLECTIVES:
+            if instruction.operation in (kind, f"{kind}-start"):
+                bytes_of[kind] += runs * num_bytes(instruction.shape)
+        part = Part(
+            instruction,
+            _scope(program, instruction) or around,
+            runs,
+            runs * (instruction.cycles or 0),
+            0 if instruction.cycles else runs * _rows(program, instruction),
+        )
+        if part.cycles or part.rows:
+            parts.append(part)
+    return Costs(tuple(parts), dict(bytes_of), guessed)
+
+
+def dearest(costs: Costs, clock: float, number: int) -> list[Part]:
+    """Returns the parts that take longest, dearest first."""
+    return sorted(costs.parts, key=lambda part: -part.seconds(clock))[:number]
+
+
+def seconds_by_module(parts: Iterable[Part], clock: float) -> dict[str, float]:
+    """Returns the seconds of each module, forward and backward, dearest first."""
+    seconds: defaultdict[str, float] = defaultdict(float)
+    for part in parts:
+        seconds[module_of(part.scope)] += part.seconds(clock)
+    return dict(sorted(seconds.items(), key=lambda item: -item[1]))
+
+
+def module_of(scope: str) -> str:
+    """Returns the module that a scope is of: "backbone.stage2, backward".
+
+    What is in no module is the optimizer's, or moves data between others.
+    """
+    names = scope.partition(";")[0].split("/")  # of several that are one
+    modules = [name for name in names[:-1] if not _NOT_MODULES.match(name)]
+    side = ", backward" if "transpose(" in scope else ""
+    return (".".join(modules[:2]) or "outside of modules") + side
+
+
+class _Run(NamedTuple):
+    """An instruction that a computation runs."""
+
+    instruction: Instruction
+    runs: int
+    is_guess: bool  # a loop of which nothing says how often it runs
+    around: str  # scope of the loop that it is in
+
+
+def _runs_of(
+    program: Program, name: str, runs: int, around: str = ""
+) -> Iterator[_Run]:
+    """Yields the instructions that a computation runs.
+
+    Of a branch it is the one with most cycles. Fusions are instructions: what they are
+    made of has no time of its own.
+    """
+    computation = program.computations.get(name, {})
+    for instruction in computation.values():
+        if instruction.operation == "while":
+            trips = trip_count(program, name, instruction)
+            yield _Run(instruction, runs, trips is None, around)
+            for called in (instruction.named("body"), instruction.named("condition")):
+                scope = instruction.scope or around
+                inner = runs * (trips or UNKNOWN_RUNS)
+                yield from _runs_of(program, called, inner, scope)
+        elif instruction.operation == "conditional":
+            branches = [
+                [*_runs_of(program, called, runs, around)]
+                for called in instruction.called
+            ]
+            yield from max(branches, key=_cycles, default=[])
+        elif instruction.operation in ("call", "async-start"):
+            for called in instruction.called:
+                yield from _runs_of(program, called, runs, around)
+        else:
+            yield _Run(instruction, runs, False, around)
+
+
+def _scope(program: Program, instruction: Instruction) -> str:
+    """Returns where an instruction comes from, or one that it is fused of."""
+    inner = (
+        _scope(program, line)
+        for called in instruction.called
+        for line in program.computations.get(called, {}).values()
+    )
+    return instruction.scope or next(filter(None, inner), "")
+
+
+def _cycles(branch: Iterable[_Run]) -> int:
+    return sum(run.runs * (run.instruction.cycles or 0) for run in branch)
+
+
+def trip_count(program: Program, name: str, loop: Instruction) -> int | None:
+    """Returns how often the body of a loop runs, None where its data decides.
+
+    A counter that starts at 0 and is compared with a constant; the constant may have
+    been put into the tuple that the loop carries.
+    """
+    condition = program.computations.get(loop.named("condition"), {})
+    root = next((x for x in condition.values() if x.is_root), None)
+    if (
+        root is None
+        or root.operation != "compare"
+        or "direction=LT" not in root.attributes
+    ):
+        return None
+    _, bound = (condition.get(x) for x in root.operands)
+    if bound is not None and bound.operation == "get-tuple-element":
+        index = re.search(r"index=(\d+)", bound.attributes)
+        outside = program.computations[name]
+        carried = outside.get(loop.operands[0])
+        if index is None or carried is None or carried.operation != "tuple":
+            return None
+        bound = outside.get(carried.operands[int(index.group(1))])
+    while bound is not None and bound.operation in ("copy", "bitcast"):
+        bound = program.computations[name].get(bound.operands[0])
+    if (
+        bound is None
+        or bound.operation != "constant"
+        or not bound.operands[0].isdigit()
+    ):
+        return None
+    return int(bound.operands[0])
+
+
+def _rows(program: Program, instruction: Instruction) -> int:
+    """Returns the rows that an instruction, or its fusion, gathers or scatters."""
+    if instruction.operation == "gather":
+        row = math.prod(instruction.numbers("slice_sizes"))
+        return num_elements(instruction.shape) // max(row, 1)
+    if instruction.operation == "scatter":
+        return _scattered_rows(program, instruction)
+    if instruction.operation != "fusion":
+        return 0
+    return sum(
+        _rows(program, inner)
+        for called in instruction.called
+        for inner in program.computations.get(called, {}).values()
+    )
+
+
+def _scattered_rows(program: Program, scatter: Instruction) -> int:
+    """Returns the rows of a scatter: its updates by the dimensions of their windows."""
+    updates = next(
+        (
+            computation[scatter.operands[-1]]
+            for computation in program.computations.values()
+            if computation.get(scatter.name) is scatter
+            and scatter.operands[-1] in computation
+        ),
+        None,
+    )
+    if updates is None:
+        return 0
+    _, sides = next(arrays(updates.shape))
+    windows = scatter.numbers("update_window_dims")
+    return math.prod(side for n, side in enumerate(sides) if n not in windows)

@@ -1,0 +1,150 @@
+"""What a compiled program will take: memory of a device, and time where it is told."""
+
+import re
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from fpn_jax.forecast.chips import Chip
+from fpn_jax.forecast.costs import Costs, costs_of, dearest, seconds_by_module
+from fpn_jax.forecast.program_text import read_program
+
+_NUM_DEAREST = 10
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes of one device by their kind; those that arguments leave to results once."""
+
+    arguments: int
+    results: int
+    working: int  # of all buffers in between
+    shared: int  # of the results, in place of arguments
+
+    @property
+    def total(self) -> int:
+        return self.arguments + self.results + self.working - self.shared
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Of one program on one device; None where the compiler does not say."""
+
+    fits: bool
+    compiled_in: float  # seconds
+    memory: Memory | None = None
+    needed: str | None = None  # the compiler's words where it does not fit
+    seconds: float | None = None
+    share_of_peak: float | None = None
+    rows: int = 0  # gathered or scattered, and charged in the seconds
+    guessed_loops: int = 0
+    modules: dict[str, float] = field(default_factory=dict)  # seconds, dearest first
+    instructions: tuple[tuple[float, str], ...] = ()  # seconds and what it is
+    collective_bytes: dict[str, int] = field(default_factory=dict)
+
+
+def forecast(lowered: Any, chip: Chip | None) -> Forecast:
+    """Compiles a lowered program; raises nothing where a chip has too little memory."""
+    start = time.perf_counter()
+    try:
+        compiled = lowered.compile()
+    except Exception as error:
+        if (needed := _too_little(str(error))) is None:
+            raise
+        return Forecast(False, time.perf_counter() - start, needed=needed)
+    seconds = time.perf_counter() - start
+    memory = _memory(compiled)
+    if chip is None:
+        return Forecast(True, seconds, memory)
+    return _with_time(Forecast(True, seconds, memory), compiled, chip)
+
+
+def largest_that_fits(
+    bytes_of: Callable[[int], int | None], first: int, limit: int
+) -> int:
+    """Returns the largest number that fits, 0 if 1 does not.
+
+    `bytes_of(n)` are what n takes, None if that does not fit; each answer costs a
+    compilation, so the next number is where a line through the last two answers meets
+    the limit.
+    """
+    known: dict[int, int] = {}
+    low, high, number = 0, None, first
+    while high is None or high - low > 1:
+        if (needed := bytes_of(number)) is None:
+            high = number
+        else:
+            low, known[number] = number, needed
+        number = _next(known, low, high, limit)
+    return low
+
+
+def _next(known: dict[int, int], low: int, high: int | None, limit: int) -> int:
+    guess = 2 * low if high is None else (low + high) // 2
+    if len(known) > 1:
+        (first, least), (second, most) = sorted(known.items())[-2:]
+        if slope := max(most - least, 0) / (second - first):
+            guess = second + int((limit - most) / slope)
+    guess = max(guess, low + 1)
+    return guess if high is None else min(guess, high - 1)
+
+
+def _memory(compiled: Any) -> Memory | None:
+    known = compiled.memory_analysis()
+    if known is None:
+        return None
+    return Memory(
+        known.argument_size_in_bytes,
+        known.output_size_in_bytes,
+        known.temp_size_in_bytes,
+        known.alias_size_in_bytes,
+    )
+
+
+def _with_time(made: Forecast, compiled: Any, chip: Chip) -> Forecast:
+    costs = costs_of(read_program(compiled.as_text()))
+    seconds = costs.seconds(chip.clock)
+    return Forecast(
+        made.fits,
+        made.compiled_in,
+        made.memory,
+        seconds=seconds,
+        share_of_peak=_flops(compiled) / chip.peak / seconds if seconds else None,
+        rows=costs.rows,
+        guessed_loops=costs.guessed_loops,
+        modules=seconds_by_module(costs.parts, chip.clock),
+        instructions=_named(costs, chip.clock),
+        collective_bytes=costs.collective_bytes,
+    )
+
+
+def _named(costs: Costs, clock: float) -> tuple[tuple[float, str], ...]:
+    return tuple(
+        (
+            part.seconds(clock),
+            f"{part.instruction.operation} {part.instruction.shape.partition('{')[0]}"
+            + (f", {part.runs} times" if part.runs > 1 else "")
+            + (f", {part.rows:,} rows" if part.rows else "")
+            + f": {_end(part.scope)}",
+        )
+        for part in dearest(costs, clock, _NUM_DEAREST)
+    )
+
+
+def _end(scope: str) -> str:
+    return "/".join(scope.split("/")[-4:]) or "-"
+
+
+def _flops(compiled: Any) -> float:
+    costs: Any = compiled.cost_analysis()
+    first = costs[0] if isinstance(costs, Sequence) else costs  # a list in old jax
+    return float((first or {}).get("flops", 0.0))
+
+
+def _too_little(text: str) -> str | None:
+    """Returns what a compiler says of too little memory: "21.3GB of 15.7GB"."""
+    if not re.search("RESOURCE_EXHAUSTED|Ran out of memory", text):
+        return None
+    found = re.search(r"Used ([\d.]+[KMGT]?) of ([\d.]+[KMGT]?)", text)
+    return f"{found.group(1)}B of {found.group(2)}B" if found else "more than there is"

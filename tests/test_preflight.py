@@ -1,0 +1,71 @@
+"""The preflight command, as a user runs it."""
+
+import json
+from importlib.util import find_spec
+
+import pytest
+
+from tests.support.commands import MINIATURE, run
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+def test_memory_of_this_machine(cache, tmp_path):
+    report = tmp_path / "report.json"
+    done = run(
+        *("preflight", MINIATURE, "--topology", "cpu", "--data.batch-size", 4),
+        *("--json", report),
+        cache=cache,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "cpu: 1 device, batches of 4 on a canvas of 96x96" in done.stdout
+    found = json.loads(report.read_text())
+    assert found["fits"] and found["programs"] == 2
+    assert found["training_step"]["memory"]["total"] > 1e6
+    assert found["hours"] is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (
+            ["--topology", "v5"],
+            "topology must be one of 'cpu', 'v5e', 'v5p', 'v6e', got 'v5'",
+        ),
+        (["--topology", "v5e"], "has no grid of chips; v5e:2x2 is four of them"),
+        (["--topology", "cpu", "--data.canvas", "65", "64"], "multiples of 32"),
+        (["--topology=cpu", "--train.step", "5"], "--train.steps"),
+        (["no_such.py", "--topology", "cpu"], "experiment: no file 'no_such.py'"),
+    ],
+)
+def test_wrong_input_is_one_line(cache, arguments, words):
+    done = run("preflight", *arguments, cache=cache)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.skipif(find_spec("libtpu") is not None, reason="libtpu is installed")
+def test_without_the_compiler_of_a_tpu_it_says_how_to_get_it(cache):
+    done = run("preflight", MINIATURE, "--topology", "v5e:2x2", cache=cache)
+    assert done.returncode == 2
+    assert "pip install 'fpn-jax[tpu]'" in done.stderr
+
+
+@pytest.mark.tpu
+def test_the_default_job_compiles_for_a_tpu(cache, tmp_path):
+    pytest.importorskip("libtpu")
+    report = tmp_path / "report.json"
+    done = run(
+        *("preflight", "--topology", "v5e:1x1", "--no-search", "--json", report),
+        cache=cache,
+        timeout=900,
+    )
+    assert done.returncode == 0, done.stderr
+    step = json.loads(report.read_text())["training_step"]
+    assert step["compiled_in"] < 180
+    assert 0 < step["seconds"] < 1
+    assert step["memory"]["total"] < 16e9
