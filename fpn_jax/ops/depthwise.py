@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from fpn_jax.ops.meshes import is_mapped, varied_as
+from fpn_jax.ops.platforms import by_platform
 
 
 def depthwise_convolution(
@@ -22,10 +23,14 @@ def depthwise_convolution(
 
     Sizes become ceil(h / stride).
     """
-    if jax.default_backend() == "cpu":
-        if is_mapped(x):  # each device has a gradient of its own for the one kernel
-            kernel = varied_as(kernel, x)
-        return _convolve(x, kernel, stride)
+    if is_mapped(x):  # each device has a gradient of its own for the one kernel
+        kernel = varied_as(kernel, x)
+    shifted = partial(shifted_products, stride=stride)
+    return by_platform(shifted, partial(depthwise_by_xla, stride=stride), x, kernel)
+
+
+def depthwise_by_xla(x: jax.Array, kernel: jax.Array, *, stride: int) -> jax.Array:
+    """Returns the same by XLA's convolution: for a TPU and a GPU."""
     margin = kernel.shape[0] // 2
     return jax.lax.conv_general_dilated(
         x,
@@ -35,6 +40,11 @@ def depthwise_convolution(
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
         feature_group_count=x.shape[-1],
     )
+
+
+def shifted_products(x: jax.Array, kernel: jax.Array, *, stride: int) -> jax.Array:
+    """Returns the same as a sum of products, one for each place of the filter."""
+    return _convolve(x, kernel, stride)
 
 
 # Its own gradient: the one that JAX derives pads 25 times where this pads once, and

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType, PartitionSpec
 
+from fpn_jax.ops import depthwise
 from fpn_jax.ops.depthwise import depthwise_convolution
 from fpn_jax.parity.layouts import to_nhwc, to_torch
 from fpn_jax.parity.live_torchvision import import_torchvision
@@ -73,9 +74,22 @@ def test_devices_of_a_shard_map_share_the_gradient_of_one_kernel():
     )
 
 
-def test_other_platforms_give_the_same(monkeypatch):
+@pytest.mark.parametrize(
+    "formulation", [depthwise.depthwise_by_xla, depthwise.shifted_products]
+)
+def test_formulations_give_the_same(formulation):
     x, kernel = jnp.array(draw(2, 9, 6, 4)), jnp.array(draw(5, 5, 1, 4, seed=1))
-    here = depthwise_convolution(x, kernel, stride=2)
-    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    there = depthwise_convolution(x, kernel, stride=2)
-    np.testing.assert_allclose(here, there, atol=1e-5)
+    ours, pull = jax.vjp(partial(formulation, stride=2), x, kernel)
+    convolve = partial(depthwise_convolution, stride=2)
+    chosen, pull_chosen = jax.vjp(convolve, x, kernel)
+    np.testing.assert_allclose(ours, chosen, atol=1e-5)
+    for a, b in zip(pull(ours), pull_chosen(ours), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-4)
+
+
+def test_each_platform_gets_its_own_from_one_trace():
+    x, kernel = jnp.array(draw(2, 9, 6, 4)), jnp.array(draw(5, 5, 1, 4, seed=1))
+    traced = jax.jit(depthwise_convolution).trace(x, kernel)
+    for platform, has_convolution in (("cpu", False), ("tpu", True), ("cuda", True)):
+        text = traced.lower(lowering_platforms=(platform,)).as_text()
+        assert ("stablehlo.convolution" in text) == has_convolution, platform

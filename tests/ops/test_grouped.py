@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from fpn_jax.ops import grouped
 from fpn_jax.ops.grouped import grouped_convolution
 from fpn_jax.parity.layouts import to_nhwc, to_torch
 from fpn_jax.parity.live_torchvision import import_torchvision
@@ -50,9 +51,22 @@ def test_values_and_gradients_equal_torchs(stride, grid):
     np.testing.assert_allclose(kernel_gradient, expected, atol=5e-5)
 
 
-def test_other_platforms_give_the_same(monkeypatch):
+@pytest.mark.parametrize(
+    "formulation", [grouped.grouped_by_xla, grouped.sum_of_products]
+)
+def test_formulations_give_the_same(formulation):
     x, kernel = jnp.array(draw(2, 9, 6, 8)), jnp.array(draw(3, 3, 2, 8, seed=1))
-    here = grouped_convolution(x, kernel, 4, stride=2)
-    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    there = grouped_convolution(x, kernel, 4, stride=2)
-    np.testing.assert_allclose(here, there, atol=1e-5)
+    ours, pull = jax.vjp(partial(formulation, groups=4, stride=2), x, kernel)
+    convolve = partial(grouped_convolution, groups=4, stride=2)
+    chosen, pull_chosen = jax.vjp(convolve, x, kernel)
+    np.testing.assert_allclose(ours, chosen, atol=1e-5)
+    for a, b in zip(pull(ours), pull_chosen(ours), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-4)
+
+
+def test_each_platform_gets_its_own_from_one_trace():
+    x, kernel = jnp.array(draw(2, 9, 6, 8)), jnp.array(draw(3, 3, 2, 8, seed=1))
+    traced = jax.jit(partial(grouped_convolution, groups=4)).trace(x, kernel)
+    for platform, has_convolution in (("cpu", False), ("tpu", True), ("cuda", True)):
+        text = traced.lower(lowering_platforms=(platform,)).as_text()
+        assert ("stablehlo.convolution" in text) == has_convolution, platform
