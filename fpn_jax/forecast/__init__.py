@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from fpn_jax.lazy import late_names
 
 if TYPE_CHECKING:
-    from fpn_jax.forecast.forecast import Forecast, Memory, forecast, largest_that_fits
+    from fpn_jax.forecast.estimate import Forecast, Memory, forecast, largest_that_fits
     from fpn_jax.forecast.programs import (
         lower_evaluation,
         lower_step,
@@ -44,7 +44,7 @@ __all__ = [
 __getattr__, __dir__ = late_names(
     __name__,
     {
-        "fpn_jax.forecast.forecast": (
+        "fpn_jax.forecast.estimate": (
             "Forecast",
             "Memory",
             "forecast",
