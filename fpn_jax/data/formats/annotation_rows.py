@@ -40,9 +40,9 @@ def sound_rows(name: str, content: object, defects: list[Defect]) -> Rows:
     """The rows with all required fields, of their types, and an id of their own.
 
     The others are added to `defects`. Annotations of an image or a class whose row is
-    one of these are left out with it, and are counted in its defect. Of two classes of
-    one name the one of id 0 is no defect if no object has it: Roboflow gives the
-    project's name this id.
+    one of these are left out with it, and are counted in its defect. A class of
+    id 0 that no object has is left out, and no defect, where it has the name of another
+    or all others have it as supercategory: Roboflow gives the project's name this id.
 
     Raises ValueError for content that is no COCO annotation file.
     """
@@ -186,11 +186,22 @@ def _side(row: dict, field: str) -> int | None:
 
 
 def _without_root(categories: list[dict], annotations: list) -> list[dict]:
-    """The categories without one of id 0 that has no object and another's name."""
-    names = [row["name"] for row in categories if row["id"] != 0]
-    root = [row for row in categories if row["id"] == 0 and row["name"] in names]
-    if root and not any(_key(row, "category_id") == 0 for row in annotations):
-        return [row for row in categories if row is not root[0]]
+    """The categories without one of id 0 that has no object and is none of its own.
+
+    It has another's name, or is what all others say they belong to.
+    """
+    others = [row for row in categories if row["id"] != 0]
+    names = {row["name"] for row in others}
+    above = {row.get("supercategory") for row in others}
+    for root in categories:
+        is_root = root["name"] in names or above == {root["name"]}
+        if root["id"] == 0 and is_root:
+            has_objects = any(_key(row, "category_id") == 0 for row in annotations)
+            return (
+                categories
+                if has_objects
+                else [row for row in categories if row is not root]
+            )
     return categories
 
 

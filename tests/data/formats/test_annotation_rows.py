@@ -133,9 +133,18 @@ def test_a_root_of_the_name_of_its_class_is_none_where_no_object_has_it():
         categories=[root, CAT], annotations=[{"id": 7, **BOX, "category_id": 0}]
     )
     assert len(defects) == 1
-    # Under a name of its own it is kept, as annotation files of all splits have it.
-    pets = root | {"name": "pets"}
-    assert read(categories=[pets, CAT])[0].categories == [pets, CAT]
+
+
+def test_a_root_that_all_classes_belong_to_is_none_where_no_object_has_it():
+    pets = {"id": 0, "name": "pets", "supercategory": "none"}
+    cat, dog = (row | {"supercategory": "pets"} for row in (CAT, DOG))
+    rows, defects = read(categories=[pets, cat, dog])
+    assert rows.categories == [cat, dog] and defects == []
+    # A class that another does not belong to is one, and so is one with an object.
+    assert read(categories=[pets, cat, DOG])[0].categories == [pets, cat, DOG]
+    things = [{"id": 7, **BOX, "category_id": 0}]
+    rows, _ = read(categories=[pets, cat], annotations=things)
+    assert rows.categories == [pets, cat]
 
 
 @pytest.mark.parametrize("file", [None, 7, ["a.jpg"], "a\0.jpg", "\ud800.jpg"])
