@@ -4,8 +4,9 @@ Compiles the training step and the evaluation that `train` would run there, and 
 whether they fit, the memory of a chip, the largest batch that fits, and an estimate of
 the time by the chip's own compiler. T is v5e:4x4, v5p:2x2x1, v6e:2x2 …, or cpu for this
 machine. Takes the experiment, `--model NAME` and the settings of `train`. Nothing is
-trained and no data is read: images have 100 objects where `data.max-boxes` does not
-say. A program takes minutes to compile, and each batch that is tried is one.
+trained and no data is read: images have 100 objects where `--data.max-boxes` is not
+given, and classes, canvas and steps that `train` would take from the data stay those of
+the model. A program takes minutes to compile, and each batch that is tried is one.
 
 Exit status: 0 fits, 1 does not fit, 2 wrong input.
 """

@@ -38,6 +38,10 @@ def test_memory_of_this_machine(cache, tmp_path):
         (["--topology", "v5e"], "has no grid of chips; v5e:2x2 is four of them"),
         (["--topology", "cpu", "--data.canvas", "65", "64"], "multiples of 32"),
         (["--topology=cpu", "--train.step", "5"], "--train.steps"),
+        (
+            ["--topology", "v5e:4x4", "--data.batch-size", "16"],
+            "evaluation.batch_size must be a multiple of the 16 devices, got 8",
+        ),
         (["no_such.py", "--topology", "cpu"], "experiment: no file 'no_such.py'"),
     ],
 )

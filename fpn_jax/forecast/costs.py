@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from fpn_jax.forecast.program_text import (
+    Computation,
     Instruction,
     Program,
     arrays,
@@ -46,7 +47,7 @@ class Part(NamedTuple):
     rows: int  # gathered or scattered, of all runs
 
     def seconds(self, clock: float) -> float:
-        """Returns what it takes on a chip of this many cycles per second."""
+        """Returns the time of all runs on a chip with this many cycles per second."""
         return self.cycles / clock + self.rows * SECONDS_PER_ROW
 
 
@@ -59,6 +60,7 @@ class Costs(NamedTuple):
 
     @property
     def rows(self) -> int:
+        """Rows that all parts gather or scatter."""
         return sum(part.rows for part in self.parts)
 
     def seconds(self, clock: float) -> float:
@@ -67,21 +69,22 @@ class Costs(NamedTuple):
 
 
 def costs_of(program: Program) -> Costs:
-    """Returns what the instructions of a program cost."""
+    """Returns the costs of all instructions that a program runs."""
     bytes_of: Counter[str] = Counter()
     guessed = 0
     parts = []
-    for instruction, runs, is_guess, around in _runs_of(program, program.entry, 1):
-        guessed += is_guess
+    for run in _runs_of(program, program.entry, 1):
+        instruction, runs = run.instruction, run.runs
+        guessed += run.is_guess
         for kind in _COLLECTIVES:
             if instruction.operation in (kind, f"{kind}-start"):
                 bytes_of[kind] += runs * num_bytes(instruction.shape)
         part = Part(
             instruction,
-            _scope(program, instruction) or around,
+            _scope(program, instruction) or run.around,
             runs,
             runs * (instruction.cycles or 0),
-            0 if instruction.cycles else runs * _rows(program, instruction),
+            0 if instruction.cycles else runs * _rows(program, run.within, instruction),
         )
         if part.cycles or part.rows:
             parts.append(part)
@@ -119,6 +122,7 @@ class _Run(NamedTuple):
     runs: int
     is_guess: bool  # a loop of which nothing says how often it runs
     around: str  # scope of the loop that it is in
+    within: Computation
 
 
 def _runs_of(
@@ -126,14 +130,14 @@ def _runs_of(
 ) -> Iterator[_Run]:
     """Yields the instructions that a computation runs.
 
-    Of a branch it is the one with most cycles. Fusions are instructions: what they are
-    made of has no time of its own.
+    Only the branch with most cycles counts. A fusion is one instruction: its parts have
+    no time of their own.
     """
     computation = program.computations.get(name, {})
     for instruction in computation.values():
         if instruction.operation == "while":
             trips = trip_count(program, name, instruction)
-            yield _Run(instruction, runs, trips is None, around)
+            yield _Run(instruction, runs, trips is None, around, computation)
             for called in (instruction.named("body"), instruction.named("condition")):
                 scope = instruction.scope or around
                 inner = runs * (trips or UNKNOWN_RUNS)
@@ -148,7 +152,7 @@ def _runs_of(
             for called in instruction.called:
                 yield from _runs_of(program, called, runs, around)
         else:
-            yield _Run(instruction, runs, False, around)
+            yield _Run(instruction, runs, False, around, computation)
 
 
 def _scope(program: Program, instruction: Instruction) -> str:
@@ -198,35 +202,18 @@ def trip_count(program: Program, name: str, loop: Instruction) -> int | None:
     return int(bound.operands[0])
 
 
-def _rows(program: Program, instruction: Instruction) -> int:
-    """Returns the rows that an instruction, or its fusion, gathers or scatters."""
+def _rows(program: Program, within: Computation, instruction: Instruction) -> int:
+    """Counts the rows that an instruction, or its fusion, gathers or scatters."""
     if instruction.operation == "gather":
         row = math.prod(instruction.numbers("slice_sizes"))
         return num_elements(instruction.shape) // max(row, 1)
-    if instruction.operation == "scatter":
-        return _scattered_rows(program, instruction)
+    if instruction.operation == "scatter":  # the last operand has the updates
+        _, sides = next(arrays(within[instruction.operands[-1]].shape))
+        windows = instruction.numbers("update_window_dims")
+        return math.prod(side for n, side in enumerate(sides) if n not in windows)
     if instruction.operation != "fusion":
         return 0
+    fused = (program.computations.get(called, {}) for called in instruction.called)
     return sum(
-        _rows(program, inner)
-        for called in instruction.called
-        for inner in program.computations.get(called, {}).values()
+        _rows(program, lines, line) for lines in fused for line in lines.values()
     )
-
-
-def _scattered_rows(program: Program, scatter: Instruction) -> int:
-    """Returns the rows of a scatter: its updates by the dimensions of their windows."""
-    updates = next(
-        (
-            computation[scatter.operands[-1]]
-            for computation in program.computations.values()
-            if computation.get(scatter.name) is scatter
-            and scatter.operands[-1] in computation
-        ),
-        None,
-    )
-    if updates is None:
-        return 0
-    _, sides = next(arrays(updates.shape))
-    windows = scatter.numbers("update_window_dims")
-    return math.prod(side for n, side in enumerate(sides) if n not in windows)

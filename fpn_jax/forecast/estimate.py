@@ -143,7 +143,7 @@ def _flops(compiled: Any) -> float:
 
 
 def _too_little(text: str) -> str | None:
-    """Returns what a compiler says of too little memory: "21.3GB of 15.7GB"."""
+    """Returns the memory that a compiler misses: "21.3GB of 15.7GB"; None if none."""
     if not re.search("RESOURCE_EXHAUSTED|Ran out of memory", text):
         return None
     found = re.search(r"Used ([\d.]+[KMGT]?) of ([\d.]+[KMGT]?)", text)

@@ -62,10 +62,14 @@ class Instruction(NamedTuple):
         return tuple(map(int, filter(None, found.group(1).split(",")))) if found else ()
 
 
+Computation = Mapping[str, Instruction]
+"""The instructions of a computation, by name and in their order."""
+
+
 class Program(NamedTuple):
     """All computations of a program, each with its instructions by name."""
 
-    computations: Mapping[str, Mapping[str, Instruction]]
+    computations: Mapping[str, Computation]
     entry: str
 
 

@@ -14,6 +14,7 @@ from fpn_jax.training.config import Config
 from fpn_jax.training.data import batching_of, max_boxes_of
 from fpn_jax.training.programs import (
     abstract_state,
+    check_shared,
     jit_options,
     jitted_evaluation,
     step_of,
@@ -27,8 +28,8 @@ def lower_step(config: Config, devices: Sequence[Any]) -> Any:
 
     Raises ValueError for a batch that they cannot share.
     """
+    check_shared(config, "data", devices=len(devices))
     batch = inputs_of(_batch(config, config.data.batch_size, training=True))
-    _check_shared("data.batch_size", config.data.batch_size, devices)
     if config.train.parallelism == "pmap":
         parted = {
             name: jax.ShapeDtypeStruct(
@@ -43,9 +44,12 @@ def lower_step(config: Config, devices: Sequence[Any]) -> Any:
 
 
 def lower_evaluation(config: Config, devices: Sequence[Any]) -> Any:
-    """Returns the evaluation step of a config, lowered for devices."""
+    """Returns the evaluation step of a config, lowered for devices.
+
+    Raises ValueError for a batch that they cannot share.
+    """
+    check_shared(config, "evaluation", devices=len(devices))
     size = config.evaluation.batch_size
-    _check_shared("evaluation.batch_size", size, devices)
     batch = _batch(config, size, training=False)
     batch |= {
         "image_ids": np.zeros((size, 2), np.int32),  # the halves of an int64
@@ -95,10 +99,3 @@ def _shapes(batch: dict[str, np.ndarray], mesh: jax.sharding.Mesh) -> dict[str, 
         name: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=split)
         for name, x in batch.items()
     }
-
-
-def _check_shared(name: str, size: int, devices: Sequence[Any]) -> None:
-    if size % len(devices):
-        raise ValueError(
-            f"{name} must be a multiple of the {len(devices)} devices, got {size}"
-        )

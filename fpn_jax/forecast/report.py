@@ -1,6 +1,5 @@
 """The report of `preflight`: the programs of a run, one after the other."""
 
-import dataclasses
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -13,6 +12,7 @@ from fpn_jax.forecast.estimate import Forecast, Memory, forecast, largest_that_f
 from fpn_jax.forecast.programs import lower_evaluation, lower_step, num_programs
 from fpn_jax.forecast.topology import Topology, devices_of
 from fpn_jax.training.config import Config
+from fpn_jax.training.programs import check_shared
 
 _NUM_MODULES = 10
 
@@ -22,6 +22,7 @@ def preflight_report(
 ) -> dict[str, Any]:
     """Prints what the programs of a run need on a topology, and returns the same."""
     console = Console()
+    check_shared(config, "data", "evaluation", devices=topology.num_devices)
     devices = devices_of(topology)
     images, steps = config.data.batch_size, config.train.steps
     height, width = config.data.canvas
@@ -142,7 +143,7 @@ def _largest_batch(
 
 def _plain(made: Forecast) -> dict[str, Any]:
     memory: Memory | None = made.memory
-    plain = asdict(dataclasses.replace(made, memory=None))
+    plain = asdict(replace(made, memory=None))
     if memory is not None:
         plain["memory"] = {**asdict(memory), "total": memory.total}
     return plain

@@ -109,9 +109,12 @@ def _check_promotion() -> None:
         )
 
 
-def check_shared(config: Config, *names: str) -> None:
-    """Raises ValueError where devices cannot share a batch of these settings."""
-    devices = jax.device_count()
+def check_shared(config: Config, *names: str, devices: int | None = None) -> None:
+    """Raises ValueError where devices cannot share a batch of these settings.
+
+    Their number is by default that of this run.
+    """
+    devices = devices or jax.device_count()
     for name in names:
         size = getattr(config, name).batch_size
         if size % devices:

@@ -186,22 +186,17 @@ def _side(row: dict, field: str) -> int | None:
 
 
 def _without_root(categories: list[dict], annotations: list) -> list[dict]:
-    """The categories without one of id 0 that has no object and is none of its own.
+    """The categories without one of id 0 that no object has and others stand for.
 
-    It has another's name, or is what all others say they belong to.
+    It has the name of another, or all others have it as supercategory.
     """
     others = [row for row in categories if row["id"] != 0]
     names = {row["name"] for row in others}
     above = {row.get("supercategory") for row in others}
-    for root in categories:
-        is_root = root["name"] in names or above == {root["name"]}
-        if root["id"] == 0 and is_root:
-            has_objects = any(_key(row, "category_id") == 0 for row in annotations)
-            return (
-                categories
-                if has_objects
-                else [row for row in categories if row is not root]
-            )
+    for row in categories:
+        is_root = row["id"] == 0 and (row["name"] in names or above == {row["name"]})
+        if is_root and not any(_key(a, "category_id") == 0 for a in annotations):
+            return [other for other in categories if other is not row]
     return categories
 
 
