@@ -4,38 +4,28 @@ A region is cut into size x size bins, and the features are averaged over points
 bin, interpolated bilinearly: sampling_ratio x sampling_ratio points, or, where that is
 0, as many along an axis as the bin has cells, rounded up (adaptive; Detectron2's). That
 is separable: along one axis a bin reads some cells with known weights, its taps. So a
-bin is a short sum of weighted rows of the map,
+bin is a short sum of weighted cells of the map,
 
-    sum over j, k of wy[j] * wx[k] * features[y[j], x[k]],
+    sum over j, k of wy[j] * wx[k] * features[y[j], x[k]].
 
-which XLA fuses: no gathered window is ever stored. No gradient goes to the boxes.
+No gradient goes to the boxes.
 """
 
 import math
-from collections.abc import Callable
 from functools import partial
-from itertools import accumulate
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from fpn_jax.ops.boxes import area
-from fpn_jax.ops.meshes import rows_of, varied_as
-from fpn_jax.ops.roi_taps import Plan, block_of_taps, fixed_taps, num_blocks, num_taps
+from fpn_jax.ops.roi_pooling import (
+    add_to_maps,
+    pool_from_every_map,
+    pool_from_joined_maps,
+)
+from fpn_jax.ops.roi_taps import Plan, num_taps
 from fpn_jax.types import Pyramid
-
-# Regions whose gradients are added by one scatter. On a CPU 4 keep the updates in the
-# cache, four times faster than all at once; a GPU starts few enough kernels.
-_REGIONS_AT_A_TIME = 4
-# Regions pooled in one step of a loop. Without the loop XLA on a CPU fuses the gathers
-# with the reshape to a matrix that follows in a box head, and no longer reads whole
-# rows: pooling 1000 boxes and the first linear layer took three times as long.
-_POOLED_AT_A_TIME = 128
-# The same with adaptive sampling, where a step takes as long as its largest region, and
-# adds to its bins again and again: on a CPU they stay in the cache. It takes twice as
-# long as 2 x 2 samples then, and with 128 regions nine times as long.
-_POOLED_ADAPTIVELY_AT_A_TIME = 4
 
 
 def assign_levels(
@@ -144,68 +134,11 @@ def _pool(
 
     `taps` are those of `num_taps`, or more.
     """
-    n, channels = len(boxes), maps[0].shape[-1]
-    most = _POOLED_AT_A_TIME if plan.sampling_ratio else _POOLED_ADAPTIVELY_AT_A_TIME
-    num_steps = max(1, -(-n // most))
-    num = max(1, -(-n // num_steps))  # steps of nearly equal size
-    regions = _filled_up((boxes, levels, taps), num)
-
-    def read(step, pooled):
-        part = _read(plan, maps, *_part(regions, step, num))
-        return jax.lax.dynamic_update_slice_in_dim(pooled, part, step * num, axis=0)
-
-    # Written in place: `lax.map` puts the steps before the images of a batch, and takes
-    # a copy of all bins to put them behind.
-    shape = (num_steps * num, plan.size, plan.size, channels)
-    pooled = varied_as(jnp.zeros(shape, maps[0].dtype), *maps, boxes, levels)
-    return jax.lax.fori_loop(0, num_steps, read, pooled)[:n]
-
-
-def _read(
-    plan: Plan,
-    maps: tuple[Float[Array, "_ c"], ...],
-    boxes: Float[Array, "n 4"],
-    levels: Int[Array, " n"],
-    taps: Int[Array, " n"],
-) -> Float[Array, "n size size c"]:
-    """Does the work of `_pool` in one pass over the boxes.
-
-    Every map is asked for every box, and the boxes of others read its first cells: they
-    stay in the cache, where joining the maps would copy the whole pyramid.
-    """
-    if plan.sampling_ratio:
-        return _weighted(plan, maps, boxes, levels, fixed_taps).astype(maps[0].dtype)
-
-    def add(block, total):
-        of_block = partial(block_of_taps, block=block)
-        return total + _weighted(plan, maps, boxes, levels, of_block)
-
-    shape = (len(boxes), plan.size, plan.size, maps[0].shape[-1])
-    total = varied_as(jnp.zeros(shape, jnp.float32), *maps, boxes, levels)
-    total = jax.lax.fori_loop(0, num_blocks(taps), add, total)
-    return total.astype(maps[0].dtype)
-
-
-def _weighted(
-    plan: Plan,
-    maps: tuple[Float[Array, "_ c"], ...],
-    boxes: Float[Array, "n 4"],
-    levels: Int[Array, " n"],
-    taps: Callable[..., tuple[Array, Array]],
-) -> Float[Array, "n size size c"]:
-    """Returns the weighted sum, float32, over the taps of each box in its own map."""
-    pooled = jnp.zeros((), jnp.float32)
-    for level, rows in enumerate(maps):
-        here = levels == level
-        of_level = taps(
-            plan, jnp.where(here[:, None], boxes, 0), jnp.full_like(levels, level)
-        )
-        read = sum(
-            rows[i].astype(jnp.float32) * w[..., None]
-            for i, w in zip(*of_level, strict=True)
-        )
-        pooled = jnp.where(here[:, None, None, None], read, pooled)
-    return pooled
+    return jax.lax.platform_dependent(
+        *(maps, boxes, levels, taps),
+        cpu=partial(pool_from_every_map, plan),
+        default=partial(pool_from_joined_maps, plan),
+    )
 
 
 def _pool_forward(plan, maps, boxes, levels, taps):
@@ -213,49 +146,7 @@ def _pool_forward(plan, maps, boxes, levels, taps):
 
 
 def _pool_backward(plan, regions, gradient):
-    """Returns the transpose: what each bin read is added to, in float32."""
-    ends = list(accumulate(height * width for height, width in plan.grids))
-    first = jnp.array([0, *ends[:-1]], jnp.int32)
-
-    num = _REGIONS_AT_A_TIME
-    regions = _filled_up((*regions, gradient), num)
-
-    def add_taps(total, boxes, levels, gradient, taps):
-        index, weight = taps(plan, boxes, levels)
-        index += rows_of(first, levels)[None, :, None, None]
-        return total.at[index].add(gradient[None] * weight[..., None])
-
-    def add(step, total):
-        boxes, levels, taps, gradient = _part(regions, step, num)
-        part = boxes, levels, gradient.astype(jnp.float32)
-        if plan.sampling_ratio:
-            return add_taps(total, *part, fixed_taps)
-
-        def add_block(block, total):
-            return add_taps(total, *part, partial(block_of_taps, block=block))
-
-        return jax.lax.fori_loop(0, num_blocks(taps), add_block, total)
-
-    total = jnp.zeros((ends[-1], gradient.shape[-1]), jnp.float32)
-    total = varied_as(total, *regions)
-    total = jax.lax.fori_loop(0, len(regions[0]) // num, add, total)
-    maps = jnp.split(total.astype(gradient.dtype), ends[:-1])
-    return tuple(maps), None, None, None
+    return add_to_maps(plan, *regions, gradient), None, None, None
 
 
 _pool.defvjp(_pool_forward, _pool_backward)
-
-
-def _filled_up(regions: tuple[Array, ...], num: int) -> tuple[Array, ...]:
-    """Returns the rows with zeros behind them, up to a multiple of `num`, not of 0."""
-    padding = max(-len(regions[0]) % num, num - len(regions[0]))
-    return tuple(
-        jnp.pad(rows, [(0, padding)] + [(0, 0)] * (rows.ndim - 1)) for rows in regions
-    )
-
-
-def _part(regions: tuple[Array, ...], step: Array, num: int) -> tuple[Array, ...]:
-    """Returns the `num` rows of a step."""
-    return tuple(
-        jax.lax.dynamic_slice_in_dim(rows, step * num, num) for rows in regions
-    )
