@@ -7,7 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fpn_jax.heads.retinanet import RetinaNetHead, RetinaNetOutputs
+from fpn_jax.heads.retinanet import (
+    RetinaNetHead,
+    RetinaNetOutputs,
+    loss_by_anchors,
+    loss_by_channels,
+)
 from fpn_jax.types import Targets
 
 # One anchor of 16 px in each cell: 2x2 cells of 8 px, and 1x1 of 16 px.
@@ -114,3 +119,42 @@ def test_a_wrong_field_is_named(fields, message):
     head = RetinaNetHead(2, **{"anchor_sizes": ((8,),)} | fields)
     with pytest.raises(ValueError, match=message):
         jax.eval_shape(head.init, jax.random.key(0), {3: jnp.zeros((1, 1, 1, 32))})
+
+
+def test_formulations_of_the_class_loss_give_the_same():
+    rng = np.random.default_rng(0)
+    logits = jnp.array(rng.normal(size=(4, 5, 3 * 7)), jnp.float32)
+    wanted = jnp.array(rng.integers(-2, 7, 4 * 5 * 3), jnp.float32)
+    options = {"num_classes": 7, "alpha": 0.25, "gamma": 2.0}
+    results = [
+        jax.value_and_grad(partial(loss, **options))(logits, wanted)
+        for loss in (loss_by_anchors, loss_by_channels)
+    ]
+    # Sums of 420 terms in another order.
+    np.testing.assert_allclose(results[0][0], results[1][0], rtol=1e-5)
+    np.testing.assert_allclose(results[0][1], results[1][1], atol=1e-6)
+
+
+def test_channels_know_classes_that_bfloat16_does_not():
+    # 257 is 256 in bfloat16: the anchor would want the class before its own.
+    logits = jnp.full((1, 1, 300), -20.0).at[0, 0, 257].set(20.0)
+    options = {"num_classes": 300, "alpha": 0.25, "gamma": 2.0}
+    loss = jax.jit(partial(loss_by_channels, **options))(logits, jnp.array([257.0]))
+    assert loss < 1e-6
+
+
+def test_each_platform_gets_its_own_class_loss():
+    head = RetinaNetHead(4, anchor_sizes=((32,),))
+    outputs, _ = head.init_with_output(jax.random.key(0), {3: jnp.zeros((1, 2, 2, 8))})
+    targets = Targets(
+        boxes=jnp.zeros((1, 1, 4)),
+        labels=jnp.zeros((1, 1), jnp.int32),
+        valid=jnp.zeros((1, 1), bool),
+        crowd=jnp.zeros((1, 1), bool),
+    )
+    traced = jax.jit(partial(head.loss, canvas=(16, 16))).trace(
+        outputs, jnp.full((1, 2), 16, jnp.int32), targets
+    )
+    for platform, by_channels in (("cpu", False), ("tpu", True), ("cuda", True)):
+        text = traced.lower(lowering_platforms=(platform,)).as_text()
+        assert ("HIGHEST" in text) == by_channels, platform

@@ -3,7 +3,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fpn_jax.ops.top_pairs import top_pairs
+from fpn_jax.ops.anchors import anchor_rows
+from fpn_jax.ops.top_pairs import top_anchor_classes, top_pairs
 
 
 def test_top_pairs_by_hand():
@@ -23,3 +24,16 @@ def test_top_pairs_are_those_of_the_whole_matrix(ties, num):
     np.testing.assert_array_equal(best, -np.sort(-values.ravel())[:num])
     np.testing.assert_array_equal(values[rows, columns], best)
     assert len(set(zip(rows.tolist(), columns.tolist(), strict=True))) == len(best)
+
+
+@pytest.mark.parametrize("num", [1, 7, 100, 5000])
+@pytest.mark.parametrize("ties", [False, True])
+def test_ranking_cells_first_changes_nothing(ties, num):
+    level = np.random.default_rng(0).normal(size=(6, 9, 3 * 5)).astype(np.float32)
+    level = jnp.array(np.round(level) if ties else level)
+    for ours, whole in zip(
+        top_anchor_classes(level, 5, num),
+        top_pairs(anchor_rows(level, 5), num),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(ours, whole)
