@@ -36,7 +36,7 @@ def call_once(function: Callable, *arguments: Any, **options: Any) -> Any:
     import jax
 
     options_of_xla: dict[str, Any] | None = None
-    if jax.default_backend() == "cpu":
+    if jax.local_devices()[0].platform == "cpu":  # where it is called
         options_of_xla = {"xla_backend_optimization_level": 1}
     lowered = jax.jit(function, **options).lower(*arguments)
     return lowered.compile(compiler_options=options_of_xla)(*arguments)

@@ -19,10 +19,10 @@ from fpn_jax.layers import (
     Dtype,
     Norm,
     SeparableConv,
-    max_filter,
     normed_conv,
     torch_uniform,
 )
+from fpn_jax.ops.pooling import max_filter
 from fpn_jax.types import Pyramid
 
 MakeConv = Callable[..., nn.Module]  # (features, kernel_size=3, *, stride=1, name)

@@ -17,9 +17,9 @@ from fpn_jax.layers import (
     Conv,
     Dtype,
     Norm,
-    max_pool,
     normed_conv,
 )
+from fpn_jax.ops.pooling import max_pool
 from fpn_jax.types import Pyramid
 
 

@@ -12,9 +12,9 @@ from fpn_jax.layers import (
     AxisName,
     Dtype,
     Norm,
-    max_pool,
     normed_conv,
 )
+from fpn_jax.ops.pooling import max_pool
 from fpn_jax.types import Pyramid
 
 # depth: how many convolutions conv1_x … conv5_x are

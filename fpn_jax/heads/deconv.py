@@ -53,7 +53,7 @@ def convolve_transposed(
         for r in range(pairs):
             part = patches[:, :, :, 2 * q : 2 * q + 2, 2 * r : 2 * r + 2]
             part = part.transpose(0, 1, 3, 2, 4, 5).reshape(b, 2 * h, w, 2, -1)
-            part = part.reshape(b, 2 * h, 2 * w, -1)  # see layers.upsample2x
+            part = part.reshape(b, 2 * h, 2 * w, -1)  # see `upsample2x`
             rows, columns = (2 * q, 2 * (crop - q)), (2 * r, 2 * (crop - r))
             total = total + jnp.pad(part, ((0, 0), rows, columns, (0, 0)))
     return total[:, crop : crop + 2 * h, crop : crop + 2 * w]

@@ -7,7 +7,7 @@ A neck is a Linen module with
 `pyramid` has any levels, in any order, each with channels of its own. The result begins
 with the finest level. Levels may be added above the top one (`extra_levels.py`,
 each half as large as the one below, rounded up), and left out. A level's sides
-need not be twice the next level's: `layers.upsample_to` resizes by the rule of torch.
+need not be twice the next level's: `upsample_to` of `ops` resizes by the rule of torch.
 `train` tells batch norm to use the statistics of the batch.
 
 A neck knows no backbone and no head; it takes the channels as they come. `YOLOXPAFPN`

@@ -13,10 +13,10 @@ from fpn_jax.layers import (
     Conv,
     Dtype,
     Norm,
-    max_pool,
     normed_conv,
-    upsample_to,
 )
+from fpn_jax.ops.pooling import max_pool
+from fpn_jax.ops.upsampling import upsample_to
 from fpn_jax.types import Pyramid
 
 _EPSILON = 1e-4  # of the fast normalized fusion (section 3.3)

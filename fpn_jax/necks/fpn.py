@@ -13,9 +13,9 @@ from fpn_jax.layers import (
     Dtype,
     Norm,
     normed_conv,
-    upsample_to,
 )
 from fpn_jax.necks.extra_levels import NUM_EXTRA, ExtraLevels, extra_levels
+from fpn_jax.ops.upsampling import upsample_to
 from fpn_jax.types import Pyramid
 
 

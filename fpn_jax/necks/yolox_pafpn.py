@@ -13,8 +13,8 @@ from fpn_jax.layers import (
     SeparableConv,
     normed_conv,
     torch_uniform,
-    upsample_to,
 )
+from fpn_jax.ops.upsampling import upsample_to
 from fpn_jax.types import Pyramid
 
 

@@ -17,6 +17,8 @@ side in its file and give the same.
 - objects: `learnable`, the ground truth without what its padding holds
 - meshes: what loops and gathers must say in a `shard_map` and under explicit axes
 - depthwise: the convolution of a filter for each channel
+- pooling, upsampling: half and twice the grid of a feature map
+- platforms: formulations of one function, chosen where a program is lowered
 """
 
 from fpn_jax.ops.anchors import (
@@ -52,9 +54,11 @@ from fpn_jax.ops.matching import (
 )
 from fpn_jax.ops.nms import nms, select_detections
 from fpn_jax.ops.objects import learnable
+from fpn_jax.ops.pooling import max_filter, max_pool
 from fpn_jax.ops.roi_align import assign_levels, pyramid_roi_align, roi_align
 from fpn_jax.ops.sampling import Sample, balanced_sample
-from fpn_jax.ops.top_pairs import top_pairs
+from fpn_jax.ops.top_pairs import top_anchor_classes, top_pairs
+from fpn_jax.ops.upsampling import upsample2x, upsample_to
 
 __all__ = [
     "Assignment",
@@ -83,6 +87,8 @@ __all__ = [
     "match_by_center",
     "match_by_cost",
     "match_by_iou",
+    "max_filter",
+    "max_pool",
     "nms",
     "normalize",
     "pairwise_iou",
@@ -92,5 +98,8 @@ __all__ = [
     "roi_align",
     "select_detections",
     "smooth_l1",
+    "top_anchor_classes",
     "top_pairs",
+    "upsample2x",
+    "upsample_to",
 ]

@@ -8,7 +8,7 @@ import jax
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1))
-def by_platform(cpu: Callable, others: Callable, *arguments: jax.Array) -> Any:
+def by_platform(cpu: Callable, others: Callable, *arguments: Any) -> Any:
     """Returns `cpu(*arguments)` where the program runs on a CPU, else `others(…)`.
 
     They are two formulations of one function, and gradients are taken of the one that
@@ -21,7 +21,7 @@ def by_platform(cpu: Callable, others: Callable, *arguments: jax.Array) -> Any:
     return jax.lax.platform_dependent(*arguments, cpu=cpu, default=others)
 
 
-def _forward(cpu: Callable, others: Callable, *arguments: jax.Array):
+def _forward(cpu: Callable, others: Callable, *arguments: Any):
     return by_platform(cpu, others, *arguments), arguments
 
 

