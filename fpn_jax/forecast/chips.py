@@ -14,6 +14,7 @@ class Chip(NamedTuple):
 
     peak: float  # bfloat16 floating-point operations a second
     memory: int  # bytes of high-bandwidth memory
+    bandwidth: float  # of that memory, bytes a second
     multipliers: int  # of all matrix units
     accelerator: str  # what libtpu calls a slice, before its number of chips
     smallest: str  # grid of the smallest machine that the compiler knows
@@ -25,7 +26,7 @@ class Chip(NamedTuple):
 
 
 CHIPS: Mapping[str, Chip] = {
-    "v5e": Chip(197e12, 16 * 10**9, 4 * 128**2, "v5litepod", "2x2"),
-    "v5p": Chip(459e12, 95 * 10**9, 8 * 128**2, "v5p", "2x2x1"),
-    "v6e": Chip(918e12, 32 * 10**9, 4 * 256**2, "v6e", "2x2"),
+    "v5e": Chip(197e12, 16 * 10**9, 819e9, 4 * 128**2, "v5litepod", "2x2"),
+    "v5p": Chip(459e12, 95 * 10**9, 2765e9, 8 * 128**2, "v5p", "2x2x1"),
+    "v6e": Chip(918e12, 32 * 10**9, 1640e9, 4 * 256**2, "v6e", "2x2"),
 }

@@ -1,9 +1,11 @@
 """What the parts of a compiled program cost, as its own compiler estimates.
 
 Cycles are the compiler's. An instruction in a loop counts as often as the loop runs:
-the number is in its condition, except of loops that end by their data. Gathers and
-scatters have no estimate, and are counted by the rows they read or write, so that no
-formulation hides its cost in them.
+the number is in its condition, except of loops that end by their data. Some
+instructions have no estimate, and no formulation may hide its cost in them: gathers and
+scatters are counted by the rows they read or write, and others, such as sorting, window
+reductions or slices with a stride, by the bytes, read and written at the memory's
+speed, which is the least that they take.
 """
 
 import math
@@ -12,6 +14,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from fpn_jax.forecast.chips import Chip
 from fpn_jax.forecast.program_text import (
     Computation,
     Instruction,
@@ -29,6 +32,19 @@ _COLLECTIVES = (
     *("all-reduce", "all-gather", "all-to-all", "reduce-scatter"),
     "collective-permute",
 )
+# Operations without an estimate that move nothing, or only beside others.
+_FREE = frozenset(
+    (
+        *("parameter", "constant", "iota", "tuple", "get-tuple-element", "bitcast"),
+        *("while", "conditional", "call", "after-all", "partition-id", "replica-id"),
+        *("copy-start", "copy-done", "slice-start", "slice-done"),
+        *("async-start", "async-update", "async-done", "optimization-barrier"),
+        *_COLLECTIVES,
+        *(f"{kind}-{end}" for kind in _COLLECTIVES for end in ("start", "done")),
+    )
+)
+# Custom calls that are no more than names.
+_FREE_CALLS = re.compile(r'custom_call_target="(ConcatBitcast|AllocateBuffer|Sharding)')
 # What a name in a scope is of JAX's own making, not a module's.
 _NOT_MODULES = re.compile(
     r"^(jit|vmap|pjit|jvp|transpose|checkpoint|remat|custom_\w+)?\(|"
@@ -45,10 +61,15 @@ class Part(NamedTuple):
     runs: int
     cycles: int  # of all runs, 0 where the compiler says none
     rows: int  # gathered or scattered, of all runs
+    moved: int  # bytes read and written in all runs, where nothing else is known
 
-    def seconds(self, clock: float) -> float:
-        """Returns the time of all runs on a chip with this many cycles per second."""
-        return self.cycles / clock + self.rows * SECONDS_PER_ROW
+    def seconds(self, chip: Chip) -> float:
+        """Returns the time of all runs on a chip."""
+        return (
+            self.cycles / chip.clock
+            + self.rows * SECONDS_PER_ROW
+            + self.moved / chip.bandwidth
+        )
 
 
 class Costs(NamedTuple):
@@ -63,9 +84,14 @@ class Costs(NamedTuple):
         """Rows that all parts gather or scatter."""
         return sum(part.rows for part in self.parts)
 
-    def seconds(self, clock: float) -> float:
+    @property
+    def moved(self) -> int:
+        """Bytes that parts without another measure read and write."""
+        return sum(part.moved for part in self.parts)
+
+    def seconds(self, chip: Chip) -> float:
         """Returns the sum of all parts: what runs at once is counted one by one."""
-        return sum(part.seconds(clock) for part in self.parts)
+        return sum(part.seconds(chip) for part in self.parts)
 
 
 def costs_of(program: Program) -> Costs:
@@ -79,28 +105,32 @@ def costs_of(program: Program) -> Costs:
         for kind in _COLLECTIVES:
             if instruction.operation in (kind, f"{kind}-start"):
                 bytes_of[kind] += runs * num_bytes(instruction.shape)
+        cycles = instruction.cycles or 0
+        rows = 0 if cycles else _rows(program, run.within, instruction)
+        moved = 0 if cycles or rows else _bytes_moved(instruction)
         part = Part(
             instruction,
             _scope(program, instruction) or run.around,
             runs,
-            runs * (instruction.cycles or 0),
-            0 if instruction.cycles else runs * _rows(program, run.within, instruction),
+            runs * cycles,
+            runs * rows,
+            runs * moved,
         )
-        if part.cycles or part.rows:
+        if part.cycles or part.rows or part.moved:
             parts.append(part)
     return Costs(tuple(parts), dict(bytes_of), guessed)
 
 
-def dearest(costs: Costs, clock: float, number: int) -> list[Part]:
+def dearest(costs: Costs, chip: Chip, number: int) -> list[Part]:
     """Returns the parts that take longest, dearest first."""
-    return sorted(costs.parts, key=lambda part: -part.seconds(clock))[:number]
+    return sorted(costs.parts, key=lambda part: -part.seconds(chip))[:number]
 
 
-def seconds_by_module(parts: Iterable[Part], clock: float) -> dict[str, float]:
+def seconds_by_module(parts: Iterable[Part], chip: Chip) -> dict[str, float]:
     """Returns the seconds of each module, forward and backward, dearest first."""
     seconds: defaultdict[str, float] = defaultdict(float)
     for part in parts:
-        seconds[module_of(part.scope)] += part.seconds(clock)
+        seconds[module_of(part.scope)] += part.seconds(chip)
     return dict(sorted(seconds.items(), key=lambda item: -item[1]))
 
 
@@ -200,6 +230,16 @@ def trip_count(program: Program, name: str, loop: Instruction) -> int | None:
     ):
         return None
     return int(bound.operands[0])
+
+
+def _bytes_moved(instruction: Instruction) -> int:
+    """Returns the bytes of the result, read and written, of what does move any."""
+    if instruction.operation in _FREE or (
+        instruction.operation == "custom-call"
+        and _FREE_CALLS.search(instruction.attributes)
+    ):
+        return 0
+    return 2 * num_bytes(instruction.shape)
 
 
 def _rows(program: Program, within: Computation, instruction: Instruction) -> int:

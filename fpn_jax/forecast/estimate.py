@@ -38,6 +38,7 @@ class Forecast:
     seconds: float | None = None
     share_of_peak: float | None = None
     rows: int = 0  # gathered or scattered, and charged in the seconds
+    moved: int = 0  # bytes of what else has no estimate, charged as well
     guessed_loops: int = 0
     modules: dict[str, float] = field(default_factory=dict)  # seconds, dearest first
     instructions: tuple[tuple[float, str], ...] = ()  # seconds and what it is
@@ -104,7 +105,7 @@ def _memory(compiled: Any) -> Memory | None:
 
 def _with_time(made: Forecast, compiled: Any, chip: Chip) -> Forecast:
     costs = costs_of(read_program(compiled.as_text()))
-    seconds = costs.seconds(chip.clock)
+    seconds = costs.seconds(chip)
     return Forecast(
         made.fits,
         made.compiled_in,
@@ -112,23 +113,24 @@ def _with_time(made: Forecast, compiled: Any, chip: Chip) -> Forecast:
         seconds=seconds,
         share_of_peak=_flops(compiled) / chip.peak / seconds if seconds else None,
         rows=costs.rows,
+        moved=costs.moved,
         guessed_loops=costs.guessed_loops,
-        modules=seconds_by_module(costs.parts, chip.clock),
-        instructions=_named(costs, chip.clock),
+        modules=seconds_by_module(costs.parts, chip),
+        instructions=_named(costs, chip),
         collective_bytes=costs.collective_bytes,
     )
 
 
-def _named(costs: Costs, clock: float) -> tuple[tuple[float, str], ...]:
+def _named(costs: Costs, chip: Chip) -> tuple[tuple[float, str], ...]:
     return tuple(
         (
-            part.seconds(clock),
+            part.seconds(chip),
             f"{part.instruction.operation} {part.instruction.shape.partition('{')[0]}"
             + (f", {part.runs} times" if part.runs > 1 else "")
             + (f", {part.rows:,} rows" if part.rows else "")
             + f": {_end(part.scope)}",
         )
-        for part in dearest(costs, clock, _NUM_DEAREST)
+        for part in dearest(costs, chip, _NUM_DEAREST)
     )
 
 

@@ -97,8 +97,9 @@ def _say_time(made: Forecast, images: int, steps: int, console: Console) -> None
     )
     console.print(
         f"in it {made.rows:,} gathered or scattered rows, without an estimate, are "
-        f"charged {SECONDS_PER_ROW * 1e9:.0f} ns each; {made.guessed_loops} loops end "
-        f"by their data and are taken {UNKNOWN_RUNS} times",
+        f"charged {SECONDS_PER_ROW * 1e9:.0f} ns each, {made.moved / 1e6:.0f} MB that "
+        f"others move at the memory's speed; {made.guessed_loops} loops end by their "
+        f"data and are taken {UNKNOWN_RUNS} times",
         highlight=False,
     )
     for kind, number in made.collective_bytes.items():

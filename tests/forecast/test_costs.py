@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+from fpn_jax.forecast.chips import Chip
 from fpn_jax.forecast.costs import (
     SECONDS_PER_ROW,
     UNKNOWN_RUNS,
@@ -16,6 +17,8 @@ from fpn_jax.forecast.costs import (
 )
 from fpn_jax.forecast.program_text import num_bytes, read_program
 
+# A cycle takes a nanosecond, and a byte a thousandth of it.
+CHIP = Chip(2e9, 0, 1e12, 1, "", "")
 TEXT = (Path(__file__).parent / "program.txt").read_text()
 
 
@@ -34,9 +37,16 @@ def test_cycles_count_as_often_as_their_loop_runs(costs):
 def test_rows_without_an_estimate_are_charged(costs):
     runs = 13 + UNKNOWN_RUNS
     assert costs.rows == runs * 20 + 20  # gathered and scattered
-    clock = 1e9
-    seconds = (runs * 1000 + 70) / clock + costs.rows * SECONDS_PER_ROW
-    assert costs.seconds(clock) == pytest.approx(seconds)
+    seconds = (runs * 1000 + 70) / 1e9 + costs.rows * SECONDS_PER_ROW
+    assert costs.seconds(CHIP) == pytest.approx(seconds + costs.moved / 1e12)
+
+
+def test_what_else_has_no_estimate_moves_bytes(costs):
+    # The sort of two arrays, and the flags that end the loops: written and read.
+    moved = {x.instruction.operation: x.moved for x in costs.parts if x.moved}
+    assert moved["sort"] == 2 * 2 * 4 * 6400
+    assert "custom-call" not in moved  # a name for what is there
+    assert costs.moved == sum(moved.values())
 
 
 def test_a_branch_costs_what_the_dearer_one_does(costs):
@@ -48,16 +58,16 @@ def test_bytes_of_collectives(costs):
 
 
 def test_seconds_by_module_have_what_is_fused_in_its_module(costs):
-    seconds = seconds_by_module(costs.parts, 1e9)
+    seconds = seconds_by_module(costs.parts, CHIP)
     assert list(seconds)[0] == "box_head"
     assert seconds["box_head, backward"] == pytest.approx(20 * SECONDS_PER_ROW)
-    assert sum(seconds.values()) == pytest.approx(costs.seconds(1e9))
+    assert sum(seconds.values()) == pytest.approx(costs.seconds(CHIP))
 
 
 def test_the_dearest_part_is_first(costs):
-    first, second = dearest(costs, 1e9, 2)
+    first, second = dearest(costs, CHIP, 2)
     assert (first.instruction.name, first.runs) == ("fusion.2", 13)
-    assert first.seconds(1e9) >= second.seconds(1e9)
+    assert first.seconds(CHIP) >= second.seconds(CHIP)
 
 
 @pytest.mark.parametrize(
