@@ -1,17 +1,36 @@
 """Nearest-neighbor upsampling, as torch rounds it."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from fpn_jax.ops.platforms import by_platform
+
 
 def upsample2x(x: Float[Array, "b h w c"]) -> Float[Array, "b 2*h 2*w c"]:
-    """Returns every pixel four times, as `jax.image.resize(…, "nearest")` does.
+    """Returns every pixel four times, as `jax.image.resize(…, "nearest")` does."""
+    return by_platform(doubled_at_once, doubled_beside, x)
 
-    Columns are doubled beside the channels, rows by a broadcast, and nothing changes
-    places in memory. In a merge of 100x168 pixels with 256 channels that takes a fifth
-    of the time of a broadcast of both on a TPU (compiled for a v5e chip), and a third
-    in the gradient.
+
+def doubled_at_once(x: jax.Array) -> jax.Array:
+    """Returns the same by a broadcast of rows and columns: for a CPU.
+
+    The gradient is 3.5 times faster than that of `resize`.
+    """
+    b, h, w, c = x.shape
+    x = jnp.broadcast_to(x[:, :, None, :, None], (b, h, 2, w, 2, c))
+    # Rows first, then columns: both at once, JAX does not know how the result lies on
+    # a mesh whose axes are explicit.
+    return x.reshape(b, 2 * h, w, 2, c).reshape(b, 2 * h, 2 * w, c)
+
+
+def doubled_beside(x: jax.Array) -> jax.Array:
+    """Returns the same with columns doubled beside the channels: for a TPU.
+
+    Nothing changes places in memory there. In a merge of 100x168 pixels with 256
+    channels it takes a fifth of the time of a broadcast of both (compiled for a v5e
+    chip), and a third with the gradient; on a CPU up to 1.5 times as long.
     """
     b, h, w, c = x.shape
     x = jnp.concatenate([x, x], axis=-1).reshape(b, h, 2 * w, c)

@@ -51,3 +51,11 @@ def test_max_filter_and_its_gradient_are_torchs(window):
     np.testing.assert_allclose(
         vjp(jnp.asarray(weights))[0], to_nhwc(reference.grad), atol=1e-5
     )
+
+
+def test_each_platform_gets_its_own_from_one_trace():
+    pool = partial(max_pool, window=3, padding=1)
+    traced = jax.jit(pool).trace(jnp.zeros((1, 8, 8, 4)))
+    for platform, strided in (("cpu", True), ("tpu", False), ("cuda", False)):
+        text = traced.lower(lowering_platforms=(platform,)).as_text()
+        assert (":2," in text) == strided, platform

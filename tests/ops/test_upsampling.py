@@ -5,7 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fpn_jax.ops.upsampling import _nearest_index, upsample2x, upsample_to
+from fpn_jax.ops.upsampling import (
+    _nearest_index,
+    doubled_at_once,
+    doubled_beside,
+    upsample2x,
+    upsample_to,
+)
 from fpn_jax.parity.layouts import to_nhwc, to_torch
 from fpn_jax.parity.live_torchvision import import_torchvision
 
@@ -17,13 +23,14 @@ def features(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
-def test_doubling_equals_nearest_resize_and_so_does_its_gradient():
+@pytest.mark.parametrize("double", [upsample2x, doubled_at_once, doubled_beside])
+def test_doubling_equals_nearest_resize_and_so_does_its_gradient(double):
     x, weights = features(2, 5, 7, 3), features(2, 10, 14, 3, seed=1)
 
     def resize(x):
         return jax.image.resize(x, (2, 10, 14, 3), "nearest")
 
-    ours, our_vjp = jax.vjp(upsample2x, x)
+    ours, our_vjp = jax.vjp(double, jnp.array(x))
     theirs, their_vjp = jax.vjp(resize, x)
     np.testing.assert_array_equal(ours, theirs)
     np.testing.assert_allclose(our_vjp(weights)[0], their_vjp(weights)[0], atol=1e-6)
@@ -45,3 +52,10 @@ def test_upsampling_takes_rows_and_columns_apart(height, width):
     np.testing.assert_array_equal(
         upsample_to(jnp.array(x), height, width), to_nhwc(theirs)
     )
+
+
+def test_each_platform_gets_its_own_from_one_trace():
+    traced = jax.jit(upsample2x).trace(jnp.zeros((1, 2, 3, 4)))
+    for platform, beside in (("cpu", False), ("tpu", True), ("cuda", True)):
+        text = traced.lower(lowering_platforms=(platform,)).as_text()
+        assert ("stablehlo.concatenate" in text) == beside, platform
