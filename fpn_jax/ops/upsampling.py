@@ -33,7 +33,8 @@ def doubled_beside(x: jax.Array) -> jax.Array:
     chip), and a third with the gradient; on a CPU up to 1.5 times as long.
     """
     b, h, w, c = x.shape
-    x = jnp.concatenate([x, x], axis=-1).reshape(b, h, 2 * w, c)
+    x = jnp.concatenate([x, x], axis=-1).reshape(b, h, w, 2, c)
+    x = x.reshape(b, h, 2 * w, c)  # in two steps for explicit axes, as above
     x = jnp.broadcast_to(x[:, :, None], (b, h, 2, 2 * w, c))
     return x.reshape(b, 2 * h, 2 * w, c)
 
