@@ -51,8 +51,8 @@ def pool_pairs(x: jax.Array, *, window: int, padding: int) -> jax.Array:
     b, h, w, c = x.shape
     sides = ((0, 0, 0), padded(height, h), padded(width, w), (0, 0, 0))
     x = jax.lax.pad(x, jnp.asarray(-jnp.inf, x.dtype), sides)
-    # In two steps: JAX does not know how the result of both at once lies on a mesh whose
-    # axes are explicit.
+    # In two steps: JAX does not know how the result of both at once lies on a mesh with
+    # explicit axes.
     x = x.reshape(b, x.shape[1], width + pairs, 2, c)
     x = x.reshape(b, x.shape[1], width + pairs, 2 * c)
     x = _first_maximum(
