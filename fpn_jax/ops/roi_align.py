@@ -146,7 +146,9 @@ def _pool_forward(plan, maps, boxes, levels, taps):
 
 
 def _pool_backward(plan, regions, gradient):
-    return add_to_maps(plan, *regions, gradient), None, None, None
+    boxes, levels, taps = regions
+    maps = add_to_maps(plan, boxes, levels, taps, gradient)
+    return maps, None, None, None
 
 
 _pool.defvjp(_pool_forward, _pool_backward)

@@ -120,6 +120,9 @@ class TrainConfig:
     # Steps in a row that may be skipped because loss or gradient are not finite; with 0
     # the first one stops the run.
     max_skipped: int = 0
+    # Steps that one call does on the devices, where the host would be in the way. It
+    # ends early where losses are logged: log_every should be a multiple.
+    steps_per_call: int = 1
     log_every: int = 20  # steps between two lines of losses
     evaluate_every: int = 500  # steps between two evaluations
     save_every: int = 200  # steps between two checkpoints
@@ -179,6 +182,7 @@ _RANGES: Mapping[str, Range] = {
     "optimizer.accumulate": _COUNT,
     **dict.fromkeys(("train.steps", "train.reference_batch_size"), _COUNT),
     **dict.fromkeys(("train.log_every", "train.evaluate_every"), _COUNT),
+    "train.steps_per_call": _COUNT,
     **dict.fromkeys(("train.save_every", "train.keep"), _COUNT),
     "train.seed": ("0 … 4294967295", lambda x: 0 <= x < 2**32),
     "train.max_skipped": _ANY_COUNT,

@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from signal import Signals
 from typing import NamedTuple, cast
@@ -15,6 +15,7 @@ from fpn_jax.data.read_ahead import TrainingBatches
 from fpn_jax.detectors.check import check_model
 from fpn_jax.detectors.contract import facts
 from fpn_jax.training.batch_scaling import scale_to_batch, scaled_line
+from fpn_jax.training.calls import calls, programs_of, take
 from fpn_jax.training.categories import run_categories, write_categories
 from fpn_jax.training.checkpoint import Checkpoints
 from fpn_jax.training.config import (
@@ -111,19 +112,22 @@ def _train(started: Started) -> dict[str, float]:
     period, first, state = started.config.train, started.first, started.state
     batches, checkpoints = started.batches, started.checkpoints
     display, writer = started.display, started.writer
-    numbers, shapes, metrics = NumberRecorder(period.max_skipped), set(), None
+    numbers, compiled, metrics = NumberRecorder(period.max_skipped), set(), None
     with Interruption() as interruption, display:
         if _lacks_validation(started):
             metrics = validate(started, state, first, interruption)
             write_plots(started, metrics)
-        for step in range(first + 1, period.steps + 1):
+        for step, count in calls(first, period):
             with display.waiting():
-                batch = next(batches)
-            if is_new := batch["images"].shape not in shapes:
-                shapes.add(batch["images"].shape)
+                taken = [next(batches) for _ in range(count)]
+            needed = programs_of(taken, period.steps_per_call)
+            if is_new := not needed <= compiled:
+                compiled |= needed
                 display.compiling("the training step")
-            state, new_numbers = started.programs.train(state, batch)
-            numbers.add(step, new_numbers)
+            state, new_numbers = take(
+                started.programs, state, taken, period.steps_per_call
+            )
+            numbers.add(step - count + 1, new_numbers)
             if is_new:
                 display.restart(step)  # a compilation is no part of the rate
             due = started.validation.is_due(step)
@@ -292,16 +296,19 @@ class NumberRecorder:
     """
 
     def __init__(self, max_skipped: int):
-        self._pending: list[tuple[int, dict[str, jax.Array]]] = []
+        self._pending: list[tuple[int, int, dict[str, jax.Array]]] = []
         self._max_skipped = max_skipped
         self._in_a_row = 0
 
-    def add(self, step: int, numbers: dict[str, jax.Array]) -> None:
-        self._pending.append((step, numbers))
+    def add(self, step: int, taken: Sequence[tuple[int, dict[str, jax.Array]]]) -> None:
+        """Keeps the numbers of steps in a row, of which `step` is the first."""
+        for count, numbers in taken:
+            self._pending.append((step, count, numbers))
+            step += count
 
     def flush(self) -> dict[str, float]:
         """Returns mean losses, learning rate, skipped steps; waits for the device."""
-        rows = jax.device_get(self._pending)
+        rows = [row for each in jax.device_get(self._pending) for row in _rows(*each)]
         self._pending.clear()
         finite = []
         for step, numbers in rows:
@@ -323,6 +330,16 @@ class NumberRecorder:
         if self._max_skipped:
             row["skipped"] = len(rows) - len(finite)
         return row
+
+
+def _rows(step: int, count: int, numbers: dict) -> list[tuple[int, dict]]:
+    """Returns the numbers of each step; those of several are stacked."""
+    if count == 1:
+        return [(step, numbers)]
+    return [
+        (step + i, {name: values[i] for name, values in numbers.items()})
+        for i in range(count)
+    ]
 
 
 def _not_finite(numbers: dict[str, float]) -> str | None:

@@ -1,6 +1,6 @@
 """The compiled programs of a run: initial state, training step, evaluation step."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -21,7 +21,9 @@ from fpn_jax.training.step import (
     AXIS,
     data_mesh,
     jit_step,
+    jit_steps,
     pmap_step,
+    pmap_steps,
     shardings,
     to_devices,
     train_step,
@@ -33,6 +35,8 @@ class Programs(NamedTuple):
 
     init: Callable[[], TrainState]
     train: Callable[[TrainState, dict], tuple[TrainState, dict]]
+    # The same for several batches, in one call.
+    train_many: Callable[[TrainState, Sequence[dict]], tuple[TrainState, dict]]
     evaluate: Callable[[Mapping, Batch], Evaluated]
 
 
@@ -57,6 +61,9 @@ def make_programs(config: Config) -> Programs:
         train=pmap_step(step)
         if by_pmap
         else jit_step(step, mesh, **jit_options(config)),
+        train_many=pmap_steps(step)
+        if by_pmap
+        else jit_steps(step, mesh, **jit_options(config)),
         evaluate=evaluation_program(config),
     )
 

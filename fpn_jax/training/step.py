@@ -112,12 +112,27 @@ def shardings(mesh: Mesh) -> tuple[NamedSharding, NamedSharding]:
     )
 
 
-def jitted(step: Callable, mesh: Mesh, **options: Any) -> Any:
+def in_a_row(step: Callable) -> Callable:
+    """Returns `steps(state, batches)`: a step on each of stacked batches.
+
+    The numbers of the steps come stacked as well.
+    """
+
+    def steps(state: TrainState, batches: dict[str, jax.Array], **options: Any):
+        return jax.lax.scan(partial(step, **options), state, batches)
+
+    return steps
+
+
+def jitted(step: Callable, mesh: Mesh, *, stacked: bool = False, **options: Any) -> Any:
     """Returns `step(state, batch)` under jit over a mesh, of a global batch.
 
-    `options` are more of jit's.
+    The batches of several steps are stacked before the images. `options` are more of
+    jit's.
     """
     copied, split = shardings(mesh)
+    if stacked:
+        split = _stacked(mesh)
     return jax.jit(
         step,
         in_shardings=(copied, split),
@@ -132,6 +147,13 @@ def jit_step(step: Callable, mesh: Mesh, **options: Any) -> Callable:
     compiled = compile_first(jitted(step, mesh, **options))
     _, split = shardings(mesh)
     return lambda state, local: compiled(state, to_devices(inputs_of(local), split))
+
+
+def jit_steps(step: Callable, mesh: Mesh, **options: Any) -> Callable:
+    """Compiles `jitted` steps in a row; takes this process's parts of batches."""
+    compiled = compile_first(jitted(in_a_row(step), mesh, stacked=True, **options))
+    split = _stacked(mesh)
+    return lambda state, batches: compiled(state, to_devices(_stack(batches), split))
 
 
 def pmapped(step: Callable, devices: Sequence[Any] | None = None) -> Any:
@@ -156,6 +178,20 @@ def pmap_step(step: Callable) -> Callable:
 
     return lambda state, local: compiled(
         state, jax.tree.map(per_device, inputs_of(local))
+    )
+
+
+def pmap_steps(step: Callable) -> Callable:
+    """Compiles `pmapped` steps in a row; takes this process's parts of batches."""
+    compiled = pmapped(in_a_row(step))
+    devices = jax.local_device_count()
+
+    def per_device(array: np.ndarray) -> np.ndarray:
+        count, _, *shape = array.shape
+        return array.reshape(count, devices, -1, *shape).swapaxes(0, 1)
+
+    return lambda state, batches: compiled(
+        state, jax.tree.map(per_device, _stack(batches))
     )
 
 
@@ -247,6 +283,16 @@ def _chosen(new: jax.Array, new_state: TrainState, state: TrainState) -> TrainSt
 
 def inputs_of(batch: dict) -> dict:
     return {name: array for name, array in batch.items() if name not in _HOST}
+
+
+def _stack(batches: Sequence[dict]) -> dict[str, np.ndarray]:
+    rows = [inputs_of(batch) for batch in batches]
+    return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+
+
+def _stacked(mesh: Mesh) -> NamedSharding:
+    """Returns the sharding of stacked batches, each split."""
+    return NamedSharding(mesh, PartitionSpec(None, AXIS))
 
 
 def _identity(tree):
