@@ -19,9 +19,9 @@ def backbone() -> MobileNetV2:
 
 
 def bccd_recipe(
-    model: nn.Module, *, canvas: tuple[int, int], learning_rate: float
+    model: nn.Module, *, canvas: tuple[int, int], learning_rate: float, steps: int = 300
 ) -> Config:
-    """Returns the settings: 300 steps of 4 images, flips alone, SGD with two falls."""
+    """Returns the settings: steps of 4 images, flips alone, SGD with two falls."""
     return Config(
         model=model,
         data=DataConfig(source="bccd", canvas=canvas, batch_size=4, max_boxes=32),
@@ -33,5 +33,5 @@ def bccd_recipe(
             milestones=(2 / 3, 8 / 9),
             warmup_steps=50,
         ),
-        train=TrainConfig(steps=300, evaluate_every=300, save_every=300),
+        train=TrainConfig(steps=steps, evaluate_every=steps, save_every=steps),
     )

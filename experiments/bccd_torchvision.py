@@ -1,7 +1,7 @@
 """What torchvision's detectors reach on blood cells, trained as `bccd_….py` train ours.
 
     python -m experiments.bccd_torchvision BCCD mobilenet_v2-b0353104.pth \
-        [--detector retinanet] [--seed 1] [--json report.json]
+        [--detector fcos] [--seed 1] [--json report.json]
 
 The batches are those of our loader, in its order; backbone, weights, frozen parts,
 anchors, optimizer, rates and steps are those of our configs, and so is the evaluation.
@@ -41,13 +41,14 @@ torch, torchvision = import_torchvision()
 
 _HERE = Path(__file__).parent
 _SIDES = (32, 64, 128, 256)  # of the anchors, level by level
+_STRIDES = (8, 16, 32, 64)  # of FCOS's points
 
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
     data: tyro.conf.Positional[Path]  # the folder of Pascal VOC
     weights: tyro.conf.Positional[Path]  # torchvision's ImageNet weights
-    detector: Literal["faster_rcnn", "retinanet"] = "faster_rcnn"
+    detector: Literal["faster_rcnn", "fcos"] = "faster_rcnn"
     seed: int = 0
     steps: int | None = None  # by default our config's
     json: Path | None = None  # where to write the report
@@ -99,14 +100,22 @@ def config_of(chosen: Arguments) -> Config:
     )
 
 
-def backbone(weights: Path) -> torch.nn.Module:
+def backbone(weights: Path, channels: int) -> torch.nn.Module:
     """torchvision's `mobilenet_backbone` with the levels of ours, from ImageNet."""
     network = torchvision.models.mobilenet_v2(
         norm_layer=torchvision.ops.misc.FrozenBatchNorm2d
     )
     network.load_state_dict(torch.load(weights, weights_only=True))
     extractor = torchvision.models.detection.backbone_utils._mobilenet_extractor
-    return extractor(network, fpn=True, trainable_layers=3, returned_layers=[2, 3, 4])
+    made = extractor(network, fpn=True, trainable_layers=3, returned_layers=[2, 3, 4])
+    # It knows pyramids of 256 channels only.
+    made.fpn = torchvision.ops.FeaturePyramidNetwork(
+        [block[0].in_channels for block in made.fpn.inner_blocks],
+        channels,
+        extra_blocks=made.fpn.extra_blocks,
+    )
+    made.out_channels = channels
+    return made
 
 
 def faster_rcnn(weights: Path, canvas: tuple[int, int]) -> torch.nn.Module:
@@ -116,7 +125,7 @@ def faster_rcnn(weights: Path, canvas: tuple[int, int]) -> torch.nn.Module:
     )
     pool = torchvision.ops.MultiScaleRoIAlign(["0", "1", "2"], 7, 2)
     return torchvision.models.detection.FasterRCNN(
-        backbone(weights),
+        backbone(weights, channels=256),
         num_classes=4,
         rpn_anchor_generator=anchors,
         box_roi_pool=pool,
@@ -126,24 +135,24 @@ def faster_rcnn(weights: Path, canvas: tuple[int, int]) -> torch.nn.Module:
     )
 
 
-def retinanet(weights: Path, canvas: tuple[int, int]) -> torch.nn.Module:
-    """RetinaNet for three classes; labels count from 0, as ours."""
-    anchors = torchvision.models.detection.rpn.AnchorGenerator(
-        tuple(tuple(int(s * 2 ** (k / 3)) for k in range(3)) for s in _SIDES),
-        ((0.5, 1.0, 2.0),) * len(_SIDES),
+def fcos(weights: Path, canvas: tuple[int, int]) -> torch.nn.Module:
+    """FCOS for three classes; labels count from 0, as ours."""
+    points = torchvision.models.detection.anchor_utils.AnchorGenerator(
+        tuple((stride,) for stride in _STRIDES), ((1.0,),) * len(_STRIDES)
     )
-    return torchvision.models.detection.RetinaNet(
-        backbone(weights),
+    return torchvision.models.detection.FCOS(
+        backbone(weights, channels=128),
         num_classes=3,
-        anchor_generator=anchors,
+        anchor_generator=points,
+        score_thresh=0.05,
         min_size=min(canvas),
         max_size=max(canvas),
     )
 
 
-DETECTORS = {"faster_rcnn": faster_rcnn, "retinanet": retinanet}
+DETECTORS = {"faster_rcnn": faster_rcnn, "fcos": fcos}
 # The label of the first class: 0 is the background of an R-CNN.
-_FIRST_LABELS = {"faster_rcnn": 1, "retinanet": 0}
+_FIRST_LABELS = {"faster_rcnn": 1, "fcos": 0}
 
 
 def train(
