@@ -17,6 +17,7 @@ side in its file and give the same.
 - objects: `learnable`, the ground truth without what its padding holds
 - meshes: what loops and gathers must say in a `shard_map` and under explicit axes
 - depthwise: the convolution of a filter for each channel
+- small_tables: rows of the few objects of an image, for many anchors
 - pooling, upsampling: half and twice the grid of a feature map
 - platforms: formulations of one function, chosen where a program is lowered
 """
