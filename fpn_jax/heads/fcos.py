@@ -26,6 +26,7 @@ from fpn_jax.ops.losses import focal
 from fpn_jax.ops.matching import match_by_center
 from fpn_jax.ops.nms import select_detections
 from fpn_jax.ops.objects import learnable
+from fpn_jax.ops.small_tables import objects_at
 from fpn_jax.ops.top_pairs import top_pairs
 from fpn_jax.types import Detections, LossTerm, Pyramid, Targets, exportable
 
@@ -155,11 +156,11 @@ class FCOSHead(nn.Module):
             min_distance=low,
             max_distance=high,
         )
-        wanted = boxes[match.index]
-        label = jnp.where(match.positive, labels[match.index], -1)
+        wanted, label = objects_at(boxes, labels, match.index)
+        label = jnp.where(match.positive, label, -1)
         class_loss = focal(
             outputs.logits[level].reshape(len(points), -1),
-            label[:, None] == jnp.arange(self.num_classes, dtype=jnp.int32)[None],
+            label[:, None] == jnp.arange(self.num_classes, dtype=jnp.float32)[None],
             alpha=self.focal_alpha,
             gamma=self.focal_gamma,
         )

@@ -28,7 +28,7 @@ from fpn_jax.ops.meshes import rows_of
 from fpn_jax.ops.nms import select_detections
 from fpn_jax.ops.objects import learnable
 from fpn_jax.ops.platforms import by_platform
-from fpn_jax.ops.small_tables import rows_of_few
+from fpn_jax.ops.small_tables import objects_at
 from fpn_jax.ops.top_pairs import top_anchor_classes
 from fpn_jax.types import Detections, LossTerm, Pyramid, Targets, exportable
 
@@ -191,9 +191,7 @@ class RetinaNetHead(nn.Module):
         )
         # Levels stay apart here: the logits are much too large to copy.
         ends = np.cumsum([len(anchors) for anchors in of_level.values()])[:-1]
-        objects = jnp.concatenate([boxes, labels[:, None].astype(boxes.dtype)], axis=1)
-        matched = rows_of_few(objects, match.index)
-        wanted, label = matched[:, :4], matched[:, 4]
+        wanted, label = objects_at(boxes, labels, match.index)
         label = jnp.where(match.positive, label, -1)
         class_loss = sum(
             self._class_loss(outputs.logits[level], label, counts)

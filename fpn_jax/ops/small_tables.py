@@ -19,6 +19,15 @@ def rows_of_few(
     return by_platform(gathered, multiplied, table, index.astype(jnp.float32))
 
 
+def objects_at(
+    boxes: Float[Array, "g 4"], labels: Int[Array, " g"], index: Int[Array, " n"]
+) -> tuple[Float[Array, "n 4"], Float[Array, " n"]]:
+    """Returns box and label, as a float32, of the object that each anchor has."""
+    labels_as_floats = labels[:, None].astype(boxes.dtype)
+    rows = rows_of_few(jnp.concatenate([boxes, labels_as_floats], axis=1), index)
+    return rows[:, :4], rows[:, 4]
+
+
 def gathered(table: jax.Array, index: jax.Array) -> jax.Array:
     """Returns the same by a gather: for a CPU."""
     return rows_of(table, index.astype(jnp.int32))

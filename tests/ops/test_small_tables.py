@@ -5,7 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fpn_jax.ops.small_tables import gathered, multiplied, rows_of_few
+from fpn_jax.ops.small_tables import (
+    gathered,
+    multiplied,
+    objects_at,
+    rows_of_few,
+)
 
 
 @pytest.mark.parametrize("take", [rows_of_few, gathered, multiplied])
@@ -24,3 +29,11 @@ def test_each_platform_gets_its_own_from_one_trace():
         text = traced.lower(lowering_platforms=(platform,)).as_text()
         assert ("stablehlo.gather" in text) == gathers, platform
         assert ("stablehlo.dot_general" in text) != gathers, platform
+
+
+def test_the_objects_of_anchors_by_hand():
+    boxes = jnp.array([[0.0, 1, 2, 3], [4, 5, 6, 7]])
+    index = jnp.array([1, 0, 1], jnp.int32)
+    found, labels = objects_at(boxes, jnp.array([8, 9], jnp.int32), index)
+    np.testing.assert_array_equal(found, boxes[index])
+    np.testing.assert_array_equal(labels, [9, 8, 9])
