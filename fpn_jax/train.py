@@ -41,7 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             typed_settings,
             what_to_train,
         )
-        from fpn_jax.training.loop import NonFiniteLoss, Stopped, train
+        from fpn_jax.training.loop import Stopped, train
+        from fpn_jax.training.step_numbers import NonFiniteLoss
 
         experiment, name, given = what_to_train(arguments)
         defaults, fitted = default_settings(experiment, name, given)

@@ -32,12 +32,13 @@ if TYPE_CHECKING:
     )
     from fpn_jax.training.config_file import load_config
     from fpn_jax.training.experiment import load_experiment
-    from fpn_jax.training.loop import NonFiniteLoss, Stopped, train
+    from fpn_jax.training.loop import Stopped, train
     from fpn_jax.training.metrics import read_metrics
     from fpn_jax.training.optimizer import learning_rate_schedule, make_optimizer
     from fpn_jax.training.run import Run, load_run, save_run
     from fpn_jax.training.state import TrainState, create_state, inference_variables
     from fpn_jax.training.step import jit_step, pmap_step, train_step
+    from fpn_jax.training.step_numbers import NonFiniteLoss
 
 __all__ = [
     "CheckpointError",
@@ -79,7 +80,8 @@ __getattr__, __dir__ = late_names(
         ),
         "fpn_jax.training.config_file": ("load_config",),
         "fpn_jax.training.experiment": ("load_experiment",),
-        "fpn_jax.training.loop": ("NonFiniteLoss", "Stopped", "train"),
+        "fpn_jax.training.loop": ("Stopped", "train"),
+        "fpn_jax.training.step_numbers": ("NonFiniteLoss",),
         "fpn_jax.training.metrics": ("read_metrics",),
         "fpn_jax.training.optimizer": ("learning_rate_schedule", "make_optimizer"),
         "fpn_jax.training.run": ("Run", "load_run", "save_run"),

@@ -12,9 +12,10 @@ from fpn_jax.data.digits.dataset import write_digits
 from fpn_jax.training import TrainConfig
 from fpn_jax.training.calls import calls, take
 from fpn_jax.training.checkpoint import Checkpoints
-from fpn_jax.training.loop import NonFiniteLoss, train
+from fpn_jax.training.loop import train
 from fpn_jax.training.metrics import read_metrics
 from fpn_jax.training.programs import abstract_state
+from fpn_jax.training.step_numbers import NonFiniteLoss
 from tests.support.compilations import count_compilations
 from tests.support.miniature import get_config
 

@@ -17,9 +17,10 @@ from fpn_jax.parity.live_torchvision import import_torchvision
 from fpn_jax.parity.random_detectors import randomize_norms
 from fpn_jax.training import data as training_data
 from fpn_jax.training.checkpoint import Checkpoints
-from fpn_jax.training.loop import NonFiniteLoss, train
+from fpn_jax.training.loop import train
 from fpn_jax.training.metrics import read_metrics
 from fpn_jax.training.programs import abstract_state
+from fpn_jax.training.step_numbers import NonFiniteLoss
 from tests.support import formats
 from tests.support.compilations import count_compilations
 from tests.support.miniature import get_config
