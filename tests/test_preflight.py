@@ -17,10 +17,11 @@ def test_memory_of_this_machine(cache, tmp_path):
     report = tmp_path / "report.json"
     done = run(
         *("preflight", MINIATURE, "--topology", "cpu", "--data.batch-size", 4),
-        *("--json", report),
+        *("--json", report, "--train.steps-per-call", 3),
         cache=cache,
     )
     assert done.returncode == 0, done.stderr
+    assert "train.steps_per_call is 3: one step is shown" in done.stdout
     assert "cpu: 1 device, batches of 4 on a canvas of 96x96" in done.stdout
     found = json.loads(report.read_text())
     assert found["fits"] and found["programs"] == 2

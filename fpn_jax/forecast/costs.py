@@ -233,7 +233,7 @@ def trip_count(program: Program, name: str, loop: Instruction) -> int | None:
 
 
 def _bytes_moved(instruction: Instruction) -> int:
-    """Returns the bytes of the result, read and written, of what does move any."""
+    """Returns twice the bytes of a result, which is read and written; 0 if free."""
     if instruction.operation in _FREE or (
         instruction.operation == "custom-call"
         and _FREE_CALLS.search(instruction.attributes)

@@ -32,6 +32,12 @@ def preflight_report(
         f"{num_programs(config)} programs in all",
         highlight=False,
     )
+    if (most := config.train.steps_per_call) > 1:
+        console.print(
+            f"train.steps_per_call is {most}: one step is shown, and a call holds "
+            f"{most - 1} more batches in memory",
+            highlight=False,
+        )
     step = _compiled("training step", lower_step(config, devices), topology, console)
     _say_time(step, images, steps, console)
     evaluation = _compiled(

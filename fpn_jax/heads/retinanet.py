@@ -14,25 +14,22 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
 
 from fpn_jax.choices import check_choice
 from fpn_jax.heads.tower import tower
 from fpn_jax.layers import Conv, Dtype
+from fpn_jax.ops.anchor_losses import IGNORED, focal_of_anchors
 from fpn_jax.ops.anchors import anchor_rows, grids_of, pyramid_anchors
 from fpn_jax.ops.boxes import clip, decode_deltas, encode_deltas, giou
 from fpn_jax.ops.images import is_image
-from fpn_jax.ops.losses import focal, smooth_l1
+from fpn_jax.ops.losses import smooth_l1
 from fpn_jax.ops.matching import match_by_iou
 from fpn_jax.ops.meshes import rows_of
 from fpn_jax.ops.nms import select_detections
 from fpn_jax.ops.objects import learnable
-from fpn_jax.ops.platforms import by_platform
 from fpn_jax.ops.small_tables import objects_at
 from fpn_jax.ops.top_pairs import top_anchor_classes
 from fpn_jax.types import Detections, LossTerm, Pyramid, Targets, exportable
-
-_IGNORED = -2.0  # in place of the class of an anchor that does not count
 
 
 @exportable
@@ -212,13 +209,12 @@ class RetinaNetHead(nn.Module):
 
     def _class_loss(self, logits, label, counts):
         """Returns the sum over a level's anchors; those without a class have -1."""
-        wanted = jnp.where(counts, label, _IGNORED).astype(jnp.float32)
-        options = {"alpha": self.focal_alpha, "gamma": self.focal_gamma}
-        return by_platform(
-            partial(loss_by_anchors, num_classes=self.num_classes, **options),
-            partial(loss_by_channels, num_classes=self.num_classes, **options),
+        return focal_of_anchors(
             logits,
-            wanted,
+            jnp.where(counts, label, IGNORED).astype(jnp.float32),
+            num_classes=self.num_classes,
+            alpha=self.focal_alpha,
+            gamma=self.focal_gamma,
         )
 
     def _box_loss(self, deltas, anchors, wanted, positive):
@@ -264,55 +260,3 @@ class RetinaNetHead(nn.Module):
         best, row, label = top_anchor_classes(logits, self.num_classes, self.pre_nms)
         boxes = decode_deltas(anchor_rows(deltas, 4)[row], rows_of(anchors, row))
         return boxes, jax.nn.sigmoid(best.astype(jnp.float32)), label
-
-
-def loss_by_anchors(
-    logits: Float[Array, "h w ak"],
-    wanted: Float[Array, " hwa"],
-    *,
-    num_classes: int,
-    alpha: float,
-    gamma: float,
-) -> Float[Array, ""]:
-    """Returns the focal loss of a level, a row for each anchor: for a CPU.
-
-    `wanted` is the class of each anchor, -1 for none, `_IGNORED` where it does not
-    count.
-    """
-    classes = jnp.arange(num_classes, dtype=jnp.float32)
-    loss = focal(
-        anchor_rows(logits, num_classes),
-        wanted[:, None] == classes[None],
-        alpha=alpha,
-        gamma=gamma,
-    )
-    return jnp.sum(loss, where=(wanted != _IGNORED)[:, None])
-
-
-def loss_by_channels(
-    logits: Float[Array, "h w ak"],
-    wanted: Float[Array, " hwa"],
-    *,
-    num_classes: int,
-    alpha: float,
-    gamma: float,
-) -> Float[Array, ""]:
-    """Returns the same with the logits as they are: for a TPU.
-
-    There a row for each anchor is a copy of all logits into another layout, and one
-    back for the gradient. Here a product with ones tells every channel the class that
-    its anchor wants.
-    """
-    height, width, channels = logits.shape
-    num_anchors = channels // num_classes
-    anchor, label = np.divmod(np.arange(channels), num_classes)
-    of_channel = (np.arange(num_anchors)[:, None] == anchor).astype(np.float32)
-    wanted = jnp.einsum(
-        "hwa,ac->hwc",
-        wanted.reshape(height, width, num_anchors),
-        jnp.asarray(of_channel),
-        precision="highest",  # bfloat16 has no class above 256
-    )
-    label = jnp.asarray(label, jnp.float32)
-    loss = focal(logits, wanted == label[None, None], alpha=alpha, gamma=gamma)
-    return jnp.sum(loss, where=wanted != _IGNORED)

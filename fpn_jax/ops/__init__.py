@@ -13,6 +13,7 @@ side in its file and give the same.
 - nms, top_pairs: what is kept of many candidates, a fixed number of rows
 - roi_align: features [N, size, size, C] of boxes, cut out of a map or of a pyramid
 - losses, masks, keypoints: what is learned, element by element, not summed
+- anchor_losses: the class loss of all anchors of a level, summed
 - images: `normalize`, of uint8 or float pixels in 0 … 255
 - objects: `learnable`, the ground truth without what its padding holds
 - meshes: what loops and gathers must say in a `shard_map` and under explicit axes

@@ -52,7 +52,7 @@ def take(
 
 
 def programs_of(batches: Sequence[dict], most: int) -> set[tuple]:
-    """Returns what tells the programs apart that `take` runs: shapes, and steps."""
+    """Returns images' shape and number of steps of each program that `take` runs."""
     count = most if _together(batches, most) else 1
     return {(batch["images"].shape, count) for batch in batches}
 
