@@ -41,7 +41,7 @@ def take(
     `most` steps on batches of one shape. Others, at the end of a period or on turned
     canvases, are done one by one: one program more instead of one for each number.
     """
-    if _together(batches, most):
+    if programs.train_many is not None and _together(batches, most):
         state, numbers = programs.train_many(state, batches)
         return state, [(most, numbers)]
     taken = []

@@ -35,8 +35,8 @@ class Programs(NamedTuple):
 
     init: Callable[[], TrainState]
     train: Callable[[TrainState, dict], tuple[TrainState, dict]]
-    # The same for several batches, in one call.
-    train_many: Callable[[TrainState, Sequence[dict]], tuple[TrainState, dict]]
+    # The same for several batches in one call; None where a call does one step.
+    train_many: Callable[[TrainState, Sequence[dict]], tuple[TrainState, dict]] | None
     evaluate: Callable[[Mapping, Batch], Evaluated]
 
 
@@ -61,11 +61,17 @@ def make_programs(config: Config) -> Programs:
         train=pmap_step(step)
         if by_pmap
         else jit_step(step, mesh, **jit_options(config)),
-        train_many=pmap_steps(step)
-        if by_pmap
-        else jit_steps(step, mesh, **jit_options(config)),
+        train_many=_many(step, mesh, config),
         evaluate=evaluation_program(config),
     )
+
+
+def _many(step: Callable, mesh: Mesh, config: Config) -> Callable | None:
+    if config.train.steps_per_call == 1:
+        return None
+    if config.train.parallelism == "pmap":
+        return pmap_steps(step)
+    return jit_steps(step, mesh, **jit_options(config))
 
 
 def step_of(config: Config) -> Callable:
