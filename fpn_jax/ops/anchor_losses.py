@@ -29,10 +29,10 @@ def focal_of_anchors(
     """
     options = {"num_classes": num_classes, "alpha": alpha, "gamma": gamma}
     return by_platform(
-        partial(loss_by_anchors, **options),
         partial(loss_by_channels, **options),
         logits,
         wanted,
+        cpu=partial(loss_by_anchors, **options),
     )
 
 

@@ -26,7 +26,7 @@ def depthwise_convolution(
     if is_mapped(x):  # each device has a gradient of its own for the one kernel
         kernel = varied_as(kernel, x)
     shifted = partial(shifted_products, stride=stride)
-    return by_platform(shifted, partial(depthwise_by_xla, stride=stride), x, kernel)
+    return by_platform(partial(depthwise_by_xla, stride=stride), x, kernel, cpu=shifted)
 
 
 def depthwise_by_xla(x: jax.Array, kernel: jax.Array, *, stride: int) -> jax.Array:

@@ -32,7 +32,7 @@ def grouped_convolution(
         kernel = varied_as(kernel, x)
     products = partial(sum_of_products, groups=groups, stride=stride)
     convolution = partial(grouped_by_xla, groups=groups, stride=stride)
-    return by_platform(products, convolution, x, kernel)
+    return by_platform(convolution, x, kernel, cpu=products)
 
 
 def grouped_by_xla(

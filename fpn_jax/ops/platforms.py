@@ -7,33 +7,36 @@ from typing import Any
 import jax
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(0, 1))
-def by_platform(cpu: Callable, others: Callable, *arguments: Any) -> Any:
-    """Returns `cpu(*arguments)` where the program runs on a CPU, else `others(…)`.
+def by_platform(default: Callable, *arguments: Any, **others: Callable) -> Any:
+    """Returns `default(*arguments)`, or what `others` has for where the program runs.
 
-    They are two formulations of one function, and gradients are taken of the one that
-    runs. Which one that is, is decided where the program is lowered: one trace serves
-    all platforms, also for machines that are not here.
+    `by_platform(f, x, cpu=g)`. They are formulations of one function, and gradients are
+    taken of the one that runs. Which one that is, is decided where the program is
+    lowered: one trace serves all platforms, also for machines that are not here.
 
     The backward pass computes what it needs anew from the arguments, so it is for
     functions that are cheap, or linear in each argument.
     """
-    return jax.lax.platform_dependent(*arguments, cpu=cpu, default=others)
+    return _chosen({"default": default, **others}, *arguments)
 
 
-def _forward(cpu: Callable, others: Callable, *arguments: Any):
-    return by_platform(cpu, others, *arguments), arguments
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _chosen(formulations: dict[str, Callable], *arguments: Any) -> Any:
+    return jax.lax.platform_dependent(*arguments, **formulations)
+
+
+def _forward(formulations: dict[str, Callable], *arguments: Any):
+    return _chosen(formulations, *arguments), arguments
 
 
 def _backward(
-    cpu: Callable, others: Callable, arguments: tuple[jax.Array, ...], gradient: Any
+    formulations: dict[str, Callable], arguments: tuple[jax.Array, ...], gradient: Any
 ):
-    return jax.lax.platform_dependent(
-        gradient, *arguments, cpu=_pullback(cpu), default=_pullback(others)
-    )
+    pullbacks = {name: _pullback(made) for name, made in formulations.items()}
+    return jax.lax.platform_dependent(gradient, *arguments, **pullbacks)
 
 
-by_platform.defvjp(_forward, _backward)
+_chosen.defvjp(_forward, _backward)
 
 
 def _pullback(function: Callable) -> Callable:

@@ -18,7 +18,9 @@ def max_pool(
     The gradient goes to the first maximum in row order, as in torch.
     """
     shape = {"window": window, "padding": padding}
-    return by_platform(partial(pool_slices, **shape), partial(pool_pairs, **shape), x)
+    return by_platform(
+        partial(pool_pairs, **shape), x, cpu=partial(pool_slices, **shape)
+    )
 
 
 def pool_slices(x: jax.Array, *, window: int, padding: int) -> jax.Array:

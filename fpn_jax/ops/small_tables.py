@@ -16,7 +16,7 @@ def rows_of_few(
     Entries must be finite.
     """
     # An index has no gradient, which the platforms' choice would ask for.
-    return by_platform(gathered, multiplied, table, index.astype(jnp.float32))
+    return by_platform(multiplied, table, index.astype(jnp.float32), cpu=gathered)
 
 
 def objects_at(
