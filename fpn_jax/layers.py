@@ -17,6 +17,8 @@ from jaxtyping import Array, Bool, Float
 from fpn_jax.choices import check_choice
 from fpn_jax.ops.depthwise import depthwise_convolution
 from fpn_jax.ops.grouped import grouped_convolution
+from fpn_jax.ops.platforms import by_platform
+from fpn_jax.ops.strips import convolve_strips, strips_of
 
 Norm = Literal["frozen", "batch", "group"] | None
 # Type to compute in. None: the promoted type of the input and the float32 parameters.
@@ -210,10 +212,14 @@ def convolve(
     size = kernel.shape[0]
     if size == 1:
         return jnp.einsum("bhwi,io->bhwo", x[:, ::stride, ::stride], kernel[0, 0])
-    return jax.lax.conv_general_dilated(
-        x,
-        kernel,
+    whole = partial(
+        jax.lax.conv_general_dilated,
         window_strides=(stride, stride),
         padding=[(size // 2, size // 2)] * 2,
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
     )
+    x = jnp.asarray(x)
+    count = strips_of(x) if stride == 1 else 1
+    if count == 1:
+        return whole(x, kernel)
+    return by_platform(whole, x, kernel, tpu=partial(convolve_strips, count))

@@ -4,6 +4,7 @@ In a `jax.shard_map` the type of an array has the mesh axes over which it varies
 mesh whose axes are explicit it has how the array lies on them.
 """
 
+import math
 from functools import reduce
 from operator import add
 from typing import TypeVar
@@ -40,6 +41,17 @@ def is_mapped(x: jax.Array) -> bool:
 def is_divided(x: jax.Array) -> bool:
     """Whether an array lies on a mesh with explicit axes."""
     return bool(jax.typeof(x).sharding.mesh.explicit_axes)
+
+
+def images_per_device(x: jax.Array) -> int:
+    """Returns how many rows of a batch each device has, as far as a trace can know.
+
+    A program for a mesh whose axes divide batches by themselves says so by
+    `jax.sharding.use_abstract_mesh`; without it the batch is one device's.
+    """
+    mesh = jax.sharding.get_abstract_mesh()
+    devices = math.prod(mesh.shape[axis] for axis in mesh.auto_axes)
+    return max(len(x) // devices, 1)
 
 
 def rows_of(

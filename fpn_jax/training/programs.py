@@ -26,6 +26,7 @@ from fpn_jax.training.step import (
     pmap_steps,
     shardings,
     to_devices,
+    told_of,
     train_step,
 )
 
@@ -97,8 +98,9 @@ def evaluation_program(config: Config) -> Callable[[Mapping, Batch], Evaluated]:
 def jitted_evaluation(config: Config, mesh: Mesh) -> Any:
     """Returns `evaluation_step` under jit over a mesh, of a global batch."""
     copied, split = shardings(mesh)
+    model = with_field(config.model, "axis_name", None)
     return jax.jit(
-        partial(evaluation_step, model=with_field(config.model, "axis_name", None)),
+        told_of(mesh, partial(evaluation_step, model=model)),
         in_shardings=(copied, split),
         out_shardings=copied,
         **jit_options(config),

@@ -112,6 +112,19 @@ def shardings(mesh: Mesh) -> tuple[NamedSharding, NamedSharding]:
     )
 
 
+def told_of(mesh: Mesh, function: Callable) -> Callable:
+    """Returns a function whose trace knows over how many devices a batch is split.
+
+    Few images of each are convolved in another way: see `ops.strips`.
+    """
+
+    def told(*arguments: Any) -> Any:
+        with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
+            return function(*arguments)
+
+    return told
+
+
 def in_a_row(step: Callable) -> Callable:
     """Returns `steps(state, batches)`: a step on each of stacked batches.
 
@@ -134,7 +147,7 @@ def jitted(step: Callable, mesh: Mesh, *, stacked: bool = False, **options: Any)
     if stacked:
         split = _stacked(mesh)
     return jax.jit(
-        step,
+        told_of(mesh, step),
         in_shardings=(copied, split),
         out_shardings=(copied, copied),
         donate_argnums=0,
