@@ -1,7 +1,7 @@
 """The training step, one pure function, and its two compilers: jit and pmap."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import partial, wraps
 from typing import Any
 
 import flax.linen as nn
@@ -118,6 +118,8 @@ def told_of(mesh: Mesh, function: Callable) -> Callable:
     Few images of each are convolved in another way: see `ops.strips`.
     """
 
+    # Profiles show a program by its name, which a partial hides.
+    @wraps(function.func if isinstance(function, partial) else function)
     def told(*arguments: Any) -> Any:
         with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
             return function(*arguments)
