@@ -88,26 +88,6 @@ def fixed_taps(
     return index.reshape(shape), weight.reshape(shape)
 
 
-def fixed_pairs(
-    plan: Plan, boxes: Float[Array, "n 4"], levels: Int[Array, " n"]
-) -> tuple[Int[Array, "pairs n size size"], Float[Array, "pairs n size size 2"]]:
-    """Returns the taps of `fixed_taps` by two: the row of the left one, two weights.
-
-    The right one is the next row. Where the map ends it has the weight 0, and that row
-    may be of another line, or none.
-    """
-    along_y, along_x = _axes(plan, boxes, levels)
-    y, wy = _sampled_cells(along_y, plan.sampling_ratio)
-    x, wx = _sampled_cells(along_x, plan.sampling_ratio)
-    # At the end of a line both cells are the last one, and the left has all the weight.
-    x, wx = x[::2], jnp.stack([wx[::2], wx[1::2]], axis=-1)
-    shape = (len(y) * len(x), len(boxes), plan.size, plan.size)
-    row = y * (along_x.last + 1)[None]
-    index = row[:, None, :, :, None] + x[None, :, :, None, :]
-    weight = wy[:, None, :, :, None, None] * wx[None, :, :, None]
-    return index.reshape(shape), weight.reshape(*shape, 2)
-
-
 def _axes(plan: Plan, boxes, levels) -> tuple[Axis, Axis]:
     """Returns the bins along y and along x."""
     height, width = rows_of(jnp.array(plan.grids, jnp.int32), levels).T
