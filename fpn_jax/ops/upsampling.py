@@ -10,13 +10,13 @@ from fpn_jax.ops.platforms import by_platform
 
 def upsample2x(x: Float[Array, "b h w c"]) -> Float[Array, "b 2*h 2*w c"]:
     """Returns every pixel four times, as `jax.image.resize(…, "nearest")` does."""
-    return by_platform(doubled_beside, x, cpu=doubled_at_once)
+    return by_platform(doubled_at_once, x, tpu=doubled_by_windows)
 
 
 def doubled_at_once(x: jax.Array) -> jax.Array:
-    """Returns the same by a broadcast of rows and columns: for a CPU.
+    """Returns the same by a broadcast of rows and columns: for a CPU or a GPU.
 
-    The gradient is 3.5 times faster than that of `resize`.
+    On a CPU the gradient is 3.5 times faster than that of `resize`.
     """
     b, h, w, c = x.shape
     x = jnp.broadcast_to(x[:, :, None, :, None], (b, h, 2, w, 2, c))
@@ -25,18 +25,35 @@ def doubled_at_once(x: jax.Array) -> jax.Array:
     return x.reshape(b, 2 * h, w, 2, c).reshape(b, 2 * h, 2 * w, c)
 
 
-def doubled_beside(x: jax.Array) -> jax.Array:
-    """Returns the same with columns doubled beside the channels: for a TPU.
+@jax.custom_vjp
+def doubled_by_windows(x: jax.Array) -> jax.Array:
+    """Returns the same as sums of windows, each of one pixel and zeros: for a TPU.
 
-    Nothing changes places in memory there. In a merge of 100x168 pixels with 256
-    channels it takes a fifth of the time of a broadcast of both (compiled for a v5e
-    chip), and a third with the gradient; on a CPU up to 1.5 times as long.
+    Nothing else changes places in memory there. A merge of 200x336 pixels with 256
+    channels and the convolution behind it take half of the time that they take with
+    broadcasts, with gradients (2 images, compiled for a v5e chip).
     """
-    b, h, w, c = x.shape
-    x = jnp.concatenate([x, x], axis=-1).reshape(b, h, w, 2, c)
-    x = x.reshape(b, h, 2 * w, c)  # in two steps for explicit axes, as above
-    x = jnp.broadcast_to(x[:, :, None], (b, h, 2, 2 * w, c))
-    return x.reshape(b, 2 * h, 2 * w, c)
+    zero = jnp.zeros((), x.dtype)
+    apart = jax.lax.pad(x, zero, ((0, 0, 0), (0, 1, 1), (0, 1, 1), (0, 0, 0)))
+    before = ((0, 0), (1, 0), (1, 0), (0, 0))
+    return jax.lax.reduce_window(
+        apart, zero, jax.lax.add, (1, 2, 2, 1), (1, 1, 1, 1), before
+    )
+
+
+def _doubled_forward(x: jax.Array):
+    return doubled_by_windows(x), None
+
+
+def _doubled_backward(_, gradient):
+    zero = jnp.zeros((), gradient.dtype)
+    window = (1, 2, 2, 1)
+    return (
+        jax.lax.reduce_window(gradient, zero, jax.lax.add, window, window, "VALID"),
+    )
+
+
+doubled_by_windows.defvjp(_doubled_forward, _doubled_backward)
 
 
 def upsample_to(
