@@ -26,11 +26,13 @@ _NARROWEST = 8  # columns: of a strip of fewer, too many are its neighbors'
 def strips_of(x: Float[Array, "b h w c"]) -> int:
     """Returns how many strips each image is best cut into; 1 is none.
 
-    They are as many as make the images of a device a multiple of eight, where the width
-    allows it.
+    They are as many as make the images of a device a multiple of eight, where those are
+    known and the width allows it.
     """
     if is_divided(x) or is_mapped(x):
         return 1
+    if not all(isinstance(side, int) for side in x.shape):
+        return 1  # exported for any number of images
     count = _FULL // gcd(images_per_device(x), _FULL)
     width = x.shape[2]
     return count if width % count == 0 and width // count >= _NARROWEST else 1

@@ -43,6 +43,14 @@ def test_images_are_cut_into_as_many_as_make_eight(images, width, count):
     assert strips_of(jnp.zeros((images, 3, width, 1))) == count
 
 
+def test_any_number_of_images_is_not_cut():
+    (images,) = jax.export.symbolic_shape("b")
+    x = jax.ShapeDtypeStruct((images, 3, 64, 5), jnp.float32)
+    kernel = jax.ShapeDtypeStruct((3, 3, 5, 7), jnp.float32)
+    exported = jax.export.export(jax.jit(convolve), platforms=("tpu", "cpu"))(x, kernel)
+    assert exported.out_avals[0].shape == (images, 3, 64, 7)
+
+
 def test_only_a_tpu_gets_strips_from_one_trace():
     x, kernel = arrays((2, 3, 64, 5), (3, 3, 5, 7))
     traced = jax.jit(jax.grad(lambda *a: convolve(*a).sum(), argnums=(0, 1))).trace(
