@@ -207,7 +207,8 @@ def convolve(
 
     Sizes become ceil(h / stride). A 1x1 convolution is a matrix product: on a CPU 1.5
     to 3 times faster than XLA's convolution, and more in the gradient; compiled for a
-    TPU with few images, 4 times or more.
+    TPU with few images, 4 times or more. On a TPU, few images are cut into strips for
+    the larger kernels (`ops.strips`).
     """
     size = kernel.shape[0]
     if size == 1:

@@ -39,9 +39,9 @@ _POOLED_ADAPTIVELY_AT_A_TIME = 4
 # Bins whose rows a TPU gathers at once: 512 regions of 7 x 7. With 256 channels in
 # bfloat16 and 2 x 2 samples they are 205 MB.
 _BINS_AT_A_TIME = 512 * 7 * 7
-# Of a TPU. The maps of several images that do not fill their tiles XLA moves to where
-# each begins with one: once for the gathers, and twice for every scatter, with which
-# the gradient takes seven times as long.
+# A tile of a TPU has 8 rows. If the maps of an image end within a tile, XLA copies the
+# maps of all images so that each begins with a tile: once for the gathers, and twice
+# for every scatter, which makes the gradient seven times slower.
 _ROWS_OF_A_TILE = 8
 
 
@@ -134,7 +134,7 @@ def add_to_maps(
     def add_taps(total, boxes, levels, gradient, of_level):
         index, weight = of_level(plan, boxes, levels)
         index += rows_of(first, levels)[None, :, None, None]
-        # The taps of a bin together: they fill tiles, and 7 bins of a line do not.
+        # Taps last: 16 of them fill tiles of a TPU, 7 bins of a line do not.
         index, weight = jnp.moveaxis(index, 0, -1), jnp.moveaxis(weight, 0, -1)
         return total.at[index].add(gradient[..., None, :] * weight[..., None])
 

@@ -20,7 +20,7 @@ from jaxtyping import Array, Float
 from fpn_jax.ops.meshes import images_per_device, is_divided, is_mapped
 
 _FULL = 8  # images that a TPU works on at a time
-_NARROWEST = 8  # columns: of a strip of fewer, too many are its neighbors'
+_NARROWEST = 8  # columns of a strip; a narrower one would copy many of its neighbors
 
 
 def strips_of(x: Float[Array, "b h w c"]) -> int:

@@ -26,7 +26,7 @@ from fpn_jax.training.step import (
     pmap_steps,
     shardings,
     to_devices,
-    told_of,
+    traced_on,
     train_step,
 )
 
@@ -100,7 +100,7 @@ def jitted_evaluation(config: Config, mesh: Mesh) -> Any:
     copied, split = shardings(mesh)
     model = with_field(config.model, "axis_name", None)
     return jax.jit(
-        told_of(mesh, partial(evaluation_step, model=model)),
+        traced_on(mesh, partial(evaluation_step, model=model)),
         in_shardings=(copied, split),
         out_shardings=copied,
         **jit_options(config),

@@ -112,7 +112,7 @@ def shardings(mesh: Mesh) -> tuple[NamedSharding, NamedSharding]:
     )
 
 
-def told_of(mesh: Mesh, function: Callable) -> Callable:
+def traced_on(mesh: Mesh, function: Callable) -> Callable:
     """Returns a function whose trace knows over how many devices a batch is split.
 
     Few images of each are convolved in another way: see `ops.strips`.
@@ -120,11 +120,11 @@ def told_of(mesh: Mesh, function: Callable) -> Callable:
 
     # Profiles show a program by its name, which a partial hides.
     @wraps(function.func if isinstance(function, partial) else function)
-    def told(*arguments: Any) -> Any:
+    def traced(*arguments: Any) -> Any:
         with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
             return function(*arguments)
 
-    return told
+    return traced
 
 
 def in_a_row(step: Callable) -> Callable:
@@ -149,7 +149,7 @@ def jitted(step: Callable, mesh: Mesh, *, stacked: bool = False, **options: Any)
     if stacked:
         split = _stacked(mesh)
     return jax.jit(
-        told_of(mesh, step),
+        traced_on(mesh, step),
         in_shardings=(copied, split),
         out_shardings=(copied, copied),
         donate_argnums=0,

@@ -7,7 +7,7 @@ import pytest
 
 from fpn_jax.layers import convolve
 from fpn_jax.ops.strips import convolve_strips, strips_of
-from fpn_jax.training.step import data_mesh, shardings, told_of
+from fpn_jax.training.step import data_mesh, shardings, traced_on
 
 
 def arrays(*shapes, seed=0):
@@ -68,7 +68,7 @@ def test_a_batch_over_devices_is_cut_by_what_each_has():
     x, kernel = arrays((16, 3, 64, 5), (3, 3, 5, 7))
     text = {
         told: jax.jit(
-            told_of(mesh, convolve) if told else convolve,
+            traced_on(mesh, convolve) if told else convolve,
             in_shardings=(split, copied),
         )
         .trace(x, kernel)
