@@ -29,9 +29,11 @@ from fpn_jax.data.transforms import (
 from fpn_jax.detectors.contract import facts, with_dtype, with_thresholds
 from fpn_jax.evaluation.image_pixels import in_image_pixels
 from fpn_jax.layers import Dtype
+from fpn_jax.ops.meshes import traced_on
 from fpn_jax.training.categories import Skeleton
 from fpn_jax.training.published import run_directory
 from fpn_jax.training.run import check_detects, load_run
+from fpn_jax.training.step import data_mesh
 from fpn_jax.types import Detections
 
 Canvas = Literal["fixed", "exact"]
@@ -207,7 +209,7 @@ class Predictor:
         self.categories, self.skeleton = tuple(categories), skeleton
         self.padding, self.batch_size = padding, batch_size
         self.box_scale: BoxScale = box_scale
-        self._detect = _program(model)
+        self._detect = _program(model, variables)
 
     def __getstate__(self) -> dict[str, Any]:
         """Returns all but the compiled program, with the variables on the host."""
@@ -217,7 +219,7 @@ class Predictor:
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         self.variables = jax.device_put(self.variables)
-        self._detect = _program(self.model)
+        self._detect = _program(self.model, self.variables)
 
     @overload
     def __call__(self, images: ImageLike) -> Detections: ...
@@ -336,10 +338,12 @@ class _Found(NamedTuple):
     size: tuple[float, float]  # height and width on the canvas that boxes go back from
 
 
-def _program(model: nn.Module) -> Callable[..., Detections]:
+def _program(model: nn.Module, variables: Mapping) -> Callable[..., Detections]:
     """Returns the compiled program from a batch to its detections."""
-    return jax.jit(
-        lambda variables, images, sizes: model.apply(
-            variables, images, sizes, method="detect"
-        )
-    )
+
+    def detect(variables, images, sizes):
+        return model.apply(variables, images, sizes, method="detect")
+
+    # Where the variables are, it will run.
+    devices = jnp.asarray(jax.tree.leaves(variables)[0]).devices()
+    return jax.jit(traced_on(data_mesh([*devices][:1]), detect))

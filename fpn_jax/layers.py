@@ -17,8 +17,7 @@ from jaxtyping import Array, Bool, Float
 from fpn_jax.choices import check_choice
 from fpn_jax.ops.depthwise import depthwise_convolution
 from fpn_jax.ops.grouped import grouped_convolution
-from fpn_jax.ops.platforms import by_platform
-from fpn_jax.ops.strips import convolve_strips, strips_of
+from fpn_jax.ops.strips import convolve_strips, cut, joined, strips_of
 
 Norm = Literal["frozen", "batch", "group"] | None
 # Type to compute in. None: the promoted type of the input and the float32 parameters.
@@ -50,6 +49,9 @@ class Conv(nn.Module):
     Where rows of the batch are padding, `rows` says which are not: `batch` takes the
     statistics of those alone, or of all where there is none. Under pmap each device
     counts alike, however many rows it has.
+
+    `convolution(x, kernel, stride=…)` is another formulation of `convolve`, such as one
+    of strips. It may give all features several times over.
     """
 
     features: int
@@ -69,7 +71,11 @@ class Conv(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "b h w _"], rows: Bool[Array, " b"] | None = None
+        self,
+        x: Float[Array, "b h w _"],
+        rows: Bool[Array, " b"] | None = None,
+        *,
+        convolution: Callable[..., jax.Array] | None = None,
     ) -> Float[Array, "b _h _w _c"]:
         check_choice("norm", self.norm, NORMS)
         if self.depthwise and self.features != x.shape[-1]:
@@ -100,7 +106,14 @@ class Conv(nn.Module):
         x, kernel, factor, bias = promote_dtype(
             x, kernel, factor, bias, dtype=self.dtype
         )
-        if self.depthwise:
+        if convolution is not None:
+            x = convolution(x, kernel, stride=self.stride)
+            times = x.shape[-1] // self.features
+            factor, bias = (
+                None if of_each is None else jnp.tile(of_each, times)
+                for of_each in (factor, bias)
+            )
+        elif self.depthwise:
             x = depthwise_convolution(x, kernel, stride=self.stride)
         elif self.groups > 1:
             x = grouped_convolution(x, kernel, self.groups, stride=self.stride)
@@ -201,26 +214,34 @@ class FrozenNorm(nn.Module):
 
 
 def convolve(
-    x: Float[Array, "b h w i"], kernel: Float[Array, "k k i o"], *, stride: int = 1
+    x: Float[Array, "b h w i"],
+    kernel: Float[Array, "k k i o"],
+    *,
+    stride: int = 1,
+    strips: int = 1,
 ) -> Float[Array, "b _h _w o"]:
     """Returns the convolution of odd kernel size k with torch padding k // 2.
 
     Sizes become ceil(h / stride). A 1x1 convolution is a matrix product: on a CPU 1.5
     to 3 times faster than XLA's convolution, and more in the gradient; compiled for a
-    TPU with few images, 4 times or more. On a TPU, few images are cut into strips for
-    the larger kernels (`ops.strips`).
+    TPU with few images, 4 times or more. For a TPU, few images are cut into strips for
+    the larger kernels, unless they are cut already (`ops.strips`).
+
+    Args:
+        strips: of each image, that x has in place of the images.
     """
     size = kernel.shape[0]
     if size == 1:
         return jnp.einsum("bhwi,io->bhwo", x[:, ::stride, ::stride], kernel[0, 0])
-    whole = partial(
-        jax.lax.conv_general_dilated,
+    x = jnp.asarray(x)
+    if strips > 1:
+        return convolve_strips(strips, stride, x, kernel)
+    if stride == 1 and (count := strips_of(x)) > 1:
+        return joined(convolve_strips(count, 1, cut(x, count), kernel), count)
+    return jax.lax.conv_general_dilated(
+        x,
+        kernel,
         window_strides=(stride, stride),
         padding=[(size // 2, size // 2)] * 2,
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
     )
-    x = jnp.asarray(x)
-    count = strips_of(x) if stride == 1 else 1
-    if count == 1:
-        return whole(x, kernel)
-    return by_platform(whole, x, kernel, tpu=partial(convolve_strips, count))

@@ -6,9 +6,11 @@ that torchvision has (Zagoruyko and Komodakis 2016).
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 
 from fpn_jax.backbones.stages import check_stages, frozen_names
 from fpn_jax.choices import check_choice
@@ -17,28 +19,36 @@ from fpn_jax.layers import (
     Conv,
     Dtype,
     Norm,
+    convolve,
     normed_conv,
 )
 from fpn_jax.ops.pooling import max_pool
+from fpn_jax.ops.quads import convolve_quads, is_for_quads, pool_quads
+from fpn_jax.ops.strips import cut, is_wide, joined, strips_of
 from fpn_jax.types import Pyramid
 
 
 class Stem(nn.Module):
     """A 7x7 convolution and a 3x3 max-pool, both of stride 2."""
 
-    conv: Callable[..., nn.Module]
+    conv: Callable[..., Conv]
     features: int
+    strips: int = 1  # into which the images are cut
 
     @nn.compact
     def __call__(self, images: jax.Array) -> jax.Array:
-        x = nn.relu(self.conv(self.features, 7, stride=2, name="conv")(images))
-        return max_pool(x, window=3, padding=1)
+        conv = self.conv(self.features, 7, stride=2, name="conv")
+        if is_for_quads(images, strips=self.strips) and conv.norm in (None, "frozen"):
+            x = conv(images, convolution=partial(convolve_quads, strips=self.strips))
+            return pool_quads(nn.relu(x), strips=self.strips)
+        x = max_pool(nn.relu(conv(images)), window=3, padding=1)
+        return cut(x, self.strips)
 
 
 class BasicBlock(nn.Module):
     """Two 3x3 convolutions beside a shortcut (He et al. 2015, figure 5, left)."""
 
-    conv: Callable[..., nn.Module]
+    conv: Callable[..., Callable]  # makes a convolution
     features: int
     strides: tuple[int, int]  # of conv1 and conv2
 
@@ -56,7 +66,7 @@ class BasicBlock(nn.Module):
 class Bottleneck(nn.Module):
     """1x1, 3x3 and 1x1 beside a shortcut (He et al. 2015, figure 5, right)."""
 
-    conv: Callable[..., nn.Module]
+    conv: Callable[..., Callable]  # makes a convolution
     features: int  # a fourth of the channels that the block gives
     strides: tuple[int, int]  # of conv1 and conv2
     groups: int = 1  # of the 3x3 convolution
@@ -135,22 +145,28 @@ class ResNet(nn.Module):
         check_choice("depth", self.depth, DEPTHS)
         check_stages(self.levels, self.frozen_stages)
         block, num_blocks = self._block(), DEPTHS[self.depth][1]
-        x = Stem(self._conv(1, train), self.width, name="stem")(images)
+        images = jnp.asarray(images)
+        strips = self._strips_of(images)
+        stem = Stem(self._conv(1, train), self.width, strips, name="stem")
+        x = stem(images)
         if self.frozen_stages >= 1:
             x = jax.lax.stop_gradient(x)
         pyramid = {}
         for level in range(2, max(self.levels) + 1):
+            strides = self._strides(level)
+            if not _stays_cut(x, max(strides)):
+                x, strips = joined(x, strips), 1
             x = Stage(
-                partial(block, self._conv(level, train)),
+                partial(block, self._conv(level, train, strips)),
                 features=self.width * 2 ** (level - 2),
                 num_blocks=num_blocks[level - 2],
-                strides=self._strides(level),
+                strides=strides,
                 name=f"stage{level}",
             )(x)
             if level <= self.frozen_stages:
                 x = jax.lax.stop_gradient(x)
             if level in self.levels:
-                pyramid[level] = x
+                pyramid[level] = joined(x, strips)
         return pyramid
 
     def _block(self) -> Callable[..., nn.Module]:
@@ -172,6 +188,25 @@ class ResNet(nn.Module):
             return 1, 1  # the pooling of the stem reached stride 4
         return (2, 1) if self.stride_in_1x1 or self.depth < 50 else (1, 2)
 
-    def _conv(self, stage: int, train: bool) -> Callable[..., Conv]:
+    def _strips_of(self, images: jax.Array) -> int:
+        """Returns how many strips of each image all stages are best computed on."""
+        if self.norm == "group" or self.groups > 1:
+            return 1  # statistics of whole images; a formulation of its own
+        return strips_of(images, reduction=4)
+
+    def _conv(self, stage: int, train: bool, strips: int = 1) -> Callable[..., Any]:
+        """Returns what makes the convolutions of a stage."""
         train = train and stage > self.frozen_stages
-        return partial(normed_conv(self, train=train), use_bias=False)
+        conv = partial(normed_conv(self, train=train), use_bias=False)
+        if strips == 1:
+            return conv
+        by_strips = partial(convolve, strips=strips)
+        return lambda *fields, **named: partial(
+            conv(*fields, **named), convolution=by_strips
+        )
+
+
+def _stays_cut(x: jax.Array, stride: int) -> bool:
+    """Whether a stage can compute strips: its stride must divide their columns."""
+    columns = x.shape[2]
+    return columns % stride == 0 and is_wide(columns // stride)

@@ -1,10 +1,13 @@
 """The tower of a dense head (RetinaNet, figure 3 c): the same for all its levels."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import flax.linen as nn
+import jax
 
-from fpn_jax.layers import Conv
+from fpn_jax.layers import Conv, convolve
+from fpn_jax.ops.strips import cut, joined, strips_of
 from fpn_jax.types import Pyramid
 
 
@@ -16,7 +19,15 @@ def tower(
     The levels share the convolutions `{name}_conv0` …, which belong to the module in
     whose `__call__` this is called.
     """
-    for i in range(num_convs):
-        layer = conv(name=f"{name}_conv{i}")
-        pyramid = {level: nn.relu(layer(x)) for level, x in pyramid.items()}
-    return pyramid
+    layers = [conv(name=f"{name}_conv{i}") for i in range(num_convs)]
+    return {level: _level(x, layers) for level, x in pyramid.items()}
+
+
+def _level(x: jax.Array, layers: Sequence[Conv]) -> jax.Array:
+    whole = any(layer.norm == "group" for layer in layers)  # statistics of images
+    strips = 1 if whole else strips_of(x)
+    convolution = partial(convolve, strips=strips)
+    x = cut(x, strips)
+    for layer in layers:
+        x = nn.relu(layer(x, convolution=convolution))
+    return joined(x, strips)

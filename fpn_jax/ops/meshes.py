@@ -1,16 +1,18 @@
-"""What loops and gathers must say where arrays lie on a mesh of devices.
+"""What programs know of the devices that they are traced for.
 
 In a `jax.shard_map` the type of an array has the mesh axes over which it varies; on a
 mesh whose axes are explicit it has how the array lies on them.
 """
 
 import math
-from functools import reduce
+from collections.abc import Callable
+from functools import partial, reduce, wraps
 from operator import add
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 from jaxtyping import Array, Int, Shaped
 
 Carry = TypeVar("Carry")
@@ -43,11 +45,36 @@ def is_divided(x: jax.Array) -> bool:
     return bool(jax.typeof(x).sharding.mesh.explicit_axes)
 
 
+def traced_on(mesh: Mesh, function: Callable) -> Callable:
+    """Returns a function whose trace knows its devices, and who shares a batch.
+
+    Few images of a TPU are convolved in another way: see `ops.strips`.
+    """
+
+    # Profiles show a program by its name, which a partial hides.
+    @wraps(function.func if isinstance(function, partial) else function)
+    def traced(*arguments: Any) -> Any:
+        with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
+            return function(*arguments)
+
+    return traced
+
+
+def is_for_tpu(x: jax.Array) -> bool:
+    """Whether an array is known, by `traced_on`, to be one of a program for a TPU.
+
+    Not where its type knows of a mesh: there it cannot be cut up as one likes.
+    """
+    device = jax.sharding.get_abstract_mesh().abstract_device
+    known = device is not None and device.device_kind.startswith("TPU")
+    return known and not _is_typed(x)
+
+
 def images_per_device(x: jax.Array) -> int:
     """Returns how many rows of a batch each device has, as far as a trace can know.
 
     A program for a mesh whose axes divide batches by themselves says so by
-    `jax.sharding.use_abstract_mesh`; without it the batch is one device's.
+    `traced_on`; without it the batch is one device's.
     """
     mesh = jax.sharding.get_abstract_mesh()
     devices = math.prod(mesh.shape[axis] for axis in mesh.auto_axes)

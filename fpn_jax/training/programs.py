@@ -14,6 +14,7 @@ from fpn_jax.data.batch import Batch
 from fpn_jax.detectors.contract import facts
 from fpn_jax.detectors.fields import with_field
 from fpn_jax.evaluation.evaluate import Evaluated, evaluation_step
+from fpn_jax.ops.meshes import traced_on
 from fpn_jax.training.config import Config, accumulated
 from fpn_jax.training.optimizer import make_optimizer, reported_rate
 from fpn_jax.training.state import TrainState, create_state
@@ -26,7 +27,6 @@ from fpn_jax.training.step import (
     pmap_steps,
     shardings,
     to_devices,
-    traced_on,
     train_step,
 )
 

@@ -1,7 +1,7 @@
 """The training step, one pure function, and its two compilers: jit and pmap."""
 
 from collections.abc import Callable, Sequence
-from functools import partial, wraps
+from functools import partial
 from typing import Any
 
 import flax.linen as nn
@@ -14,6 +14,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from fpn_jax.compilation import compile_first
 from fpn_jax.detectors.contract import facts
+from fpn_jax.ops.meshes import traced_on
 from fpn_jax.training.state import TrainState
 from fpn_jax.types import targets_of
 
@@ -110,21 +111,6 @@ def shardings(mesh: Mesh) -> tuple[NamedSharding, NamedSharding]:
         NamedSharding(mesh, PartitionSpec()),
         NamedSharding(mesh, PartitionSpec(AXIS)),
     )
-
-
-def traced_on(mesh: Mesh, function: Callable) -> Callable:
-    """Returns a function whose trace knows over how many devices a batch is split.
-
-    Few images of each are convolved in another way: see `ops.strips`.
-    """
-
-    # Profiles show a program by its name, which a partial hides.
-    @wraps(function.func if isinstance(function, partial) else function)
-    def traced(*arguments: Any) -> Any:
-        with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
-            return function(*arguments)
-
-    return traced
 
 
 def in_a_row(step: Callable) -> Callable:

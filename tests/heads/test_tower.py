@@ -1,0 +1,43 @@
+"""The tower of a dense head on strips of its levels, against itself on whole ones."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from fpn_jax.heads.tower import tower
+from fpn_jax.layers import Conv
+from tests.support.tpu import traced_for_tpu
+
+
+class Tower(nn.Module):
+    norm: str | None
+
+    @nn.compact
+    def __call__(self, pyramid):
+        def conv(name):
+            return Conv(32, norm=self.norm, name=name)
+
+        return tower(pyramid, conv, name="class", num_convs=2)
+
+
+@pytest.mark.parametrize("norm", [None, "group"])
+def test_strips_of_each_level_give_the_same(norm):
+    generator = np.random.default_rng(0)
+    pyramid = {
+        level: jnp.asarray(generator.normal(size=(2, 4, width, 32)), jnp.float32)
+        for level, width in ((3, 64), (4, 32), (5, 16))
+    }
+    module = Tower(norm)
+    variables = module.init(jax.random.key(0), pyramid)
+    program = jax.jit(traced_for_tpu(module.apply)).lower(variables, pyramid)
+    text = program.as_text()
+    assert "tensor<8x4x18x32xf32>" in text  # P3 and its neighbors' columns
+    assert "tensor<8x4x10x32xf32>" in text  # P4
+    ours, theirs = (
+        program.compile()(variables, pyramid),
+        module.apply(variables, pyramid),
+    )
+    for level, values in theirs.items():
+        np.testing.assert_allclose(ours[level], values, atol=1e-4)
