@@ -5,7 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fpn_jax.ops.matching import match_by_center, match_by_cost, match_by_iou
+from fpn_jax.ops.matching import (
+    best_boxes,
+    match_by_center,
+    match_by_cost,
+    match_by_iou,
+)
 from fpn_jax.parity.live_torchvision import import_torchvision
 
 torch, torchvision = import_torchvision()
@@ -109,6 +114,18 @@ def test_assignment_equals_torchvisions(rule, integer):
     np.testing.assert_array_equal(ours.negative, theirs == matcher.BELOW_LOW_THRESHOLD)
     positive = theirs >= 0
     np.testing.assert_array_equal(ours.index[positive], theirs[positive])
+
+
+def test_all_formulations_find_the_same_boxes():
+    generator = np.random.default_rng(0)
+    corners = jnp.asarray(generator.integers(0, 30, (120, 2, 2)), jnp.float32)
+    all_boxes = jnp.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
+    anchors, boxes = all_boxes[:100], all_boxes[100:]
+    valid = jnp.arange(20) % 7 != 3
+    found = [best_boxes(anchors, boxes, valid, at_once=n) for n in (1, 8, 128)]
+    for others in found[1:]:
+        for mine, other in zip(found[0], others, strict=True):
+            np.testing.assert_array_equal(mine, other)
 
 
 def test_thresholds_in_the_wrong_order_are_refused():
