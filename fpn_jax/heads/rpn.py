@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from fpn_jax.layers import Conv, Dtype
+from fpn_jax.layers import Conv, Dtype, convolve
 from fpn_jax.ops.anchors import anchor_rows, grids_of, pyramid_anchors
 from fpn_jax.ops.boxes import clip, decode_deltas, encode_deltas
 from fpn_jax.ops.images import is_image
@@ -25,6 +25,7 @@ from fpn_jax.ops.meshes import rows_of
 from fpn_jax.ops.nms import nms
 from fpn_jax.ops.objects import learnable
 from fpn_jax.ops.sampling import balanced_sample
+from fpn_jax.ops.strips import cut, joined, strips_of
 from fpn_jax.types import LossTerm, Proposals, Pyramid, Targets, exportable
 
 
@@ -78,11 +79,13 @@ class RPNHead(nn.Module):
         deltas = conv(4 * num_anchors, 1, name="deltas")
         outputs = RPNOutputs(objectness={}, deltas={})
         for level in sorted(pyramid):
-            x = pyramid[level]
+            x = jnp.asarray(pyramid[level])
+            strips = strips_of(x)
+            x = cut(x, strips)
             for layer in convs:
-                x = nn.relu(layer(x))
-            outputs.objectness[level] = objectness(x)
-            outputs.deltas[level] = deltas(x)
+                x = nn.relu(layer(x, convolution=partial(convolve, strips=strips)))
+            outputs.objectness[level] = joined(objectness(x), strips)
+            outputs.deltas[level] = joined(deltas(x), strips)
         return outputs
 
     def loss(

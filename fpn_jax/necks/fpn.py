@@ -5,6 +5,8 @@ from functools import partial, reduce
 from operator import add
 
 import flax.linen as nn
+import jax
+import jax.numpy as jnp
 
 from fpn_jax.choices import check_choice
 from fpn_jax.layers import (
@@ -12,9 +14,11 @@ from fpn_jax.layers import (
     Conv,
     Dtype,
     Norm,
+    convolve,
     normed_conv,
 )
 from fpn_jax.necks.extra_levels import NUM_EXTRA, ExtraLevels, extra_levels
+from fpn_jax.ops.strips import cut, joined, strips_of
 from fpn_jax.ops.upsampling import upsample_to
 from fpn_jax.types import Pyramid
 
@@ -49,15 +53,19 @@ class FPN(nn.Module):
     def __call__(self, pyramid: Pyramid, *, train: bool = False) -> Pyramid:
         """Returns {level: [B, H / 2**level, W / 2**level, channels]}, finest first."""
         levels = self._returned_levels(pyramid)
+        pyramid = jax.tree.map(jnp.asarray, pyramid)
         top = max(pyramid)
         # Kaiming-uniform with a = 1, as torchvision initializes its pyramids.
         init = nn.initializers.lecun_uniform()
         conv = partial(normed_conv(self, train=train), self.channels, kernel_init=init)
-        merged = self._merge(conv, pyramid, finest=min(*levels, top))
+        strips = self._strips_of(pyramid)
+        merged = self._merge(conv, pyramid, strips, finest=min(*levels, top))
         outputs = {}
         for level, x in merged.items():
             if level in levels or (level == top and max(levels) > top):
-                outputs[level] = conv(3, name=f"output{level}")(x)
+                convolution = partial(convolve, strips=strips[level])
+                x = conv(3, name=f"output{level}")(x, convolution=convolution)
+                outputs[level] = joined(x, strips[level])
         if max(levels) > top:
             plain = partial(Conv, self.channels, kernel_init=init, dtype=self.dtype)
             outputs |= extra_levels(
@@ -81,19 +89,42 @@ class FPN(nn.Module):
             check_choice("levels", level, available)
         return tuple(sorted(self.levels))
 
+    def _strips_of(self, pyramid: Pyramid) -> dict[int, int]:
+        """Returns how many strips each image of a level is best cut into."""
+        whole = self.norm == "group"  # statistics of images
+        return {level: 1 if whole else strips_of(x) for level, x in pyramid.items()}
+
     def _merge(
-        self, conv: Callable[..., Conv], pyramid: Pyramid, *, finest: int
+        self,
+        conv: Callable[..., Conv],
+        pyramid: Pyramid,
+        strips: dict[int, int],
+        *,
+        finest: int,
     ) -> Pyramid:
-        """Returns the sums before the 3x3 convolutions, from the top to `finest`."""
+        """Returns the sums before the 3x3 convolutions, from the top to `finest`.
+
+        Each is of so many strips.
+        """
         merged = {}
-        above = None
         for level in sorted(pyramid, reverse=True):
             if level < finest:
                 break
+            x = cut(pyramid[level], strips[level])
             parts = []
-            if self.lateral or above is None:
-                parts.append(conv(1, name=f"lateral{level}")(pyramid[level]))
-            if self.top_down and above is not None:
-                parts.append(upsample_to(above, *pyramid[level].shape[1:3]))
-            merged[level] = above = reduce(add, parts)
+            if self.lateral or not merged:
+                parts.append(conv(1, name=f"lateral{level}")(x))
+            if self.top_down and merged:
+                coarser = min(merged)
+                above = merged[coarser]
+                if (
+                    strips[coarser] == strips[level]
+                    and x.shape[2] == 2 * above.shape[2]
+                ):
+                    parts.append(upsample_to(above, *x.shape[1:3]))
+                else:
+                    above = joined(above, strips[coarser])
+                    above = upsample_to(above, *pyramid[level].shape[1:3])
+                    parts.append(cut(above, strips[level]))
+            merged[level] = reduce(add, parts)
         return merged

@@ -94,7 +94,8 @@ def best_boxes(
             is_a_best | ((iou == top) & (top > 0)).any(axis=0),
         ), None
 
-    n, at_once = len(anchors), min(at_once, max(len(boxes), 1))
+    n = len(anchors)
+    at_once = min(at_once, _up_to_tiles(len(boxes)))
     start = (
         jnp.full(n, -1, jnp.float32),
         jnp.zeros(n, jnp.int32),
@@ -183,6 +184,12 @@ def _first(best: Callable, values: Float[Array, "n m"], axis: int) -> Int[Array,
     if values.shape[axis] == 0:
         return jnp.zeros_like(values, jnp.int32, shape=values.shape[1 - axis])
     return best(values, axis, jnp.int32)
+
+
+def _up_to_tiles(number: int) -> int:
+    """Returns the next multiple of 8, which a TPU pads to; other numbers of boxes make
+    it keep IoUs apart, and took 3.5 times as long."""
+    return max(8, number + -number % 8)
 
 
 def _blocks(boxes: Float[Array, "g 4"], valid: Bool[Array, " g"], size: int):
