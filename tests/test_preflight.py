@@ -1,10 +1,14 @@
 """The preflight command, as a user runs it."""
 
 import json
+import subprocess
+import sys
 from importlib.util import find_spec
+from os import environ
 
 import pytest
 
+from tests.support import step_memory
 from tests.support.commands import MINIATURE, run
 
 
@@ -27,6 +31,18 @@ def test_memory_of_this_machine(cache, tmp_path):
     assert found["fits"] and found["programs"] == 2
     assert found["training_step"]["memory"]["total"] > 1e6
     assert found["hours"] is None
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_memory_told_is_what_a_step_takes():
+    script = [sys.executable, step_memory.__file__]
+    environment = environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""}
+    done = subprocess.run(script, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    told, taken = map(int, done.stdout.split())
+    # XLA's threads have working memory of their own, which the compiler leaves out.
+    assert told == pytest.approx(taken, rel=0.15)
 
 
 @pytest.mark.parametrize(
