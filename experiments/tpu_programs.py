@@ -1,0 +1,166 @@
+"""What every detector takes on a TPU, by the estimate of the TPU's own compiler.
+
+    python -m experiments.tpu_programs ROWS.jsonl [--chip v5e] [--names NAME …] \
+        [--programs train detect1 detect8]
+
+Compiles for one chip a training step (two images of 800x1344; YOLOX: eight of 640x640)
+and detection in batches of one and eight, in bfloat16. Each program is a line of
+ROWS.jsonl as soon as it is compiled; those that have a line already are left out, so a
+run that was stopped goes on. Prints all lines as a table. Needs the extra `tpu`, and
+one to five minutes a program.
+"""
+
+import dataclasses
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import tyro
+
+from fpn_jax.choices import check_choice
+from fpn_jax.command_line import parse, user_errors
+from fpn_jax.forecast.topology import read_topology, set_up_topology
+from fpn_jax.runtime import set_up
+
+# The ten of torchvision, then one of each other kind.
+NAMES = (
+    "fasterrcnn_resnet50_fpn",
+    "fasterrcnn_resnet50_fpn_v2",
+    "fasterrcnn_mobilenet_v3_large_fpn",
+    "fasterrcnn_mobilenet_v3_large_320_fpn",
+    "retinanet_resnet50_fpn",
+    "retinanet_resnet50_fpn_v2",
+    "fcos_resnet50_fpn",
+    "maskrcnn_resnet50_fpn",
+    "maskrcnn_resnet50_fpn_v2",
+    "keypointrcnn_resnet50_fpn",
+    "rpn_R_50_FPN",
+    "cascade_rcnn",
+    "yolox_s",
+)
+_PROGRAMS = ("train", "detect1", "detect8")
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments:
+    rows: tyro.conf.Positional[Path]  # file of one line of JSON for each program
+    chip: Literal["v5e", "v5p", "v6e"] = "v5e"
+    names: tuple[str, ...] = NAMES  # detectors
+    programs: tuple[Literal["train", "detect1", "detect8"], ...] = _PROGRAMS
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Returns the exit status."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    with user_errors("tpu_programs"):
+        chosen = parse(
+            Arguments, arguments, command="tpu_programs", description=__doc__
+        )
+        for name in chosen.names:
+            check_choice("names", name, NAMES)
+        known = read_rows(chosen.rows)
+        for name in chosen.names:
+            for program in chosen.programs:
+                if (name, program, chosen.chip) in {_key(row) for row in known}:
+                    continue
+                row = _compiled(name, program, chosen.chip)
+                with chosen.rows.open("a") as file:
+                    file.write(json.dumps(row) + "\n")
+                known.append(row)
+        print(table(row for row in known if row["chip"] == chosen.chip))
+    return 0
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """Returns the lines of a file, none where it is not there."""
+    text = path.read_text() if path.exists() else ""
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def table(rows: Iterable[dict[str, Any]]) -> str:
+    """Returns a line of Markdown for each detector, three cells for each program."""
+    of = {(row["name"], row["program"]): row for row in rows}
+    names = dict.fromkeys(name for name, _ in of)
+    lines = ["| | " + " | ".join(_PROGRAMS) + " |", "|---|" + "--:|" * len(_PROGRAMS)]
+    for name in names:
+        cells = [_cell(of.get((name, program))) for program in _PROGRAMS]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _cell(row: dict[str, Any] | None) -> str:
+    if row is None:
+        return ""
+    if not row["fits"]:
+        return f"does not fit: {row['needed']}"
+    memory = sum(row["memory"].values()) - 2 * row["memory"]["shared"]
+    rows = row["rows"] * 1e-5  # milliseconds at 10 ns each
+    return (
+        f"{row['seconds'] * 1e3:.1f} ms ({rows:.1f}), {row['share_of_peak']:.0%}, "
+        f"{memory / 1e9:.1f} GB"
+    )
+
+
+def _key(row: dict[str, Any]) -> tuple[str, str, str]:
+    return row["name"], row["program"], row["chip"]
+
+
+def _compiled(name: str, program: str, chip: str) -> dict[str, Any]:
+    topology = read_topology(f"{chip}:1x1")
+    set_up_topology(topology)
+    set_up()
+
+    from fpn_jax.forecast import devices_of, forecast, lower_step
+
+    devices = devices_of(topology)
+    config = _config(name)
+    if program == "train":
+        lowered = lower_step(config, devices)
+    else:
+        lowered = _lower_detection(config, devices, int(program[len("detect") :]))
+    made = dataclasses.asdict(forecast(lowered, topology.chip))
+    return {"name": name, "program": program, "chip": chip, **made}
+
+
+def _config(name: str) -> Any:
+    """Returns the settings of the recipes with a detector in bfloat16."""
+    from experiments.recipe import coco_recipe
+    from fpn_jax.detectors.fields import with_field
+    from fpn_jax.training.fine_tuning import NAMED
+    from fpn_jax.zoo.detectron2 import cascade_rcnn
+
+    others = {"cascade_rcnn": cascade_rcnn}
+    model = with_field((NAMED | others)[name](), "dtype", "bfloat16")
+    config = coco_recipe(model)
+    shape: dict[str, Any] = {"batch_size": 2}
+    if name == "yolox_s":
+        shape = {"batch_size": 8, "canvas": (640, 640)}
+    elif "320" in name:
+        shape |= {"canvas": (320, 640)}
+    return dataclasses.replace(config, data=dataclasses.replace(config.data, **shape))
+
+
+def _lower_detection(config: Any, devices: list[Any], size: int) -> Any:
+    import jax
+    import jax.numpy as jnp
+
+    from fpn_jax.ops.meshes import traced_on
+    from fpn_jax.training.programs import abstract_state
+    from fpn_jax.training.state import inference_variables
+    from fpn_jax.training.step import data_mesh, shardings
+
+    mesh = data_mesh(devices)
+    _, split = shardings(mesh)
+    variables = inference_variables(abstract_state(config, mesh))
+    height, width = config.data.canvas
+    images = jax.ShapeDtypeStruct((size, height, width, 3), jnp.uint8, sharding=split)
+    sizes = jax.ShapeDtypeStruct((size, 2), jnp.float32, sharding=split)
+    detect = partial(config.model.apply, method="detect")
+    return jax.jit(traced_on(mesh, detect)).lower(variables, images, sizes)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,43 @@
+"""The table of what detectors take on a TPU; compiling them takes an hour."""
+
+import json
+
+import pytest
+
+from experiments.tpu_programs import main, read_rows, table
+
+ROW = {
+    "name": "retinanet_resnet50_fpn",
+    "program": "train",
+    "chip": "v5e",
+    "fits": True,
+    "seconds": 0.0478,
+    "share_of_peak": 0.312,
+    "rows": 120_000,
+    "memory": {"arguments": 3e8, "results": 2e8, "working": 1.5e9, "shared": 2e8},
+}
+
+
+def test_a_detector_is_a_line_and_a_program_a_cell():
+    large = {**ROW, "program": "detect8", "fits": False, "needed": "20GB of 16GB"}
+    assert table([ROW, large]).splitlines()[2:] == [
+        "| retinanet_resnet50_fpn | 47.8 ms (1.2), 31%, 1.8 GB |  "
+        "| does not fit: 20GB of 16GB |"
+    ]
+
+
+def test_known_rows_are_not_compiled_again(tmp_path, capsys):
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text(json.dumps(ROW) + "\n")
+    before = rows.read_text()
+    assert main([str(rows), "--names", ROW["name"], "--programs", "train"]) == 0
+    assert "47.8 ms" in capsys.readouterr().out
+    assert rows.read_text() == before
+    assert read_rows(tmp_path / "none.jsonl") == []
+
+
+def test_an_unknown_name_is_refused_before_anything_is_compiled(tmp_path, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main([str(tmp_path / "rows.jsonl"), "--names", "fasterrcnn"])
+    assert stopped.value.code == 2
+    assert "'fasterrcnn'" in capsys.readouterr().err
