@@ -77,6 +77,7 @@ class Costs(NamedTuple):
 
     parts: tuple[Part, ...]
     collective_bytes: dict[str, int]  # by kind: what a device gives or takes
+    hidden_bytes: dict[str, int]  # of these, while other instructions run
     guessed_loops: int  # loops of which the runs are not known
 
     @property
@@ -97,6 +98,7 @@ class Costs(NamedTuple):
 def costs_of(program: Program) -> Costs:
     """Returns the costs of all instructions that a program runs."""
     bytes_of: Counter[str] = Counter()
+    hidden: Counter[str] = Counter()
     guessed = 0
     parts = []
     for run in _runs_of(program, program.entry, 1):
@@ -104,7 +106,9 @@ def costs_of(program: Program) -> Costs:
         guessed += run.is_guess
         for kind in _COLLECTIVES:
             if instruction.operation in (kind, f"{kind}-start"):
-                bytes_of[kind] += runs * num_bytes(instruction.shape)
+                sent = runs * num_bytes(instruction.shape)
+                bytes_of[kind] += sent
+                hidden[kind] += sent if instruction.operation != kind else 0
         cycles = instruction.cycles or 0
         rows = 0 if cycles else _rows(program, run.within, instruction)
         moved = 0 if cycles or rows else _bytes_moved(instruction)
@@ -118,7 +122,7 @@ def costs_of(program: Program) -> Costs:
         )
         if part.cycles or part.rows or part.moved:
             parts.append(part)
-    return Costs(tuple(parts), dict(bytes_of), guessed)
+    return Costs(tuple(parts), dict(bytes_of), dict(hidden), guessed)
 
 
 def dearest(costs: Costs, chip: Chip, number: int) -> list[Part]:

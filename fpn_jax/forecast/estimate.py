@@ -43,6 +43,7 @@ class Forecast:
     modules: dict[str, float] = field(default_factory=dict)  # seconds, dearest first
     instructions: tuple[tuple[float, str], ...] = ()  # seconds and what it is
     collective_bytes: dict[str, int] = field(default_factory=dict)
+    hidden_bytes: dict[str, int] = field(default_factory=dict)  # beside other work
 
 
 def forecast(lowered: Any, chip: Chip | None) -> Forecast:
@@ -118,6 +119,7 @@ def _with_time(made: Forecast, compiled: Any, chip: Chip) -> Forecast:
         modules=seconds_by_module(costs.parts, chip),
         instructions=_named(costs, chip),
         collective_bytes=costs.collective_bytes,
+        hidden_bytes=costs.hidden_bytes,
     )
 
 

@@ -98,7 +98,7 @@ def _say_time(made: Forecast, images: int, steps: int, console: Console) -> None
     console.print(
         f"a step is estimated at {made.seconds * 1e3:.1f} ms, "
         f"{images / made.seconds:.0f} images/s, {share:.0%} of the peak; "
-        f"{steps} steps at {made.seconds * steps / 3600:.1f} h",
+        f"{steps} steps in {_duration(made.seconds * steps)}",
         highlight=False,
     )
     console.print(
@@ -109,7 +109,11 @@ def _say_time(made: Forecast, images: int, steps: int, console: Console) -> None
         highlight=False,
     )
     for kind, number in made.collective_bytes.items():
-        console.print(f"{kind}: {number / 1e6:.1f} MB", highlight=False)
+        console.print(
+            f"{kind}: {number / 1e6:.1f} MB, {made.hidden_bytes[kind] / 1e6:.1f} of "
+            "them beside other work",
+            highlight=False,
+        )
     modules = Table("ms", "module", title="dearest modules", title_justify="left")
     for name, seconds in list(made.modules.items())[:_NUM_MODULES]:
         modules.add_row(f"{seconds * 1e3:.2f}", escape(name))
@@ -118,6 +122,13 @@ def _say_time(made: Forecast, images: int, steps: int, console: Console) -> None
     for seconds, name in made.instructions:
         parts.add_row(f"{seconds * 1e3:.2f}", escape(name))
     console.print(parts)
+
+
+def _duration(seconds: float) -> str:
+    for unit, length in (("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.0f} s"
 
 
 def _largest_batch(

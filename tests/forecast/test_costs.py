@@ -54,7 +54,8 @@ def test_a_branch_costs_what_the_dearer_one_does(costs):
 
 
 def test_bytes_of_collectives(costs):
-    assert costs.collective_bytes == {"all-reduce": 64 * 4 + 6 * 2}
+    assert costs.collective_bytes == {"all-reduce": 64 * 4 + 6 * 2 + 16 * 4}
+    assert costs.hidden_bytes == {"all-reduce": 16 * 4}
 
 
 def test_seconds_by_module_have_what_is_fused_in_its_module(costs):
