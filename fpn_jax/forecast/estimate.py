@@ -67,13 +67,13 @@ def largest_that_fits(
 ) -> int:
     """Returns the largest number that fits, 0 if 1 does not.
 
-    `bytes_of(n)` are what n takes, None if that does not fit; each answer costs a
-    compilation, so the next number is where a line through the last two answers meets
-    the limit.
+    Above 32 it is one that fits where a sixteenth more does not. `bytes_of(n)` are what
+    n takes, None if that does not fit; each answer costs a compilation, so the next
+    number is where a line through the last two answers meets the limit.
     """
     known: dict[int, int] = {}
     low, high, number = 0, None, first
-    while high is None or high - low > 1:
+    while high is None or high - low > _step_from(low):
         if (needed := bytes_of(number)) is None:
             high = number
         else:
@@ -88,8 +88,12 @@ def _next(known: dict[int, int], low: int, high: int | None, limit: int) -> int:
         (first, least), (second, most) = sorted(known.items())[-2:]
         if slope := max(most - least, 0) / (second - first):
             guess = second + int((limit - most) / slope)
-    guess = max(guess, low + 1)
+    guess = max(guess, low + _step_from(low))
     return guess if high is None else min(guess, high - 1)
+
+
+def _step_from(number: int) -> int:
+    return max(1, number // 16)
 
 
 def _memory(compiled: Any) -> Memory | None:
