@@ -87,6 +87,7 @@ def test_the_default_job_compiles_for_a_tpu(cache, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     step = json.loads(report.read_text())["training_step"]
-    assert step["compiled_in"] < 180
+    # 61 to 125 s were seen on two cores; the rest is for a machine that is busy.
+    assert step["compiled_in"] < 300
     assert 0 < step["seconds"] < 1
     assert step["memory"]["total"] < 16e9
