@@ -7,7 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fpn_jax.forecast.chips import Chip
-from fpn_jax.forecast.costs import Costs, costs_of, dearest, seconds_by_module
+from fpn_jax.forecast.costs import (
+    Costs,
+    costs_of,
+    dearest,
+    module_of,
+    seconds_by_module,
+)
 from fpn_jax.forecast.program_text import read_program
 
 _NUM_DEAREST = 10
@@ -134,14 +140,15 @@ def _named(costs: Costs, chip: Chip) -> tuple[tuple[float, str], ...]:
             f"{part.instruction.operation} {part.instruction.shape.partition('{')[0]}"
             + (f", {part.runs} times" if part.runs > 1 else "")
             + (f", {part.rows:,} rows" if part.rows else "")
-            + f": {_end(part.scope)}",
+            + f": {_place(part.scope)}",
         )
         for part in dearest(costs, chip, _NUM_DEAREST)
     )
 
 
-def _end(scope: str) -> str:
-    return "/".join(scope.split("/")[-4:]) or "-"
+def _place(scope: str) -> str:
+    """Returns a scope's module and the function in it: "box_head, backward: mul"."""
+    return ": ".join(filter(None, (module_of(scope), scope.rpartition("/")[2])))
 
 
 def _flops(compiled: Any) -> float:
