@@ -161,5 +161,8 @@ def _too_little(text: str) -> str | None:
     """Returns the memory that a compiler misses: "21.3GB of 15.7GB"; None if none."""
     if not re.search("RESOURCE_EXHAUSTED|Ran out of memory", text):
         return None
-    found = re.search(r"Used ([\d.]+[KMGT]?) of ([\d.]+[KMGT]?)", text)
+    size = r"([\d.]+[KMGT]?)"
+    found = re.search(rf"Used {size} of {size}", text) or re.search(
+        rf"\({size}\) exceeds available \w+ \({size}\)", text
+    )
     return f"{found.group(1)}B of {found.group(2)}B" if found else "more than there is"

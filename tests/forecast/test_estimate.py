@@ -89,15 +89,24 @@ def test_programs_of_a_canvas_that_turns():
 class TooLarge:
     """A lowered program that a compiler refuses as the TPU's does."""
 
+    def __init__(self, words):
+        self.words = words
+
     def compile(self):
-        raise RuntimeError(
-            "RESOURCE_EXHAUSTED: Ran out of memory in memory space hbm. Used 21.30G of "
-            "15.75G hbm. Exceeded hbm capacity by 5.55G."
-        )
+        raise RuntimeError(f"RESOURCE_EXHAUSTED: {self.words}")
 
 
-def test_what_does_not_fit_is_told_in_numbers():
-    made = forecast(TooLarge(), read_topology("v5e:2x2").chip)
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Ran out of memory in memory space hbm. Used 21.30G of 15.75G hbm. Exceeded hbm "
+        "capacity by 5.55G.",
+        "E1000: CompileTimeHbmOom: Ran out of memory on HBM, the total memory required "
+        "for HLO temporaries (21.30G) exceeds available HBM (15.75G). HLO module: f.",
+    ],
+)
+def test_what_does_not_fit_is_told_in_numbers(words):
+    made = forecast(TooLarge(words), read_topology("v5e:2x2").chip)
     assert (made.fits, made.needed) == (False, "21.30GB of 15.75GB")
 
 
