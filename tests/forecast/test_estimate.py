@@ -99,8 +99,8 @@ class TooLarge:
 @pytest.mark.parametrize(
     "words",
     [
-        "Ran out of memory in memory space hbm. Used 21.30G of 15.75G hbm. Exceeded hbm "
-        "capacity by 5.55G.",
+        "Ran out of memory in memory space hbm. Used 21.30G of 15.75G hbm. Exceeded "
+        "hbm capacity by 5.55G.",
         "E1000: CompileTimeHbmOom: Ran out of memory on HBM, the total memory required "
         "for HLO temporaries (21.30G) exceeds available HBM (15.75G). HLO module: f.",
     ],
