@@ -195,7 +195,7 @@ class ResNet(nn.Module):
         return strips_of(images, reduction=4)
 
     def _conv(self, stage: int, train: bool, strips: int = 1) -> Callable[..., Any]:
-        """Returns what makes the convolutions of a stage."""
+        """Returns a function that makes the convolutions of a stage."""
         train = train and stage > self.frozen_stages
         conv = partial(normed_conv(self, train=train), use_bias=False)
         if strips == 1:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import Mesh
+from jax.sharding import AbstractMesh, Mesh
 from jaxtyping import Array, Int, Shaped
 
 Carry = TypeVar("Carry")
@@ -45,7 +45,7 @@ def is_divided(x: jax.Array) -> bool:
     return bool(jax.typeof(x).sharding.mesh.explicit_axes)
 
 
-def traced_on(mesh: Mesh, function: Callable) -> Callable:
+def traced_on(mesh: Mesh | AbstractMesh, function: Callable) -> Callable:
     """Returns a function whose trace knows its devices, and who shares a batch.
 
     Few images of a TPU are convolved in another way: see `ops.strips`.

@@ -31,7 +31,7 @@ def pool_slices(x: jax.Array, *, window: int, padding: int) -> jax.Array:
     height, width = _pooled_grid(x, window, padding)
     sides = (padding, padding)
     x = jnp.pad(x, ((0, 0), sides, sides, (0, 0)), constant_values=-jnp.inf)
-    return _first_maximum(
+    return first_maximum(
         x[:, row : row + 2 * height - 1 : 2, column : column + 2 * width - 1 : 2]
         for row in range(window)
         for column in range(window)
@@ -57,12 +57,12 @@ def pool_pairs(x: jax.Array, *, window: int, padding: int) -> jax.Array:
     # explicit axes.
     x = x.reshape(b, x.shape[1], width + pairs, 2, c)
     x = x.reshape(b, x.shape[1], width + pairs, 2 * c)
-    x = _first_maximum(
+    x = first_maximum(
         x[:, :, i // 2 : i // 2 + width, i % 2 * c : (i % 2 + 1) * c]
         for i in range(window)
     )
     x = x.reshape(b, height + pairs, 2, width, c)
-    return _first_maximum(x[:, i // 2 : i // 2 + height, i % 2] for i in range(window))
+    return first_maximum(x[:, i // 2 : i // 2 + height, i % 2] for i in range(window))
 
 
 def max_filter(x: Float[Array, "b h w c"], *, window: int) -> Float[Array, "b h w c"]:
@@ -75,7 +75,7 @@ def max_filter(x: Float[Array, "b h w c"], *, window: int) -> Float[Array, "b h 
         sides = [(0, 0)] * 4
         sides[axis] = (window // 2, window // 2)
         padded = jnp.pad(x, sides, constant_values=-jnp.inf)
-        x = _first_maximum(
+        x = first_maximum(
             jax.lax.slice_in_dim(padded, i, i + x.shape[axis], axis=axis)
             for i in range(window)
         )
@@ -88,5 +88,6 @@ def _pooled_grid(x: jax.Array, window: int, padding: int) -> tuple[int, int]:
     return height, width
 
 
-def _first_maximum(parts: Iterable[jax.Array]) -> jax.Array:
+def first_maximum(parts: Iterable[jax.Array]) -> jax.Array:
+    """Returns the maximum of arrays; the gradient goes to the first of equal ones."""
     return reduce(lambda best, part: jnp.where(part > best, part, best), parts)

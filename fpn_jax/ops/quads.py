@@ -8,13 +8,12 @@ for a v5e chip, 800x1344 pixels in bfloat16: 2.2 ms in place of 5.3 (2 images), 
 place of 10.1 (4), 7.9 in place of 26 (8).
 """
 
-from functools import reduce
-
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from fpn_jax.ops.meshes import is_for_tpu
+from fpn_jax.ops.pooling import first_maximum
 from fpn_jax.ops.strips import beside_neighbors, cut
 
 
@@ -56,7 +55,8 @@ def pool_quads(
 ) -> Float[Array, "n h w c"]:
     """Returns the maximum of windows of 3x3 and stride 2, of no negative features.
 
-    `x` is what `convolve_quads` gives. The gradient goes to one of the largest.
+    `x` is what `convolve_quads` gives. The gradient goes to the first maximum in row
+    order, as in `max_pool`.
     """
     n, h, w, c = x.shape
     x = x.reshape(n // strips, strips, h, w, c)
@@ -70,9 +70,7 @@ def pool_quads(
         y = x[:, min(row, 1) : h - 1 + min(row, 1), :, first : first + c // 4]
         return y[:, :, min(column, 1) : w - 1 + min(column, 1)]
 
-    return reduce(
-        jnp.maximum, (pixel(row, column) for row in range(3) for column in range(3))
-    )
+    return first_maximum(pixel(row, column) for row in range(3) for column in range(3))
 
 
 def _squares(x: jax.Array) -> jax.Array:

@@ -41,7 +41,7 @@ def test_values_and_gradients_are_those_of_whole_images(fields, images, has):
 
         step = jax.grad(loss, has_aux=True)
         whole = jax.jit(step).lower(variables["params"], x)
-        cut = jax.jit(traced_for_tpu(partial(step))).lower(variables["params"], x)
+        cut = jax.jit(traced_for_tpu(step)).lower(variables["params"], x)
         text = cut.as_text()
         assert (f"tensor<8x8x34x{resnet.width}xf64>" in text) == ("strips" in has)
         assert (f"x{4 * resnet.width}xf64>" in text and "barrier" in text) == (

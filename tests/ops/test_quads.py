@@ -34,6 +34,23 @@ def test_quads_give_the_pooled_convolution_and_its_gradients(strips):
         np.testing.assert_allclose(mine, other, atol=1e-4)
 
 
+def test_the_first_of_equal_maxima_gets_the_gradient():
+    images, kernel = jnp.ones((1, 16, 16, 1)), jnp.ones((7, 7, 1, 1))
+    weights = jnp.arange(16.0).reshape(1, 4, 4, 1)
+
+    def pooled(images, quads):
+        if quads:
+            x = convolve_quads(images, kernel, stride=2, strips=1)
+            return pool_quads(jax.nn.relu(x), strips=1)
+        return max_pool(convolve(images, kernel, stride=2), window=3, padding=1)
+
+    ours, theirs = (
+        jax.vjp(lambda x, quads=quads: pooled(x, quads), images)[1](weights)[0]
+        for quads in (True, False)
+    )
+    np.testing.assert_allclose(ours, theirs, atol=1e-4)
+
+
 @pytest.mark.parametrize(
     "shape, strips, fits",
     [((8, 64, 96, 3), 1, True), ((2, 64, 96, 3), 4, True)]

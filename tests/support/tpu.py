@@ -1,11 +1,11 @@
 """Traces that take this machine for a TPU."""
 
 from collections.abc import Callable
-from functools import partial, wraps
 from typing import Any
 
-import jax
 from jax.sharding import AbstractDevice, AbstractMesh, AxisType
+
+from fpn_jax.ops.meshes import traced_on
 
 
 def traced_for_tpu(function: Callable, *, devices: int = 1) -> Callable:
@@ -18,10 +18,4 @@ def traced_for_tpu(function: Callable, *, devices: int = 1) -> Callable:
     mesh = AbstractMesh(
         (devices,), ("data",), axis_types=(AxisType.Auto,), abstract_device=device
     )
-
-    @wraps(function.func if isinstance(function, partial) else function)
-    def traced(*arguments: Any) -> Any:
-        with jax.sharding.use_abstract_mesh(mesh):
-            return function(*arguments)
-
-    return traced
+    return traced_on(mesh, function)
