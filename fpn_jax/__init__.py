@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from fpn_jax.heads.rpn import RPNHead
     from fpn_jax.heads.yolov3 import YOLOv3Head
     from fpn_jax.heads.yolox import YOLOXHead
-    from fpn_jax.inference import load
+    from fpn_jax.inference.loading import load
     from fpn_jax.necks.bifpn import BiFPN
     from fpn_jax.necks.fpn import FPN
     from fpn_jax.necks.pafpn import PAFPN
@@ -128,7 +128,7 @@ __getattr__, __dir__ = late_names(
         "fpn_jax.heads.rpn": ("RPNHead",),
         "fpn_jax.heads.yolov3": ("YOLOv3Head",),
         "fpn_jax.heads.yolox": ("YOLOXHead",),
-        "fpn_jax.inference": ("load",),
+        "fpn_jax.inference.loading": ("load",),
         "fpn_jax.necks.bifpn": ("BiFPN",),
         "fpn_jax.necks.fpn": ("FPN",),
         "fpn_jax.necks.pafpn": ("PAFPN",),

@@ -133,7 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def convert_torchvision(chosen: Torchvision) -> int:
     """Returns the exit status."""
-    from fpn_jax.inference import Predictor
+    from fpn_jax.inference.predictor import Predictor
     from fpn_jax.parity.prove import (
         MAP_TOLERANCE,
         maps_table,

@@ -27,7 +27,7 @@ from fpn_jax.runtime import set_up
 if TYPE_CHECKING:
     import numpy as np
 
-    from fpn_jax.inference import Predictor
+    from fpn_jax.inference.predictor import Predictor
     from fpn_jax.types import Detections
 
 _BATCHES = 2  # read before predicting, so that images of one canvas fill a batch
@@ -73,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def predict(chosen: Arguments) -> int:
     """Returns the exit status; does all images that can be read."""
-    from fpn_jax.inference import load
+    from fpn_jax.inference.loading import load
 
     images = [*image_files(chosen.images)]
     predictor = load(

@@ -22,7 +22,7 @@ from fpn_jax.benchmarks.peer_detectors import (
 )
 from fpn_jax.benchmarks.timing import OURS, Contest
 from fpn_jax.compilation import call_once
-from fpn_jax.inference import Predictor
+from fpn_jax.inference.predictor import Predictor
 from fpn_jax.parity.layouts import numpy_state
 from fpn_jax.parity.live_torchvision import import_torchvision
 from fpn_jax.parity.prove import as_detections, match_detections

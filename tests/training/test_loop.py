@@ -213,7 +213,7 @@ def test_imagenet_weights_start_the_backbone(config, tmp_path):
     config = with_training(config, steps=1, pretrained=(str(path),))
     train(config, tmp_path / "run")
 
-    from fpn_jax.inference import load_run
+    from fpn_jax.training.run import load_run
 
     kernel = load_run(tmp_path / "run").variables["params"]["backbone"]["stem"]["conv"]
     wanted = numpy_state(model)["conv1.weight"].transpose(2, 3, 1, 0)

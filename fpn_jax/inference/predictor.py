@@ -1,11 +1,8 @@
-"""A trained run, or a converted checkpoint, as a function from images to detections."""
+"""A detector with its weights, as a function from images to detections."""
 
 import itertools
 import operator
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from numbers import Integral
-from pathlib import Path
 from typing import Any, Literal, NamedTuple, overload
 
 import flax.linen as nn
@@ -13,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fpn_jax.choices import check_choice, check_count, check_fraction
+from fpn_jax.choices import check_choice, check_count
 from fpn_jax.data.batch import padded_sides
 from fpn_jax.data.canvases import BoxScale
 from fpn_jax.data.example import Category
@@ -26,135 +23,15 @@ from fpn_jax.data.transforms import (
     resize_as_torch,
     scaled_sides,
 )
-from fpn_jax.detectors.contract import facts, with_dtype, with_thresholds
 from fpn_jax.evaluation.image_pixels import in_image_pixels
-from fpn_jax.layers import Dtype
 from fpn_jax.ops.meshes import traced_on
 from fpn_jax.training.categories import Skeleton
-from fpn_jax.training.published import run_directory
-from fpn_jax.training.run import check_detects, load_run
 from fpn_jax.training.step import data_mesh
 from fpn_jax.types import Detections
 
 Canvas = Literal["fixed", "exact"]
 
-_DTYPES = ("float32", "bfloat16", "float16")
 _BATCHES = 4  # read at once, so that images of one canvas fill a batch
-
-
-def load(
-    run: str | Path,
-    checkpoint: str | int = "best",
-    *,
-    dtype: Dtype = None,
-    score_threshold: float | None = None,
-    nms_threshold: float | None = None,
-    max_detections: int | None = None,
-    canvas: Canvas = "fixed",
-    batch_size: int = 8,
-    experiment: str | Path | None = None,
-    trust: bool = False,
-) -> "Predictor":
-    """Returns the detector of a run directory, ready to be called with images.
-
-    Args:
-        run: directory written by training or by `python -m fpn_jax.convert`, or the
-            name of a published model (`fpn-jax models`), whose weights are downloaded
-            once.
-        checkpoint: "best" by the metric of the run, "latest", or the number of a step.
-        dtype: of the network's computation, "bfloat16" for speed on TPU and GPU; boxes,
-            scores and suppression stay float32.
-        score_threshold: lowest score of a detection. This and the next two are by
-            default the model's own.
-        nms_threshold: IoU above which the lower of two boxes of a class is dropped.
-        max_detections: of an image.
-        canvas: "fixed" or torchvision's "exact"; see `Predictor`.
-        batch_size: images that the network sees at once on a fixed canvas.
-        experiment: file that defines the classes of the run that are not of fpn_jax;
-            nothing is imported unasked.
-        trust: take them from the copy that the run keeps.
-
-    Raises ValueError for an argument that means nothing, before the run is read.
-    """
-    check_choice("canvas", canvas, ("fixed", "exact"))
-    check_count("batch_size", batch_size)
-    for name, value in (
-        ("score_threshold", score_threshold),
-        ("nms_threshold", nms_threshold),
-    ):
-        if value is not None:
-            check_fraction(name, value)
-    if max_detections is not None:
-        check_count("max_detections", max_detections)
-    dtype_name = None if dtype is None else _dtype_name(dtype)
-    _check_places(run, experiment, trust)
-    step = _checkpoint_name(checkpoint)
-    place = run_directory(run)
-    loaded = load_run(place, step, experiment=experiment, trust=trust)
-    model = loaded.config.model
-    check_detects(model, run)
-    _check_named(model, loaded.categories, run)
-    if dtype_name is not None:
-        model = with_dtype(model, dtype_name)
-    model = with_thresholds(
-        model,
-        score_threshold=score_threshold,
-        nms_threshold=nms_threshold,
-        max_detections=max_detections,
-    )
-    return Predictor(
-        model,
-        loaded.variables,
-        loaded.config.data.canvas,
-        loaded.categories,
-        loaded.skeleton,
-        padding=canvas,
-        batch_size=batch_size,
-        box_scale=loaded.config.data.box_scale,
-    )
-
-
-def _dtype_name(dtype: Any) -> str:
-    """Returns the name of a type given by name or as JAX's or NumPy's."""
-    try:
-        name = jnp.dtype(dtype).name
-    except TypeError:
-        name = dtype
-    check_choice("dtype", name, _DTYPES)
-    return name
-
-
-def _check_places(run: Any, experiment: Any, trust: Any) -> None:
-    if not isinstance(run, str | os.PathLike):
-        raise ValueError(f"run: {run!r} given, must be the directory of a run")
-    if experiment is not None:
-        path = isinstance(experiment, str | os.PathLike)
-        if not path or not Path(experiment).is_file():
-            raise ValueError(f"experiment: no file {str(experiment)!r}")
-    if not isinstance(trust, bool):
-        raise ValueError(f"trust: {trust!r} given, must be True or False")
-
-
-def _check_named(
-    model: nn.Module, categories: Sequence[Category], run: str | os.PathLike
-) -> None:
-    """Raises ValueError where some labels of the model have a name, and others none."""
-    needed = facts(model).num_classes or 1
-    if 0 < len(categories) < needed:
-        raise ValueError(
-            f"{Path(run) / 'categories.json'}: {len(categories)} classes, the model "
-            f"has {needed}"
-        )
-
-
-def _checkpoint_name(checkpoint: Any) -> str:
-    if isinstance(checkpoint, Integral) and not isinstance(checkpoint, bool):
-        return str(checkpoint)
-    if not isinstance(checkpoint, str):
-        raise ValueError(
-            f"checkpoint: {checkpoint!r} given, must be 'best', 'latest' or a step"
-        )
-    return checkpoint
 
 
 class Predictor:
