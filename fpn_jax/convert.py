@@ -172,11 +172,12 @@ def convert_torchvision(chosen: Torchvision) -> int:
         report = maps_table(differences)
         equal = max(differences.values()) <= MAP_TOLERANCE
     else:
+        detect = Predictor(model, run.variables, canvas, padding="exact")
         proofs = prove(
             detector_of_weights(chosen.model, state_dict, model),
             model,
             run.variables,
-            Predictor(model, run.variables, canvas, padding="exact"),
+            lambda image: detect(image).detections,
             list(images.values()),
         )
         report = proofs_table(images, proofs)

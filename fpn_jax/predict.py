@@ -1,26 +1,29 @@
-"""Finds objects in images: predict RUN IMAGE|FOLDER… [--out DIR] [--json FILE]
+"""Finds objects in images and videos: predict RUN SOURCE… [--out DIR] [--json FILE]
 
-Writes each image with the boxes, masks and keypoints found in it into DIR, and all of
-them as COCO results into FILE. The picture of 1.jpg is 1.png, or 1-2.png where that is
+A source is a file, a folder (with the folders in it), a pattern such as 'a/*.jpg', a
+list of files (.txt), a zip archive, a web address, a video, a stream (rtsp://…), the
+number of a camera, or - for standard input. Each image is written into DIR with the
+boxes, masks and keypoints found in it, each video as a video; other options name files
+and folders for results as data. The picture of 1.jpg is 1.png, or 1-2.png where that is
 another's. A photograph is turned upright first, as its EXIF says: boxes are in pixels
 of the upright picture. An image that cannot be read is named, the others are done.
 Images go through the network in batches, each on the canvas of the run, upright or
-turned; `--canvas exact` takes them one by one as torchvision does. Exit status: 0 done,
-2 wrong input.
+turned; `--canvas exact` takes them one by one as torchvision does. Ctrl-C ends a
+prediction, and what was found by then is written. Exit status: 0 done, 2 wrong input.
 """
 
-import json
-import operator
+import contextlib
+import dataclasses
 import sys
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import tyro
 
-from fpn_jax.choices import check_fraction
+from fpn_jax.choices import check_count, check_fraction
 from fpn_jax.command_line import WRONG_INPUT, check_output, parse, user_errors
 from fpn_jax.runtime import set_up
 
@@ -28,19 +31,34 @@ if TYPE_CHECKING:
     import numpy as np
 
     from fpn_jax.inference.predictor import Predictor
-    from fpn_jax.types import Detections
-
-_BATCHES = 2  # read before predicting, so that images of one canvas fill a batch
+    from fpn_jax.media.picture import Picture, Source
+    from fpn_jax.results.names import OutputNames
+    from fpn_jax.results.result import Result
 
 
 @dataclass(frozen=True)
 class Arguments:
     # Directory of a run, or the name of a published model.
     run: tyro.conf.Positional[Path]
-    images: tyro.conf.Positional[tuple[Path, ...]]  # files, and folders of them
-    out: Path = Path("predictions")  # directory for the pictures
-    json: Path | None = None  # file for the results
-    score_threshold: float = 0.5  # in the pictures and in the file
+    # Files, folders, patterns, lists, archives, addresses, videos, cameras, or -.
+    images: tyro.conf.Positional[tuple[str, ...]]
+    out: Path = Path("predictions")  # directory for pictures and videos
+    pictures: bool = True  # write pictures and videos
+    json: Path | None = None  # file for COCO's results
+    csv: Path | None = None  # file for a table with a row for each object
+    yolo: Path | None = None  # directory for YOLO's label files, one an image
+    crops: Path | None = None  # directory for the objects as pictures, by class
+    # File for tasks of Label Studio with the objects as predictions.
+    label_studio: Path | None = None
+    score_threshold: float = 0.5  # lowest score of an object
+    classes: tuple[
+        str, ...
+    ] = ()  # names (or labels) of the classes wanted, by default all
+    # IoU above which the lower of two boxes is dropped, by default the model's own.
+    nms_threshold: float | None = None
+    # Most objects of an image, by default the model's own.
+    max_detections: int | None = None
+    every: int = 1  # of a video every n-th frame is taken
     checkpoint: str = "best"  # or "latest", or the number of a step
     # Padding of the images: few programs, or torchvision's for each shape.
     canvas: Literal["fixed", "exact"] = "fixed"
@@ -51,141 +69,246 @@ class Arguments:
     trust: bool = False
 
 
+class Output(Protocol):
+    """A file or folder that results of many images are written to."""
+
+    def add(self, name: str, place: PurePath, result: "Result") -> None: ...
+
+    def close(self) -> str:
+        """Ends it, and returns a line that says what was written."""
+        ...
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit status."""
     arguments = sys.argv[1:] if arguments is None else arguments
     with user_errors("predict"):
         set_up()
         chosen = parse(Arguments, arguments, command="predict", description=__doc__)
-        if not chosen.images:
-            raise ValueError("images: none given, expected one or more files")
-        check_fraction("score-threshold", chosen.score_threshold)
-        check_output("json", chosen.json)
-        if chosen.out.exists() and not chosen.out.is_dir():
-            raise ValueError(f"out: {str(chosen.out)!r} is a file, not a directory")
-        if chosen.run.is_file():
-            raise ValueError(
-                f"run: {str(chosen.run)!r} is a file, not the directory of a run, "
-                "which comes before the images"
-            )
+        check(chosen)
         return predict(chosen)
+
+
+def check(chosen: Arguments) -> None:
+    """Raises ValueError for an option that means nothing, before anything is read."""
+    if not chosen.images:
+        raise ValueError("images: none given, expected one or more files")
+    check_fraction("score-threshold", chosen.score_threshold)
+    if chosen.nms_threshold is not None:
+        check_fraction("nms-threshold", chosen.nms_threshold)
+    if chosen.max_detections is not None:
+        check_count("max-detections", chosen.max_detections)
+    check_count("every", chosen.every)
+    for option in ("json", "csv", "label_studio"):
+        check_output(option.replace("_", "-"), getattr(chosen, option))
+    for option in ("out", "yolo", "crops"):
+        folder = getattr(chosen, option)
+        if folder is not None and folder.exists() and not folder.is_dir():
+            raise ValueError(f"{option}: {str(folder)!r} is a file, not a directory")
+    if chosen.run.is_file():
+        raise ValueError(
+            f"run: {str(chosen.run)!r} is a file, not the directory of a run, "
+            "which comes before the images"
+        )
 
 
 def predict(chosen: Arguments) -> int:
     """Returns the exit status; does all images that can be read."""
+    from fpn_jax.data.example import UnreadableImage
+    from fpn_jax.media.sources import find_sources
+    from fpn_jax.results.classes import class_labels
+    from fpn_jax.results.names import OutputNames
+
+    found = [
+        source
+        for given in chosen.images
+        for source in find_sources(given, every=chosen.every)
+    ]
+    predictor = load_predictor(chosen)
+    if chosen.classes:
+        class_labels(chosen.classes, predictor.categories)
+    files = [file for source in found for file in source.files]
+    status, names = 0, OutputNames(chosen.out, files)
+    with opened_outputs(chosen) as outputs:
+        for unopened in found:
+            try:
+                source = unopened.open()
+            except UnreadableImage as error:
+                complain(error)
+                status = WRONG_INPUT
+                continue
+            if not predict_source(source, predictor, chosen, outputs, names):
+                status = WRONG_INPUT
+    return status
+
+
+def load_predictor(chosen: Arguments) -> "Predictor":
+    from fpn_jax.detectors.fields import has
     from fpn_jax.inference.loading import load
 
-    images = [*image_files(chosen.images)]
     predictor = load(
         chosen.run,
         chosen.checkpoint,
+        nms_threshold=chosen.nms_threshold,
+        max_detections=chosen.max_detections,
         canvas=chosen.canvas,
         batch_size=chosen.batch_size,
         experiment=chosen.experiment,
         trust=chosen.trust,
     )
-    status, results = 0, []
-    files = [*zip(images, picture_paths(images, chosen.out), strict=True)]
-    at_once = _BATCHES * chosen.batch_size if chosen.canvas == "fixed" else 1
-    for start in range(0, len(files), at_once):
-        some = files[start : start + at_once]
-        read = [*decoded(some)]
-        if len(read) < len(some):
-            status = WRONG_INPUT
-        each = predictor.each([image for *_, image in read])
-        for (path, picture, image), found in zip(read, each, strict=True):
-            found = above(found, chosen.score_threshold)
-            results += written(path, picture, image, found, predictor)
+    # The model's own threshold may be higher than the one that is asked for. Of a model
+    # that cannot change it, what is lower is left out afterwards.
+    if has(predictor.model, "with_thresholds"):
+        return predictor.with_thresholds(score_threshold=chosen.score_threshold)
+    return predictor
+
+
+@contextlib.contextmanager
+def opened_outputs(chosen: Arguments) -> Iterator[list[Output]]:
+    """Gives what results are written to, and says at the end what was written."""
+    from fpn_jax.results.coco_file import COCOFile
+    from fpn_jax.results.crops_folder import CropsFolder
+    from fpn_jax.results.csv_file import CSVFile
+    from fpn_jax.results.label_studio import LabelStudioFile
+    from fpn_jax.results.yolo_folder import YOLOFolder
+
+    outputs: list[Output] = []
     if chosen.json is not None:
-        chosen.json.write_text(json.dumps(results, indent=1) + "\n")
-        print(f"{len(results)} objects in {chosen.json}")
-    return status
+        outputs.append(COCOFile(chosen.json))
+    if chosen.csv is not None:
+        outputs.append(CSVFile(chosen.csv))
+    if chosen.yolo is not None:
+        outputs.append(YOLOFolder(chosen.yolo))
+    if chosen.crops is not None:
+        outputs.append(CropsFolder(chosen.crops))
+    if chosen.label_studio is not None:
+        outputs.append(LabelStudioFile(chosen.label_studio, chosen.run.name))
+    try:
+        yield outputs
+    finally:  # also where Ctrl-C ends it
+        for output in outputs:
+            print(output.close())
 
 
-def image_files(paths: Iterable[Path]) -> Iterator[Path]:
-    """Yields the files, and for a folder the images in it, by name.
-
-    Raises ValueError for a folder without images; those in its folders do not count.
-    """
-    from fpn_jax.data.formats.clutter import is_clutter
-    from fpn_jax.data.image import IMAGE_SUFFIXES
-
-    for path in paths:
-        if not path.is_dir():
-            yield path
-            continue
-        found = [
-            file
-            for file in sorted(path.iterdir())
-            if file.suffix.lower() in IMAGE_SUFFIXES and not is_clutter(file.name)
-        ]
-        if not found:
-            kinds = " ".join(IMAGE_SUFFIXES)
-            raise ValueError(f"images: no file in {str(path)!r} is one of {kinds}")
-        yield from found
-
-
-def decoded(
-    files: Iterable[tuple[Path, Path]],
-) -> "Iterator[tuple[Path, Path, np.ndarray]]":
-    """Yields the files with their images; says a line of what cannot be read."""
-    from fpn_jax.data.example import UnreadableImage
-    from fpn_jax.data.given_images import read_image
-
-    for path, picture in files:
-        try:
-            yield path, picture, read_image(path)
-        except UnreadableImage as error:
-            print(f"fpn-jax predict: {error}", file=sys.stderr)
-
-
-def written(
-    path: Path,
-    picture: Path,
-    image: "np.ndarray",
-    found: "Detections",
+def predict_source(
+    source: "Source",
     predictor: "Predictor",
-) -> list[dict]:
-    """Writes the picture of an image, says what is in it, and returns its results."""
-    from fpn_jax.evaluation.records import image_results
-    from fpn_jax.visualize.drawing import draw_detections
+    chosen: Arguments,
+    outputs: Sequence[Output],
+    names: "OutputNames",
+) -> bool:
+    """Returns whether all pictures could be read.
+
+    Says a line of each image, and one of a video.
+    """
+    from fpn_jax.results.classes import counted
+
+    unreadable: list[Exception] = []
+    frames, objects, where = 0, 0, ""
+    with progress(source) as advance, drawing(source, chosen, names) as draw:
+        for picture, result in results(source, predictor, unreadable):
+            result = result.filter(
+                classes=chosen.classes or None, score_threshold=chosen.score_threshold
+            )
+            result = dataclasses.replace(result, path=picture.name)
+            for output in outputs:
+                output.add(picture.name, picture.place, result)
+            where = draw(picture, result)
+            frames, objects = frames + 1, objects + len(result)
+            if source.frame_rate is None:
+                print(f"{picture.name}: {counted(result.class_names)}{where}")
+            advance()
+    if source.frame_rate is not None:
+        print(f"{source.name}: {frames} frames, {objects} objects{where}")
+    return not unreadable
+
+
+def results(
+    source: "Source", predictor: "Predictor", unreadable: list[Exception]
+) -> "Iterator[tuple[Picture, Result]]":
+    """Yields the pictures that can be read with what is in them, and names the others.
+
+    Pictures are decoded while the network runs.
+    """
+    from fpn_jax.media.decoding import decoded
+
+    waiting: deque[Picture] = deque()
+
+    def tell(error: Exception) -> None:
+        complain(error)
+        unreadable.append(error)
+
+    def images() -> "Iterator[np.ndarray]":
+        ahead = 1 if source.live else 2 * predictor.batch_size
+        for picture, image in decoded(source.pictures, ahead=ahead, unreadable=tell):
+            waiting.append(picture)
+            yield image
+
+    if source.live or predictor.padding == "exact":
+        each = map(predictor, images())  # one by one
+    else:
+        each = predictor.each(images())
+    for result in each:
+        yield waiting.popleft(), result
+
+
+@contextlib.contextmanager
+def drawing(
+    source: "Source", chosen: Arguments, names: "OutputNames"
+) -> "Iterator[Callable[[Picture, Result], str]]":
+    """Gives a function that draws a result, and returns ", " and where that went."""
+    from fpn_jax.media.video import Video
     from fpn_jax.visualize.pictures import save_image
 
-    categories = predictor.categories
-    names = [category.name for category in categories]
-    skeleton = predictor.skeleton
-    save_image(picture, draw_detections(image, found, names=names, skeleton=skeleton))
-    found_names = [names[label] for label in found.labels]
-    print(f"{path}: {counted(found_names)}, {picture}")
-    rows = zip(found_names, image_results(found, categories), strict=True)
-    return [{"image": str(path), **row, "category": name} for name, row in rows]
+    if not chosen.pictures:
+        yield lambda picture, result: ""
+    elif source.frame_rate is not None and source.place is not None:
+        path = names.path(source.place, ".mp4")
+        with Video(path, source.frame_rate) as video:
+
+            def add(picture: "Picture", result: "Result") -> str:
+                video.add(result.plot())
+                return f", {path}"
+
+            yield add
+    else:
+
+        def save(picture: "Picture", result: "Result") -> str:
+            path = names.path(picture.place, ".png")
+            save_image(path, result.plot())
+            return f", {path}"
+
+        yield save
 
 
-def above(found: "Detections", score_threshold: float) -> "Detections":
-    """Returns one image's detections of at least this score."""
-    import jax
+@contextlib.contextmanager
+def progress(source: "Source") -> Iterator[Callable[[], None]]:
+    """Gives a function that counts a picture; a terminal shows how many are done."""
+    from rich import progress
+    from rich.console import Console
 
-    rows = found.scores >= score_threshold
-    return jax.tree.map(operator.itemgetter(rows), found)
+    console = Console(stderr=True)
+    columns = (
+        progress.MofNCompleteColumn(),
+        progress.TextColumn("{task.fields[rate]}"),
+        progress.TimeRemainingColumn(),
+    )
+    hidden = not console.is_terminal or source.total == 1
+    with progress.Progress(
+        *columns, console=console, transient=True, disable=hidden
+    ) as bar:
+        task = bar.add_task("", total=source.total, rate="compiling")
+
+        def advance() -> None:
+            bar.advance(task)
+            speed = bar.tasks[0].speed
+            bar.update(task, rate=f"{speed:.1f} images/s" if speed else "")
+
+        yield advance
 
 
-def picture_paths(images: Sequence[Path], out: Path) -> list[Path]:
-    """Returns a path in `out` for each image, all different, and none an image's."""
-    pictures, taken = [], {path.resolve() for path in images}
-    for path in images:
-        picture, number = out / f"{path.stem}.png", 2
-        while picture.resolve() in taken:
-            picture, number = out / f"{path.stem}-{number}.png", number + 1
-        taken.add(picture.resolve())
-        pictures.append(picture)
-    return pictures
-
-
-def counted(names: Sequence[str]) -> str:
-    """Returns how many there are of each name, as "3 objects (2 cat, 1 dog)"."""
-    counts = Counter(names).most_common()
-    listed = ", ".join(f"{number} {name}" for name, number in counts)
-    return f"{len(names)} objects ({listed})" if names else "0 objects"
+def complain(error: Exception) -> None:
+    print(f"fpn-jax predict: {error}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -203,9 +203,17 @@ CASES = {
     "missing image": ("predict run none.png", "none.png"),
     "folder without images": (
         "predict run run/checkpoints",
-        "images: no file in 'run/checkpoints' is one of .*[.]jpg",
+        "images: no file in 'run/checkpoints' is an image .*[.]jpg",
     ),
-    "address for an image": ("predict run https://a.org/1.jpg", "download it first"),
+    "address of nobody": (
+        "predict run http://127.0.0.1:1/1.jpg",
+        "http://127.0.0.1:1/1.jpg: cannot be fetched: ",
+    ),
+    "pattern without a match": ("predict run none/*.jpg", "'none/.*.jpg': no file"),
+    "unknown class": (
+        "predict run corrupt/0.jpg --classes zebra",
+        "'zebra' is none of",
+    ),
     "directory for the boxes": (
         "predict run corrupt/0.jpg --json corrupt",
         "json: 'corrupt' is a directory",

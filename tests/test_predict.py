@@ -1,49 +1,169 @@
-"""Names of pictures and objects; what prediction finds is in test_commands.py."""
+"""The command `predict`: sources in, files out; test_commands.py has what it finds."""
 
+import csv
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from fpn_jax.predict import counted, decoded, image_files, picture_paths
-from tests.support.photograph import SQUARE, is_red, write_photograph
-
-
-def names(*images: str, out: str = "out") -> list[str]:
-    return [str(path) for path in picture_paths([*map(Path, images)], Path(out))]
-
-
-def test_a_picture_is_named_after_its_image():
-    assert names("a/1.jpg", "b/2.final.png") == ["out/1.png", "out/2.final.png"]
+from fpn_jax import predict
+from fpn_jax.inference import load
+from fpn_jax.media.video import Video, open_video
+from tests.support.random_run import CANVAS, directory_of, picture, two_stage
 
 
-def test_images_of_one_name_get_a_picture_each():
-    assert names("a/1.png", "b/1.jpg", "b/1-2.jpg", "c/1.png") == [
-        *("out/1.png", "out/1-2.png", "out/1-2-2.png", "out/1-3.png")
-    ]
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return directory_of(two_stage(), tmp_path_factory)
 
 
-def test_no_picture_takes_the_place_of_an_image():
-    assert names("b/1.jpg", "a/../a/1.png", out="a") == ["a/1-2.png", "a/1-3.png"]
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A working directory with pictures of three shapes, one of them broken."""
+    monkeypatch.chdir(tmp_path)
+    for number, (name, size) in enumerate(
+        {"a/1.png": (60, 90), "a/b/2.png": (90, 60), "3.png": CANVAS}.items()
+    ):
+        path = tmp_path / "in" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture(*size, seed=number)).save(path)
+    (tmp_path / "in" / "broken.jpg").write_text("nothing")
+    return tmp_path
 
 
-def test_objects_are_counted_by_name_the_most_frequent_first():
-    assert counted(["dog", "cat", "dog"]) == "3 objects (2 dog, 1 cat)"
-    assert counted([]) == "0 objects"
+def called(*arguments) -> int:
+    return predict.main([*map(str, arguments)])
 
 
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_a_photograph_is_turned_upright(tmp_path, orientation):
-    write_photograph(tmp_path / "a.jpg", orientation)
-    ((_, _, image),) = decoded([(tmp_path / "a.jpg", tmp_path / "a.png")])
-    assert image.shape == (64, 48, 3) and is_red(image, np.array(SQUARE))
+LOW = ("--score-threshold", "0.01")  # random weights are never sure
 
 
-def test_a_folder_gives_its_images_by_name_without_clutter(tmp_path):
-    for name in ("b.JPG", "a.png", "._a.png", "notes.txt", "Thumbs.db"):
-        (tmp_path / name).touch()
-    given = [tmp_path, Path("c.jpg")]
-    assert [path.name for path in image_files(given)] == ["a.png", "b.JPG", "c.jpg"]
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match=r"images: no file in '.*empty' is one of "):
-        [*image_files([tmp_path / "empty"])]
+def test_each_picture_of_a_folder_is_drawn_and_a_broken_one_named(run, place, capsys):
+    assert called(run, "in", *LOW) == 2
+    out, err = capsys.readouterr()
+    assert err == "fpn-jax predict: in/broken.jpg: not a readable image (7 bytes)\n"
+    drawn = sorted(str(path) for path in Path("predictions").rglob("*.png"))
+    names = ["predictions/3.png", "predictions/a/1.png", "predictions/a/b/2.png"]
+    assert drawn == names
+    lines = out.splitlines()
+    assert len(lines) == 3
+    for line, name in zip(lines, ("3.png", "a/1.png", "a/b/2.png"), strict=True):
+        assert line.startswith(f"in/{name}: ") and line.endswith(
+            f", predictions/{name}"
+        )
+    original = np.asarray(Image.open("in/a/b/2.png"))
+    assert (np.asarray(Image.open("predictions/a/b/2.png")) != original).any()
+
+
+def test_all_outputs_hold_the_same_objects(run, place):
+    (place / "in" / "broken.jpg").unlink()
+    files = ("--json", "f.json", "--csv", "f.csv", "--label-studio", "ls.json")
+    folders = ("--yolo", "labels", "--crops", "crops", "--no-pictures")
+    assert called(run, "in", *files, *folders, *LOW) == 0
+    assert not Path("predictions").exists()
+    rows = json.loads(Path("f.json").read_text())
+    with open("f.csv", encoding="utf-8") as file:
+        table = [*csv.DictReader(file)]
+    expected = {
+        name: load(run, score_threshold=0.01)(f"in/{name}")
+        for name in ("3.png", "a/1.png", "a/b/2.png")
+    }
+    number = sum(map(len, expected.values()))
+    assert len(rows) == len(table) == number > 3
+    assert len([*Path("crops").rglob("*.jpg")]) == number
+    tasks = json.loads(Path("ls.json").read_text())
+    assert sum(len(task["predictions"][0]["result"]) for task in tasks) == number
+    for image_id, (name, found) in zip((3, 1, 2), expected.items(), strict=True):
+        own = [row for row in rows if row["image"] == f"in/{name}"]
+        assert {row["image_id"] for row in own} == {image_id}
+        np.testing.assert_allclose([row["score"] for row in own], found.scores, 1e-4)
+        lines = (place / "labels" / name).with_suffix(".txt").read_text().splitlines()
+        assert [int(line.split()[0]) for line in lines] == found.labels.tolist()
+
+
+def test_classes_scores_and_counts_are_limited(run, place, capsys):
+    options = ("--json", "f.json", "--no-pictures")
+    called(run, "in/3.png", "--classes", "Dog", "--max-detections", "2", *options, *LOW)
+    rows = json.loads(Path("f.json").read_text())
+    assert [row["category"] for row in rows] == ["dog", "dog"]
+    counts = []
+    for threshold in (0, 1):
+        limits = ("--nms-threshold", threshold, "--max-detections", "60")
+        called(run, "in/3.png", *limits, *options, *LOW)
+        counts.append(len(json.loads(Path("f.json").read_text())))
+    assert counts[0] < counts[1]
+
+
+def test_a_score_below_the_models_own_threshold_is_had(place, tmp_path_factory):
+    strict = two_stage().with_thresholds(score_threshold=0.9)
+    run = directory_of(strict, tmp_path_factory)
+    assert len(load(run)("in/3.png")) == 0
+    called(run, "in/3.png", "--json", "f.json", *LOW)
+    rows = json.loads(Path("f.json").read_text())
+    assert len(rows) == 9 and max(row["score"] for row in rows) < 0.9
+
+
+def test_a_video_gives_a_video(run, place, capsys):
+    with Video(Path("clip.mp4"), 8) as video:
+        for number in range(10):
+            video.add(np.roll(picture(64, 96), 4 * number, axis=1))
+    assert called(run, "clip.mp4", "--every", "2", "--csv", "f.csv", *LOW) == 0
+    assert capsys.readouterr().out.startswith("clip.mp4: 5 frames, ")
+    drawn = open_video("predictions/clip.mp4", Path("clip.mp4"))
+    assert drawn.total == 5 and drawn.frame_rate == 4
+    with open("f.csv", encoding="utf-8") as file:
+        names = {row["image"] for row in csv.DictReader(file)}
+    assert names <= {f"clip.mp4#{number}" for number in range(0, 10, 2)} and names
+
+
+def test_no_input_is_overwritten(run, place):
+    before = Path("in/3.png").read_bytes()
+    with Video(Path("in/clip.mp4"), 8) as video:
+        video.add(picture(64, 96))
+    clip = Path("in/clip.mp4").read_bytes()
+    assert called(run, "in", "--out", "in", *LOW) == 2  # one is broken
+    assert Path("in/3.png").read_bytes() == before
+    assert Path("in/clip.mp4").read_bytes() == clip
+    assert Path("in/3-2.png").exists() and Path("in/clip-2.mp4").exists()
+
+
+def test_an_interruption_keeps_what_was_found(run, place, monkeypatch):
+    add, added = predict.results, []
+
+    def interrupted(*arguments):
+        for found in add(*arguments):
+            yield found
+            added.append(found)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(predict, "results", interrupted)
+    with pytest.raises(SystemExit) as stop:
+        called(run, "in", "--json", "f.json", *LOW)
+    assert stop.value.code == 130 and len(added) == 1
+    assert {row["image"] for row in json.loads(Path("f.json").read_text())} == {
+        "in/3.png"
+    }
+
+
+@pytest.mark.parametrize(
+    "options, said",
+    [
+        (["--every", "0"], "every: 0 given"),
+        (["--nms-threshold", "2"], "nms-threshold: 2.0 given, must be 0 … 1"),
+        (["--max-detections", "0"], "max-detections: 0 given"),
+        (["--csv", "none/f.csv"], "csv: no directory 'none'"),
+        (["--label-studio", "none/f.json"], "label-studio: no directory 'none'"),
+        (["--yolo", "in/3.png"], "yolo: 'in/3.png' is a file, not a directory"),
+        (["--crops", "in/3.png"], "crops: 'in/3.png' is a file"),
+        (["--classes", "cat", "cow"], "classes: 'cow' is none of the model's 2"),
+    ],
+)
+def test_an_option_that_means_nothing_is_a_line(run, place, capsys, options, said):
+    with pytest.raises(SystemExit) as stop:
+        called(run, "in/3.png", *options)
+    assert stop.value.code == 2
+    out, err = capsys.readouterr()
+    assert err.startswith(f"fpn-jax predict: {said}") and err.count("\n") == 1
+    assert not out and not Path("predictions").exists()

@@ -98,7 +98,7 @@ def our_inference(
     detector = TORCHVISION[name]()
     variables = _variables(detector, model)
     predictor = Predictor(detector, variables, image.shape[:2], padding="exact")
-    return lambda: predictor([image])[0]
+    return lambda: predictor(image).detections
 
 
 def our_training(name: str, batch: dict, model: Any = None) -> Callable[[], float]:

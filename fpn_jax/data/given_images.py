@@ -1,14 +1,15 @@
-"""Images as people give them to a detector: arrays of any library, PIL's, and paths."""
+"""Images as people give them to a detector: arrays, PIL's, paths and addresses."""
 
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
 
 import numpy as np
 
 from fpn_jax.data.example import UnreadableImage
+from fpn_jax.data.web import fetch, is_web_address
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -16,11 +17,12 @@ if TYPE_CHECKING:
 # The name in quotes lets use go without PIL.
 ImageLike = Union[np.ndarray, "Image.Image", str, os.PathLike]  # noqa: UP007
 
-_WANTED = "an array [height, width, 3], a PIL image or a path"
+_WANTED = "an array [height, width, 3], a PIL image, a path or an address"
 # No pixel less ImageNet's mean, divided by its deviation, is as large.
 _STANDARDIZED = 8.0
 # Interpolation may overshoot 255, but not by as much.
 _OVERSHOT = 512.0
+_CHANNELS = (1, 3, 4)  # gray, RGB, RGB and transparency
 
 
 def is_one_image(images: Any) -> bool:
@@ -41,53 +43,40 @@ def is_one_image(images: Any) -> bool:
     raise ValueError(f"images: {_named(images)} given, must be {_WANTED}, or a list")
 
 
-def as_images(images: Any) -> Iterator[np.ndarray]:
-    """Returns an iterator over the arrays of one image, or of several (`as_image`)."""
-    return map(as_image, [images] if is_one_image(images) else images)
-
-
 def as_image(image: Any) -> np.ndarray:
     """Returns an image as an array [H, W, 3], RGB, uint8 or float32 in 0 … 255.
 
-    Files and PIL images are turned upright, as their EXIF says. Arrays may come from
-    NumPy, JAX, torch and others, with the channels last.
+    Files, web addresses and PIL images are turned upright, as their EXIF says. Arrays
+    may come from NumPy, JAX, torch and others: RGB, gray ([H, W] or one channel), or
+    with transparency, which is dropped. A tensor of torch may have its channels first.
+    Floats are 0 … 255, or 0 … 1 as torchvision has them. Integers above 255 are pixels
+    of 16 bits, and become their upper 8, as in files.
 
-    Raises ValueError, one line, for any other value: another shape or type, floats in
-    0 … 1, standardized pixels.
+    Raises ValueError, one line, for any other value: another shape or type, floats of
+    another range.
     """
     if isinstance(image, str | os.PathLike):
         return read_image(image)
     if _is_pil(image):
         return _from_pil(image)
-    array = _as_array(image)
-    if array.ndim != 3 or array.shape[2] != 3 or 0 in array.shape:
-        raise ValueError(
-            f"images: shape {array.shape} given, must be [height, width, 3]"
-            f"{_advice(array.shape)}"
-        )
-    if array.dtype not in (np.uint8, np.float32):
-        raise ValueError(
-            f"images: {array.dtype} given, must be uint8 or float32 in 0 … 255"
-        )
-    if array.dtype == np.float32:
-        _check_range(array)
-    return array
+    return _from_array(_as_array(image))
 
 
 def read_image(path: str | os.PathLike) -> np.ndarray:
-    """Returns the image in a file as uint8 [H, W, 3], RGB, turned upright.
+    """Returns the image in a file or at an address, upright, as uint8 [H, W, 3] RGB.
 
     Raises UnreadableImage, one line that names the path, where there is no image.
     """
     name = str(path)
-    if name.startswith(("http:/", "https:/")):
-        raise UnreadableImage(f"{name}: an address, not a file; download it first")
-    if Path(path).is_dir():
+    if is_web_address(name):
+        data = fetch(name)
+    elif Path(path).is_dir():
         raise UnreadableImage(f"{name}: a folder, not an image; give the files in it")
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise UnreadableImage(f"{name}: {error.strerror}") from error
+    else:
+        try:
+            data = Path(path).read_bytes()
+        except OSError as error:
+            raise UnreadableImage(f"{name}: {error.strerror}") from error
     try:
         from fpn_jax.data.image import decode_image
     except ImportError as error:
@@ -107,54 +96,91 @@ def _is_pil(image: Any) -> bool:
 def _from_pil(image: "Image.Image") -> np.ndarray:
     from PIL import ImageOps
 
-    if image.mode.startswith(("I", "F")):  # PIL would cut 16 and 32 bits off at 255
-        raise ValueError(
-            f"images: a PIL image of mode {image.mode!r} given, must have 8 bits"
-        )
+    deep = image.mode.startswith(("I", "F"))  # PIL would cut them off at 255
     try:
-        array = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+        upright = ImageOps.exif_transpose(image)
+        array = np.asarray(upright if deep else upright.convert("RGB"))
     except (OSError, ValueError, SyntaxError) as error:  # the file is read only now
         raise ValueError(f"images: a PIL image cannot be read: {error}") from error
-    return as_image(array)
+    return _from_array(array)
 
 
 def _as_array(image: Any) -> np.ndarray:
+    """Returns an array of any library, of torch with its channels last."""
     if not hasattr(image, "__array__"):
         raise ValueError(f"images: {_named(image)} given, must be {_WANTED}")
-    if hasattr(image, "detach"):  # a tensor of torch with a gradient, on a device
+    tensor = hasattr(image, "detach")
+    if tensor:  # of torch, with a gradient, on a device
         image = image.detach().cpu()
+        image = image.float() if image.is_floating_point() else image
     try:
-        return np.asarray(image)
+        array = np.asarray(image)
     except Exception as error:  # every library has its own
         reason = str(error).partition("\n")[0]
         raise ValueError(f"images: {_named(image)} is no array: {reason}") from error
+    ends = (array.shape[0], array.shape[-1]) if array.ndim == 3 else (0, 0)
+    first = tensor and ends[0] in _CHANNELS and ends[1] not in _CHANNELS
+    return np.moveaxis(array, 0, -1) if first else array
 
 
-def _check_range(image: np.ndarray) -> None:
-    """Raises ValueError where the values are not of pixels in 0 … 255."""
+def _from_array(array: np.ndarray) -> np.ndarray:
+    return _rgb(_in_bytes_range(_checked_shape(array)))
+
+
+def _checked_shape(array: np.ndarray) -> np.ndarray:
+    """Returns it as [H, W, channels]."""
+    image = array[..., None] if array.ndim == 2 else array
+    if image.ndim != 3 or image.shape[2] not in _CHANNELS or 0 in image.shape:
+        channels_first = image.ndim == 3 and image.shape[0] in _CHANNELS
+        advice = "; with channels last: np.moveaxis(image, 0, -1)"
+        raise ValueError(
+            f"images: shape {array.shape} given, must be [height, width, 3]"
+            f"{advice if channels_first and 0 not in image.shape else ''}"
+        )
+    return image
+
+
+def _rgb(image: np.ndarray) -> np.ndarray:
+    if image.shape[2] == 1:
+        return np.repeat(image, 3, axis=2)
+    return image if image.shape[2] == 3 else image[..., :3]
+
+
+def _in_bytes_range(image: np.ndarray) -> np.ndarray:
+    """Returns pixels as uint8, or as float32 in 0 … 255."""
+    if image.dtype == np.uint8:
+        return image
+    if image.dtype.kind in "ui":
+        return _from_integers(image)
+    if image.dtype.kind == "f" or image.dtype.name == "bfloat16":
+        return _from_floats(image.astype(np.float32, copy=False))
+    raise ValueError(
+        f"images: {image.dtype} given, must be uint8 or float32 in 0 … 255"
+    )
+
+
+def _from_integers(image: np.ndarray) -> np.ndarray:
+    low, high = int(image.min()), int(image.max())
+    if low < 0 or high > 65535:
+        raise ValueError(
+            f"images: {image.dtype} of {low} … {high} given, must be 0 … 255, or "
+            "0 … 65535 for pixels of 16 bits"
+        )
+    return (image if high <= 255 else image >> 8).astype(np.uint8)
+
+
+def _from_floats(image: np.ndarray) -> np.ndarray:
+    """Returns floats in 0 … 255; raises ValueError where they are of another scale."""
     low, high = float(image.min()), float(image.max())
-    given = f"images: floats of {low:.3g} … {high:.3g} given, must be 0 … 255"
+    given = f"images: floats of {low:.3g} … {high:.3g} given, must be 0 … 255 or 0 … 1"
     if not (-_OVERSHOT < low and high < _OVERSHOT):
         raise ValueError(given)
+    # A dark image in 0 … 255 may have single whole values.
     if 0 <= low and high <= 1 and not np.array_equal(image, np.round(image)):
-        raise ValueError(f"{given}: multiply by 255")
+        return image * np.float32(255)
     if low < 0 and high < _STANDARDIZED:
-        raise ValueError(f"{given}: neither standardized nor less a mean")
-
-
-def _advice(shape: tuple[int, ...]) -> str:
-    """Says how an image of this shape becomes one, where that is known."""
-    if len(shape) == 2:
-        return "; of a gray image: np.stack([image] * 3, axis=-1)"
-    if len(shape) != 3 or 0 in shape:
-        return ""
-    if shape[2] == 1:
-        return "; of a gray image: np.repeat(image, 3, axis=-1)"
-    if shape[2] == 4:
-        return "; without transparency: image[..., :3]"
-    if shape[0] in (1, 3, 4):
-        return "; with channels last: np.moveaxis(image, 0, -1)"
-    return ""
+        raise ValueError(f"{given}, neither standardized nor less a mean")
+    return image
 
 
 def _named(value: Any) -> str:

@@ -1,9 +1,11 @@
 """A detector with its weights, as a function from images to detections."""
 
+import copy
 import itertools
 import operator
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal, NamedTuple, overload
+from typing import Any, Literal, NamedTuple, Unpack, overload
 
 import flax.linen as nn
 import jax
@@ -14,7 +16,7 @@ from fpn_jax.choices import check_choice, check_count
 from fpn_jax.data.batch import padded_sides
 from fpn_jax.data.canvases import BoxScale
 from fpn_jax.data.example import Category
-from fpn_jax.data.given_images import ImageLike, as_images, is_one_image
+from fpn_jax.data.given_images import ImageLike, as_image, is_one_image
 from fpn_jax.data.transforms import (
     fit_scale_either_way,
     fits_turned,
@@ -23,8 +25,11 @@ from fpn_jax.data.transforms import (
     resize_as_torch,
     scaled_sides,
 )
+from fpn_jax.data.web import is_web_address
+from fpn_jax.detectors.contract import Limits, with_thresholds
 from fpn_jax.evaluation.image_pixels import in_image_pixels
 from fpn_jax.ops.meshes import traced_on
+from fpn_jax.results.result import Result
 from fpn_jax.training.categories import Skeleton
 from fpn_jax.training.step import data_mesh
 from fpn_jax.types import Detections
@@ -35,7 +40,7 @@ _BATCHES = 4  # read at once, so that images of one canvas fill a batch
 
 
 class Predictor:
-    """Detections of images of any size, in their own pixels.
+    """Finds objects in images of any size.
 
     An image is scaled to fit the canvas of the run, upright or turned, whichever holds
     it larger; of COCO models that is torchvision's rule of a shorter side of 800 and a
@@ -88,6 +93,17 @@ class Predictor:
         self.box_scale: BoxScale = box_scale
         self._detect = _program(model, variables)
 
+    def with_thresholds(self, **limits: Unpack[Limits]) -> "Predictor":
+        """Returns the detector with other limits on its detections, and its weights.
+
+        They are `score_threshold`, `nms_threshold` and `max_detections`; None keeps
+        one. Raises ValueError for a limit that the model has no way to change.
+        """
+        other = copy.copy(self)
+        other.model = with_thresholds(self.model, **limits)
+        other._detect = _program(other.model, other.variables)
+        return other
+
     def __getstate__(self) -> dict[str, Any]:
         """Returns all but the compiled program, with the variables on the host."""
         state = {name: x for name, x in vars(self).items() if name != "_detect"}
@@ -99,48 +115,57 @@ class Predictor:
         self._detect = _program(self.model, self.variables)
 
     @overload
-    def __call__(self, images: ImageLike) -> Detections: ...
+    def __call__(self, images: ImageLike) -> Result: ...
 
     @overload
-    def __call__(self, images: Iterable[ImageLike]) -> list[Detections]: ...
+    def __call__(self, images: Iterable[ImageLike]) -> list[Result]: ...
 
     def __call__(
         self, images: ImageLike | Iterable[ImageLike]
-    ) -> Detections | list[Detections]:
-        """Returns the detections of an image, or a list for several images.
+    ) -> Result | list[Result]:
+        """Returns the `Result` of an image, or a list of them for several images.
 
         Several are a list, an iterator, which is read a few batches at a time, or an
         array [B, H, W, 3]. An image is
 
-        - an array [H, W, 3] of NumPy, JAX or torch: RGB, uint8 or float32 in 0 … 255;
-        - a PIL image or a path, turned upright as its EXIF says.
-
-        Boxes are in the pixels of that image. The arrays of an image's detections are
-        NumPy's, without padding or batch axis; its masks are bool [D, H, W].
+        - a path, a web address or a PIL image, turned upright as its EXIF says;
+        - an array of NumPy, JAX or torch: RGB, gray or with transparency, integers,
+          or floats in 0 … 255 or 0 … 1 (`data/given_images.py`).
 
         Raises ValueError, one line, for any other value.
         """
         found = self.each(images)
         return next(found) if is_one_image(images) else list(found)
 
-    def each(self, images: ImageLike | Iterable[ImageLike]) -> Iterator[Detections]:
-        """Yields the detections of each image, in their order.
+    def each(self, images: ImageLike | Iterable[ImageLike]) -> Iterator[Result]:
+        """Yields the result of each image, in their order.
 
         On a fixed canvas images are read a few batches at a time, on an exact one all
         at once. Masks are pasted one image after the other, because they are large.
         """
-        read = as_images(images)
+        several: Any = [images] if is_one_image(images) else images
+        given = iter(several)
         at_once = None if self.padding == "exact" else _BATCHES * self.batch_size
-        while some := [*itertools.islice(read, at_once)]:
+        while some := [*itertools.islice(given, at_once)]:
             yield from self._each_of(some)
 
-    def _each_of(self, images: Sequence[np.ndarray]) -> Iterator[Detections]:
+    def _each_of(self, given: Sequence[ImageLike]) -> Iterator[Result]:
+        images = [as_image(image) for image in given]
         found: dict[int, _Found] = {}
         for group in self._groups(images):
             found |= self._found(group, images)
         for number, image in enumerate(images):
-            detections, size = found.pop(number)
-            yield in_image_pixels(detections, size=size, image_size=image.shape[:2])
+            detections, fitted = found.pop(number)
+            size = image.shape[:2]
+            yield Result(
+                in_image_pixels(detections, size=fitted, image_size=size),
+                size,
+                self.categories,
+                self.skeleton,
+                path=_name(given[number]),
+                # A file is read again when its pixels are needed, a download is not.
+                given=given[number] if _is_file(given[number]) else image,
+            )
 
     def _groups(self, images: Sequence[np.ndarray]) -> list["_Group"]:
         """The batches that the images make."""
@@ -191,6 +216,15 @@ class Predictor:
         if self.padding == "exact":
             return resize_as_torch(image.astype(np.float32), scale)
         return resize(image, scale)
+
+
+def _name(image: ImageLike) -> str | None:
+    """Returns the path or address of an image that is given by one."""
+    return os.fspath(image) if isinstance(image, str | os.PathLike) else None
+
+
+def _is_file(image: ImageLike) -> bool:
+    return (name := _name(image)) is not None and not is_web_address(name)
 
 
 def _check_canvas(canvas: Any) -> None:

@@ -21,6 +21,9 @@ _COLORS = (
     (204, 121, 167),
     (0, 114, 178),
 )
+Plate = tuple[int, int, int, int]
+"""What a tag covers: left, top, right, bottom, in whole pixels."""
+
 WHITE, BLACK = (255, 255, 255), (0, 0, 0)
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _MASK_OPACITY = 0.4
@@ -80,9 +83,12 @@ def draw_boxes(
     colored = _colored_rows(len(boxes), labels, valid)
     for row, color in colored:
         cv2.rectangle(canvas, *_corners(boxes[row]), color, thickness)
-    for row, color in colored:
+    taken: list[Plate] = []
+    for row, color in reversed(colored):  # earlier boxes choose their place first
         if tag := _tag(row, scores, labels, names):
-            draw_tag(canvas, tag, _corners(boxes[row])[0], color)
+            plate = _free_plate(canvas, tag, boxes[row], taken)
+            _draw_plate(canvas, tag, plate, color)
+            taken.append(plate)
     return canvas
 
 
@@ -153,16 +159,57 @@ def draw_truth(
 
 def draw_tag(image: np.ndarray, text: str, corner: tuple, color: tuple) -> None:
     """Draws the text on a plate of the color, above the corner or inside the image."""
-    scale = 0.38 * max(1.0, min(image.shape[:2]) / 480)
-    (width, height), below = cv2.getTextSize(text, _FONT, scale, 1)
+    _draw_plate(image, text, _plate(image, text, corner), color)
+
+
+def _plate(image: np.ndarray, text: str, corner: tuple[int, int]) -> Plate:
+    """Returns the plate of a text whose lower left is the corner, inside the image."""
+    (width, height), below = cv2.getTextSize(text, _FONT, _text_scale(image), 1)
     left = int(np.clip(corner[0], 0, max(0, image.shape[1] - width - 4)))
-    bottom = max(corner[1], height + below + 4)
-    plate = (left, bottom - height - below - 4), (left + width + 4, bottom)
-    cv2.rectangle(image, *plate, color, cv2.FILLED)
+    bottom = int(max(corner[1], height + below + 4))
+    return left, bottom - height - below - 4, left + width + 4, bottom
+
+
+def _free_plate(
+    image: np.ndarray, text: str, box: np.ndarray, taken: Sequence[Plate]
+) -> Plate:
+    """Returns a plate that covers no other: at one of the box's corners, or above it.
+
+    Where all are taken it is the first of them.
+    """
+    (left, top), (right, bottom) = _corners(box)
+    plate = _plate(image, text, (left, top))
+    width, height = plate[2] - plate[0], plate[3] - plate[1]
+    corners = [
+        (left, top),
+        (left, top + height),  # inside the box
+        (right - width, top),
+        (left, min(bottom + height, image.shape[0] - 1)),  # below it
+        (right - width, top + height),
+        (left, top - height),
+    ]
+    plates = [_plate(image, text, corner) for corner in corners]
+    free = (p for p in plates if not any(_overlap(p, other) for other in taken))
+    return next(free, plate)
+
+
+def _overlap(one: Plate, other: Plate) -> bool:
+    beside = one[2] < other[0] or other[2] < one[0]
+    return not beside and one[1] < other[3] and other[1] < one[3]
+
+
+def _draw_plate(image: np.ndarray, text: str, plate: Plate, color: tuple) -> None:
+    scale = _text_scale(image)
+    below = cv2.getTextSize(text, _FONT, scale, 1)[1]
+    cv2.rectangle(image, plate[:2], plate[2:], color, cv2.FILLED)
     # Rec. 601 luma: black text on light plates, white on dark.
     ink = BLACK if np.dot(color, (0.299, 0.587, 0.114)) > 110 else WHITE
-    origin = (left + 2, bottom - below - 1)
+    origin = (plate[0] + 2, plate[3] - below - 1)
     cv2.putText(image, text, origin, _FONT, scale, ink, 1, cv2.LINE_AA)
+
+
+def _text_scale(image: np.ndarray) -> float:
+    return 0.38 * max(1.0, min(image.shape[:2]) / 480)
 
 
 def _rows(num: int, valid: np.ndarray | None) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Pictures made of several: samples with what was found, and feature pyramids."""
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -65,13 +66,19 @@ def pyramid_picture(
     return np.concatenate(panels, axis=1)
 
 
-def save_image(path: Path | str, image: np.ndarray) -> None:
+def save_image(path: str | os.PathLike, image: np.ndarray) -> None:
     """Writes an RGB image; the suffix chooses the format.
 
     Raises:
+        ValueError: if the suffix is of no format that can be written. Names it.
         OSError: if the file cannot be written. Names it.
     """
     path = Path(path)
+    if not path.suffix or not cv2.haveImageWriter(path.name):
+        raise ValueError(
+            f"{path}: {path.suffix or 'no suffix'} is no kind of picture that can be "
+            "written; name it .jpg, .png or .webp"
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
     # Not cv2.imwrite, which returns False for every reason.
     path.write_bytes(cv2.imencode(path.suffix, image[..., ::-1])[1].tobytes())

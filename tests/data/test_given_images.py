@@ -83,25 +83,16 @@ def test_what_is_neither_one_image_nor_several_is_named(given, said):
     [
         ([[1, 2], [3, 4]], "a list given, must be an array"),
         (None, "None given"),
-        (
-            GRAY,
-            r"shape \(4, 6\) given, .*gray image: np.stack\(\[image\] \* 3, axis=-1",
-        ),
-        (GRAY[..., None], r"shape \(4, 6, 1\) .*gray image: np.repeat\(image, 3"),
-        (np.zeros((4, 6, 4), np.uint8), r"transparency: image\[..., :3\]"),
         (IMAGE.transpose(2, 0, 1), r"channels last: np.moveaxis\(image, 0, -1\)$"),
-        (torch.zeros(3, 4, 6), r"shape \(3, 4, 6\) given"),
+        (np.zeros((5, 4, 6), np.uint8), r"shape \(5, 4, 6\) given, must be .*3\]$"),
         (np.zeros((0, 6, 3), np.uint8), r"shape \(0, 6, 3\) given, must be .*3\]$"),
+        (np.zeros((5, 6, 2), np.uint8), r"shape \(5, 6, 2\) given, must be .*3\]$"),
+        (torch.zeros(1, 3, 4, 6), r"shape \(1, 3, 4, 6\) given, must be .*3\]$"),
         (np.uint8(3), r"shape \(\) given"),
-        (IMAGE.astype(np.float64), "float64 given, must be uint8 or float32"),
-        (IMAGE.astype(np.int64), "int64 given"),
         (IMAGE > 3, "bool given"),
-        (torch.zeros(4, 6, 3, dtype=torch.float16), "float16 given"),
-        (
-            torch.zeros(4, 6, 3, dtype=torch.bfloat16),
-            "a Tensor is no array: .*BFloat16",
-        ),
-        (Image.new("I;16", (6, 4)), "PIL image of mode 'I;16' given, must have 8 bits"),
+        (IMAGE.astype(np.complex64), "complex64 given"),
+        (IMAGE.astype(np.int64) - 1, "int64 of -1 … 70 given, must be 0 … 255, or"),
+        (IMAGE.astype(np.uint32) << 12, "uint32 of 0 … 290816 given"),
     ],
 )
 def test_another_shape_or_type_is_one_line_with_the_way_out(given, said):
@@ -111,13 +102,54 @@ def test_another_shape_or_type_is_one_line_with_the_way_out(given, said):
 
 
 @pytest.mark.parametrize(
+    "given, expected",
+    [
+        (GRAY, np.dstack([GRAY] * 3)),
+        (GRAY[..., None], np.dstack([GRAY] * 3)),
+        (np.dstack([IMAGE, GRAY]), IMAGE),  # transparency
+        (torch.tensor(IMAGE).permute(2, 0, 1), IMAGE),
+        (torch.tensor(GRAY)[None], np.dstack([GRAY] * 3)),
+        (IMAGE.astype(np.int64), IMAGE),
+        (IMAGE.astype(np.uint16) * 257, IMAGE),  # 16 bits
+        (torch.tensor(IMAGE, dtype=torch.bfloat16), IMAGE.astype(np.float32)),
+        (torch.tensor(IMAGE, dtype=torch.float16), IMAGE.astype(np.float32)),
+        (jnp.asarray(IMAGE, jnp.bfloat16), IMAGE.astype(np.float32)),
+        (IMAGE.astype(np.float64), IMAGE.astype(np.float32)),
+        (Image.fromarray(GRAY.astype(np.uint16) * 257), np.dstack([GRAY] * 3)),
+        (Image.fromarray(GRAY.astype(np.int32)), np.dstack([GRAY] * 3)),
+        (
+            Image.fromarray(GRAY.astype(np.float32)),
+            np.dstack([GRAY] * 3).astype(np.float32),
+        ),
+    ],
+)
+def test_other_forms_become_rgb_in_0_to_255(given, expected):
+    assert is_one_image(given)
+    np.testing.assert_array_equal(as_image(given), expected, strict=True)
+
+
+def test_views_and_locked_arrays_are_images():
+    locked = IMAGE.copy()
+    locked.flags.writeable = False
+    assert as_image(locked) is locked
+    bgr = IMAGE[::-1, ::2, ::-1]
+    np.testing.assert_array_equal(as_image(bgr), bgr)
+
+
+@pytest.mark.parametrize("of_library", [np.asarray, jnp.asarray, torch.tensor])
+def test_floats_of_0_to_1_are_scaled(of_library):
+    given = of_library(IMAGE.astype(np.float32) / 255)
+    np.testing.assert_allclose(as_image(given), IMAGE, rtol=1e-6)
+    if of_library is torch.tensor:  # as torchvision's `to_tensor` has them
+        np.testing.assert_allclose(as_image(given.permute(2, 0, 1)), IMAGE, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
     "low, high, said",
     [
-        (0.0, 1.0, "floats of 0 … 1 given, must be 0 … 255: multiply by 255"),
-        (0.2, 0.9, "floats of 0.2 … 0.9 given, must be 0 … 255: multiply by 255"),
-        (-1.0, 1.0, "floats of -1 … 1 given, .*: neither standardized"),
-        (-2.1, 2.6, "floats of -2.1 … 2.6 given, .*: neither standardized"),
-        (0.0, 65535.0, r"floats of 0 … 6.55e\+04 given, must be 0 … 255$"),
+        (-1.0, 1.0, "floats of -1 … 1 given, .*, neither standardized"),
+        (-2.1, 2.6, "floats of -2.1 … 2.6 given, .*, neither standardized"),
+        (0.0, 65535.0, r"floats of 0 … 6.55e\+04 given, must be 0 … 255 or 0 … 1$"),
     ],
 )
 def test_floats_of_other_scales_are_refused(low, high, said):
@@ -131,7 +163,9 @@ def test_floats_of_other_scales_are_refused(low, high, said):
 def test_floats_that_are_no_numbers_are_refused(wrong, said):
     pixels = np.zeros((4, 6, 3), np.float32)
     pixels[1, 2, 0] = wrong
-    with pytest.raises(ValueError, match=f"floats of {said} given, must be 0 … 255$"):
+    with pytest.raises(
+        ValueError, match=f"floats of {said} given, must be 0 … 255 or 0 … 1$"
+    ):
         as_image(pixels)
 
 
@@ -153,7 +187,6 @@ def test_what_is_no_image_file_is_named(tmp_path):
         (tmp_path / "a.jpg", "a.jpg: not a readable image"),
         (tmp_path / "none.jpg", "none.jpg: No such file"),
         (tmp_path, ": a folder, not an image; give the files in it"),
-        ("https://a.org/b.jpg", "^https://a.org/b.jpg: an address, not a file"),
     ):
         with pytest.raises(UnreadableImage, match=said):
             read_image(path)

@@ -134,3 +134,25 @@ def test_one_class_needs_no_name_and_each_object_has_its_own_color():
         draw_detections(GRAY, found, names=["person"]),
         draw_boxes(GRAY, found.boxes, scores=found.scores),
     )
+
+
+def test_tags_of_neighboring_boxes_do_not_cover_each_other():
+    boxes = np.float32([[20, 60, 90, 90], [20, 64, 80, 88], [24, 58, 95, 95]])
+    tags = [changed(GRAY, _tag_alone(boxes[: n + 1])) for n in range(3)]
+    for n, (top, left, bottom, right) in enumerate(tags):
+        for other in tags[:n]:
+            beside = right < other[1] or other[3] < left
+            assert beside or bottom < other[0] or other[2] < top
+
+
+def _tag_alone(boxes: np.ndarray) -> np.ndarray:
+    """The image with the tag of the last box, where those before it have theirs."""
+    picture, before = (
+        draw_boxes(GRAY, boxes, scores=np.full(len(boxes), 0.5, np.float32), valid=rows)
+        for rows in (np.ones(len(boxes), bool), np.arange(len(boxes)) < len(boxes) - 1)
+    )
+    box = draw_boxes(before, boxes[-1:])
+    for corner in (box, before):  # the lines of boxes are no tags
+        lines = (draw_boxes(GRAY, boxes) != GRAY).any(-1)
+        corner[lines] = picture[lines] = 128
+    return np.where((picture != before).any(-1, keepdims=True), 0, GRAY)

@@ -1,0 +1,25 @@
+"""What was found in an image, and the forms that other programs read.
+
+A `Result` is the detections of one image in its own pixels, with the names of their
+classes. It can be filtered, drawn, and given as COCO's rows, JSON, a pandas table or
+supervision's detections. The other files write many results into one file or folder:
+`files.py` in COCO's, CSV's, YOLO's and Label Studio's form.
+"""
+
+from typing import TYPE_CHECKING
+
+from fpn_jax.lazy import late_names
+
+if TYPE_CHECKING:
+    from fpn_jax.results.result import Result
+
+__all__ = [
+    "Result",
+]
+
+__getattr__, __dir__ = late_names(
+    __name__,
+    {
+        "fpn_jax.results.result": ("Result",),
+    },
+)
