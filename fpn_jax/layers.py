@@ -17,6 +17,7 @@ from jaxtyping import Array, Bool, Float
 from fpn_jax.choices import check_choice
 from fpn_jax.ops.depthwise import depthwise_convolution
 from fpn_jax.ops.grouped import grouped_convolution
+from fpn_jax.ops.platforms import ONNX, by_platform, is_traced_for
 from fpn_jax.ops.strips import convolve_strips, cut, joined, strips_of
 
 Norm = Literal["frozen", "batch", "group"] | None
@@ -100,9 +101,17 @@ class Conv(nn.Module):
         if self.use_bias:
             bias = self.param("bias", self.bias_init, (self.features,), jnp.float32)
         factor = None
-        if self.norm == "frozen":
+        norm = self.norm
+        if norm == "frozen":
             factor, offset = FrozenNorm(self.features, self.norm_epsilon, name="norm")()
             bias = offset if bias is None else bias * factor + offset
+        if is_traced_for(ONNX) and norm == "batch" and not self.train:
+            factor, offset = self._running_norm()
+            bias = offset if bias is None else bias * factor + offset
+            norm = None
+        if is_traced_for(ONNX) and factor is not None:
+            # Computed now: the file has the kernels that are applied.
+            kernel, factor = kernel * factor[None, None, None], None
         x, kernel, factor, bias = promote_dtype(
             x, kernel, factor, bias, dtype=self.dtype
         )
@@ -126,7 +135,7 @@ class Conv(nn.Module):
         # Norms are computed in float32 or more: flax leaves it to promotion, which may
         # be strict.
         precise = jnp.float64 if x.dtype == jnp.float64 else jnp.float32
-        if self.norm == "batch":
+        if norm == "batch":
             if rows is not None:
                 rows = (rows | ~rows.any())[:, None, None, None]
             x = nn.BatchNorm(
@@ -137,7 +146,7 @@ class Conv(nn.Module):
                 dtype=precise,
                 name="norm",
             )(x.astype(precise), mask=rows).astype(x.dtype)
-        if self.norm == "group":
+        if norm == "group":
             x = nn.GroupNorm(
                 num_groups=_GROUPS,
                 epsilon=self.norm_epsilon,
@@ -145,6 +154,13 @@ class Conv(nn.Module):
                 name="norm",
             )(x.astype(precise)).astype(x.dtype)
         return x
+
+    def _running_norm(self) -> tuple[jax.Array, jax.Array]:
+        """Returns batch norm with its running statistics as factor and offset."""
+        affine = self.variables["params"]["norm"]
+        statistics = self.variables["batch_stats"]["norm"]
+        factor = affine["scale"] * jax.lax.rsqrt(statistics["var"] + self.norm_epsilon)
+        return factor, affine["bias"] - statistics["mean"] * factor
 
 
 class Normed(Protocol):
@@ -232,12 +248,24 @@ def convolve(
     """
     size = kernel.shape[0]
     if size == 1:
-        return jnp.einsum("bhwi,io->bhwo", x[:, ::stride, ::stride], kernel[0, 0])
+        convolution = partial(_convolution, stride=stride)
+        return by_platform(
+            partial(_product, stride=stride), x, kernel, onnx=convolution
+        )
     x = jnp.asarray(x)
     if strips > 1:
         return convolve_strips(strips, stride, x, kernel)
     if stride == 1 and (count := strips_of(x)) > 1:
         return joined(convolve_strips(count, 1, cut(x, count), kernel), count)
+    return _convolution(x, kernel, stride=stride)
+
+
+def _product(x: jax.Array, kernel: jax.Array, *, stride: int) -> jax.Array:
+    return jnp.einsum("bhwi,io->bhwo", x[:, ::stride, ::stride], kernel[0, 0])
+
+
+def _convolution(x: jax.Array, kernel: jax.Array, *, stride: int) -> jax.Array:
+    size = kernel.shape[0]
     return jax.lax.conv_general_dilated(
         x,
         kernel,

@@ -66,7 +66,7 @@ def decode_keypoints(
     sides = jnp.maximum(boxes[:, 2:] - boxes[:, :2], 1)
     grid = jnp.ceil(sides)  # pixels along x and y
     map_grid = jnp.repeat(grid, p, axis=0)
-    padded = jnp.pad(maps, ((0, 0), (2, 2), (2, 2)), mode="edge")
+    padded = _with_edges(_with_edges(maps, 1), 2)
     low, high = _search_rectangles(maps, padded, map_grid)
     empty = jnp.repeat((boxes[:, 2:] <= boxes[:, :2]).any(axis=-1), p)
     high = jnp.where(empty[:, None], low - 1, high)
@@ -108,6 +108,13 @@ def _search_rectangles(
         jnp.maximum(low, 0).astype(jnp.int32),
         jnp.minimum(high, grid - 1).astype(jnp.int32),
     )
+
+
+def _with_edges(x: jax.Array, axis: int) -> jax.Array:
+    """Returns the array with its first and last place three times."""
+    first = jax.lax.slice_in_dim(x, 0, 1, axis=axis)
+    last = jax.lax.slice_in_dim(x, x.shape[axis] - 1, None, axis=axis)
+    return jnp.concatenate([first, first, x, last, last], axis)
 
 
 def _upper_bounds(padded: Float[Array, "m t t"]) -> Float[Array, "m t-3 t-3"]:

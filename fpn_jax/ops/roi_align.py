@@ -19,8 +19,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from fpn_jax.ops.boxes import area
+from fpn_jax.ops.platforms import at_lowering
 from fpn_jax.ops.roi_pooling import (
     add_to_maps,
+    pool_at_once,
     pool_from_every_map,
     pool_from_joined_maps,
 )
@@ -134,11 +136,12 @@ def _pool(
 
     `taps` are those of `num_taps`, or more.
     """
-    return jax.lax.platform_dependent(
-        *(maps, boxes, levels, taps),
-        cpu=partial(pool_from_every_map, plan),
-        default=partial(pool_from_joined_maps, plan),
-    )
+    formulations = {
+        "cpu": partial(pool_from_every_map, plan),
+        "onnx": partial(pool_at_once, plan),
+        "default": partial(pool_from_joined_maps, plan),
+    }
+    return at_lowering(formulations, maps, boxes, levels, taps)
 
 
 def _pool_forward(plan, maps, boxes, levels, taps):
