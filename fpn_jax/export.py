@@ -88,9 +88,8 @@ def export_run(chosen: Arguments) -> int:
         canvas=chosen.canvas,
     )
     size = chosen.out.stat().st_size / 1e6
-    print(
-        f"{chosen.out}: {chosen.format}, {size:.1f} MB, for a batch of {chosen.batch}"
-    )
+    batch = "any batch" if chosen.batch == "dynamic" else f"batches of {chosen.batch}"
+    print(f"{chosen.out}: {chosen.format}, {size:.1f} MB, for {batch}")
     print(f"beside the detector on {len(images)} pictures: {proof}")
     if not proof.detections:
         print("nothing was found in them: --images PHOTOGRAPH… proves more")

@@ -69,9 +69,7 @@ def export_detector(
             batch=_PROVEN_BATCH if batch == "dynamic" else batch,
         )
         if not proof.holds:
-            raise ValueError(
-                f"{path}: it does not find what the detector does: {proof}"
-            )
+            raise ValueError(f"{path}: does not find what the detector finds: {proof}")
         description = describe(predictor, sides, batch, form) | {"fit": list(fit)}
         FORMATS[form].describe(written, description | {"proof": proof._asdict()})
         shutil.move(written, path)

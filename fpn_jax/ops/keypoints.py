@@ -156,9 +156,12 @@ def _search(
     def look_at_next(state):
         start, best, pixel = state
         tile = start + jnp.arange(_TILES, dtype=jnp.int32)
-        # Beyond the last: no map. Compared with all, since a binary search must know
-        # how many there are, which an export for any number of images does not.
+        # Compared with all, since a binary search must know how many there are, which
+        # an export for any number of images does not.
         m = jnp.sum(ends[:, None] <= tile[None], axis=0, dtype=jnp.int32)
+        # Tiles beyond the last are of no map. ONNX knows no index out of bounds.
+        is_one = m < ends.shape[0]
+        m = jnp.minimum(m, ends.shape[0] - 1)
         rank = tile - (ends - numbers)[m]
         columns, last = tiles[m][:, 0], high[m]
         corner = jnp.stack([rank % columns, rank // columns], axis=-1)
@@ -167,15 +170,16 @@ def _search(
         x, y = xy[:, 0], xy[:, 1]
         values = _values(padded[m], grid[m], x, y)
         inside = (y <= last[:, 1:])[:, :, None] & (x <= last[:, :1])[:, None]
+        inside &= is_one[:, None, None]
         values = jnp.where(inside, values, -jnp.inf).reshape(_TILES, -1)
         top, place = _first_maximum(values)
         here = (corner[:, 1] + place // _TILE_SIDE) * width[m]
         here = here + corner[:, 0] + place % _TILE_SIDE
 
-        higher = best.at[m].max(top, mode="drop")
+        higher = best.at[m].max(top)
         pixel = jnp.where(higher > best, no_pixel, pixel)
-        here = jnp.where(top == higher[m], here, no_pixel)
-        return start + _TILES, higher, pixel.at[m].min(here, mode="drop")
+        here = jnp.where(is_one & (top == higher[m]), here, no_pixel)
+        return start + _TILES, higher, pixel.at[m].min(here)
 
     def unfinished(state):
         return state[0] < ends[-1]

@@ -73,11 +73,12 @@ def _by_products(
 ) -> Bool[Array, " n"]:
     """ONNX has no reduction of bits; it counts the boxes that drop one."""
     index = jnp.arange(len(boxes), dtype=jnp.int32)
-    first = index[:, None] < index
-    higher = (scores[:, None] > scores) | ((scores[:, None] == scores) & first)
+    first = index[:, None] < index[None]
+    row_scores, scores = scores[:, None], scores[None]
+    higher = (row_scores > scores) | ((row_scores == scores) & first)
     overlaps = pairwise_iou(boxes, boxes) > iou_threshold
     if labels is not None:
-        overlaps &= labels[:, None] == labels
+        overlaps &= labels[:, None] == labels[None]
     drops, valid = (x.astype(jnp.float32) for x in (higher & overlaps, valid))
     kept = _repeated(
         lambda keep: valid * jnp.where(keep @ drops > 0, 0.0, 1.0),
@@ -176,7 +177,7 @@ def _kept_rows(
             labels=label,
         )
         # The block has all higher boxes, and of equal ones the first rows.
-        behind = jnp.arange(len(left)) > index[-1]
+        behind = jnp.arange(len(left), dtype=jnp.int32) > index[-1]
         stay = (left < best[-1]) | ((left == best[-1]) & behind)
         left = jnp.where(stay, left, -jnp.inf)
         return _append(rows, jnp.where(stays, index, -1)), left
