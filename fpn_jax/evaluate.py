@@ -12,13 +12,17 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import tyro
 
 from fpn_jax.choices import check_fraction
 from fpn_jax.command_line import check_output, parse, user_errors
 from fpn_jax.runtime import join_processes, set_up
+
+if TYPE_CHECKING:
+    from fpn_jax.training.config import Config
+    from fpn_jax.training.validation import Validation
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,12 @@ class Arguments:
     dtype: Literal["float32", "bfloat16", "float16"] | None = None
     # Lowest score of a detection; by default the model's own.
     score_threshold: float | None = None
+    # Side in pixels of the squares that an image is cut into, for small objects of
+    # large images; by default it is looked at as a whole.
+    tiles: int | None = None
+    overlap: float = 0.2  # share of its side that a tile has in common with the next
+    # Views that are looked at as well: flip,0.8,1.2 is the mirror image and two scales.
+    tta: str = ""
     json: Path | None = None  # where to write the metrics
     # Python file that defines your own classes, where the run has any.
     experiment: Path | None = None
@@ -52,12 +62,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         check_output("json", chosen.json)
         if chosen.score_threshold is not None:
             check_fraction("score-threshold", chosen.score_threshold)
+        if chosen.tiles is not None or chosen.tta:
+            check_views(chosen)
         if chosen.distributed:
             join_processes()
         metrics = evaluate_run(chosen)
         if chosen.json is not None and jax.process_index() == 0:
             chosen.json.write_text(json.dumps(_finite(metrics), indent=2) + "\n")
     return 0
+
+
+def check_views(chosen: Arguments) -> None:
+    """Raises ValueError for tiles or views that mean nothing, before the run is read."""
+    from fpn_jax.inference.augmentations import parse_ways
+    from fpn_jax.inference.tiles import Tiles
+
+    parse_ways(chosen.tta)
+    Tiles(1 if chosen.tiles is None else chosen.tiles, chosen.overlap)
+    if chosen.distributed:
+        raise ValueError("tiles, tta: one process looks at them, without --distributed")
 
 
 def evaluate_run(chosen: Arguments) -> dict[str, float]:
@@ -101,7 +124,10 @@ def evaluate_run(chosen: Arguments) -> dict[str, float]:
         evaluation=dataclasses.replace(evaluation, batch_size=batch_size),
     )
     validation = Validation(config, evaluation_program(config), run.categories)
-    metrics = validation(run.variables) or {}  # nothing interrupts it
+    if chosen.tiles is None and not chosen.tta:
+        metrics = validation(run.variables) or {}  # nothing interrupts it
+    else:
+        metrics = evaluate_views(validation, config, run.variables, chosen)
     source = validation.source
     count = image_count(len(validation.read), len(source))
     title = f"{source.name}, {count}, checkpoint of step {run.step}"
@@ -109,6 +135,34 @@ def evaluate_run(chosen: Arguments) -> dict[str, float]:
     if any(name.startswith("AP/") for name in metrics):
         console.print(class_metrics_table(metrics))
     console.print(metrics_table(metrics, title=title))
+    return metrics
+
+
+def evaluate_views(
+    validation: "Validation", config: "Config", variables: dict, chosen: Arguments
+) -> dict[str, float]:
+    """Returns the figures where an image is looked at in tiles or several views.
+
+    There is no loss. One process does it.
+    """
+    from fpn_jax.inference.augmentations import parse_ways
+    from fpn_jax.inference.predictor import Predictor
+    from fpn_jax.inference.scoring import score
+    from fpn_jax.inference.tiles import Tiles
+
+    predictor = Predictor(
+        config.model,
+        variables,
+        config.data.canvas,
+        validation.categories,
+        batch_size=config.evaluation.batch_size,
+        box_scale=config.data.box_scale,
+        tiles=None if chosen.tiles is None else Tiles(chosen.tiles, chosen.overlap),
+        ways=parse_ways(chosen.tta),
+    )
+    metrics, validation.read = score(
+        predictor, validation.source, validation.ground_truth, validation.measures
+    )
     return metrics
 
 

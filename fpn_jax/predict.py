@@ -58,6 +58,14 @@ class Arguments:
     nms_threshold: float | None = None
     # Most objects of an image, by default the model's own.
     max_detections: int | None = None
+    # Side in pixels of the squares that an image is cut into, for small objects of
+    # large images; by default it is looked at as a whole.
+    tiles: int | None = None
+    overlap: float = (
+        0.2  # share of a tile's side that it has in common with its neighbors
+    )
+    # Views that are looked at as well: flip,0.8,1.2 is the mirror image and two scales.
+    tta: str = ""
     every: int = 1  # of a video every n-th frame is taken
     checkpoint: str = "best"  # or "latest", or the number of a step
     # Padding of the images: few programs, or torchvision's for each shape.
@@ -153,6 +161,9 @@ def load_predictor(chosen: Arguments) -> "Predictor":
         max_detections=chosen.max_detections,
         canvas=chosen.canvas,
         batch_size=chosen.batch_size,
+        tiles=chosen.tiles,
+        overlap=chosen.overlap,
+        tta=chosen.tta,
         experiment=chosen.experiment,
         trust=chosen.trust,
     )

@@ -12,7 +12,9 @@ import jax.numpy as jnp
 from fpn_jax.choices import check_choice, check_count, check_fraction
 from fpn_jax.data.example import Category
 from fpn_jax.detectors.contract import facts, with_dtype, with_thresholds
+from fpn_jax.inference.augmentations import parse_ways
 from fpn_jax.inference.predictor import Canvas, Predictor
+from fpn_jax.inference.tiles import Tiles
 from fpn_jax.layers import Dtype
 from fpn_jax.training.published import run_directory
 from fpn_jax.training.run import check_detects, load_run
@@ -30,6 +32,9 @@ def load(
     max_detections: int | None = None,
     canvas: Canvas = "fixed",
     batch_size: int = 8,
+    tiles: int | None = None,
+    overlap: float = 0.2,
+    tta: str = "",
     experiment: str | Path | None = None,
     trust: bool = False,
 ) -> Predictor:
@@ -48,6 +53,11 @@ def load(
         max_detections: of an image.
         canvas: "fixed" or torchvision's "exact"; see `Predictor`.
         batch_size: images that the network sees at once on a fixed canvas.
+        tiles: side in pixels of the squares that an image is cut into, for small
+            objects of large images; None: it is looked at as a whole.
+        overlap: share of its side that a tile has in common with its neighbors.
+        tta: views that are looked at as well, as "flip,0.8,1.2": the mirror image, and
+            canvases of other sizes (test-time augmentation).
         experiment: file that defines the classes of the run that are not of fpn_jax;
             nothing is imported unasked.
         trust: take them from the copy that the run keeps.
@@ -64,6 +74,8 @@ def load(
             check_fraction(name, value)
     if max_detections is not None:
         check_count("max_detections", max_detections)
+    cut = None if tiles is None else Tiles(tiles, overlap)
+    ways = parse_ways(tta)
     dtype_name = None if dtype is None else _dtype_name(dtype)
     _check_places(run, experiment, trust)
     step = _checkpoint_name(checkpoint)
@@ -89,6 +101,8 @@ def load(
         padding=canvas,
         batch_size=batch_size,
         box_scale=loaded.config.data.box_scale,
+        tiles=cut,
+        ways=ways,
     )
 
 

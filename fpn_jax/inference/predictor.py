@@ -1,9 +1,11 @@
 """A detector with its weights, as a function from images to detections."""
 
 import copy
+import dataclasses
 import itertools
 import operator
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Unpack, overload
 
@@ -28,6 +30,8 @@ from fpn_jax.data.transforms import (
 from fpn_jax.data.web import is_web_address
 from fpn_jax.detectors.contract import Limits, with_thresholds
 from fpn_jax.evaluation.image_pixels import in_image_pixels
+from fpn_jax.inference.augmentations import FLIP, augmented
+from fpn_jax.inference.tiles import Each, Tiles, tiled
 from fpn_jax.ops.meshes import traced_on
 from fpn_jax.results.result import Result
 from fpn_jax.training.categories import Skeleton
@@ -71,10 +75,14 @@ class Predictor:
         padding: Canvas = "fixed",
         batch_size: int = 8,
         box_scale: BoxScale = "sides",
+        tiles: Tiles | None = None,
+        ways: Sequence[str | float] = (),
     ):
         """Takes a detector with its variables, and the canvas that it was trained on.
 
-        `box_scale` is how boxes go back to an image (`DataConfig`). Raises ValueError
+        `box_scale` is how boxes go back to an image (`DataConfig`). With `tiles` an
+        image is looked at tile by tile (`tiles.py`), with `ways` in several views
+        (`augmentations.py`): "flip", and scales of the canvas. Raises ValueError
         for another padding, a batch without images, a canvas that is not two sides,
         and for variables without parameters.
         """
@@ -91,6 +99,7 @@ class Predictor:
         self.categories, self.skeleton = tuple(categories), skeleton
         self.padding, self.batch_size = padding, batch_size
         self.box_scale: BoxScale = box_scale
+        self.tiles, self.ways = tiles, tuple(ways)
         self._detect = _program(model, variables)
 
     def with_thresholds(self, **limits: Unpack[Limits]) -> "Predictor":
@@ -144,28 +153,51 @@ class Predictor:
         at once. Masks are pasted one image after the other, because they are large.
         """
         several: Any = [images] if is_one_image(images) else images
-        given = iter(several)
+        waiting: deque[ImageLike] = deque()
+
+        def noted() -> Iterator[ImageLike]:
+            for given in several:
+                waiting.append(given)
+                yield given
+
+        for result in self._way()(noted()):
+            given = waiting.popleft()
+            result = dataclasses.replace(result, path=_name(given))
+            # A file is read again when its pixels are needed, a download is not.
+            yield (
+                dataclasses.replace(result, given=given) if _is_file(given) else result
+            )
+
+    def _way(self) -> Each:
+        """Returns how an image is looked at: as a whole, several times, in tiles."""
+        each: Each = self._each
+        if self.ways:
+            scaled = [self._scaled(float(way)) for way in self.ways if way != FLIP]
+            each = augmented(each, scaled, flip=FLIP in self.ways)
+        return each if self.tiles is None else tiled(each, self.tiles)
+
+    def _scaled(self, factor: float) -> Each:
+        """Returns the detector on a canvas of other sides; it shares the programs."""
+        other = copy.copy(self)
+        height, width = (max(1, round(side * factor)) for side in self.canvas)
+        other.canvas = height, width
+        return other._each
+
+    def _each(self, images: Iterable[ImageLike]) -> Iterator[Result]:
+        given = iter(images)
         at_once = None if self.padding == "exact" else _BATCHES * self.batch_size
-        while some := [*itertools.islice(given, at_once)]:
+        while some := [as_image(image) for image in itertools.islice(given, at_once)]:
             yield from self._each_of(some)
 
-    def _each_of(self, given: Sequence[ImageLike]) -> Iterator[Result]:
-        images = [as_image(image) for image in given]
+    def _each_of(self, images: Sequence[np.ndarray]) -> Iterator[Result]:
         found: dict[int, _Found] = {}
         for group in self._groups(images):
             found |= self._found(group, images)
         for number, image in enumerate(images):
             detections, fitted = found.pop(number)
             size = image.shape[:2]
-            yield Result(
-                in_image_pixels(detections, size=fitted, image_size=size),
-                size,
-                self.categories,
-                self.skeleton,
-                path=_name(given[number]),
-                # A file is read again when its pixels are needed, a download is not.
-                given=given[number] if _is_file(given[number]) else image,
-            )
+            detections = in_image_pixels(detections, size=fitted, image_size=size)
+            yield Result(detections, size, self.categories, self.skeleton, given=image)
 
     def _groups(self, images: Sequence[np.ndarray]) -> list["_Group"]:
         """The batches that the images make."""
