@@ -24,6 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fpn_jax.benchmarks.detectors import GFLOP, inference_contest, training_contest
+from fpn_jax.benchmarks.folder import folder_contest
 from fpn_jax.benchmarks.loading import loading_contest
 from fpn_jax.benchmarks.matmul import matmul_peak
 from fpn_jax.benchmarks.muon import muon_contest
@@ -55,6 +56,7 @@ ROWS: dict[str, Callable[[bool], Contest]] = {
     "roi_align.backward": partial(roi_align_backward, **_REGIONS),
     "muon": muon_contest,
     "loading": loading_contest,
+    "folder": folder_contest,
     **{
         f"infer.{name.partition('_')[0]}": partial(
             inference_contest, name=name, canvas=(800, 1333), flop=1e9 * gflop

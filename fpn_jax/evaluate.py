@@ -73,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def check_views(chosen: Arguments) -> None:
-    """Raises ValueError for tiles or views that mean nothing, before the run is read."""
+    """Raises ValueError for tiles or views that mean nothing."""
     from fpn_jax.inference.augmentations import parse_ways
     from fpn_jax.inference.tiles import Tiles
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fpn_jax.data.example import UnreadableImage
+from fpn_jax.data.example import Source, UnreadableImage
 from fpn_jax.evaluation.coco import Measure, evaluate_results
 from fpn_jax.inference.predictor import Predictor
 
@@ -15,7 +15,7 @@ _log = logging.getLogger(__name__)
 
 def score(
     predictor: Predictor,
-    source: Sequence[Any],
+    source: Source,
     ground_truth: Mapping[str, Any],
     measures: Sequence[Measure],
 ) -> tuple[dict[str, float], set[int]]:
