@@ -17,6 +17,7 @@ from jaxtyping import Array, Bool, Float
 from fpn_jax.choices import check_choice
 from fpn_jax.ops.depthwise import depthwise_convolution
 from fpn_jax.ops.grouped import grouped_convolution
+from fpn_jax.ops.platforms import by_platform
 from fpn_jax.ops.strips import convolve_strips, cut, joined, strips_of
 
 Norm = Literal["frozen", "batch", "group"] | None
@@ -232,12 +233,24 @@ def convolve(
     """
     size = kernel.shape[0]
     if size == 1:
-        return jnp.einsum("bhwi,io->bhwo", x[:, ::stride, ::stride], kernel[0, 0])
+        convolution = partial(_convolution, stride=stride)
+        return by_platform(
+            partial(_product, stride=stride), x, kernel, onnx=convolution
+        )
     x = jnp.asarray(x)
     if strips > 1:
         return convolve_strips(strips, stride, x, kernel)
     if stride == 1 and (count := strips_of(x)) > 1:
         return joined(convolve_strips(count, 1, cut(x, count), kernel), count)
+    return _convolution(x, kernel, stride=stride)
+
+
+def _product(x: jax.Array, kernel: jax.Array, *, stride: int) -> jax.Array:
+    return jnp.einsum("bhwi,io->bhwo", x[:, ::stride, ::stride], kernel[0, 0])
+
+
+def _convolution(x: jax.Array, kernel: jax.Array, *, stride: int) -> jax.Array:
+    size = kernel.shape[0]
     return jax.lax.conv_general_dilated(
         x,
         kernel,

@@ -1,16 +1,21 @@
 """Greedy non-maximum suppression of one list of boxes; `vmap` over levels, images."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, UInt32
 
 from fpn_jax.ops.boxes import pairwise_iou
 from fpn_jax.ops.meshes import rows_of, varied_as
+from fpn_jax.ops.onnx_operators import greedy_nms
+from fpn_jax.ops.platforms import at_lowering
 from fpn_jax.types import Detections
 
 # Boxes that enter suppression at once: few enough that their square is cheap, enough
 # that one block, or two, gives all detections.
 _BLOCK = 512
+_ANY_NUMBER = 2**31 - 1
 
 
 def nms(
@@ -39,6 +44,24 @@ def nms(
     """
     if not 0 <= iou_threshold <= 1:
         raise ValueError(f"iou_threshold is {iou_threshold}, not between 0 and 1")
+    formulations = {
+        "default": partial(_by_bits, iou_threshold=iou_threshold),
+        "onnx": partial(_by_operator, iou_threshold=iou_threshold),
+    }
+    return at_lowering(formulations, boxes, scores, valid, labels)
+
+
+def _by_operator(
+    boxes, scores, valid, labels, *, iou_threshold, most=_ANY_NUMBER
+) -> Bool[Array, " n"]:
+    if labels is None:
+        labels = jnp.zeros(len(boxes), jnp.int32)
+    return greedy_nms(
+        boxes, scores, valid, labels, iou_threshold=iou_threshold, most=most
+    )
+
+
+def _by_bits(boxes, scores, valid, labels, *, iou_threshold) -> Bool[Array, " n"]:
     n = len(boxes)
     index = jnp.arange(n, dtype=jnp.int32)
     row_boxes, row_scores, row_index = map(_by_32, (boxes, scores, index))
@@ -100,13 +123,17 @@ def select_detections(
             (labels, jnp.int32),
         )
     )
-    rows, kept = _kept_rows(
+    limits = {"iou_threshold": iou_threshold, "max_detections": max_detections}
+    formulations = {
+        "default": partial(_kept_rows, **limits),
+        "onnx": partial(_kept_rows_at_once, **limits),
+    }
+    rows, kept = at_lowering(
+        formulations,
         jax.lax.stop_gradient(boxes),
         jax.lax.stop_gradient(scores),
         labels,
         valid,
-        iou_threshold=iou_threshold,
-        max_detections=max_detections,
     )
     # Taken by their rows after the loop, which has no reverse mode.
     return Detections(
@@ -146,6 +173,21 @@ def _kept_rows(
     left = jnp.where(valid, scores, -jnp.inf)
     start = varied_as((rows, rows > 0, left), boxes, scores, labels, valid)
     return jax.lax.while_loop(unfinished, take_a_block, start)[:2]
+
+
+def _kept_rows_at_once(
+    boxes, scores, labels, valid, *, iou_threshold, max_detections
+) -> tuple[Int[Array, " d"], Bool[Array, " d"]]:
+    """Returns the same by one suppression of all: ONNX has an operator for it."""
+    keep = _by_operator(
+        *(boxes, scores, valid, labels),
+        iou_threshold=iou_threshold,
+        most=max_detections,
+    )
+    missing = max(0, max_detections - len(scores))
+    ranks = jnp.pad(jnp.where(keep, scores, -1), (0, missing), constant_values=-1)
+    best, rows = jax.lax.top_k(ranks, max_detections)
+    return jnp.where(best >= 0, rows, 0), best >= 0
 
 
 def _append(rows, kept, index, stays):

@@ -1,10 +1,31 @@
 """Formulations of one function, of which each platform gets its own."""
 
 from collections.abc import Callable
+from contextvars import ContextVar
 from functools import partial
 from typing import Any
 
 import jax
+
+ONNX = "onnx"  # the name of formulations for files that JAX does not compile
+_TRACED_FOR: ContextVar[str | None] = ContextVar("traced_for", default=None)
+
+
+def traced_for(platform: str, function: Callable) -> Callable:
+    """Returns a function whose trace has the formulations of one platform alone.
+
+    For programs that no compiler of JAX lowers, which know nothing of platforms: one
+    for ONNX has those named `onnx`, and otherwise the default ones.
+    """
+
+    def traced(*arguments: Any) -> Any:
+        token = _TRACED_FOR.set(platform)
+        try:
+            return function(*arguments)
+        finally:
+            _TRACED_FOR.reset(token)
+
+    return traced
 
 
 def by_platform(default: Callable, *arguments: Any, **others: Callable) -> Any:
@@ -17,12 +38,28 @@ def by_platform(default: Callable, *arguments: Any, **others: Callable) -> Any:
     The backward pass computes what it needs anew from the arguments, so it is for
     functions that are cheap, or linear in each argument.
     """
-    return _chosen({"default": default, **others}, *arguments)
+    formulations = {"default": default, **others}
+    if _TRACED_FOR.get() is not None or not others.keys() - {ONNX}:
+        return at_lowering(formulations, *arguments)
+    return _chosen(formulations, *arguments)
+
+
+def at_lowering(formulations: dict[str, Callable], *arguments: Any) -> Any:
+    """Returns what the formulation of the platform returns, or the one named "default".
+
+    For a function that has a gradient of its own, or needs none.
+    """
+    if (platform := _TRACED_FOR.get()) is not None:
+        return formulations.get(platform, formulations["default"])(*arguments)
+    known = {name: f for name, f in formulations.items() if name != ONNX}
+    if len(known) == 1:
+        return known["default"](*arguments)
+    return jax.lax.platform_dependent(*arguments, **known)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _chosen(formulations: dict[str, Callable], *arguments: Any) -> Any:
-    return jax.lax.platform_dependent(*arguments, **formulations)
+    return at_lowering(formulations, *arguments)
 
 
 def _forward(formulations: dict[str, Callable], *arguments: Any):
@@ -33,7 +70,7 @@ def _backward(
     formulations: dict[str, Callable], arguments: tuple[jax.Array, ...], gradient: Any
 ):
     pullbacks = {name: _pullback(made) for name, made in formulations.items()}
-    return jax.lax.platform_dependent(gradient, *arguments, **pullbacks)
+    return at_lowering(pullbacks, gradient, *arguments)
 
 
 _chosen.defvjp(_forward, _backward)

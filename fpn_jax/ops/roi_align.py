@@ -18,7 +18,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from fpn_jax.ops import onnx_operators
 from fpn_jax.ops.boxes import area
+from fpn_jax.ops.platforms import at_lowering
 from fpn_jax.ops.roi_pooling import (
     add_to_maps,
     pool_from_every_map,
@@ -108,8 +110,21 @@ def pyramid_roi_align(
     scales = tuple(2.0 ** round(math.log2(height / canvas[0])) for height, _ in grids)
     plan = Plan(grids, scales, size, sampling_ratio, aligned)
     _check(plan)
-    rows = tuple(x.reshape(x.shape[0], -1, x.shape[-1]) for x in maps)
     order = assign_levels(boxes, levels, canonical_size=canonical_size) - levels[0]
+    formulations = {
+        "default": partial(_pool_images, plan),
+        "onnx": partial(_pool_by_operator, plan),
+    }
+    return at_lowering(formulations, maps, boxes, order)
+
+
+def _pool_by_operator(plan: Plan, maps, boxes, order):
+    pooled = onnx_operators.roi_align(plan, maps, boxes, order)
+    return pooled.reshape(*boxes.shape[:2], *pooled.shape[1:])
+
+
+def _pool_images(plan: Plan, maps, boxes, order):
+    rows = tuple(x.reshape(x.shape[0], -1, x.shape[-1]) for x in maps)
     # Loops end for all images at once: explicit axes may divide the images.
     taps = jax.vmap(partial(num_taps, plan))(boxes, order).max(axis=0, initial=0)
     pool = jax.vmap(partial(_pool, plan), in_axes=(0, 0, 0, None))
