@@ -7,7 +7,7 @@ from fpn_jax.choices import check_choice
 from fpn_jax.command_line import user_errors
 
 COMMANDS = (
-    *("train", "evaluate", "predict", "convert"),
+    *("train", "evaluate", "predict", "convert", "export"),
     *("prepare", "doctor", "preflight", "benchmark", "models"),
 )
 

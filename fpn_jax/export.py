@@ -1,0 +1,101 @@
+"""Writes a detector into a file that runs without fpn_jax: export RUN OUT --format F
+
+The file is one program from pixels to final boxes, with its weights, suppression, masks
+and keypoints inside. `stablehlo` is for JAX on CPU, TPU and CUDA, `onnx` for
+onnxruntime. It takes `--batch` images at once, or any number where that is dynamic, on
+the canvas that the detector was trained on or on `--canvas HEIGHT WIDTH`. What has been
+written is run beside the detector on pictures: the differences are printed and kept in
+the file, which is refused where they are large. Exit status: 0 done, 2 wrong input.
+"""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+from fpn_jax.choices import check_count, check_fraction
+from fpn_jax.command_line import check_output, parse, user_errors
+from fpn_jax.runtime import set_up
+
+
+@dataclass(frozen=True)
+class Arguments:
+    # Directory of a run, or the name of a published model.
+    run: tyro.conf.Positional[Path]
+    out: tyro.conf.Positional[Path]  # file to write
+    format: Literal["stablehlo", "onnx"] = "stablehlo"  # of the file
+    batch: int | Literal["dynamic"] = 1  # images at once, or dynamic: any number
+    # Height and width that images are scaled to fit, by default those of the run.
+    canvas: tuple[int, int] | None = None
+    # Pictures on which the file is held against the detector, by default samples.
+    images: tuple[Path, ...] = ()
+    # Lowest score of a detection, by default the model's own.
+    score_threshold: float | None = None
+    # IoU above which the lower of two boxes is dropped, by default the model's own.
+    nms_threshold: float | None = None
+    # Most detections of an image, by default the model's own.
+    max_detections: int | None = None
+    checkpoint: str = "best"  # or "latest", or the number of a step
+    # Python file that defines your own classes, where the run has any.
+    experiment: Path | None = None
+    # Import your own classes from the copy of the experiment that the run keeps.
+    trust: bool = False
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Returns the exit status."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    with user_errors("export"):
+        set_up()
+        chosen = parse(Arguments, arguments, command="export", description=__doc__)
+        check_output("out", chosen.out)
+        if chosen.batch != "dynamic":
+            check_count("batch", chosen.batch)
+        for side in chosen.canvas or ():
+            check_count("canvas", side)
+        for option in ("score_threshold", "nms_threshold"):
+            if (value := getattr(chosen, option)) is not None:
+                check_fraction(option.replace("_", "-"), value)
+        return export(chosen)
+
+
+def export(chosen: Arguments) -> int:
+    """Returns the exit status."""
+    from fpn_jax.artifacts.export import export_detector
+    from fpn_jax.artifacts.pictures import sample_pictures
+    from fpn_jax.data.given_images import read_image
+    from fpn_jax.inference.loading import load
+
+    predictor = load(
+        chosen.run,
+        chosen.checkpoint,
+        score_threshold=chosen.score_threshold,
+        nms_threshold=chosen.nms_threshold,
+        max_detections=chosen.max_detections,
+        experiment=chosen.experiment,
+        trust=chosen.trust,
+    )
+    images = [read_image(path) for path in chosen.images] or sample_pictures()
+    proof = export_detector(
+        predictor,
+        chosen.out,
+        chosen.format,
+        images=images,
+        batch=chosen.batch,
+        canvas=chosen.canvas,
+    )
+    size = chosen.out.stat().st_size / 1e6
+    print(
+        f"{chosen.out}: {chosen.format}, {size:.1f} MB, for a batch of {chosen.batch}"
+    )
+    print(f"beside the detector on {len(images)} pictures: {proof}")
+    if not proof.detections:
+        print("nothing was found in them: --images PHOTOGRAPH… proves more")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
