@@ -32,7 +32,7 @@ def proof(theirs, ours=None):
 
 def test_a_program_is_not_apart_from_itself():
     same = proof(program())
-    assert same == (2, 0, 0.0, 0.0, 1.0) and same.holds
+    assert same == (2, 0, 0, 0.0, 0.0, 1.0) and same.holds
 
 
 def test_pixels_are_those_of_the_image():
@@ -46,7 +46,7 @@ def test_ranks_may_change_but_not_classes():
     swapped = proof(program(BOXES[::-1], (0.8, 0.8)), program(scores=(0.8, 0.8)))
     assert swapped.holds and swapped.detections == 2
     other = proof(program(labels=(1, 0)))
-    assert other.unmatched == 2 and not other.holds
+    assert other.unmatched + other.ties == 2 and not other.holds
 
 
 def test_a_missing_detection_is_not_overlooked():
@@ -58,7 +58,22 @@ def test_scores_are_held_to_a_tenth_of_a_thousandth():
     assert not proof(program(scores=(0.9, 0.8002))).holds
 
 
-def test_masks_are_held_where_they_are_pasted():
+def test_the_last_of_equal_scores_is_a_tie_and_no_other_is():
+    # 90 alike, and a last one of two that are equally sure.
+    many = np.tile(BOXES[:1], (90, 1)) + np.arange(0, 900, 10, np.float32)[:, None]
+    boxes, labels = np.concatenate([many, BOXES + 2000]), [1] * 91
+    scores = [0.9] * 90 + [0.3]
+
+    def kept(last, score=0.3):
+        rows = [*range(90), last]
+        return program(boxes[rows], [*scores[:90], score], labels)
+
+    tied = proof(kept(90), kept(91))
+    assert (tied.unmatched, tied.ties) == (0, 2) and not tied.holds  # 2.2 % of 91
+    assert proof(kept(90, 0.4), kept(91)).unmatched == 2
+
+
+def test_masks_are_held_in_their_box():
     full = np.ones((2, 14, 14), np.float32)
     half = full.copy()
     half[:, :, :7] = 0

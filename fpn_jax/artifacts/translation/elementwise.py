@@ -33,8 +33,28 @@ def _of_bits(of_bool: str, of_ints: str) -> Callable[..., str]:
     return emit
 
 
-def _remainder(graph: Graph, eqn: Any, *names: str) -> str:
-    return graph.node("Mod", *names, fmod=1)  # with the sign of the first, as in C
+def _quotient(graph: Graph, eqn: Any, a: str, b: str) -> str:
+    """Integers are cut towards 0, and by 0 give -1 as XLA's: ONNX would stop."""
+    if np.issubdtype(eqn.invars[0].aval.dtype, np.floating):
+        return graph.node("Div", a, b)
+    none, divisor = _divisor(graph, eqn, b)
+    least = graph.constant(np.array(-1, eqn.invars[0].aval.dtype))
+    return graph.node("Where", none, least, graph.node("Div", a, divisor))
+
+
+def _remainder(graph: Graph, eqn: Any, a: str, b: str) -> str:
+    """The sign is that of the first, as in C; by 0 it is the first, as XLA's."""
+    if np.issubdtype(eqn.invars[0].aval.dtype, np.floating):
+        return graph.node("Mod", a, b, fmod=1)
+    none, divisor = _divisor(graph, eqn, b)
+    return graph.node("Where", none, a, graph.node("Mod", a, divisor, fmod=1))
+
+
+def _divisor(graph: Graph, eqn: Any, name: str) -> tuple[str, str]:
+    dtype = eqn.invars[0].aval.dtype
+    none = graph.node("Equal", name, graph.constant(np.array(0, dtype)))
+    one = graph.constant(np.array(1, dtype))
+    return none, graph.node("Where", none, one, name)
 
 
 def _power(graph: Graph, eqn: Any, name: str) -> str:
@@ -103,7 +123,7 @@ _EMITTED: dict[str, Callable[..., str]] = {
     "and": _of_bits("And", "BitwiseAnd"),
     "ceil": _by("Ceil"),
     "clamp": _clamped,
-    "div": _by("Div"),
+    "div": _quotient,
     "eq": _by("Equal"),
     "erf": _by("Erf"),
     "exp": _by("Exp"),

@@ -123,7 +123,7 @@ class Graph:
         return value.names[form]
 
     def full(self, value: Value, *, channels_first: bool = False) -> str:
-        """Returns the name of a value in JAX's shape, or that with its channels first."""
+        """Returns the name of a value in JAX's shape, or with its channels first."""
         if value.is_expanded:
             return self.as_stored(value, channels_first=channels_first)
         form = "full first" if channels_first else "full"

@@ -75,11 +75,9 @@ def _inside(
         if (index >= 0).all() and (index < np.array(bounds)).all():
             return graph.constant(index), None
     index = graph.cast(graph.full(places), np.int64)
-    if mode == GatherScatterMode.PROMISE_IN_BOUNDS:
-        return index, None
     low, high = graph.constant(np.int64(0)), graph.ints(*(n - 1 for n in bounds))
     clipped = graph.node("Min", graph.node("Max", index, low), high)
-    if mode == GatherScatterMode.CLIP:
+    if mode != GatherScatterMode.FILL_OR_DROP:  # XLA clips what is promised, too
         return clipped, None
     return clipped, graph.node("Equal", clipped, index)
 

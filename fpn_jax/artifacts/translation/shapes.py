@@ -76,6 +76,7 @@ def _transpose(graph: Graph, eqn: Any, value: Value) -> Value:
 def _concatenate(graph: Graph, eqn: Any, *values: Value) -> Value:
     first = any(value.channels_first for value in values)
     axis = eqn.params["dimension"]
+    values = tuple(x for x in values if not same_shape([x.shape[axis]], [0]))
     names = [graph.full(value, channels_first=first) for value in values]
     name = graph.node("Concat", *names, axis=_axis(axis, first))
     return graph.result(name, eqn.outvars[0].aval, channels_first=first)
@@ -126,17 +127,16 @@ def _slice(graph: Graph, eqn: Any, value: Value) -> Value:
 
 
 def _reverse(graph: Graph, eqn: Any, value: Value) -> Value:
-    axes = eqn.params["dimensions"]
-    ones = len(axes)
+    axes, first = eqn.params["dimensions"], value.channels_first
     name = graph.node(
         "Slice",
-        graph.full(value),
-        graph.ints(*[-1] * ones),
-        graph.ints(*[-_FAR] * ones),
-        graph.ints(*axes),
-        graph.ints(*[-1] * ones),
+        graph.full(value, channels_first=first),
+        graph.ints(*[-1 for _ in axes]),
+        graph.ints(*[-_FAR for _ in axes]),
+        graph.ints(*(_axis(axis, first) for axis in axes)),
+        graph.ints(*[-1 for _ in axes]),
     )
-    return graph.result(name, eqn.outvars[0].aval)
+    return graph.result(name, eqn.outvars[0].aval, channels_first=first)
 
 
 def _pad(graph: Graph, eqn: Any, value: Value, filling: Value) -> Value:
