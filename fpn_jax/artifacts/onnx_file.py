@@ -13,11 +13,17 @@ KEY = "fpn_jax"  # of the description among the file's properties
 
 
 def write_onnx(
-    program: Program, canvas: tuple[int, int], batch: Batch, path: Path
+    program: Program,
+    canvas: tuple[int, int],
+    batch: Batch,
+    path: Path,
+    *,
+    threads: int = 0,
 ) -> Run:
     """Writes the program into an ONNX file, and returns what runs the file.
 
-    Raises ValueError, one line, where onnx or onnxruntime are not installed.
+    It runs on so many threads; 0: on all cores. Raises ValueError, one line, where onnx
+    or onnxruntime are not installed.
     """
     try:
         import onnx
@@ -32,7 +38,7 @@ def write_onnx(
     images, sizes = abstract_inputs(canvas, batch)
     model = onnx_model(traced_for("onnx", program), {"images": images, "sizes": sizes})
     onnx.save(model, path)
-    return _runner(path)
+    return _runner(path, threads)
 
 
 def describe_onnx(path: Path, description: Mapping[str, Any]) -> None:
@@ -44,10 +50,11 @@ def describe_onnx(path: Path, description: Mapping[str, Any]) -> None:
     onnx.save(model, path)
 
 
-def _runner(path: Path) -> Run:
+def _runner(path: Path, threads: int) -> Run:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
     options.log_severity_level = 3  # unused constants are no news
     session = onnxruntime.InferenceSession(
         str(path), options, providers=["CPUExecutionProvider"]

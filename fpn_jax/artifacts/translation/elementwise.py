@@ -112,6 +112,16 @@ def _difference(graph: Graph, eqn: Any, a: Value, b: Value) -> Value:
     return _mapped(_by("Add"), graph, eqn, a, opposite)
 
 
+def _maximum(graph: Graph, eqn: Any, a: Value, b: Value) -> Value:
+    """With 0 it is a ReLU, which is folded into a convolution."""
+    for one, other in ((a, b), (b, a)):
+        floating = np.issubdtype(one.dtype, np.floating)
+        if floating and other.constant is not None and not other.constant.any():
+            if len(one.stored) == len(eqn.outvars[0].aval.shape):
+                return _mapped(_by("Relu"), graph, eqn, one)
+    return _mapped(_by("Max"), graph, eqn, a, b)
+
+
 def _same(graph: Graph, eqn: Any, *values: Value) -> Sequence[Value]:
     return values
 
@@ -136,7 +146,6 @@ _EMITTED: dict[str, Callable[..., str]] = {
     "log": _by("Log"),
     "logistic": _by("Sigmoid"),
     "lt": _by("Less"),
-    "max": _by("Max"),
     "min": _by("Min"),
     "mul": _by("Mul"),
     "ne": _not_equal,
@@ -159,6 +168,7 @@ RULES: dict[str, Callable[..., Any]] = {
     "convert_element_type": _converted,
     "copy": _same,
     "copy_p": _same,
+    "max": _maximum,
     "optimization_barrier": _same,
     "reshard": _same,
     "sharding_constraint": _same,
