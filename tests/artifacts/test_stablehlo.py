@@ -1,5 +1,6 @@
 """A StableHLO file beside the detector, in a process that has JAX and NumPy alone."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ from fpn_jax.heads.roi_pool import RoIPool
 from fpn_jax.inference import load
 from tests.support.random_run import CANVAS, directory_of, picture, two_stage
 
-READER = Path(__file__).parents[1] / "support" / "reads_stablehlo.py"
+READER = Path(__file__).parents[2] / "experiments" / "read_artifact.py"
 PICTURES = [picture(60, 90), picture(96, 128, seed=1), picture(50, 30, seed=2)]
 
 
@@ -38,7 +39,7 @@ def read_elsewhere(file, images, sizes, place):
     )
     assert run.returncode == 0, run.stderr
     with np.load(place / "out.npz") as found:
-        return dict(found), run.stdout.strip()
+        return dict(found), json.loads(run.stdout)
 
 
 @pytest.mark.parametrize("batch", [1, 4, "dynamic"])
@@ -48,8 +49,8 @@ def test_a_process_without_the_package_finds_the_same(detector, batch, tmp_path)
     assert proof.detections > 0 and proof.holds
     rows = 3 if batch == "dynamic" else batch
     images, sizes = on_canvas(PICTURES[:rows], canvas=CANVAS, fit=CANVAS, batch=rows)
-    found, name = read_elsewhere(file, images, sizes, tmp_path)
-    assert name == "cat"
+    found, description = read_elsewhere(file, images, sizes, tmp_path)
+    assert description["classes"][0]["name"] == "cat"
     inputs = map(jnp.asarray, (images, sizes))
     wanted = detector.model.apply(detector.variables, *inputs, method="detect")
     wanted = jax.device_get(wanted)
