@@ -40,7 +40,7 @@ ROWS = [
     {"results"},
     {"training"},
     {"inference"},
-    {"artifacts/translation"},
+    {"translation"},
     {"artifacts"},
     {"parity"},
     {"command_line"},

@@ -33,7 +33,7 @@ def write_onnx(
             f"format: onnx needs the package {error.name!r}: pip install "
             "'fpn-jax[onnx]'"
         ) from error
-    from fpn_jax.artifacts.translation.translate import onnx_model
+    from fpn_jax.translation.translate import onnx_model
 
     images, sizes = abstract_inputs(canvas, batch)
     model = onnx_model(traced_for("onnx", program), {"images": images, "sizes": sizes})

@@ -14,7 +14,7 @@ def by_onnx(function: Callable, *inputs: np.ndarray, symbolic: bool = False) -> 
     """Returns the flat outputs of the translation of a function of arrays."""
     onnxruntime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnx")
-    from fpn_jax.artifacts.translation import onnx_model
+    from fpn_jax.translation import onnx_model
 
     (batch,) = jax.export.symbolic_shape("batch")
     named: dict[str, Any] = {}

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fpn_jax.artifacts.translation.graph import Graph, Value, broadcast_shape
+from fpn_jax.translation.graph import Graph, Value, broadcast_shape
 
 
 def _mapped(emit: Callable[..., str], graph: Graph, eqn: Any, *values: Value) -> Value:

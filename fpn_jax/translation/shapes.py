@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from fpn_jax.artifacts.translation.graph import Graph, Value, same_shape
+from fpn_jax.translation.graph import Graph, Value, same_shape
 
 _FIRST = (0, 3, 1, 2)
 _FAR = np.iinfo(np.int64).max
@@ -145,13 +145,10 @@ def _pad(graph: Graph, eqn: Any, value: Value, filling: Value) -> Value:
         raise NotImplementedError("padding between the numbers")
     first = value.channels_first
     name = graph.full(value, channels_first=first)
-    axes = [axis for axis, (low, high, _) in enumerate(config) if low or high]
-    ends = [config[axis][0] for axis in axes] + [config[axis][1] for axis in axes]
-    if axes:
-        places = graph.ints(*(_axis(axis, first) for axis in axes))
-        name = graph.node(
-            "Pad", name, graph.ints(*ends), graph.as_stored(filling), places
-        )
+    axes = _FIRST if first else range(len(config))
+    ends = [config[axis][side] for side in (0, 1) for axis in axes]
+    if any(ends):  # of all axes: onnxruntime loses which they are, where they are few
+        name = graph.node("Pad", name, graph.ints(*ends), graph.as_stored(filling))
     return graph.result(name, eqn.outvars[0].aval, channels_first=first)
 
 

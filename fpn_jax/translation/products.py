@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from fpn_jax.artifacts.translation.graph import Graph, Value
+from fpn_jax.translation.graph import Graph, Value
 
 _NHWC, _HWIO = (0, 3, 1, 2), (3, 2, 0, 1)
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"

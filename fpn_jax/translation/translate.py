@@ -9,7 +9,7 @@ import onnx
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 from onnx import helper
 
-from fpn_jax.artifacts.translation import (
+from fpn_jax.translation import (
     elementwise,
     places,
     products,
@@ -17,7 +17,7 @@ from fpn_jax.artifacts.translation import (
     regions,
     shapes,
 )
-from fpn_jax.artifacts.translation.graph import OPSET, Graph, Value, tensor_info
+from fpn_jax.translation.graph import OPSET, Graph, Value, tensor_info
 
 _RULES: dict[str, Callable[..., Any]] = {
     **elementwise.RULES,

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jax.lax import GatherScatterMode
 
-from fpn_jax.artifacts.translation.graph import Graph, Value
+from fpn_jax.translation.graph import Graph, Value
 
 
 def _gather(graph: Graph, eqn: Any, value: Value, places: Value) -> Value:
@@ -17,6 +17,8 @@ def _gather(graph: Graph, eqn: Any, value: Value, places: Value) -> Value:
     batch = tuple(numbers.operand_batching_dims)
     rank, aval = len(value.shape), eqn.outvars[0].aval
     rest = [axis for axis in range(rank) if axis not in (*indexed, *batch)]
+    if places.constant is not None and places.constant.ndim == 1 and not batch:
+        return _part(graph, eqn, value, places.constant)
     if any(sizes[axis] != 1 for axis in indexed):
         raise NotImplementedError("a gather of several neighbors")
     if any(sizes[axis] is not value.shape[axis] for axis in rest) and any(
@@ -41,6 +43,22 @@ def _gather(graph: Graph, eqn: Any, value: Value, places: Value) -> Value:
     if inside is not None:
         found = _filled(graph, found, inside, numbers, aval, eqn.params["fill_value"])
     return graph.result(found, aval)
+
+
+def _part(graph: Graph, eqn: Any, value: Value, starts: np.ndarray) -> Value:
+    """Returns a slice at a known place: so JAX takes one where a size is open."""
+    numbers, sizes = eqn.params["dimension_numbers"], eqn.params["slice_sizes"]
+    axes = numbers.start_index_map
+    name = graph.node(
+        "Slice",
+        graph.full(value),
+        graph.ints(*starts),
+        graph.ints(*(n + sizes[axis] for n, axis in zip(starts, axes, strict=True))),
+        graph.ints(*axes),
+    )
+    if gone := numbers.collapsed_slice_dims:
+        name = graph.node("Squeeze", name, graph.ints(*gone))
+    return graph.result(name, eqn.outvars[0].aval)
 
 
 def _ordered(
@@ -70,12 +88,17 @@ def _inside(
     graph: Graph, places: Value, bounds: Sequence[int], mode: GatherScatterMode
 ) -> tuple[str, str | None]:
     """Returns places [..., K], int64, moved inside, and which were, if it matters."""
-    if places.constant is not None:
+    known = all(isinstance(size, int) for size in bounds)
+    if places.constant is not None and known:
         index = places.array().astype(np.int64)
         if (index >= 0).all() and (index < np.array(bounds)).all():
             return graph.constant(index), None
     index = graph.cast(graph.full(places), np.int64)
-    low, high = graph.constant(np.int64(0)), graph.ints(*(n - 1 for n in bounds))
+    low = graph.constant(np.int64(0))
+    if known:
+        high = graph.ints(*(n - 1 for n in bounds))
+    else:
+        high = graph.node("Sub", graph.shape(bounds), graph.constant(np.int64(1)))
     clipped = graph.node("Min", graph.node("Max", index, low), high)
     if mode != GatherScatterMode.FILL_OR_DROP:  # XLA clips what is promised, too
         return clipped, None
@@ -122,9 +145,9 @@ def _scatter(
     others = [axis for axis in range(len(new.shape)) if axis not in window]
     updates = _moved(graph, updates, [*others, *window])
     rows = graph.full(value)
-    bound = value.shape[0]
-    if len(indexed) > 1 or not isinstance(bound, int):
+    if len(indexed) > 1:
         raise NotImplementedError("a scatter along several axes")
+    bound = graph.shape(value.shape[:1])
     # What is outside goes to a row of its own, which is cut off.
     one = graph.reshaped(
         graph.constant(np.zeros(1, value.dtype)), [1] * len(value.shape)
@@ -134,13 +157,11 @@ def _scatter(
     outside = graph.node(
         "Or",
         graph.node("Less", index, graph.constant(np.int64(0))),
-        graph.node("Greater", index, graph.constant(np.int64(bound))),
+        graph.node("Greater", index, bound),
     )
-    index = graph.node("Where", outside, graph.constant(np.int64(bound)), index)
+    index = graph.node("Where", outside, bound, index)
     written = graph.node("ScatterND", rows, index, updates, reduction=reduction)
-    written = graph.node(
-        "Slice", written, graph.ints(0), graph.ints(bound), graph.ints(0)
-    )
+    written = graph.node("Slice", written, graph.ints(0), bound, graph.ints(0))
     return graph.result(written, eqn.outvars[0].aval)
 
 

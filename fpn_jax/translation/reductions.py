@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fpn_jax.artifacts.translation.graph import Graph, Value
+from fpn_jax.translation.graph import Graph, Value
 
 
 def _reduced(operator: str, graph: Graph, eqn: Any, value: Value) -> Value:

@@ -39,7 +39,7 @@ def test_a_loop_may_have_no_round_and_see_what_is_outside():
 
 def test_equal_constants_are_stored_once_and_known_ones_computed():
     pytest.importorskip("onnx")
-    from fpn_jax.artifacts.translation import onnx_model
+    from fpn_jax.translation import onnx_model
 
     weights = np.random.default_rng(0).normal(size=(64, 64)).astype(np.float32)
 

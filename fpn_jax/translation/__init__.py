@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 from fpn_jax.lazy import late_names
 
 if TYPE_CHECKING:
-    from fpn_jax.artifacts.translation.translate import onnx_model
+    from fpn_jax.translation.translate import onnx_model
 
 __all__ = ["onnx_model"]
 
 __getattr__, __dir__ = late_names(
-    __name__, {"fpn_jax.artifacts.translation.translate": ("onnx_model",)}
+    __name__, {"fpn_jax.translation.translate": ("onnx_model",)}
 )
