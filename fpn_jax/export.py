@@ -38,6 +38,8 @@ class Arguments:
     nms_threshold: float | None = None
     # Most detections of an image, by default the model's own.
     max_detections: int | None = None
+    # Type of the network's computation, by default the model's own.
+    dtype: Literal["float32", "bfloat16", "float16"] | None = None
     checkpoint: str = "best"  # or "latest", or the number of a step
     # Python file that defines your own classes, where the run has any.
     experiment: Path | None = None
@@ -72,6 +74,7 @@ def export(chosen: Arguments) -> int:
     predictor = load(
         chosen.run,
         chosen.checkpoint,
+        dtype=chosen.dtype,
         score_threshold=chosen.score_threshold,
         nms_threshold=chosen.nms_threshold,
         max_detections=chosen.max_detections,

@@ -80,6 +80,7 @@ def test_what_is_apart_is_refused_and_nothing_remains(
         (("--batch", "0"), "batch: 0 given"),
         (("--canvas", "0", "64"), "canvas: 0 given"),
         (("--nms-threshold", "2"), "nms-threshold: 2.0 given"),
+        (("--format", "onnx", "--dtype", "bfloat16"), "dtype: the model computes in"),
         (("--images", "none.jpg"), "none.jpg"),
         (("--format", "onx"), "onnx"),
     ],

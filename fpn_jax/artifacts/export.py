@@ -16,6 +16,7 @@ from fpn_jax.artifacts.proof import ExportProof, prove_export
 from fpn_jax.artifacts.stablehlo import Run, describe_stablehlo, write_stablehlo
 from fpn_jax.choices import check_choice
 from fpn_jax.data.batch import padded_sides
+from fpn_jax.detectors.fields import values_of
 from fpn_jax.inference.predictor import Predictor
 
 
@@ -54,6 +55,8 @@ def export_detector(
     Raises ValueError, one line, where the file does not find what the detector finds.
     """
     check_choice("format", form, tuple(FORMATS))
+    if form == "onnx":
+        _check_float32(predictor)
     fit = predictor.canvas if canvas is None else canvas
     sides = padded_sides(fit)
     program = detection_program(predictor.model, predictor.variables)
@@ -76,6 +79,15 @@ def export_detector(
         FORMATS[form].describe(written, description | {"proof": proof._asdict()})
         shutil.move(written, path)
     return proof
+
+
+def _check_float32(predictor: Predictor) -> None:
+    others = {*values_of(predictor.model, "dtype").values()} - {None, "float32"}
+    if others:
+        raise ValueError(
+            f"dtype: the model computes in {others.pop()}, which ONNX files do not: "
+            "give float32"
+        )
 
 
 def _compiled(predictor: Predictor) -> Run:

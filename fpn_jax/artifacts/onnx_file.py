@@ -44,9 +44,14 @@ def write_onnx(
 def describe_onnx(path: Path, description: Mapping[str, Any]) -> None:
     """Adds the description to a written file, as the property `fpn_jax`."""
     import onnx
+    import onnxruntime
 
     model = onnx.load(path)
-    onnx.helper.set_model_props(model, {KEY: json.dumps(description)})
+    form = {
+        "opset": model.opset_import[0].version,
+        "onnxruntime": onnxruntime.__version__,  # that it was proven by
+    }
+    onnx.helper.set_model_props(model, {KEY: json.dumps({**description, **form})})
     onnx.save(model, path)
 
 

@@ -176,9 +176,9 @@ def _dynamic_slice(graph: Graph, eqn: Any, value: Value, *starts: Value) -> Valu
         begin = graph.node("Reshape", graph.full(start), graph.ints(1))
         begin = graph.cast(begin, np.int64)
         begin = graph.node("Max", begin, graph.ints(0))
-        begin = graph.node("Min", begin, graph.ints(whole - size))
+        begin = graph.node("Min", begin, graph.shape([whole - size]))
         begins.append(begin)
-        ends.append(graph.node("Add", begin, graph.ints(size)))
+        ends.append(graph.node("Add", begin, graph.shape([size])))
         axes.append(axis)
     name = graph.full(value)
     if axes:

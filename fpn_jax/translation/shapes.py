@@ -58,6 +58,13 @@ def _iota(graph: Graph, eqn: Any, *_: Value) -> Value:
     return graph.result(graph.reshaped(numbers, stored), aval, stored=stored)
 
 
+def _size(graph: Graph, eqn: Any) -> Value:
+    """Returns an open size as a number."""
+    aval = eqn.outvars[0].aval
+    number = graph.node("Squeeze", graph.open_size(eqn.params["dim"]))
+    return graph.result(graph.cast(number, aval.dtype), aval)
+
+
 def _squeeze(graph: Graph, eqn: Any, value: Value) -> Value:
     aval, gone = eqn.outvars[0].aval, eqn.params["dimensions"]
     stored = [size for axis, size in enumerate(value.stored) if axis not in gone]
@@ -118,8 +125,8 @@ def _slice(graph: Graph, eqn: Any, value: Value) -> Value:
         name = graph.node(
             "Slice",
             name,
-            graph.ints(*(starts[axis] for axis in cut)),
-            graph.ints(*(ends[axis] for axis in cut)),
+            graph.shape([starts[axis] for axis in cut]),
+            graph.shape([ends[axis] for axis in cut]),
             graph.ints(*(_axis(axis, first) for axis in cut)),
             graph.ints(*(strides[axis] for axis in cut)),
         )
@@ -159,6 +166,7 @@ def _axis(axis: int, channels_first: bool) -> int:
 RULES: dict[str, Callable[..., Any]] = {
     "broadcast_in_dim": _broadcast,
     "concatenate": _concatenate,
+    "dim_as_value": _size,
     "iota": _iota,
     "pad": _pad,
     "reshape": _reshape,
