@@ -61,10 +61,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for option in ("score_threshold", "nms_threshold"):
             if (value := getattr(chosen, option)) is not None:
                 check_fraction(option.replace("_", "-"), value)
-        return export(chosen)
+        return export_run(chosen)
 
 
-def export(chosen: Arguments) -> int:
+def export_run(chosen: Arguments) -> int:
     """Returns the exit status."""
     from fpn_jax.artifacts.export import export_detector
     from fpn_jax.artifacts.pictures import sample_pictures

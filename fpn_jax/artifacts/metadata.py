@@ -1,12 +1,12 @@
 """What a reader of an artifact has to know, as plain JSON."""
 
 import hashlib
+from importlib import import_module
 from typing import Any
 
 import jax
 import numpy as np
 
-import fpn_jax
 from fpn_jax.artifacts.program import Batch
 from fpn_jax.detectors.fields import values_of
 from fpn_jax.inference.predictor import Predictor
@@ -20,9 +20,8 @@ def describe(
     """Returns the description of an artifact, before it is proven."""
     return {
         "format": form,
-        "fpn_jax": fpn_jax.__version__,
+        "fpn_jax": import_module("fpn_jax").__version__,
         "jax": jax.__version__,
-        "model": type(predictor.model).__name__,
         "weights_sha256": digest_of(predictor.variables),
         "batch": batch,
         "canvas": list(canvas),

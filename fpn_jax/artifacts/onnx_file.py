@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from fpn_jax.artifacts.program import OUTPUTS, Batch, Program, abstract_inputs
 from fpn_jax.artifacts.stablehlo import Run
 from fpn_jax.ops.platforms import traced_for
@@ -67,8 +69,8 @@ def _runner(path: Path, threads: int) -> Run:
     names = [output.name for output in session.get_outputs()]
     assert set(names) <= set(OUTPUTS)
 
-    def run(images, sizes):
-        found = session.run(names, {"images": images, "sizes": sizes})
+    def run(images: np.ndarray, sizes: np.ndarray) -> dict[str, np.ndarray]:
+        found: Any = session.run(names, {"images": images, "sizes": sizes})
         return dict(zip(names, found, strict=True))
 
     return run

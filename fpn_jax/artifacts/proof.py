@@ -81,14 +81,21 @@ def prove_export(
         pixels, sizes = on_canvas(some, canvas=canvas, fit=fit, batch=batch)
         found = [Detections(**run(pixels, sizes)) for run in (ours, theirs)]
         for row, image in enumerate(some):
-            ratio = np.float32(np.divide(image.shape[:2], sizes[row])[::-1])
+            ratio = np.divide(image.shape[:2], sizes[row])[::-1].astype(np.float32)
             pair = (
                 _in_pixels(jax.tree.map(operator.itemgetter(row), each), ratio)
                 for each in found
             )
             proofs.append(_compared(*pair))
     columns = list(zip(*proofs, strict=True))
-    return ExportProof(*map(sum, columns[:3]), *map(max, columns[3:5]), min(columns[5]))
+    return ExportProof(
+        detections=sum(columns[0]),
+        unmatched=sum(columns[1]),
+        ties=sum(columns[2]),
+        box_px=max(columns[3]),
+        score=max(columns[4]),
+        mask_iou=min(columns[5]),
+    )
 
 
 def on_canvas(

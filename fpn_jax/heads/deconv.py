@@ -7,7 +7,7 @@ from flax.linen.dtypes import promote_dtype
 from jaxtyping import Array, Float
 
 from fpn_jax.layers import Dtype, he_normal_fan_out
-from fpn_jax.ops import onnx_operators
+from fpn_jax.ops.onnx_operators import onnx_convolve_transposed
 from fpn_jax.ops.platforms import at_lowering
 
 
@@ -49,7 +49,7 @@ def convolve_transposed(
         raise ValueError(f"kernel_size must be even, got {kernel.shape[0]}")
     formulations = {
         "default": _overlapping_patches,
-        "onnx": onnx_operators.convolve_transposed,
+        "onnx": onnx_convolve_transposed,
     }
     return at_lowering(formulations, x, kernel)
 

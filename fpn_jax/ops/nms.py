@@ -8,7 +8,7 @@ from jaxtyping import Array, Bool, Float, Int, UInt32
 
 from fpn_jax.ops.boxes import pairwise_iou
 from fpn_jax.ops.meshes import rows_of, varied_as
-from fpn_jax.ops.onnx_operators import greedy_nms
+from fpn_jax.ops.onnx_operators import onnx_greedy_nms
 from fpn_jax.ops.platforms import at_lowering
 from fpn_jax.types import Detections
 
@@ -56,7 +56,7 @@ def _by_operator(
 ) -> Bool[Array, " n"]:
     if labels is None:
         labels = jnp.zeros(len(boxes), jnp.int32)
-    return greedy_nms(
+    return onnx_greedy_nms(
         boxes, scores, valid, labels, iou_threshold=iou_threshold, most=most
     )
 

@@ -15,7 +15,7 @@ from jax.interpreters import batching
 from fpn_jax.ops.roi_taps import Plan
 
 
-def greedy_nms(boxes, scores, valid, labels, *, iou_threshold: float, most: int):
+def onnx_greedy_nms(boxes, scores, valid, labels, *, iou_threshold: float, most: int):
     """Returns which boxes [*b, n] greedy suppression keeps, class by class.
 
     Scores are 0 or more, labels 0 or more; `most` are kept of each class.
@@ -25,17 +25,17 @@ def greedy_nms(boxes, scores, valid, labels, *, iou_threshold: float, most: int)
     )
 
 
-def roi_align(plan: Plan, maps: Any, boxes: jax.Array, levels: jax.Array):
+def onnx_roi_align(plan: Plan, maps: Any, boxes: jax.Array, levels: jax.Array):
     """Returns bins [b * n, size, size, c] of boxes [b, n, 4] from maps [b, h, w, c]."""
     return _ROI_ALIGN.bind(boxes, levels, *maps, plan=plan)
 
 
-def double(x: jax.Array) -> jax.Array:
+def onnx_double(x: jax.Array) -> jax.Array:
     """Returns every pixel of [b, h, w, c] four times."""
     return _DOUBLE.bind(x)
 
 
-def convolve_transposed(x: jax.Array, kernel: jax.Array) -> jax.Array:
+def onnx_convolve_transposed(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """Returns the transposed convolution [b, 2 h, 2 w, o], kernel [k, k, o, i]."""
     return _CONVOLVE_TRANSPOSED.bind(x, kernel)
 

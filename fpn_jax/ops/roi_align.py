@@ -18,8 +18,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from fpn_jax.ops import onnx_operators
 from fpn_jax.ops.boxes import area
+from fpn_jax.ops.onnx_operators import onnx_roi_align
 from fpn_jax.ops.platforms import at_lowering
 from fpn_jax.ops.roi_pooling import (
     add_to_maps,
@@ -119,7 +119,7 @@ def pyramid_roi_align(
 
 
 def _pool_by_operator(plan: Plan, maps, boxes, order):
-    pooled = onnx_operators.roi_align(plan, maps, boxes, order)
+    pooled = onnx_roi_align(plan, maps, boxes, order)
     return pooled.reshape(*boxes.shape[:2], *pooled.shape[1:])
 
 

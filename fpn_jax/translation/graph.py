@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper, numpy_helper
 
 OPSET = 20  # what operators mean; onnxruntime has it from 1.17 on
 
@@ -193,15 +193,3 @@ def _line(size: Any) -> tuple[int, int]:
     if at[2] - at[0] != 4 * factor:
         raise ValueError(f"a size of {size} is not a multiple of the batch")
     return factor, at[0] - factor
-
-
-__all__ = [
-    "OPSET",
-    "Graph",
-    "TensorProto",
-    "Value",
-    "broadcast_shape",
-    "onnx_type",
-    "same_shape",
-    "tensor_info",
-]

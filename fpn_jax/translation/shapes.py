@@ -68,8 +68,9 @@ def _size(graph: Graph, eqn: Any) -> Value:
 def _squeeze(graph: Graph, eqn: Any, value: Value) -> Value:
     aval, gone = eqn.outvars[0].aval, eqn.params["dimensions"]
     stored = [size for axis, size in enumerate(value.stored) if axis not in gone]
-    axes = graph.ints(*gone)
-    name = graph.node("Squeeze", graph.as_stored(value), axes) if gone else value.name
+    name = graph.as_stored(value)
+    if gone:
+        name = graph.node("Squeeze", name, graph.ints(*gone))
     return graph.result(name, aval, stored=stored)
 
 

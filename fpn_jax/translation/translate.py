@@ -9,23 +9,21 @@ import onnx
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 from onnx import helper
 
-from fpn_jax.translation import (
-    elementwise,
-    places,
-    products,
-    reductions,
-    regions,
-    shapes,
-)
+from fpn_jax.translation.elementwise import RULES as ELEMENTWISE
 from fpn_jax.translation.graph import OPSET, Graph, Value, tensor_info
+from fpn_jax.translation.places import RULES as PLACES
+from fpn_jax.translation.products import RULES as PRODUCTS
+from fpn_jax.translation.reductions import RULES as REDUCTIONS
+from fpn_jax.translation.regions import RULES as REGIONS
+from fpn_jax.translation.shapes import RULES as SHAPES
 
 _RULES: dict[str, Callable[..., Any]] = {
-    **elementwise.RULES,
-    **shapes.RULES,
-    **reductions.RULES,
-    **products.RULES,
-    **places.RULES,
-    **regions.RULES,
+    **ELEMENTWISE,
+    **SHAPES,
+    **REDUCTIONS,
+    **PRODUCTS,
+    **PLACES,
+    **REGIONS,
 }
 # Equations that are another jaxpr, by the parameter that has it.
 _INLINED = {
@@ -102,7 +100,8 @@ def _translate(graph: Graph, jaxpr: Jaxpr, values: Sequence[Value]) -> list[Valu
 
     def value_of(variable: Any) -> Value:
         if isinstance(variable, Literal):
-            return _constant(np.asarray(variable.val, variable.aval.dtype))
+            aval: Any = variable.aval
+            return _constant(np.asarray(variable.val, aval.dtype))
         return known[variable]
 
     needed = _needed(jaxpr)
@@ -139,7 +138,7 @@ def _translate_equation(graph: Graph, eqn: Any, values: list[Value]) -> Sequence
         made = _RULES[name](graph, eqn, *values)
     except NotImplementedError as error:
         raise ValueError(f"format: onnx has no translation of {error}") from error
-    return [made] if isinstance(made, Value) else made
+    return made if isinstance(made, list | tuple) else [made]
 
 
 def _is_folded(eqn: Any, values: Sequence[Value]) -> bool:
