@@ -38,6 +38,8 @@ class Arguments:
     nms_threshold: float | None = None
     # Most detections of an image, by default the model's own.
     max_detections: int | None = None
+    # Type of the network's computation, by default the model's own.
+    dtype: Literal["float32", "bfloat16", "float16"] | None = None
     checkpoint: str = "best"  # or "latest", or the number of a step
     # Python file that defines your own classes, where the run has any.
     experiment: Path | None = None
@@ -72,6 +74,7 @@ def export_run(chosen: Arguments) -> int:
     predictor = load(
         chosen.run,
         chosen.checkpoint,
+        dtype=chosen.dtype,
         score_threshold=chosen.score_threshold,
         nms_threshold=chosen.nms_threshold,
         max_detections=chosen.max_detections,
@@ -88,8 +91,9 @@ def export_run(chosen: Arguments) -> int:
         canvas=chosen.canvas,
     )
     size = chosen.out.stat().st_size / 1e6
-    batch = "any batch" if chosen.batch == "dynamic" else f"batches of {chosen.batch}"
-    print(f"{chosen.out}: {chosen.format}, {size:.1f} MB, for {batch}")
+    print(
+        f"{chosen.out}: {chosen.format}, {size:.1f} MB, for a batch of {chosen.batch}"
+    )
     print(f"beside the detector on {len(images)} pictures: {proof}")
     if not proof.detections:
         print("nothing was found in them: --images PHOTOGRAPH… proves more")

@@ -17,7 +17,7 @@ from jaxtyping import Array, Bool, Float
 from fpn_jax.choices import check_choice
 from fpn_jax.ops.depthwise import depthwise_convolution
 from fpn_jax.ops.grouped import grouped_convolution
-from fpn_jax.ops.platforms import ONNX, by_platform, is_traced_for
+from fpn_jax.ops.platforms import by_platform
 from fpn_jax.ops.strips import convolve_strips, cut, joined, strips_of
 
 Norm = Literal["frozen", "batch", "group"] | None
@@ -101,17 +101,9 @@ class Conv(nn.Module):
         if self.use_bias:
             bias = self.param("bias", self.bias_init, (self.features,), jnp.float32)
         factor = None
-        norm = self.norm
-        if norm == "frozen":
+        if self.norm == "frozen":
             factor, offset = FrozenNorm(self.features, self.norm_epsilon, name="norm")()
             bias = offset if bias is None else bias * factor + offset
-        if is_traced_for(ONNX) and norm == "batch" and not self.train:
-            factor, offset = self._running_norm()
-            bias = offset if bias is None else bias * factor + offset
-            norm = None
-        if is_traced_for(ONNX) and factor is not None:
-            # Computed now: the file has the kernels that are applied.
-            kernel, factor = kernel * factor[None, None, None], None
         x, kernel, factor, bias = promote_dtype(
             x, kernel, factor, bias, dtype=self.dtype
         )
@@ -135,7 +127,7 @@ class Conv(nn.Module):
         # Norms are computed in float32 or more: flax leaves it to promotion, which may
         # be strict.
         precise = jnp.float64 if x.dtype == jnp.float64 else jnp.float32
-        if norm == "batch":
+        if self.norm == "batch":
             if rows is not None:
                 rows = (rows | ~rows.any())[:, None, None, None]
             x = nn.BatchNorm(
@@ -146,7 +138,7 @@ class Conv(nn.Module):
                 dtype=precise,
                 name="norm",
             )(x.astype(precise), mask=rows).astype(x.dtype)
-        if norm == "group":
+        if self.norm == "group":
             x = nn.GroupNorm(
                 num_groups=_GROUPS,
                 epsilon=self.norm_epsilon,
@@ -154,13 +146,6 @@ class Conv(nn.Module):
                 name="norm",
             )(x.astype(precise)).astype(x.dtype)
         return x
-
-    def _running_norm(self) -> tuple[jax.Array, jax.Array]:
-        """Returns batch norm with its running statistics as factor and offset."""
-        affine = self.variables["params"]["norm"]
-        statistics = self.variables["batch_stats"]["norm"]
-        factor = affine["scale"] * jax.lax.rsqrt(statistics["var"] + self.norm_epsilon)
-        return factor, affine["bias"] - statistics["mean"] * factor
 
 
 class Normed(Protocol):

@@ -40,6 +40,7 @@ ROWS = [
     {"results"},
     {"training"},
     {"inference"},
+    {"translation"},
     {"artifacts"},
     {"parity"},
     {"command_line"},

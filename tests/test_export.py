@@ -1,14 +1,14 @@
-"""The command `export`."""
+"""The command `export`: a run in, a proven file out."""
 
 import json
-import re
 import zipfile
 
 import pytest
 from PIL import Image
 
 from fpn_jax import export
-from tests.support.random_run import CANVAS, directory_of, picture, two_stage
+from fpn_jax.artifacts import export as making
+from tests.support.random_run import directory_of, picture, two_stage
 
 
 @pytest.fixture(scope="module")
@@ -16,44 +16,79 @@ def run(tmp_path_factory):
     return directory_of(two_stage(), tmp_path_factory)
 
 
-def test_a_run_becomes_a_file_that_says_how_it_was_proven(run, tmp_path, capsys):
-    Image.fromarray(picture(*CANVAS)).save(tmp_path / "1.png")
-    out = tmp_path / "detector.stablehlo"
-    options = ["--images", str(tmp_path / "1.png"), "--batch", "dynamic"]
-    assert export.main([str(run), str(out), *options]) == 0
-    first, second = capsys.readouterr().out.splitlines()
-    assert first.startswith(f"{out}: stablehlo, ") and first.endswith(" for any batch")
-    assert second.startswith("beside the detector on 1 pictures: 9 detections, 0 unm")
+@pytest.fixture
+def photograph(tmp_path):
+    Image.fromarray(picture(60, 90)).save(tmp_path / "1.png")
+    return tmp_path / "1.png"
+
+
+def called(*arguments) -> int:
+    return export.main([*map(str, arguments)])
+
+
+def refused(capsys, *arguments) -> str:
+    with pytest.raises(SystemExit) as stop:
+        called(*arguments)
+    assert stop.value.code == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith("fpn-jax export: ") and err.count("\n") == 1
+    return err.removeprefix("fpn-jax export: ").strip()
+
+
+def test_a_file_says_what_it_is_and_how_far_it_is_apart(
+    run, photograph, tmp_path, capsys
+):
+    out = tmp_path / "out"
+    options = ("--images", photograph, "--score-threshold", 0.2, "--canvas", 64, 90)
+    assert called(run, out, *options) == 0
+    said = capsys.readouterr().out
+    assert f"{out}: stablehlo, " in said and "on 1 pictures: " in said
     with zipfile.ZipFile(out) as archive:
-        about = json.loads(archive.read("metadata.json"))
-    assert about["proof"]["detections"] == 9
+        metadata = json.loads(archive.read("metadata.json"))
+    assert metadata["format"] == "stablehlo" and metadata["batch"] == 1
+    assert metadata["canvas"] == [64, 96] and metadata["fit"] == [64, 90]
+    assert metadata["thresholds"]["box_head.score_threshold"] == 0.2
+    assert metadata["classes"][1] == {"id": 7, "name": "dog"}
+    assert len(metadata["weights_sha256"]) == 64
+    assert metadata["proof"]["unmatched"] == 0
 
 
-def test_without_pictures_samples_prove_it(run, tmp_path, capsys):
-    assert export.main([str(run), str(tmp_path / "a")]) == 0
-    assert "beside the detector on 4 pictures: " in capsys.readouterr().out
+def test_what_is_apart_is_refused_and_nothing_remains(
+    run, photograph, tmp_path, capsys, monkeypatch
+):
+    def wrong(*arguments):
+        found = making.write_stablehlo(*arguments)
+
+        def run(images, sizes):
+            right = found(images, sizes)
+            return right | {"labels": 1 - right["labels"]}
+
+        return run
+
+    form = making.FORMATS["stablehlo"]._replace(write=wrong)
+    monkeypatch.setitem(making.FORMATS, "stablehlo", form)
+    out = tmp_path / "out"
+    options = ("--images", photograph, "--score-threshold", 0.01)
+    line = refused(capsys, run, out, *options)
+    assert "does not find what the detector does" in line
+    assert [path.name for path in tmp_path.iterdir()] == ["1.png"]
 
 
 @pytest.mark.parametrize(
-    "options, said",
+    ("options", "line"),
     [
-        (["--format", "tflite"], "'tflite' .* '--format'.*'stablehlo', 'onnx'"),
-        (["--batch", "0"], "batch: 0 given"),
-        (["--canvas", "0", "64"], "canvas: 0 given"),
-        (["--score-threshold", "2"], "score-threshold: 2.0 given"),
-        (["--images", "none.jpg"], "none.jpg: No such file"),
+        (("--batch", "0"), "batch: 0 given"),
+        (("--canvas", "0", "64"), "canvas: 0 given"),
+        (("--nms-threshold", "2"), "nms-threshold: 2.0 given"),
+        (("--format", "onnx", "--dtype", "bfloat16"), "dtype: the model computes in"),
+        (("--images", "none.jpg"), "none.jpg"),
+        (("--format", "onx"), "onnx"),
     ],
 )
-def test_an_option_that_means_nothing_is_a_line(run, tmp_path, capsys, options, said):
-    with pytest.raises(SystemExit) as stop:
-        export.main([str(run), str(tmp_path / "a"), *options])
-    assert stop.value.code == 2
-    err = capsys.readouterr().err
-    assert re.search(said, err) and err.count("\n") == 1
-    assert [*tmp_path.iterdir()] == []
+def test_wrong_options_are_one_line(run, options, line, tmp_path, capsys):
+    assert line in refused(capsys, run, tmp_path / "out", *options)
+    assert not [*tmp_path.iterdir()]
 
 
-def test_a_folder_for_the_file_is_a_line(run, tmp_path, capsys):
-    with pytest.raises(SystemExit):
-        export.main([str(run), str(tmp_path / "none" / "a")])
-    assert "out: no directory" in capsys.readouterr().err
+def test_a_folder_that_is_not_there_is_one_line(run, tmp_path, capsys):
+    assert "no directory" in refused(capsys, run, tmp_path / "no" / "out")

@@ -3,11 +3,11 @@
 An artifact is one program from pixels to final boxes with its weights inside. It takes
 `images [B, H, W, 3]` uint8 RGB, which lie at the upper left of its canvas above zeros,
 and `sizes [B, 2]` int32, their heights and widths there (0, 0: no image). It gives the
-arrays of `Detections` by their names, in pixels of the canvas. `describe` says in plain
-JSON how images come onto the canvas and what the outputs mean, and is kept inside.
+arrays of `Detections` by their names, in pixels of the canvas. `metadata.py` says in
+plain JSON how images come onto the canvas and what the outputs mean; it is kept inside.
 
-`export_detector` writes one of the `FORMATS`, and proves beside the detector that the
-file finds what it finds.
+`stablehlo.py` and `onnx_file.py` write one of `FORMATS` each, and return what runs it;
+`export.py` proves by `proof.py` that it finds what the detector finds.
 """
 
 from typing import TYPE_CHECKING

@@ -9,13 +9,14 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from fpn_jax.artifacts.describe import describe
+from fpn_jax.artifacts.metadata import describe
 from fpn_jax.artifacts.onnx_file import describe_onnx, write_onnx
 from fpn_jax.artifacts.program import Batch, detection_program
 from fpn_jax.artifacts.proof import ExportProof, prove_export
 from fpn_jax.artifacts.stablehlo import Run, describe_stablehlo, write_stablehlo
 from fpn_jax.choices import check_choice
 from fpn_jax.data.batch import padded_sides
+from fpn_jax.detectors.fields import values_of
 from fpn_jax.inference.predictor import Predictor
 
 
@@ -54,6 +55,8 @@ def export_detector(
     Raises ValueError, one line, where the file does not find what the detector finds.
     """
     check_choice("format", form, tuple(FORMATS))
+    if form == "onnx":
+        _check_float32(predictor)
     fit = predictor.canvas if canvas is None else canvas
     sides = padded_sides(fit)
     program = detection_program(predictor.model, predictor.variables)
@@ -69,11 +72,22 @@ def export_detector(
             batch=_PROVEN_BATCH if batch == "dynamic" else batch,
         )
         if not proof.holds:
-            raise ValueError(f"{path}: does not find what the detector finds: {proof}")
+            raise ValueError(
+                f"{path}: it does not find what the detector does: {proof}"
+            )
         description = describe(predictor, sides, batch, form) | {"fit": list(fit)}
         FORMATS[form].describe(written, description | {"proof": proof._asdict()})
         shutil.move(written, path)
     return proof
+
+
+def _check_float32(predictor: Predictor) -> None:
+    others = {*values_of(predictor.model, "dtype").values()} - {None, "float32"}
+    if others:
+        raise ValueError(
+            f"dtype: the model computes in {others.pop()}, which ONNX files do not: "
+            "give float32"
+        )
 
 
 def _compiled(predictor: Predictor) -> Run:

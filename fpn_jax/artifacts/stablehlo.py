@@ -42,7 +42,13 @@ def write_stablehlo(
 def describe_stablehlo(path: Path, description: Mapping[str, Any]) -> None:
     """Adds the description to a written file."""
     with zipfile.ZipFile(path, "a") as archive:
-        archive.writestr("metadata.json", json.dumps(description, indent=1))
+        program = export.deserialize(bytearray(archive.read("program")))
+        form = {
+            "platforms": program.platforms,
+            "calling_convention": program.calling_convention_version,
+        }
+        text = json.dumps({**description, **form}, indent=1)
+        archive.writestr("metadata.json", text)
 
 
 def _runner(path: Path) -> Run:

@@ -1,11 +1,14 @@
 """The transposed convolution that the mask and the keypoint head end with."""
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from flax.linen.dtypes import promote_dtype
 from jaxtyping import Array, Float
 
 from fpn_jax.layers import Dtype, he_normal_fan_out
+from fpn_jax.ops.onnx_operators import onnx_convolve_transposed
+from fpn_jax.ops.platforms import at_lowering
 
 
 class Deconv(nn.Module):
@@ -42,9 +45,17 @@ def convolve_transposed(
     Raises:
       ValueError: for an odd kernel size.
     """
+    if kernel.shape[0] % 2:
+        raise ValueError(f"kernel_size must be even, got {kernel.shape[0]}")
+    formulations = {
+        "default": _overlapping_patches,
+        "onnx": onnx_convolve_transposed,
+    }
+    return at_lowering(formulations, x, kernel)
+
+
+def _overlapping_patches(x: jax.Array, kernel: jax.Array) -> jax.Array:
     size = kernel.shape[0]
-    if size % 2:
-        raise ValueError(f"kernel_size must be even, got {size}")
     b, h, w, _ = x.shape
     pairs, crop = size // 2, size // 2 - 1
     patches = jnp.einsum("bhwi,yxoi->bhwyxo", x, kernel)

@@ -271,7 +271,8 @@ def _box_loss(deltas, anchors: Anchors, wanted):
 def _decode(deltas, anchors: Anchors):
     """Returns the box [N, 4] of each anchor (the paper, figure 2)."""
     center = anchors.corner + jax.nn.sigmoid(deltas[:, :2]) * anchors.stride
-    return decode_deltas(deltas.at[:, :2].set(0), _boxes(center, anchors.sides))
+    sides = jnp.concatenate([jnp.zeros_like(deltas[:, :2]), deltas[:, 2:]], axis=1)
+    return decode_deltas(sides, _boxes(center, anchors.sides))
 
 
 def _flat(levels: Pyramid, channels: int):

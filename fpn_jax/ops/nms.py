@@ -1,6 +1,5 @@
 """Greedy non-maximum suppression of one list of boxes; `vmap` over levels, images."""
 
-from collections.abc import Callable
 from functools import partial
 
 import jax
@@ -9,12 +8,14 @@ from jaxtyping import Array, Bool, Float, Int, UInt32
 
 from fpn_jax.ops.boxes import pairwise_iou
 from fpn_jax.ops.meshes import rows_of, varied_as
-from fpn_jax.ops.platforms import by_platform
+from fpn_jax.ops.onnx_operators import onnx_greedy_nms
+from fpn_jax.ops.platforms import at_lowering
 from fpn_jax.types import Detections
 
 # Boxes that enter suppression at once: few enough that their square is cheap, enough
 # that one block, or two, gives all detections.
 _BLOCK = 512
+_ANY_NUMBER = 2**31 - 1
 
 
 def nms(
@@ -43,14 +44,24 @@ def nms(
     """
     if not 0 <= iou_threshold <= 1:
         raise ValueError(f"iou_threshold is {iou_threshold}, not between 0 and 1")
-    bits, products = (
-        partial(made, iou_threshold=iou_threshold) for made in (_by_bits, _by_products)
+    formulations = {
+        "default": partial(_by_bits, iou_threshold=iou_threshold),
+        "onnx": partial(_by_operator, iou_threshold=iou_threshold),
+    }
+    return at_lowering(formulations, boxes, scores, valid, labels)
+
+
+def _by_operator(
+    boxes, scores, valid, labels, *, iou_threshold, most=_ANY_NUMBER
+) -> Bool[Array, " n"]:
+    if labels is None:
+        labels = jnp.zeros(len(boxes), jnp.int32)
+    return onnx_greedy_nms(
+        boxes, scores, valid, labels, iou_threshold=iou_threshold, most=most
     )
-    classes = () if labels is None else (labels,)
-    return by_platform(bits, boxes, scores, valid, *classes, onnx=products)
 
 
-def _by_bits(boxes, scores, valid, labels=None, *, iou_threshold) -> Bool[Array, " n"]:
+def _by_bits(boxes, scores, valid, labels, *, iou_threshold) -> Bool[Array, " n"]:
     n = len(boxes)
     index = jnp.arange(n, dtype=jnp.int32)
     row_boxes, row_scores, row_index = map(_by_32, (boxes, scores, index))
@@ -62,42 +73,17 @@ def _by_bits(boxes, scores, valid, labels=None, *, iou_threshold) -> Bool[Array,
     if labels is not None:
         overlaps &= _by_32(labels)[..., None] == labels[None, None]
     drops = _pack(higher & overlaps)
-    start = varied_as((valid, jnp.zeros_like(valid)), boxes, scores, valid)
-    return _repeated(
-        lambda keep: valid & ~_any_bit(drops & _pack(_by_32(keep)[..., None])), start
-    )
-
-
-def _by_products(
-    boxes, scores, valid, labels=None, *, iou_threshold
-) -> Bool[Array, " n"]:
-    """ONNX has no reduction of bits; it counts the boxes that drop one."""
-    index = jnp.arange(len(boxes), dtype=jnp.int32)
-    first = index[:, None] < index[None]
-    row_scores, scores = scores[:, None], scores[None]
-    higher = (row_scores > scores) | ((row_scores == scores) & first)
-    overlaps = pairwise_iou(boxes, boxes) > iou_threshold
-    if labels is not None:
-        overlaps &= labels[:, None] == labels[None]
-    drops, valid = (x.astype(jnp.float32) for x in (higher & overlaps, valid))
-    kept = _repeated(
-        lambda keep: valid * jnp.where(keep @ drops > 0, 0.0, 1.0),
-        (valid, jnp.zeros_like(valid)),
-    )
-    return kept > 0
-
-
-def _repeated(dropped: Callable, start: tuple) -> jax.Array:
-    """Returns what no further round changes."""
 
     def repeat(state):
         keep, _ = state
-        return dropped(keep), keep
+        kept = _pack(_by_32(keep)[..., None])
+        return valid & ~_any_bit(drops & kept), keep
 
     def changed(state):
         keep, before = state
         return (keep != before).any()
 
+    start = varied_as((valid, jnp.zeros_like(valid)), boxes, scores, valid)
     return jax.lax.while_loop(changed, repeat, start)[0]
 
 
@@ -137,16 +123,18 @@ def select_detections(
             (labels, jnp.int32),
         )
     )
-    rows = _kept_rows(
+    limits = {"iou_threshold": iou_threshold, "max_detections": max_detections}
+    formulations = {
+        "default": partial(_kept_rows, **limits),
+        "onnx": partial(_kept_rows_at_once, **limits),
+    }
+    rows, kept = at_lowering(
+        formulations,
         jax.lax.stop_gradient(boxes),
         jax.lax.stop_gradient(scores),
         labels,
         valid,
-        iou_threshold=iou_threshold,
-        max_detections=max_detections,
     )
-    kept = rows >= 0
-    rows = jnp.maximum(rows, 0)
     # Taken by their rows after the loop, which has no reverse mode.
     return Detections(
         boxes=jnp.where(kept[:, None], boxes[rows], 0),
@@ -158,16 +146,15 @@ def select_detections(
 
 def _kept_rows(
     boxes, scores, labels, valid, *, iou_threshold, max_detections
-) -> Int[Array, " d"]:
-    """Returns the rows of the best boxes that suppression keeps, then -1."""
+) -> tuple[Int[Array, " d"], Bool[Array, " d"]]:
+    """Returns the rows of the best boxes that suppression keeps, and which are any."""
 
     def take_a_block(state):
-        rows, left = state
+        rows, kept, left = state
         best, index = jax.lax.top_k(left, min(_BLOCK, len(left)))
         block, label = boxes[index], rows_of(labels, index)
-        kept, row = rows >= 0, jnp.maximum(rows, 0)
-        same = label[:, None] == rows_of(labels, row)[None]
-        overlaps = pairwise_iou(block, boxes[row]) > iou_threshold
+        same = label[:, None] == rows_of(labels, rows)[None]
+        overlaps = pairwise_iou(block, boxes[rows]) > iou_threshold
         dropped = (overlaps & same & kept[None]).any(axis=1)
         stays = nms(
             block,
@@ -176,31 +163,41 @@ def _kept_rows(
             iou_threshold=iou_threshold,
             labels=label,
         )
-        # The block has all higher boxes, and of equal ones the first rows.
-        behind = jnp.arange(len(left), dtype=jnp.int32) > index[-1]
-        stay = (left < best[-1]) | ((left == best[-1]) & behind)
-        left = jnp.where(stay, left, -jnp.inf)
-        return _append(rows, jnp.where(stays, index, -1)), left
+        return *_append(rows, kept, index, stays), left.at[index].set(-jnp.inf)
 
     def unfinished(state):
-        rows, left = state
-        return (rows[-1] < 0) & (left > -jnp.inf).any()
+        _, kept, left = state
+        return ~kept.all() & (left > -jnp.inf).any()
 
-    rows = jnp.full(max_detections, -1, jnp.int32)
+    rows = jnp.zeros(max_detections, jnp.int32)
     left = jnp.where(valid, scores, -jnp.inf)
-    start = varied_as((rows, left), boxes, scores, labels, valid)
-    return jax.lax.while_loop(unfinished, take_a_block, start)[0]
+    start = varied_as((rows, rows > 0, left), boxes, scores, labels, valid)
+    return jax.lax.while_loop(unfinished, take_a_block, start)[:2]
 
 
-def _append(rows, others):
-    """Returns rows with others behind them, without the negative ones of both.
+def _kept_rows_at_once(
+    boxes, scores, labels, valid, *, iou_threshold, max_detections
+) -> tuple[Int[Array, " d"], Bool[Array, " d"]]:
+    """Returns the same by one suppression of all: ONNX has an operator for it."""
+    keep = _by_operator(
+        *(boxes, scores, valid, labels),
+        iou_threshold=iou_threshold,
+        most=max_detections,
+    )
+    missing = max(0, max_detections - len(scores))
+    ranks = jnp.pad(jnp.where(keep, scores, -1), (0, missing), constant_values=-1)
+    best, rows = jax.lax.top_k(ranks, max_detections)
+    return jnp.where(best >= 0, rows, 0), best >= 0
 
-    There is room for as many as there are in `rows`; what is left of it is -1.
-    """
-    rows, size = jnp.concatenate([rows, others]), len(rows)
-    place = jnp.where(rows >= 0, -jnp.arange(len(rows), dtype=jnp.float32), -jnp.inf)
-    # A sort, where a scatter to the places would be as good: ONNX has few scatters.
-    return rows_of(rows, jax.lax.top_k(place, size)[1])
+
+def _append(rows, kept, index, stays):
+    """Returns the kept rows with those that stay behind them, while there is room."""
+    place = jnp.sum(kept, dtype=jnp.int32) + jnp.cumsum(stays, dtype=jnp.int32) - 1
+    place = jnp.where(stays, place, len(kept))  # out of bounds: left out
+    return (
+        rows.at[place].set(index, mode="drop"),
+        kept.at[place].set(True, mode="drop"),
+    )
 
 
 def _by_32(rows):

@@ -28,11 +28,6 @@ def traced_for(platform: str, function: Callable) -> Callable:
     return traced
 
 
-def is_traced_for(platform: str) -> bool:
-    """Whether a trace is one of `traced_for` for this platform."""
-    return _TRACED_FOR.get() == platform
-
-
 def by_platform(default: Callable, *arguments: Any, **others: Callable) -> Any:
     """Returns `default(*arguments)`, or what `others` has for where the program runs.
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from fpn_jax.ops.platforms import by_platform
+from fpn_jax.ops.platforms import at_lowering, by_platform
 
 
 def max_pool(
@@ -19,7 +19,23 @@ def max_pool(
     """
     shape = {"window": window, "padding": padding}
     return by_platform(
-        partial(pool_pairs, **shape), x, cpu=partial(pool_slices, **shape)
+        partial(pool_pairs, **shape),
+        x,
+        cpu=partial(pool_slices, **shape),
+        onnx=partial(_pool_windows, stride=2, **shape),
+    )
+
+
+def _pool_windows(x: jax.Array, *, window: int, stride: int, padding: int) -> jax.Array:
+    """Returns the same by JAX's reduction of windows: an operator of ONNX's."""
+    sides = (padding, padding)
+    return jax.lax.reduce_window(
+        x,
+        -jnp.inf,
+        jax.lax.max,
+        (1, window, window, 1),
+        (1, stride, stride, 1),
+        ((0, 0), sides, sides, (0, 0)),
     )
 
 
@@ -71,6 +87,18 @@ def max_filter(x: Float[Array, "b h w c"], *, window: int) -> Float[Array, "b h 
     Stride 1, odd window; first over rows, then over columns. Slices, because the
     gradient of XLA's window reduction is slow on a CPU.
     """
+    return at_lowering(
+        {
+            "default": partial(_filter_slices, window=window),
+            "onnx": partial(
+                _pool_windows, window=window, stride=1, padding=window // 2
+            ),
+        },
+        x,
+    )
+
+
+def _filter_slices(x: jax.Array, *, window: int) -> jax.Array:
     for axis in (1, 2):
         sides = [(0, 0)] * 4
         sides[axis] = (window // 2, window // 2)

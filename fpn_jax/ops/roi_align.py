@@ -19,10 +19,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from fpn_jax.ops.boxes import area
+from fpn_jax.ops.onnx_operators import onnx_roi_align
 from fpn_jax.ops.platforms import at_lowering
 from fpn_jax.ops.roi_pooling import (
     add_to_maps,
-    pool_at_once,
     pool_from_every_map,
     pool_from_joined_maps,
 )
@@ -110,8 +110,21 @@ def pyramid_roi_align(
     scales = tuple(2.0 ** round(math.log2(height / canvas[0])) for height, _ in grids)
     plan = Plan(grids, scales, size, sampling_ratio, aligned)
     _check(plan)
-    rows = tuple(x.reshape(x.shape[0], -1, x.shape[-1]) for x in maps)
     order = assign_levels(boxes, levels, canonical_size=canonical_size) - levels[0]
+    formulations = {
+        "default": partial(_pool_images, plan),
+        "onnx": partial(_pool_by_operator, plan),
+    }
+    return at_lowering(formulations, maps, boxes, order)
+
+
+def _pool_by_operator(plan: Plan, maps, boxes, order):
+    pooled = onnx_roi_align(plan, maps, boxes, order)
+    return pooled.reshape(*boxes.shape[:2], *pooled.shape[1:])
+
+
+def _pool_images(plan: Plan, maps, boxes, order):
+    rows = tuple(x.reshape(x.shape[0], -1, x.shape[-1]) for x in maps)
     # Loops end for all images at once: explicit axes may divide the images.
     taps = jax.vmap(partial(num_taps, plan))(boxes, order).max(axis=0, initial=0)
     pool = jax.vmap(partial(_pool, plan), in_axes=(0, 0, 0, None))
@@ -136,12 +149,11 @@ def _pool(
 
     `taps` are those of `num_taps`, or more.
     """
-    formulations = {
-        "cpu": partial(pool_from_every_map, plan),
-        "onnx": partial(pool_at_once, plan),
-        "default": partial(pool_from_joined_maps, plan),
-    }
-    return at_lowering(formulations, maps, boxes, levels, taps)
+    return jax.lax.platform_dependent(
+        *(maps, boxes, levels, taps),
+        cpu=partial(pool_from_every_map, plan),
+        default=partial(pool_from_joined_maps, plan),
+    )
 
 
 def _pool_forward(plan, maps, boxes, levels, taps):

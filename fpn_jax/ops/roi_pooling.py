@@ -7,9 +7,8 @@ does not, and every row that is gathered takes its time.
 """
 
 from collections.abc import Callable
-from functools import partial, reduce
+from functools import partial
 from itertools import accumulate
-from operator import add
 
 import jax
 import jax.numpy as jnp
@@ -96,47 +95,27 @@ def pool_from_joined_maps(
     each of two images take a third of its time. Windows of two neighbors of a line
     would halve the rows, and move all that was read twice more: 1.7 times as long.
     """
-    most = _POOLED_ADAPTIVELY_AT_A_TIME
-    if plan.sampling_ratio:
-        most = max(1, _BINS_AT_A_TIME // plan.size**2)
-    read = partial(_read_joined, plan, maps, _joined(maps))
-    return _in_steps(plan, read, most, maps, boxes, levels, taps)
-
-
-def pool_at_once(
-    plan: Plan,
-    maps: Maps,
-    boxes: Float[Array, "n 4"],
-    levels: Int[Array, " n"],
-    taps: Int[Array, " n"],
-) -> Float[Array, "n size size c"]:
-    """Returns the same without steps, for ONNX: it has no slices written in place."""
-    read = _read_joined(plan, maps, _joined(maps), boxes, levels, taps)
-    return read.astype(maps[0].dtype)
-
-
-def _joined(maps: Maps) -> Float[Array, "_ c"]:
-    rows = jnp.concatenate(maps)
-    return jnp.pad(rows, ((0, -len(rows) % _ROWS_OF_A_TILE), (0, 0)))
-
-
-def _read_joined(
-    plan: Plan, maps: Maps, rows: Float[Array, "_ c"], boxes, levels, taps
-) -> Float[Array, "n size size c"]:
     first = jnp.asarray(_first_rows(plan), jnp.int32)
+    rows = jnp.concatenate(maps)
+    rows = jnp.pad(rows, ((0, -len(rows) % _ROWS_OF_A_TILE), (0, 0)))
 
     def weighted(of_level, boxes, levels):
         index, weight = of_level(plan, boxes, levels)
         index += rows_of(first, levels)[None, :, None, None]
-        read = (
+        return sum(
             rows[i].astype(jnp.float32) * w[..., None]
             for i, w in zip(index, weight, strict=True)
         )
-        return reduce(add, read)
 
+    def read(boxes, levels, taps):
+        if plan.sampling_ratio:
+            return weighted(fixed_taps, boxes, levels)
+        return _in_blocks(plan, weighted, maps, boxes, levels, taps)
+
+    most = _POOLED_ADAPTIVELY_AT_A_TIME
     if plan.sampling_ratio:
-        return weighted(fixed_taps, boxes, levels)
-    return _in_blocks(plan, weighted, maps, boxes, levels, taps)
+        most = max(1, _BINS_AT_A_TIME // plan.size**2)
+    return _in_steps(plan, read, most, maps, boxes, levels, taps)
 
 
 def add_to_maps(

@@ -5,12 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from fpn_jax.ops.onnx_operators import onnx_double
 from fpn_jax.ops.platforms import by_platform
 
 
 def upsample2x(x: Float[Array, "b h w c"]) -> Float[Array, "b 2*h 2*w c"]:
     """Returns every pixel four times, as `jax.image.resize(…, "nearest")` does."""
-    return by_platform(doubled_at_once, x, tpu=doubled_by_windows)
+    return by_platform(doubled_at_once, x, tpu=doubled_by_windows, onnx=onnx_double)
 
 
 def doubled_at_once(x: jax.Array) -> jax.Array:

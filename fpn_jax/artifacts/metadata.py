@@ -1,7 +1,7 @@
 """What a reader of an artifact has to know, as plain JSON."""
 
 import hashlib
-from importlib.metadata import version
+from importlib import import_module
 from typing import Any
 
 import jax
@@ -20,7 +20,7 @@ def describe(
     """Returns the description of an artifact, before it is proven."""
     return {
         "format": form,
-        "fpn_jax": version("fpn-jax"),
+        "fpn_jax": import_module("fpn_jax").__version__,
         "jax": jax.__version__,
         "weights_sha256": digest_of(predictor.variables),
         "batch": batch,

@@ -1,0 +1,76 @@
+"""A StableHLO file beside the detector, in a process that has JAX and NumPy alone."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from fpn_jax.artifacts.export import export_detector
+from fpn_jax.artifacts.proof import on_canvas
+from fpn_jax.heads.mask import MaskHead
+from fpn_jax.heads.roi_pool import RoIPool
+from fpn_jax.inference import load
+from tests.support.random_run import CANVAS, directory_of, picture, two_stage
+
+READER = Path(__file__).parents[2] / "experiments" / "read_artifact.py"
+PICTURES = [picture(60, 90), picture(96, 128, seed=1), picture(50, 30, seed=2)]
+
+
+@pytest.fixture(scope="module")
+def detector(tmp_path_factory):
+    pool = RoIPool(size=14, levels=(3, 4))
+    head = MaskHead(2, pool=pool, num_convs=1, channels=8)
+    run = directory_of(two_stage(mask_head=head), tmp_path_factory)
+    return load(run, score_threshold=0.01)
+
+
+def read_elsewhere(file, images, sizes, place):
+    np.savez(place / "in.npz", images=images, sizes=sizes)
+    run = subprocess.run(
+        [sys.executable, READER, file, place / "in.npz", place / "out.npz"],
+        capture_output=True,
+        text=True,
+        cwd=place,  # where Python finds no package of ours
+    )
+    assert run.returncode == 0, run.stderr
+    with np.load(place / "out.npz") as found:
+        return dict(found), json.loads(run.stdout)
+
+
+@pytest.mark.parametrize("batch", [1, 4, "dynamic"])
+def test_a_process_without_the_package_finds_the_same(detector, batch, tmp_path):
+    file = tmp_path / "detector.stablehlo"
+    proof = export_detector(detector, file, "stablehlo", images=PICTURES, batch=batch)
+    assert proof.detections > 0 and proof.holds
+    rows = 3 if batch == "dynamic" else batch
+    images, sizes = on_canvas(PICTURES[:rows], canvas=CANVAS, fit=CANVAS, batch=rows)
+    found, description = read_elsewhere(file, images, sizes, tmp_path)
+    assert description["classes"][0]["name"] == "cat"
+    inputs = map(jnp.asarray, (images, sizes))
+    wanted = detector.model.apply(detector.variables, *inputs, method="detect")
+    wanted = jax.device_get(wanted)
+    assert wanted.valid.any() and not wanted.valid[3:].any()
+    np.testing.assert_array_equal(found["valid"], wanted.valid)
+    np.testing.assert_array_equal(found["labels"], wanted.labels)
+    for values in ("boxes", "scores", "masks"):
+        np.testing.assert_allclose(found[values], getattr(wanted, values), atol=2e-4)
+
+
+def test_one_program_serves_any_number_of_images(detector, tmp_path):
+    file = tmp_path / "detector.stablehlo"
+    export_detector(detector, file, "stablehlo", images=PICTURES, batch="dynamic")
+    one, three = (
+        read_elsewhere(
+            file,
+            *on_canvas(PICTURES[:rows], canvas=CANVAS, fit=CANVAS, batch=rows),
+            tmp_path,
+        )[0]
+        for rows in (1, 3)
+    )
+    assert one["boxes"].shape[0] == 1 and three["boxes"].shape[0] == 3
+    np.testing.assert_allclose(one["boxes"][0], three["boxes"][0], atol=1e-3)
