@@ -76,18 +76,21 @@ def draw_boxes(
     """A copy of the image with the valid boxes, each under a tag of name and score.
 
     Colors go by label, or by row without labels. The tag is the label's name (its
-    number without names) and the score in percent. Earlier boxes lie on top.
+    number without names) and the score in percent. Earlier boxes lie on top. Tags are
+    smaller where boxes are small; one that would cover another is left out.
     """
     canvas = np.array(image, order="C")
-    thickness = _line_width(canvas)
     colored = _colored_rows(len(boxes), labels, valid)
+    thickness = _line_width(canvas, boxes[[row for row, _ in colored]])
     for row, color in colored:
         cv2.rectangle(canvas, *_corners(boxes[row]), color, thickness)
+    scale = _text_scale(canvas, boxes[[row for row, _ in colored]])
     taken: list[Plate] = []
     for row, color in reversed(colored):  # earlier boxes choose their place first
-        if tag := _tag(row, scores, labels, names):
-            plate = _free_plate(canvas, tag, boxes[row], taken)
-            _draw_plate(canvas, tag, plate, color)
+        tag = _tag(row, scores, labels, names)
+        plate = _free_plate(canvas, tag, boxes[row], scale, taken) if tag else None
+        if plate is not None:
+            _draw_plate(canvas, tag, plate, scale, color)
             taken.append(plate)
     return canvas
 
@@ -159,26 +162,30 @@ def draw_truth(
 
 def draw_tag(image: np.ndarray, text: str, corner: tuple, color: tuple) -> None:
     """Draws the text on a plate of the color, above the corner or inside the image."""
-    _draw_plate(image, text, _plate(image, text, corner), color)
+    scale = _text_scale(image)
+    _draw_plate(image, text, _plate(image, text, corner, scale), scale, color)
 
 
-def _plate(image: np.ndarray, text: str, corner: tuple[int, int]) -> Plate:
+def _plate(
+    image: np.ndarray, text: str, corner: tuple[int, int], scale: float
+) -> Plate:
     """Returns the plate of a text whose lower left is the corner, inside the image."""
-    (width, height), below = cv2.getTextSize(text, _FONT, _text_scale(image), 1)
+    (width, height), below = cv2.getTextSize(text, _FONT, scale, 1)
     left = int(np.clip(corner[0], 0, max(0, image.shape[1] - width - 4)))
     bottom = int(max(corner[1], height + below + 4))
     return left, bottom - height - below - 4, left + width + 4, bottom
 
 
 def _free_plate(
-    image: np.ndarray, text: str, box: np.ndarray, taken: Sequence[Plate]
-) -> Plate:
-    """Returns a plate that covers no other: at one of the box's corners, or above it.
-
-    Where all are taken it is the first of them.
-    """
+    image: np.ndarray,
+    text: str,
+    box: np.ndarray,
+    scale: float,
+    taken: Sequence[Plate],
+) -> Plate | None:
+    """Returns a plate at one of the box's corners, or above, that covers no other."""
     (left, top), (right, bottom) = _corners(box)
-    plate = _plate(image, text, (left, top))
+    plate = _plate(image, text, (left, top), scale)
     width, height = plate[2] - plate[0], plate[3] - plate[1]
     corners = [
         (left, top),
@@ -188,9 +195,9 @@ def _free_plate(
         (right - width, top + height),
         (left, top - height),
     ]
-    plates = [_plate(image, text, corner) for corner in corners]
+    plates = [_plate(image, text, corner, scale) for corner in corners]
     free = (p for p in plates if not any(_overlap(p, other) for other in taken))
-    return next(free, plate)
+    return next(free, None)
 
 
 def _overlap(one: Plate, other: Plate) -> bool:
@@ -198,8 +205,9 @@ def _overlap(one: Plate, other: Plate) -> bool:
     return not beside and one[1] < other[3] and other[1] < one[3]
 
 
-def _draw_plate(image: np.ndarray, text: str, plate: Plate, color: tuple) -> None:
-    scale = _text_scale(image)
+def _draw_plate(
+    image: np.ndarray, text: str, plate: Plate, scale: float, color: tuple
+) -> None:
     below = cv2.getTextSize(text, _FONT, scale, 1)[1]
     cv2.rectangle(image, plate[:2], plate[2:], color, cv2.FILLED)
     # Rec. 601 luma: black text on light plates, white on dark.
@@ -208,8 +216,11 @@ def _draw_plate(image: np.ndarray, text: str, plate: Plate, color: tuple) -> Non
     cv2.putText(image, text, origin, _FONT, scale, ink, 1, cv2.LINE_AA)
 
 
-def _text_scale(image: np.ndarray) -> float:
-    return 0.38 * max(1.0, min(image.shape[:2]) / 480)
+def _text_scale(image: np.ndarray, boxes: np.ndarray | None = None) -> float:
+    """Returns the size of text for an image, smaller where most boxes are small."""
+    scale = max(1.0, min(image.shape[:2]) / 480)
+    scale = min(scale, max(1.0, _median_height(boxes) / 40))  # 15 pixels high at 1.0
+    return 0.38 * scale
 
 
 def _rows(num: int, valid: np.ndarray | None) -> np.ndarray:
@@ -233,9 +244,20 @@ def _corners(box: np.ndarray) -> tuple[tuple[int, int], tuple[int, int]]:
     return (left, top), (right, bottom)
 
 
-def _line_width(image: np.ndarray) -> int:
-    """2 pixels, and 1 more for every 300 of the shorter side above 600."""
-    return max(2, round(min(image.shape[:2]) / 300))
+def _line_width(image: np.ndarray, boxes: np.ndarray | None = None) -> int:
+    """2 pixels, and 1 more for every 300 of the shorter side above 600.
+
+    Lines around boxes take at most a twentieth of most boxes' height.
+    """
+    width = min(image.shape[:2]) / 300
+    return max(2, round(min(width, _median_height(boxes) / 20)))
+
+
+def _median_height(boxes: np.ndarray | None) -> float:
+    """Returns infinity of no boxes."""
+    if boxes is None or not len(boxes):
+        return np.inf
+    return float(np.median(boxes[:, 3] - boxes[:, 1]))
 
 
 def _tag(

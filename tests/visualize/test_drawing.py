@@ -156,3 +156,12 @@ def _tag_alone(boxes: np.ndarray) -> np.ndarray:
         lines = (draw_boxes(GRAY, boxes) != GRAY).any(-1)
         corner[lines] = picture[lines] = 128
     return np.where((picture != before).any(-1, keepdims=True), 0, GRAY)
+
+
+def test_small_boxes_of_a_large_image_are_not_covered_by_their_tags():
+    image = np.full((2400, 2400, 3), 128, np.uint8)
+    boxes = np.float32([[100, 100, 140, 140], [400, 400, 440, 440]])
+    drawn = draw_boxes(image, boxes, scores=np.float32([0.9, 0.8]))
+    top, left, bottom, right = changed(image, drawn)
+    assert top > 100 - 20 and left >= 98
+    assert (drawn[104:136, 104:136] == 128).all()
