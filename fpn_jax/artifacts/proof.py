@@ -21,6 +21,7 @@ MASK_IOU = 0.99
 # kept, and which of two boxes suppresses the other.
 MOST_TIES = 0.02
 _TIED_IOU = 0.4  # all detectors suppress above this
+_TIED_PEAKS = 1e-3  # apart: logits of two places of a map, of which either may win
 # A cell within this of 1/2 is on neither side of a mask's border.
 _BORDER = 1e-3
 
@@ -152,8 +153,14 @@ def _compared(ours: Detections, theirs: Detections) -> ExportProof:
     ious = [1.0]
     if ours.masks is not None and theirs.masks is not None:
         ious += map(_mask_iou, ours.masks[mine], theirs.masks[its])
-    box = max(most("boxes"), most("keypoints"))
     unmatched = len(alone) + len(left) - ties
+    box = most("boxes")
+    if ours.keypoints is not None:
+        apart = np.abs(ours.keypoints[mine] - theirs.keypoints[its]).max(axis=-1)
+        peaks = ours.keypoint_scores[mine] - theirs.keypoint_scores[its]
+        tied = (apart > BOX_TOLERANCE) & (np.abs(peaks) <= _TIED_PEAKS)
+        ties += int(tied.sum())
+        box = max(box, _largest(apart[~tied]))
     return ExportProof(
         len(ours.scores), unmatched, ties, box, most("scores"), min(ious)
     )
