@@ -3,7 +3,7 @@
 import dataclasses
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -146,24 +146,22 @@ def _compared(ours: Detections, theirs: Detections) -> ExportProof:
     ties = sum(_is_tie(ours, row, theirs) for row in alone)
     ties += sum(_is_tie(theirs, row, ours) for row in left)
 
-    def most(name: str) -> float:
+    def apart(name: str) -> Any:
         one, other = getattr(ours, name), getattr(theirs, name)
-        return 0.0 if one is None else _largest(one[mine] - other[its])
+        return None if one is None else np.abs(one[mine] - other[its])
 
+    unmatched = len(alone) + len(left) - ties
+    box = _largest(apart("boxes"))
+    if (points := apart("keypoints")) is not None:
+        moved = points.max(axis=-1) > BOX_TOLERANCE
+        tied = moved & (apart("keypoint_scores") <= _TIED_PEAKS)
+        ties += int(tied.sum())
+        box = max(box, _largest(points[~tied]))
     ious = [1.0]
     if ours.masks is not None and theirs.masks is not None:
         ious += map(_mask_iou, ours.masks[mine], theirs.masks[its])
-    unmatched = len(alone) + len(left) - ties
-    box = most("boxes")
-    if ours.keypoints is not None:
-        apart = np.abs(ours.keypoints[mine] - theirs.keypoints[its]).max(axis=-1)
-        peaks = ours.keypoint_scores[mine] - theirs.keypoint_scores[its]
-        tied = (apart > BOX_TOLERANCE) & (np.abs(peaks) <= _TIED_PEAKS)
-        ties += int(tied.sum())
-        box = max(box, _largest(apart[~tied]))
-    return ExportProof(
-        len(ours.scores), unmatched, ties, box, most("scores"), min(ious)
-    )
+    score = _largest(apart("scores"))
+    return ExportProof(len(ours.scores), unmatched, ties, box, score, min(ious))
 
 
 def _is_tie(found: Detections, row: int, others: Detections) -> bool:
@@ -189,4 +187,4 @@ def _mask_iou(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def _largest(differences: np.ndarray) -> float:
-    return float(np.abs(differences).max(initial=0))
+    return float(differences.max(initial=0))
