@@ -34,6 +34,9 @@ def main(file: str, images: str, records: str) -> None:
         ]
     evaluation = COCOeval_faster(truth, truth.loadRes(results), "bbox")
     evaluation.run()
+    evaluation.summarize()
+    names = ("AP", "AP50", "AP75", "APs", "APm", "APl")
+    print(*(f"{n} {x:.4f}" for n, x in zip(names, evaluation.stats, strict=False)))
     imported = {name.partition(".")[0] for name in sys.modules}
     assert not imported & {"fpn_jax", "flax", "jax"}
 

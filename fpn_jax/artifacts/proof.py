@@ -3,7 +3,7 @@
 import dataclasses
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +21,7 @@ MASK_IOU = 0.99
 # kept, and which of two boxes suppresses the other.
 MOST_TIES = 0.02
 _TIED_IOU = 0.4  # all detectors suppress above this
+_TIED_PEAKS = 1e-3  # apart: logits of two places of a map, of which either may win
 # A cell within this of 1/2 is on neither side of a mask's border.
 _BORDER = 1e-3
 
@@ -145,18 +146,22 @@ def _compared(ours: Detections, theirs: Detections) -> ExportProof:
     ties = sum(_is_tie(ours, row, theirs) for row in alone)
     ties += sum(_is_tie(theirs, row, ours) for row in left)
 
-    def most(name: str) -> float:
+    def apart(name: str) -> Any:
         one, other = getattr(ours, name), getattr(theirs, name)
-        return 0.0 if one is None else _largest(one[mine] - other[its])
+        return None if one is None else np.abs(one[mine] - other[its])
 
+    unmatched = len(alone) + len(left) - ties
+    box = _largest(apart("boxes"))
+    if (points := apart("keypoints")) is not None:
+        moved = points.max(axis=-1) > BOX_TOLERANCE
+        tied = moved & (apart("keypoint_scores") <= _TIED_PEAKS)
+        ties += int(tied.sum())
+        box = max(box, _largest(points[~tied]))
     ious = [1.0]
     if ours.masks is not None and theirs.masks is not None:
         ious += map(_mask_iou, ours.masks[mine], theirs.masks[its])
-    box = max(most("boxes"), most("keypoints"))
-    unmatched = len(alone) + len(left) - ties
-    return ExportProof(
-        len(ours.scores), unmatched, ties, box, most("scores"), min(ious)
-    )
+    score = _largest(apart("scores"))
+    return ExportProof(len(ours.scores), unmatched, ties, box, score, min(ious))
 
 
 def _is_tie(found: Detections, row: int, others: Detections) -> bool:
@@ -182,4 +187,4 @@ def _mask_iou(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def _largest(differences: np.ndarray) -> float:
-    return float(np.abs(differences).max(initial=0))
+    return float(differences.max(initial=0))

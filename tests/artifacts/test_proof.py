@@ -73,6 +73,18 @@ def test_the_last_of_equal_scores_is_a_tie_and_no_other_is():
     assert proof(kept(90, 0.4), kept(91)).unmatched == 2
 
 
+def test_a_keypoint_elsewhere_is_a_tie_where_the_peaks_are_equal():
+    points = np.zeros((2, 3, 2), np.float32)
+    moved = points.copy()
+    moved[0, 1] = 3
+    peaks = np.ones((2, 3), np.float32)
+    ours = program(keypoints=points, keypoint_scores=peaks)
+    tied = proof(program(keypoints=moved, keypoint_scores=peaks), ours)
+    assert (tied.ties, tied.box_px) == (1, 0) and not tied.holds  # of two detections
+    wrong = proof(program(keypoints=moved, keypoint_scores=peaks + 0.01), ours)
+    assert (wrong.ties, wrong.box_px) == (0, pytest.approx(3 / 1.6))
+
+
 def test_masks_are_held_in_their_box():
     full = np.ones((2, 14, 14), np.float32)
     half = full.copy()
