@@ -146,21 +146,21 @@ def _compared(ours: Detections, theirs: Detections) -> ExportProof:
     ties = sum(_is_tie(ours, row, theirs) for row in alone)
     ties += sum(_is_tie(theirs, row, ours) for row in left)
 
-    def apart(name: str) -> Any:
+    def between(name: str) -> Any:
         one, other = getattr(ours, name), getattr(theirs, name)
         return None if one is None else np.abs(one[mine] - other[its])
 
     unmatched = len(alone) + len(left) - ties
-    box = _largest(apart("boxes"))
-    if (points := apart("keypoints")) is not None:
+    box = _largest(between("boxes"))
+    if (points := between("keypoints")) is not None:
         moved = points.max(axis=-1) > BOX_TOLERANCE
-        tied = moved & (apart("keypoint_scores") <= _TIED_PEAKS)
+        tied = moved & (between("keypoint_scores") <= _TIED_PEAKS)
         ties += int(tied.sum())
         box = max(box, _largest(points[~tied]))
     ious = [1.0]
     if ours.masks is not None and theirs.masks is not None:
         ious += map(_mask_iou, ours.masks[mine], theirs.masks[its])
-    score = _largest(apart("scores"))
+    score = _largest(between("scores"))
     return ExportProof(len(ours.scores), unmatched, ties, box, score, min(ious))
 
 
