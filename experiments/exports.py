@@ -116,7 +116,7 @@ def compare(
 def read_elsewhere(
     file: Path, images: np.ndarray, sizes: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Returns what a file gives in a process of its own."""
+    """Runs a file in another process, and returns its detections."""
     place = file.parent
     np.savez(place / "in.npz", images=images, sizes=sizes)
     subprocess.run(

@@ -1,7 +1,7 @@
 """Runs an exported detector without fpn_jax: FILE INPUTS.npz OUTPUTS.npz
 
 The inputs are `images` and `sizes`, the outputs all that the file gives. These are the
-two readers of the README: one needs jax and numpy, the other onnxruntime and numpy.
+two readers of docs/use.md: one needs jax and numpy, the other onnxruntime and numpy.
 """
 
 import json

@@ -18,6 +18,7 @@ from fpn_jax.choices import check_choice
 from fpn_jax.ops.depthwise import depthwise_convolution
 from fpn_jax.ops.grouped import grouped_convolution
 from fpn_jax.ops.platforms import by_platform
+from fpn_jax.ops.strides import strided
 from fpn_jax.ops.strips import convolve_strips, cut, joined, strips_of
 
 Norm = Literal["frozen", "batch", "group"] | None
@@ -246,7 +247,7 @@ def convolve(
 
 
 def _product(x: jax.Array, kernel: jax.Array, *, stride: int) -> jax.Array:
-    return jnp.einsum("bhwi,io->bhwo", x[:, ::stride, ::stride], kernel[0, 0])
+    return jnp.einsum("bhwi,io->bhwo", strided(jnp.asarray(x), stride), kernel[0, 0])
 
 
 def _convolution(x: jax.Array, kernel: jax.Array, *, stride: int) -> jax.Array:

@@ -126,6 +126,32 @@ def evaluated(place):
     return json.loads(path.read_text())
 
 
+def test_images_that_fit_a_tile_have_the_same_figures(place, evaluated, tmp_path):
+    path = tmp_path / "figures.json"
+    options = ["--tiles", "400", "--json", str(path)]
+    assert evaluate.main([str(place / "run"), *options]) == 0
+    figures = json.loads(path.read_text())
+    assert figures.keys() == {k for k in evaluated if not k.startswith("loss")}
+    for name, value in figures.items():
+        assert value == pytest.approx(evaluated[name], abs=1e-6), name
+
+
+@pytest.mark.parametrize(
+    "options, said",
+    [
+        (["--tiles", "0"], "tiles: 0 given"),
+        (["--tiles", "64", "--overlap", "1"], "overlap: 1.0 given, must be 0"),
+        (["--tta", "mirror"], "tta: 'mirror' given, must be 'flip' or a scale"),
+    ],
+)
+def test_views_that_mean_nothing_are_a_line(place, capsys, options, said):
+    with pytest.raises(SystemExit) as stop:
+        evaluate.main([str(place / "run"), *options])
+    assert stop.value.code == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"fpn-jax evaluate: {said}") and error.count("\n") == 1
+
+
 @pytest.mark.parametrize("batch_size", [BATCH, 1])
 def test_predictions_in_a_file_have_the_figures_of_the_evaluation(
     place, evaluated, batch_size, tmp_path, capsys

@@ -17,8 +17,8 @@ from fpn_jax.types import Detections
 BOX_TOLERANCE = 0.05  # px of the image; of boxes and keypoints
 SCORE_TOLERANCE = 1e-4
 MASK_IOU = 0.99
-# Of the detections. Rounding decides which of two equal scores is the last one that is
-# kept, and which of two boxes suppresses the other.
+# Share of the detections that may be ties: rounding decides which of two equal scores
+# is the last one that is kept, and which of two boxes suppresses the other.
 MOST_TIES = 0.02
 _TIED_IOU = 0.4  # all detectors suppress above this
 _TIED_PEAKS = 1e-3  # apart: logits of two places of a map, of which either may win

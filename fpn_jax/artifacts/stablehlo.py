@@ -22,8 +22,10 @@ def write_stablehlo(
 ) -> Run:
     """Writes the program into a zip archive, and returns what runs the file.
 
-    The archive has `program`, as `jax.export` serializes it, and by `add_description`
-    `metadata.json`.
+    The archive has `program`, as `jax.export` serializes it, and `metadata.json` once
+    `describe_stablehlo` has added it.
+
+    Raises ValueError, one line, where flatbuffers is not installed.
     """
     try:
         exported = export.export(jax.jit(program), platforms=_PLATFORMS)(

@@ -23,7 +23,7 @@ from fpn_jax.layers import (
     torch_uniform,
 )
 from fpn_jax.ops.pooling import max_filter
-from fpn_jax.ops.strides import every_second
+from fpn_jax.ops.strides import strided
 from fpn_jax.types import Pyramid
 
 MakeConv = Callable[..., nn.Module]  # (features, kernel_size=3, *, stride=1, name)
@@ -188,5 +188,5 @@ def focus(images: jax.Array) -> jax.Array:
 
     Column by column: upper left, lower left, upper right, lower right.
     """
-    squares = [every_second(images, y, x) for x in (0, 1) for y in (0, 1)]
+    squares = [strided(images, row=y, column=x) for x in (0, 1) for y in (0, 1)]
     return jnp.concatenate(squares, axis=-1)

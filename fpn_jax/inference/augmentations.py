@@ -1,6 +1,7 @@
 """Test-time augmentation: several views of an image, and what all of them show."""
 
 import dataclasses
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
@@ -46,18 +47,25 @@ def augmented(each: Each, scaled: Sequence[Each], *, flip: bool) -> Each:
     """
 
     def each_augmented(images: Iterable[ImageLike]) -> Iterator[Result]:
-        for given in images:
-            image = as_image(given)
-            results = [next(way([image])) for way in (each, *scaled)]
-            if flip:
-                mirrored = np.ascontiguousarray(image[:, ::-1])
-                results.append(_flipped_back(next(each([mirrored]))))
+        # Each way reads the images at its own pace, so that they fill its batches.
+        first, *others, last = itertools.tee(map(as_image, images), len(scaled) + 2)
+        views = [each(first)]
+        views += [way(copy) for way, copy in zip(scaled, others, strict=True)]
+        if flip:
+            views.append(map(_flipped_back, each(map(_mirrored, last))))
+        else:
+            del last  # nobody would read what it keeps
+        for results in zip(*views, strict=True):
             parts = [result.detections for result in results]
             most = max(len(result) for result in results)
             found = merged(parts, threshold=_MERGED_ABOVE, max_detections=most)
             yield dataclasses.replace(results[0], detections=found)
 
     return each_augmented
+
+
+def _mirrored(image: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(image[:, ::-1])
 
 
 def _flipped_back(result: Result) -> Result:

@@ -2,9 +2,9 @@
 
 import itertools
 import math
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -18,7 +18,7 @@ Each = Callable[[Iterable[ImageLike]], Iterator[Result]]
 """What yields the result of each image, in their order."""
 
 _MERGED_ABOVE = 0.5  # of the smaller box, as SAHI has it
-_AT_BORDER = 2.0  # pixels of the canvas within which a box touches a tile's border
+_AT_BORDER = 2.0  # pixels of the image within which a box touches a tile's border
 _MOST_MASKS = 2**33  # bytes of bitmaps of one image
 
 
@@ -60,13 +60,13 @@ def tiled(each: Each, tiles: Tiles) -> Each:
     """
 
     def each_tiled(images: Iterable[ImageLike]) -> Iterator[Result]:
-        waiting: list[tuple[Any, np.ndarray, list[tuple[int, int]]]] = []
+        waiting: deque[tuple[np.ndarray, list[tuple[int, int]]]] = deque()
 
         def views() -> Iterator[np.ndarray]:
             for given in images:
                 image = as_image(given)
                 corners = tile_corners(image.shape[:2], tiles)
-                waiting.append((given, image, corners))
+                waiting.append((image, corners))
                 if tiles.whole or len(corners) == 1:
                     yield image
                 if len(corners) > 1:
@@ -75,7 +75,7 @@ def tiled(each: Each, tiles: Tiles) -> Each:
 
         found = each(views())
         for first in found:
-            given, image, corners = waiting.pop(0)
+            image, corners = waiting.popleft()
             if len(corners) == 1:
                 yield first
                 continue

@@ -23,7 +23,6 @@ class Source:
     name: str
     pictures: Iterator[Picture]
     total: int | None = None  # pictures, where that is known
-    # Of a video: frames per second, and the relative path for what is written of it.
-    frame_rate: float | None = None
-    place: PurePath | None = None
+    frame_rate: float | None = None  # frames per second; None: it is no video
+    place: PurePath | None = None  # relative path for what is written of a video
     live: bool = False  # of a camera or a stream: frames are wanted at once

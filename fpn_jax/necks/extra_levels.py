@@ -8,7 +8,7 @@ import jax
 
 from fpn_jax.choices import check_choice
 from fpn_jax.layers import Conv
-from fpn_jax.ops.strides import every_second
+from fpn_jax.ops.strides import strided
 from fpn_jax.types import Pyramid
 
 ExtraLevels = Literal["none", "pool", "conv_p5", "conv_c5"]
@@ -34,7 +34,7 @@ def extra_levels(
     if kind == "none":
         return {}
     if kind == "pool":
-        return {top + 1: every_second(p_top)}
+        return {top + 1: strided(p_top)}
     source = p_top if kind == "conv_p5" else c_top
     p6 = conv(kernel_size=3, stride=2, name=f"p{top + 1}")(source)
     p7 = conv(kernel_size=3, stride=2, name=f"p{top + 2}")(nn.relu(p6))

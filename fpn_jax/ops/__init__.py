@@ -20,7 +20,7 @@ side in its file and give the same.
 - depthwise: the convolution of a filter for each channel
 - small_tables: rows of the few objects of an image, for many anchors
 - pooling, upsampling: half and twice the grid of a feature map
-- strides: every second pixel
+- strides: every n-th pixel
 - platforms: formulations of one function, chosen where a program is lowered
 - onnx_operators: formulations that are operators of ONNX, for its files alone
 """

@@ -45,7 +45,7 @@ def by_platform(default: Callable, *arguments: Any, **others: Callable) -> Any:
 
 
 def at_lowering(formulations: dict[str, Callable], *arguments: Any) -> Any:
-    """Returns what the formulation of the platform returns, or the one named "default".
+    """Calls the formulation of the platform, or the one named "default".
 
     For a function that has a gradient of its own, or needs none.
     """

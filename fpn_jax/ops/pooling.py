@@ -47,8 +47,15 @@ def pool_slices(x: jax.Array, *, window: int, padding: int) -> jax.Array:
     height, width = _pooled_grid(x, window, padding)
     sides = (padding, padding)
     x = jnp.pad(x, ((0, 0), sides, sides, (0, 0)), constant_values=-jnp.inf)
+    b, _, _, c = x.shape
     return first_maximum(
-        x[:, row : row + 2 * height - 1 : 2, column : column + 2 * width - 1 : 2]
+        # Not by an index: where the number of images is open, JAX gathers.
+        jax.lax.slice(
+            x,
+            (0, row, column, 0),
+            (b, row + 2 * height - 1, column + 2 * width - 1, c),
+            (1, 2, 2, 1),
+        )
         for row in range(window)
         for column in range(window)
     )

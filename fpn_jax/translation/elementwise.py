@@ -105,7 +105,7 @@ def _converted(graph: Graph, eqn: Any, value: Value) -> Value:
 
 
 def _difference(graph: Graph, eqn: Any, a: Value, b: Value) -> Value:
-    """Of a constant its opposite is added: that is folded into a convolution."""
+    """A constant is added with the other sign, which a convolution takes in."""
     if b.constant is None or not np.issubdtype(b.dtype, np.floating):
         return _mapped(_by("Sub"), graph, eqn, a, b)
     opposite = Value(b.shape, b.dtype, constant=-b.constant, stored=b.stored)

@@ -64,7 +64,7 @@ def _part(graph: Graph, eqn: Any, value: Value, starts: np.ndarray) -> Value:
 def _ordered(
     graph: Graph, found: str, order: list[int], rest: list[int], numbers, aval, rank
 ) -> str:
-    """Returns what was gathered with its axes where JAX has them."""
+    """Moves the axes of gathered values to where JAX has them."""
     offset = iter(
         axis
         for axis in range(rank)
@@ -106,7 +106,7 @@ def _inside(
 
 
 def _filled(graph: Graph, found: str, inside: str, numbers, aval, fill: Any) -> str:
-    """Returns what was gathered, and a value of its own where that was outside."""
+    """Puts the fill value in the place of values from outside of the array."""
     if fill is None:
         is_float = np.issubdtype(aval.dtype, np.floating)
         fill = np.nan if is_float else np.iinfo(aval.dtype).min

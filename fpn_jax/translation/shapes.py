@@ -113,7 +113,7 @@ def _slice(graph: Graph, eqn: Any, value: Value) -> Value:
         for axis, size in enumerate(value.shape)
         if not same_shape([size], [shape[axis]])
     ]
-    # Of an axis that is still to be broadcast there is nothing to cut.
+    # An axis that is still to be broadcast has nothing to cut.
     cut = [
         axis for axis in axes if same_shape([value.stored[axis]], [value.shape[axis]])
     ]
