@@ -33,7 +33,7 @@ class ExportProof(NamedTuple):
 
     detections: int  # of the detector
     unmatched: int  # of either, without one of its class within a pixel
-    ties: int  # of either, where rounding may choose another one
+    ties: int  # of either, where rounding may choose another one, or other keypoints
     box_px: float  # of boxes and keypoints
     score: float
     mask_iou: float  # the smallest, in the box; 1.0 without masks
@@ -83,11 +83,11 @@ def prove_export(
         found = [Detections(**run(pixels, sizes)) for run in (ours, theirs)]
         for row, image in enumerate(some):
             ratio = np.divide(image.shape[:2], sizes[row])[::-1].astype(np.float32)
-            pair = (
+            mine, its = (
                 _in_pixels(jax.tree.map(operator.itemgetter(row), each), ratio)
                 for each in found
             )
-            proofs.append(_compared(*pair))
+            proofs.append(_compared(mine, its, ratio))
     columns = list(zip(*proofs, strict=True))
     return ExportProof(
         detections=sum(columns[0]),
@@ -127,8 +127,11 @@ def _in_pixels(found: Detections, ratio: np.ndarray) -> Detections:
     )
 
 
-def _compared(ours: Detections, theirs: Detections) -> ExportProof:
-    """Pairs each detection with the nearest of its class, whatever its rank."""
+def _compared(ours: Detections, theirs: Detections, ratio: np.ndarray) -> ExportProof:
+    """Pairs each detection with the nearest of its class, whatever its rank.
+
+    `ratio` is that of the image's pixels, x and y, to those of the canvas.
+    """
     left = list(range(len(theirs.scores)))
     pairs, alone = [], []
     for row, (box, label) in enumerate(zip(ours.boxes, ours.labels, strict=True)):
@@ -154,8 +157,10 @@ def _compared(ours: Detections, theirs: Detections) -> ExportProof:
     box = _largest(between("boxes"))
     if (points := between("keypoints")) is not None:
         moved = points.max(axis=-1) > BOX_TOLERANCE
-        tied = moved & (between("keypoint_scores") <= _TIED_PEAKS)
-        ties += int(tied.sum())
+        near = (points <= ratio).all(axis=-1)  # within a pixel of the canvas
+        of_grid = near & _on_other_grids(ours.boxes[mine], theirs.boxes[its], ratio)
+        tied = moved & (of_grid | (between("keypoint_scores") <= _TIED_PEAKS))
+        ties += int(tied.any(axis=1).sum())
         box = max(box, _largest(points[~tied]))
     ious = [1.0]
     if ours.masks is not None and theirs.masks is not None:
@@ -176,6 +181,16 @@ def _is_tie(found: Detections, row: int, others: Detections) -> bool:
     boxes = map(jnp.asarray, (found.boxes[row : row + 1], others.boxes))
     iou = np.asarray(pairwise_iou(*boxes))[0]
     return bool(near[-1] or (alike & (iou > _TIED_IOU)).any())
+
+
+def _on_other_grids(ours: np.ndarray, theirs: np.ndarray, ratio: np.ndarray) -> Any:
+    """Says which of two boxes [N, 4] have heat maps of other sizes: bool [N, 1].
+
+    Keypoints are searched in a heat map resized to the whole pixels of its box, rounded
+    up. Rounding moves a side of nearly 202 pixels over it, and all keypoints with it.
+    """
+    grids = (np.ceil((boxes[:, 2:] - boxes[:, :2]) / ratio) for boxes in (ours, theirs))
+    return np.not_equal(*grids).any(axis=1, keepdims=True)
 
 
 def _mask_iou(one: np.ndarray, other: np.ndarray) -> float:

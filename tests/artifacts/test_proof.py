@@ -85,6 +85,25 @@ def test_a_keypoint_elsewhere_is_a_tie_where_the_peaks_are_equal():
     assert (wrong.ties, wrong.box_px) == (0, pytest.approx(3 / 1.6))
 
 
+def test_keypoints_of_a_side_that_rounds_up_to_another_pixel_are_a_tie():
+    """On the canvas the first box is 16 pixels wide, or a little more."""
+    wide = BOXES * np.float32(1.6)
+    wider = wide + np.float32([[0, 0, 0.01, 0], [0, 0, 0, 0]])
+    points, peaks = np.zeros((2, 3, 2), np.float32), np.ones((2, 3), np.float32)
+    ours = program(wide, keypoints=points, keypoint_scores=peaks)
+
+    def moved(by: float, boxes=wider):
+        shifted = points + np.float32([[[by, 0]], [[0, 0]]])
+        theirs = program(boxes, keypoints=shifted, keypoint_scores=peaks + 0.01)
+        return proof(theirs, ours)
+
+    tied = moved(0.6)
+    assert tied.ties == 1 and tied.box_px == pytest.approx(0.01 / 1.6, 1e-2)
+    assert not tied.holds  # of two detections
+    assert moved(1.5).box_px == pytest.approx(1.5 / 1.6)  # more than that pixel
+    assert moved(0.6, wide).box_px == pytest.approx(0.6 / 1.6)  # the same grid
+
+
 def test_masks_are_held_in_their_box():
     full = np.ones((2, 14, 14), np.float32)
     half = full.copy()
