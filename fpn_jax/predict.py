@@ -151,7 +151,6 @@ def predict(chosen: Arguments) -> int:
 
 
 def load_predictor(chosen: Arguments) -> "Predictor":
-    from fpn_jax.detectors.fields import has
     from fpn_jax.inference.loading import load
 
     predictor = load(
@@ -169,9 +168,10 @@ def load_predictor(chosen: Arguments) -> "Predictor":
     )
     # The model's own threshold may be higher than the one that is asked for. Of a model
     # that cannot change it, what is lower is left out afterwards.
-    if has(predictor.model, "with_thresholds"):
+    try:
         return predictor.with_thresholds(score_threshold=chosen.score_threshold)
-    return predictor
+    except ValueError:
+        return predictor
 
 
 @contextlib.contextmanager
