@@ -50,7 +50,7 @@ def side_by_side(chosen: Arguments) -> np.ndarray:
     panels = []
     for path in chosen.photographs:
         image = read_image(path)
-        found, scale = detect(image), chosen.height / len(image)
+        found, scale = detect(image).detections, chosen.height / len(image)
         found = found.replace(boxes=found.boxes * scale)
         size = round(image.shape[1] * scale), chosen.height
         image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
