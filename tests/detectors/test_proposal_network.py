@@ -6,6 +6,7 @@ another order. Gradients go through twice as many, and SGD adds up the differenc
 its steps: 1e-3.
 """
 
+from contextlib import contextmanager
 from functools import partial
 
 import jax
@@ -199,7 +200,8 @@ def test_losses_and_every_gradient_equal_torchvision(resnet50):
     set_to_take_all(theirs)
     theirs.rpn.train()
     theirs.zero_grad()
-    _, _, losses = torch_rpn(theirs, batch)
+    with signs_in_doubt(theirs.backbone.body.layer4) as doubts:
+        _, _, losses = torch_rpn(theirs, batch)
     sum(losses.values()).backward()
     theirs.eval()
 
@@ -207,7 +209,36 @@ def test_losses_and_every_gradient_equal_torchvision(resnet50):
         np.testing.assert_allclose(terms[name], loss.item(), rtol=1e-3)
     wanted = gradient_tree(theirs, ours)
     assert jax.tree.structure(gradients) == jax.tree.structure(wanted)
+    doubt = np.any(doubts, axis=0)
+    assert len(doubts) == 3 and doubt.mean() < 0.005
+    for trees in (gradients, wanted):
+        for block in trees["backbone"]["stage5"].values():
+            block["conv3"]["kernel"] = block["conv3"]["kernel"][..., ~doubt]
     jax.tree.map(partial(close, relative=1e-3), gradients, wanted)
+
+
+@contextmanager
+def signs_in_doubt(stage):
+    """Yields the channels of each block's output that a ReLU cuts at zero, or nearly.
+
+    There the last digit of a sum decides whether a cell passes its gradient on. Of the
+    77 cells of the last stage one is more than 1e-3 of the gradient of its channel, and
+    of those of the blocks before, through the shortcuts.
+    """
+    doubts = []
+
+    def note(block, _, inputs):
+        values = inputs[0].detach().abs()
+        if values.shape[1] == block.conv3.out_channels:
+            near = values < 1e-6 * values.max()
+            doubts.append(near.any(dim=(0, 2, 3)).numpy())
+
+    handles = [
+        block.relu.register_forward_pre_hook(partial(note, block)) for block in stage
+    ]
+    yield doubts
+    for handle in handles:
+        handle.remove()
 
 
 def test_ten_steps_of_sgd_have_the_losses_of_torch():
