@@ -7,8 +7,10 @@ average precision of each class. Exit status: 0 done, 2 wrong input.
 
 import dataclasses
 import json
+import logging
 import math
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +18,15 @@ from typing import TYPE_CHECKING, Literal
 
 import tyro
 
-from fpn_jax.choices import check_fraction
+from fpn_jax.choices import check_count, check_fraction
 from fpn_jax.command_line import check_output, parse, user_errors
 from fpn_jax.runtime import join_processes, set_up
 
 if TYPE_CHECKING:
     from fpn_jax.training.config import Config
     from fpn_jax.training.validation import Validation
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,12 @@ class Arguments:
     dtype: Literal["float32", "bfloat16", "float16"] | None = None
     # Lowest score of a detection; by default the model's own.
     score_threshold: float | None = None
+    # IoU above which the lower of two boxes of a class is dropped; by default the
+    # model's own.
+    nms_threshold: float | None = None
+    # Most detections of an image, and how many of a class the figures count; by default
+    # the model's own, and as many as COCO counts: 100, or 20 with keypoints.
+    max_detections: int | None = None
     # Side in pixels of the squares that an image is cut into, for small objects of
     # large images; by default it is looked at as a whole.
     tiles: int | None = None
@@ -62,6 +72,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         check_output("json", chosen.json)
         if chosen.score_threshold is not None:
             check_fraction("score-threshold", chosen.score_threshold)
+        if chosen.nms_threshold is not None:
+            check_fraction("nms-threshold", chosen.nms_threshold)
+        if chosen.max_detections is not None:
+            check_count("max-detections", chosen.max_detections)
         if chosen.tiles is not None or chosen.tta:
             check_views(chosen)
         if chosen.distributed:
@@ -112,7 +126,12 @@ def evaluate_run(chosen: Arguments) -> dict[str, float]:
     model = run.config.model
     if chosen.dtype is not None:
         model = with_dtype(model, chosen.dtype)
-    model = with_thresholds(model, score_threshold=chosen.score_threshold)
+    model = with_thresholds(
+        model,
+        score_threshold=chosen.score_threshold,
+        nms_threshold=chosen.nms_threshold,
+        max_detections=chosen.max_detections,
+    )
     config = dataclasses.replace(
         run.config,
         model=model,
@@ -123,7 +142,10 @@ def evaluate_run(chosen: Arguments) -> dict[str, float]:
         ),
         evaluation=dataclasses.replace(evaluation, batch_size=batch_size),
     )
-    validation = Validation(config, evaluation_program(config), run.categories)
+    validation = Validation(
+        config, evaluation_program(config), run.categories, chosen.max_detections
+    )
+    check_counted(validation)
     if chosen.tiles is None and not chosen.tta:
         metrics = validation(run.variables) or {}  # nothing interrupts it
     else:
@@ -136,6 +158,23 @@ def evaluate_run(chosen: Arguments) -> dict[str, float]:
         console.print(class_metrics_table(metrics))
     console.print(metrics_table(metrics, title=title))
     return metrics
+
+
+def check_counted(validation: "Validation") -> None:
+    """Warns of images with more objects of a class than the figures count."""
+    counts = Counter(
+        (row["image_id"], row["category_id"])
+        for row in validation.ground_truth["annotations"]
+        if not row.get("iscrowd")
+    )
+    most = max(counts.values(), default=0)
+    counted = max(measure.precision_limit for measure in validation.measures)
+    if most > counted:
+        _log.warning(
+            "Up to %d objects of a class in an image, of whose detections %d count: "
+            "--max-detections counts more.",
+            *(most, counted),
+        )
 
 
 def evaluate_views(

@@ -136,9 +136,20 @@ def test_images_that_fit_a_tile_have_the_same_figures(place, evaluated, tmp_path
         assert value == pytest.approx(evaluated[name], abs=1e-6), name
 
 
+def test_the_figures_count_as_many_as_asked_for(place, caplog, tmp_path):
+    path = tmp_path / "figures.json"
+    options = ["--max-detections", "2", "--json", str(path)]
+    assert evaluate.main([str(place / "run"), *options]) == 0
+    figures = json.loads(path.read_text())
+    assert "AR@2" in figures and "AR@10" not in figures
+    assert "5 objects of a class in an image, of whose detections 2" in caplog.text
+
+
 @pytest.mark.parametrize(
     "options, said",
     [
+        (["--max-detections", "0"], "max-detections: 0 given"),
+        (["--nms-threshold", "2"], "nms-threshold: 2.0 given"),
         (["--tiles", "0"], "tiles: 0 given"),
         (["--tiles", "64", "--overlap", "1"], "overlap: 1.0 given, must be 0"),
         (["--tta", "mirror"], "tta: 'mirror' given, must be 'flip' or a scale"),

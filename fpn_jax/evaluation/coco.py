@@ -6,7 +6,7 @@ annotated area: small < 32**2 <= medium < 96**2 <= large.
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -41,6 +41,14 @@ class Measure:
         recall = (f"AR@{limit}" for limit in self.limits)
         precision = (f"AP{name}" for name in _THRESHOLDS)
         return tuple(self.prefix + name for name in (*recall, *precision))
+
+    def counting(self, limit: int) -> "Measure":
+        """Returns the measure that counts `limit` results of an image and class.
+
+        COCO counts a hundred, for which some images have too many objects.
+        """
+        lower = (each for each in self.limits if each < limit)
+        return replace(self, limits=(*lower, limit), precision_limit=limit)
 
 
 PROPOSALS = Measure(  # FPN, Table 1; at one threshold: found at all, and well placed

@@ -1,12 +1,13 @@
 """COCO's metrics for a terminal."""
 
 import math
+import re
 
 from rich.markup import escape
 from rich.table import Table
 
 _PREFIXES = ("", "mask/", "keypoint/")  # of the metric names
-_ROWS = [("AR", f"@{limit}") for limit in (1, 10, 20, 100, 1000)] + [("AP", "")]
+_RECALL = re.compile(r"(?:mask/|keypoint/)?AR(@\d+)")
 _COLUMNS = {
     **{"all": "", "small": "s", "medium": "m", "large": "l"},  # objects
     **{"0.50": "50", "0.75": "75"},  # thresholds
@@ -28,8 +29,10 @@ def metrics_table(metrics: dict[str, float], *, title: str) -> Table:
     table.add_column("")
     for heading in _COLUMNS:
         table.add_column(heading, justify="right")
+    limits = {found[1] for name in metrics if (found := _RECALL.fullmatch(name))}
+    rows = [("AR", limit) for limit in sorted(limits, key=lambda x: int(x[1:]))]
     for prefix in _PREFIXES:
-        for kind, limit in _ROWS:
+        for kind, limit in [*rows, ("AP", "")]:
             if prefix + kind + limit in metrics:
                 keys = (f"{prefix}{kind}{part}{limit}" for part in _COLUMNS.values())
                 cells = (_cell(metrics.get(key)) for key in keys)

@@ -37,6 +37,7 @@ class Validation:
         config: Config,
         step: Callable[[Mapping, Batch], Evaluated],
         categories: Sequence[Category] | None = None,
+        max_detections: int | None = None,
     ):
         """Opens the data.
 
@@ -44,8 +45,12 @@ class Validation:
             config: of the run.
             step: `evaluation_step`, compiled.
             categories: by label, of the model; by default those of the data.
+            max_detections: how many of an image and class the figures count; by
+                default as many as COCO counts.
         """
         self.measures = measures_of(config.model)
+        if max_detections is not None:
+            self.measures = tuple(x.counting(max_detections) for x in self.measures)
         source = validation_source(config)
         self.categories = categories or run_categories(config.model, source.categories)
         if facts(config.model).num_classes is not None:

@@ -100,6 +100,21 @@ def test_only_the_best_boxes_of_an_image_count():
     assert (metrics["AR@100"], metrics["AR@1000"], metrics["AP"]) == (0, 1, 0)
 
 
+def test_more_objects_than_coco_counts_can_be_counted():
+    objects = [(1, [9 * n, 0, 8, 8]) for n in range(150)]
+    ground_truth = truth(*objects)
+    results = [result(image, box, 0.5) for image, box in objects]
+
+    usual = evaluate_results(ground_truth, results, BOXES)
+    metrics = evaluate_results(ground_truth, results, BOXES.counting(150))
+
+    assert usual["AR@100"] == pytest.approx(100 / 150)
+    assert usual["AP"] == pytest.approx(67 / 101)
+    assert metrics["AR@150"] == metrics["ARs@150"] == metrics["AP"] == 1
+    assert metrics["AR@100"] == usual["AR@100"]
+    assert BOXES.counting(5).limits == (1, 5)
+
+
 def test_precision_is_halved_by_a_better_scored_miss():
     results = [result(1, [300, 300, 9, 9], 0.9), result(1, SMALL, 0.8)]
 

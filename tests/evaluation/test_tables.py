@@ -17,12 +17,14 @@ def cells(table) -> list[list[str]]:
 
 
 def test_proposals_have_their_recall_by_size():
-    metrics = {"AR@100": 0.5, "ARs@100": 0.25, "ARm@100": math.nan, "loss": 1.5}
+    metrics = {"AR@700": 0.75, "AR@100": 0.5, "ARs@100": 0.25, "ARm@100": math.nan}
+    metrics["loss"] = 1.5
 
     assert cells(metrics_table(metrics, title="validation")) == [
         ["validation"],
         "┃ ┃ all ┃ small ┃ medium ┃ large ┃ 0.50 ┃ 0.75 ┃".split(),
         ["AR@100", "0.500", "0.250", "-"],
+        ["AR@700", "0.750"],
         ["loss", "1.5000"],
     ]
 
