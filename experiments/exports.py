@@ -2,7 +2,7 @@
 
     FPN_JAX_TEST_DATA=DIR python -m experiments.exports [DETECTOR …]
 
-Three photographs of COCO's validation set, files of 1 and 4 images, both formats. The
+Three photographs of COCO's validation set, files of 1 and 4 images, every format. The
 R-CNNs, RetinaNet and FCOS are torchvision's with random weights that find things in
 these photographs, YOLOX-nano has its real weights, and `digits` is the model of the
 default job as it is initialized. The columns are those of `ExportProof`.
@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fpn_jax.artifacts.export import FORMATS
+from fpn_jax.artifacts.export import FORMATS, size_of
 from fpn_jax.artifacts.metadata import describe
 from fpn_jax.artifacts.program import detection_program
 from fpn_jax.artifacts.proof import prove_export
@@ -105,7 +105,7 @@ def compare(
                 fit=detector.canvas,
                 batch=batch,
             )
-            size = file.stat().st_size / 1e6
+            size = size_of(file) / 1e6
         holds = "holds" if proof.holds else "DOES NOT HOLD"
         print(
             f"{name} {form} {batch}: {size:.1f} MB, {seconds:.0f} s; {proof}; {holds}",

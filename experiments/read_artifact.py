@@ -1,12 +1,13 @@
 """Runs an exported detector without fpn_jax: FILE INPUTS.npz OUTPUTS.npz
 
 The inputs are `images` and `sizes`, the outputs all that the file gives. These are the
-two readers of docs/use.md: one needs jax and numpy, the other onnxruntime and numpy.
+readers of docs/use.md: beside NumPy one needs jax, one onnxruntime, one TensorFlow.
 """
 
 import json
 import sys
 import zipfile
+from pathlib import Path
 
 import numpy as np
 
@@ -35,9 +36,27 @@ def onnx(file):
     return detect, json.loads(session.get_modelmeta().custom_metadata_map["fpn_jax"])
 
 
+def savedmodel(folder):
+    """Returns a function of a batch, and the description of the directory."""
+    import tensorflow as tf
+
+    detect = tf.saved_model.load(folder).signatures["serving_default"]
+
+    def call(images, sizes):
+        found = detect(images=tf.constant(images), sizes=tf.constant(sizes))
+        return {name: value.numpy() for name, value in found.items()}
+
+    about = Path(folder) / "assets.extra" / "metadata.json"
+    return call, json.loads(about.read_text())
+
+
 if __name__ == "__main__":
     file, inputs, outputs = sys.argv[1:]
-    detect, description = (stablehlo if zipfile.is_zipfile(file) else onnx)(file)
+    if Path(file).is_dir():
+        read = savedmodel
+    else:
+        read = stablehlo if zipfile.is_zipfile(file) else onnx
+    detect, description = read(file)
     given = np.load(inputs)
     np.savez(outputs, **detect(given["images"], given["sizes"]))
     imported = {name.partition(".")[0] for name in sys.modules}

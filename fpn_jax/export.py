@@ -2,10 +2,11 @@
 
 The file is one program from pixels to final boxes, with its weights, suppression, masks
 and keypoints inside. `stablehlo` is for JAX on CPU, TPU and CUDA, `onnx` for
-onnxruntime. It takes `--batch` images at once, or any number where that is dynamic, on
-the canvas that the detector was trained on or on `--canvas HEIGHT WIDTH`. What has been
-written is run beside the detector on pictures: the differences are printed and kept in
-the file, which is refused where they are large. Exit status: 0 done, 2 wrong input.
+onnxruntime, and `savedmodel`, a directory, for TensorFlow. It takes `--batch` images at
+once, or any number where that is dynamic, on the canvas that the detector was trained
+on or on `--canvas HEIGHT WIDTH`. What has been written is run beside the detector on
+pictures: the differences are printed and kept in the file, which is refused where they
+are large. Exit status: 0 done, 2 wrong input.
 """
 
 import sys
@@ -25,8 +26,9 @@ from fpn_jax.runtime import set_up
 class Arguments:
     # Directory of a run, or the name of a published model.
     run: tyro.conf.Positional[Path]
-    out: tyro.conf.Positional[Path]  # file to write
-    format: Literal["stablehlo", "onnx"] = "stablehlo"  # of the file
+    # File to write, or directory where the format is savedmodel.
+    out: tyro.conf.Positional[Path]
+    format: Literal["stablehlo", "onnx", "savedmodel"] = "stablehlo"  # of the file
     batch: int | Literal["dynamic"] = 1  # images at once, or dynamic: any number
     # Height and width that images are scaled to fit, by default those of the run.
     canvas: tuple[int, int] | None = None
@@ -53,6 +55,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with user_errors("export"):
         set_up()
         chosen = parse(Arguments, arguments, command="export", description=__doc__)
+        if chosen.format == "savedmodel" and chosen.out.exists():
+            raise ValueError(
+                f"out: {str(chosen.out)!r} exists, must be a new directory"
+            )
         check_output("out", chosen.out)
         if chosen.batch != "dynamic":
             check_count("batch", chosen.batch)
@@ -66,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def export_run(chosen: Arguments) -> int:
     """Returns the exit status."""
-    from fpn_jax.artifacts.export import export_detector
+    from fpn_jax.artifacts.export import export_detector, size_of
     from fpn_jax.artifacts.pictures import sample_pictures
     from fpn_jax.data.given_images import read_image
     from fpn_jax.inference.loading import load
@@ -90,7 +96,7 @@ def export_run(chosen: Arguments) -> int:
         batch=chosen.batch,
         canvas=chosen.canvas,
     )
-    size = chosen.out.stat().st_size / 1e6
+    size = size_of(chosen.out) / 1e6
     print(
         f"{chosen.out}: {chosen.format}, {size:.1f} MB, for a batch of {chosen.batch}"
     )

@@ -1,6 +1,7 @@
 """The command `export`: a run in, a proven file out."""
 
 import json
+import sys
 import zipfile
 
 import pytest
@@ -92,3 +93,21 @@ def test_wrong_options_are_one_line(run, options, line, tmp_path, capsys):
 
 def test_a_folder_that_is_not_there_is_one_line(run, tmp_path, capsys):
     assert "no directory" in refused(capsys, run, tmp_path / "no" / "out")
+
+
+def test_a_directory_is_not_written_over(run, tmp_path, capsys):
+    options = (run, tmp_path, "--format", "savedmodel")
+    assert refused(capsys, *options) == (
+        f"out: {str(tmp_path)!r} exists, must be a new directory"
+    )
+
+
+def test_a_format_whose_package_is_missing_is_one_line(
+    run, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    line = refused(capsys, run, tmp_path / "out", "--format", "savedmodel")
+    assert line == (
+        "format: savedmodel needs TensorFlow: pip install 'fpn-jax[savedmodel]'"
+    )
+    assert not [*tmp_path.iterdir()]

@@ -13,6 +13,7 @@ from fpn_jax.artifacts.metadata import describe
 from fpn_jax.artifacts.onnx_file import describe_onnx, write_onnx
 from fpn_jax.artifacts.program import Batch, detection_program
 from fpn_jax.artifacts.proof import ExportProof, prove_export
+from fpn_jax.artifacts.savedmodel import describe_savedmodel, write_savedmodel
 from fpn_jax.artifacts.stablehlo import Run, describe_stablehlo, write_stablehlo
 from fpn_jax.choices import check_choice
 from fpn_jax.data.batch import padded_sides
@@ -28,6 +29,7 @@ class _Format(NamedTuple):
 FORMATS = {
     "stablehlo": _Format(write_stablehlo, describe_stablehlo),
     "onnx": _Format(write_onnx, describe_onnx),
+    "savedmodel": _Format(write_savedmodel, describe_savedmodel),
 }
 _PROVEN_BATCH = 2  # of a file that takes any
 
@@ -79,6 +81,12 @@ def export_detector(
         FORMATS[form].describe(written, description | {"proof": proof._asdict()})
         shutil.move(written, path)
     return proof
+
+
+def size_of(path: Path) -> int:
+    """Returns the bytes of a file, or of the files in a directory."""
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())
 
 
 def _check_float32(predictor: Predictor) -> None:

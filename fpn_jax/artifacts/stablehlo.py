@@ -12,7 +12,7 @@ from jax import export
 
 from fpn_jax.artifacts.program import Batch, Program, abstract_inputs
 
-_PLATFORMS = ("cpu", "tpu", "cuda")
+PLATFORMS = ("cpu", "tpu", "cuda")
 
 Run = Callable[[np.ndarray, np.ndarray], dict[str, np.ndarray]]
 
@@ -28,7 +28,7 @@ def write_stablehlo(
     Raises ValueError, one line, where flatbuffers is not installed.
     """
     try:
-        exported = export.export(jax.jit(program), platforms=_PLATFORMS)(
+        exported = export.export(jax.jit(program), platforms=PLATFORMS)(
             *abstract_inputs(canvas, batch)
         )
         data = exported.serialize()

@@ -1,10 +1,5 @@
 """A StableHLO file beside the detector, in a process that has JAX and NumPy alone."""
 
-import json
-import subprocess
-import sys
-from pathlib import Path
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,9 +10,9 @@ from fpn_jax.artifacts.proof import on_canvas
 from fpn_jax.heads.mask import MaskHead
 from fpn_jax.heads.roi_pool import RoIPool
 from fpn_jax.inference import load
+from tests.support.elsewhere import read_elsewhere
 from tests.support.random_run import CANVAS, directory_of, picture, two_stage
 
-READER = Path(__file__).parents[2] / "experiments" / "read_artifact.py"
 PICTURES = [picture(60, 90), picture(96, 128, seed=1), picture(50, 30, seed=2)]
 
 
@@ -27,19 +22,6 @@ def detector(tmp_path_factory):
     head = MaskHead(2, pool=pool, num_convs=1, channels=8)
     run = directory_of(two_stage(mask_head=head), tmp_path_factory)
     return load(run, score_threshold=0.01)
-
-
-def read_elsewhere(file, images, sizes, place):
-    np.savez(place / "in.npz", images=images, sizes=sizes)
-    run = subprocess.run(
-        [sys.executable, READER, file, place / "in.npz", place / "out.npz"],
-        capture_output=True,
-        text=True,
-        cwd=place,  # where Python finds no package of ours
-    )
-    assert run.returncode == 0, run.stderr
-    with np.load(place / "out.npz") as found:
-        return dict(found), json.loads(run.stdout)
 
 
 @pytest.mark.parametrize("batch", [1, 4, "dynamic"])
