@@ -198,6 +198,7 @@ def evaluate_views(
         box_scale=config.data.box_scale,
         tiles=None if chosen.tiles is None else Tiles(chosen.tiles, chosen.overlap),
         ways=parse_ways(chosen.tta),
+        max_detections=chosen.max_detections,
     )
     metrics, validation.read = score(
         predictor, validation.source, validation.ground_truth, validation.measures

@@ -33,13 +33,20 @@ def parse_ways(given: str) -> tuple[str | float, ...]:
     return tuple(ways)
 
 
-def augmented(each: Each, scaled: Sequence[Each], *, flip: bool) -> Each:
+def augmented(
+    each: Each,
+    scaled: Sequence[Each],
+    *,
+    flip: bool,
+    max_detections: int | None = None,
+) -> Each:
     """Returns a function that looks at an image in several ways.
 
     Args:
         each: the detector.
         scaled: the detector on canvases of other sizes.
         flip: whether it also looks at the mirror image.
+        max_detections: most of an image that are returned; None: all.
 
     Boxes of all views are merged by greedy suppression: the highest score of an object
     counts. Raises ValueError for a flip of a detector of keypoints, whose left and
@@ -57,8 +64,9 @@ def augmented(each: Each, scaled: Sequence[Each], *, flip: bool) -> Each:
             del last  # nobody would read what it keeps
         for results in zip(*views, strict=True):
             parts = [result.detections for result in results]
-            most = max(len(result) for result in results)
-            found = merged(parts, threshold=_MERGED_ABOVE, max_detections=most)
+            found = merged(
+                parts, threshold=_MERGED_ABOVE, max_detections=max_detections
+            )
             yield dataclasses.replace(results[0], detections=found)
 
     return each_augmented

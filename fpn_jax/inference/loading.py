@@ -50,7 +50,7 @@ def load(
         score_threshold: lowest score of a detection. This and the next two are by
             default the model's own.
         nms_threshold: IoU above which the lower of two boxes of a class is dropped.
-        max_detections: of an image.
+        max_detections: of an image; the model's own is that of a tile.
         canvas: "fixed" or torchvision's "exact"; see `Predictor`.
         batch_size: images that the network sees at once on a fixed canvas.
         tiles: side in pixels of the squares that an image is cut into, for small
@@ -103,6 +103,7 @@ def load(
         box_scale=loaded.config.data.box_scale,
         tiles=cut,
         ways=ways,
+        max_detections=max_detections,
     )
 
 

@@ -1,4 +1,4 @@
-"""Detections of several views of one image as those of the image."""
+"""The detections of several views of an image, merged into one for each object."""
 
 from collections.abc import Sequence
 
@@ -18,11 +18,12 @@ def merged(
 ) -> Detections:
     """Returns the detections of all parts that greedy suppression keeps.
 
-    Higher scores drop lower ones of their class whose boxes overlap them by more than
-    the threshold. They come by falling score.
+    Higher scores drop lower ones of their class in other parts, whose boxes overlap
+    them by more than the threshold. Two objects that one part tells apart stay apart.
+    They come by falling score.
 
     Args:
-        parts: of one image, NumPy arrays in its pixels, without padding.
+        parts: views of one image, NumPy arrays in its pixels, without padding.
         threshold: of the overlap, IoU or what `smaller` says.
         smaller: whether overlap is the share of the smaller box that both cover (IoS):
             so a part of an object is dropped beside the whole.
@@ -31,6 +32,7 @@ def merged(
         max_detections: most that are returned; None: all.
     """
     found = jax.tree.map(lambda *rows: np.concatenate(rows), *parts)
+    part = np.repeat(np.arange(len(parts)), [len(x.scores) for x in parts])
     cut = np.zeros(len(found.scores), bool) if cut is None else cut
     left = np.ones(len(found.scores), bool)
     kept = []
@@ -38,7 +40,8 @@ def merged(
         if left[row]:
             kept.append(int(row))
             overlap = _overlap(found.boxes[row], found.boxes, smaller)
-            left &= (overlap <= threshold) | (found.labels != found.labels[row])
+            apart = (found.labels != found.labels[row]) | (part == part[row])
+            left &= (overlap <= threshold) | apart
     rows = np.array(sorted(kept, key=lambda row: -found.scores[row]), int)
     rows = rows[:max_detections]
     return jax.tree.map(lambda x: x[rows], found)

@@ -29,6 +29,7 @@ from fpn_jax.data.transforms import (
 )
 from fpn_jax.data.web import is_web_address
 from fpn_jax.detectors.contract import Limits, with_thresholds
+from fpn_jax.detectors.fields import values_of
 from fpn_jax.evaluation.image_pixels import in_image_pixels
 from fpn_jax.inference.augmentations import FLIP, augmented
 from fpn_jax.inference.tiles import Each, Tiles, tiled
@@ -77,14 +78,16 @@ class Predictor:
         box_scale: BoxScale = "sides",
         tiles: Tiles | None = None,
         ways: Sequence[str | float] = (),
+        max_detections: int | None = None,
     ):
         """Takes a detector with its variables, and the canvas that it was trained on.
 
         `box_scale` is how boxes go back to an image (`DataConfig`). With `tiles` an
         image is looked at tile by tile (`tiles.py`), with `ways` in several views
-        (`augmentations.py`): "flip", and scales of the canvas. Raises ValueError
-        for another padding, a batch without images, a canvas that is not two sides,
-        and for variables without parameters.
+        (`augmentations.py`): "flip", and scales of the canvas. `max_detections` is the
+        most that all tiles of an image give; by default each gives what the model
+        gives. Raises ValueError for another padding, a batch without images, a canvas
+        that is not two sides, and for variables without parameters.
         """
         check_choice("padding", padding, ("fixed", "exact"))
         check_choice("box_scale", box_scale, ("sides", "common"))
@@ -100,6 +103,7 @@ class Predictor:
         self.padding, self.batch_size = padding, batch_size
         self.box_scale: BoxScale = box_scale
         self.tiles, self.ways = tiles, tuple(ways)
+        self.max_detections = max_detections
         self._detect = _program(model, variables)
 
     def with_thresholds(self, **limits: Unpack[Limits]) -> "Predictor":
@@ -110,6 +114,7 @@ class Predictor:
         """
         other = copy.copy(self)
         other.model = with_thresholds(self.model, **limits)
+        other.max_detections = limits.get("max_detections") or self.max_detections
         other._detect = _program(other.model, other.variables)
         return other
 
@@ -173,8 +178,12 @@ class Predictor:
         each: Each = self._each
         if self.ways:
             scaled = [self._scaled(float(way)) for way in self.ways if way != FLIP]
-            each = augmented(each, scaled, flip=FLIP in self.ways)
-        return each if self.tiles is None else tiled(each, self.tiles)
+            limits = values_of(self.model, "max_detections").values()
+            most = max(limits, default=None)
+            each = augmented(each, scaled, flip=FLIP in self.ways, max_detections=most)
+        if self.tiles is None:
+            return each
+        return tiled(each, self.tiles, max_detections=self.max_detections)
 
     def _scaled(self, factor: float) -> Each:
         """Returns the detector on a canvas of other sides; it shares the programs."""
@@ -185,7 +194,9 @@ class Predictor:
 
     def _each(self, images: Iterable[ImageLike]) -> Iterator[Result]:
         given = iter(images)
-        at_once = None if self.padding == "exact" else _BATCHES * self.batch_size
+        at_once: int | None = _BATCHES * self.batch_size
+        if self.padding == "exact":  # views of an image are no batch of the user's
+            at_once = self.batch_size if self.tiles or self.ways else None
         while some := [as_image(image) for image in itertools.islice(given, at_once)]:
             yield from self._each_of(some)
 

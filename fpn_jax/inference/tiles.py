@@ -50,13 +50,14 @@ def tile_corners(size: tuple[int, int], tiles: Tiles) -> list[tuple[int, int]]:
     return [*itertools.product(*starts)]
 
 
-def tiled(each: Each, tiles: Tiles) -> Each:
+def tiled(each: Each, tiles: Tiles, *, max_detections: int | None = None) -> Each:
     """Returns a function that looks at an image tile by tile, and merges what it finds.
 
     Tiles of all images go through `each` one after the other, so that they share its
     batches. An image that fits a tile is looked at as a whole alone. Of objects in the
     overlap of tiles one is kept: of two that share more than half of the smaller box
-    the one that no border cuts, then the one of the higher score.
+    the one that no border cuts, then the one of the higher score. What the limit
+    leaves out of an image are its lowest scores; None: nothing.
     """
 
     def each_tiled(images: Iterable[ImageLike]) -> Iterator[Result]:
@@ -83,13 +84,16 @@ def tiled(each: Each, tiles: Tiles) -> Each:
             wanted = len(corners) + tiles.whole
             results += itertools.islice(found, wanted - 1)
             places = [(0, 0)] * tiles.whole + corners
-            yield _merged(results, places, image)
+            yield _merged(results, places, image, max_detections)
 
     return each_tiled
 
 
 def _merged(
-    results: list[Result], places: list[tuple[int, int]], image: np.ndarray
+    results: list[Result],
+    places: list[tuple[int, int]],
+    image: np.ndarray,
+    max_detections: int | None,
 ) -> Result:
     size = image.shape[:2]
     number = sum(len(result) for result in results)
@@ -104,7 +108,11 @@ def _merged(
         parts.append(_moved(result, place, size))
         cut.append(_cut(result, place, size))
     found = merged(
-        parts, threshold=_MERGED_ABOVE, smaller=True, cut=np.concatenate(cut)
+        parts,
+        threshold=_MERGED_ABOVE,
+        smaller=True,
+        cut=np.concatenate(cut),
+        max_detections=max_detections,
     )
     first = results[0]
     return Result(found, size, first.categories, first.skeleton, given=image)

@@ -8,7 +8,7 @@ from fpn_jax.heads.mask import MaskHead
 from fpn_jax.heads.roi_pool import RoIPool
 from fpn_jax.inference import load
 from fpn_jax.inference.augmentations import augmented, parse_ways
-from fpn_jax.inference.merging import merged
+from fpn_jax.inference.merging import _overlap, merged
 from fpn_jax.results import Result
 from fpn_jax.types import Detections
 from tests.support.random_run import directory_of, picture, two_stage
@@ -35,6 +35,30 @@ def test_the_best_view_of_an_object_counts():
     assert found.labels.tolist() == [0, 1, 0]  # another class is another object
     assert len(merged([first, second], threshold=0.5, max_detections=1).scores) == 1
     assert len(merged([detections([], [])], threshold=0.5).scores) == 0
+
+
+def test_objects_that_one_view_tells_apart_stay_apart():
+    near = [[0, 0, 10, 10], [0, 2, 10, 12]]  # IoU 2/3
+    first = detections(near, [0.9, 0.8])
+    second = detections(near, [0.7, 0.6])
+    for parts in ([first], [first, second]):
+        found = merged(parts, threshold=0.5)
+        np.testing.assert_allclose(found.scores, [0.9, 0.8])
+
+
+def test_each_view_may_find_an_object_of_its_own():
+    boxes = [[0, 0, 10, 10], [10, 10, 20, 20], [20, 0, 30, 10]]
+
+    def sees(*numbers):
+        found = detections([boxes[n] for n in numbers], [0.9 - n / 9 for n in numbers])
+        return lambda images: (Result(found, (20, 40)) for _ in images)
+
+    image = np.zeros((20, 40, 3), np.uint8)
+    ways = [sees(2), sees(0, 1)]
+    (found,) = augmented(sees(), ways, flip=False)([image])
+    np.testing.assert_array_equal(found.boxes, boxes)
+    (found,) = augmented(sees(1), ways, flip=False, max_detections=2)([image])
+    np.testing.assert_array_equal(found.boxes, boxes[:2])
 
 
 def test_boxes_of_a_mirror_image_come_back():
@@ -68,11 +92,16 @@ def test_a_detector_finds_at_least_the_objects_of_one_view(tmp_path_factory):
         tmp_path_factory,
     )
     image = picture(96, 128)
-    plain, several = load(run)(image), load(run, tta="flip,0.75")(image)
-    assert several.scores[0] >= plain.scores[0] - 1e-6
-    assert len(several) <= max(9, len(plain)) and several.masks.shape[1:] == (96, 128)
+    plain = load(run)(image)
+    several = load(run, tta="flip,0.75", max_detections=1000)(image)
+    assert len(several) >= len(plain) > 0 and several.masks.shape[1:] == (96, 128)
+    for box, label, score in zip(plain.boxes, plain.labels, plain.scores, strict=True):
+        same = several.labels == label
+        iou = _overlap(box, several.boxes, False)
+        assert (several.scores[same & (iou > 0.5)] >= score - 1e-6).any()
     both = load(run, tta="0.75", tiles=64)(image)
-    assert len(both) >= len(plain) // 2
+    assert len(both) > len(plain)
+    assert len(load(run, tta="0.75", tiles=64, max_detections=2)(image)) == 2
 
 
 def test_left_and_right_keypoints_are_not_exchanged(tmp_path_factory):

@@ -78,6 +78,21 @@ def test_an_object_at_borders_of_tiles_is_found_once(box):
     np.testing.assert_array_equal(found.masks[0], scene([box])[..., 0] > 0)
 
 
+def test_an_object_before_another_is_found_beside_it():
+    """The small one is in the box of the large one, and in no tile without it."""
+    (found,) = tiled(squares, Tiles(100, 0.2))(
+        [scene([(50, 50, 250, 250), (90, 90, 99, 99)])]
+    )
+    assert [50, 50, 250, 250] in found.boxes.tolist()
+    assert [90, 90, 99, 99] in found.boxes.tolist()
+
+
+def test_the_limit_is_of_the_image():
+    boxes = [(x, 5, x + 9, 14) for x in range(10, 490, 40)]
+    (found,) = tiled(squares, Tiles(100, 0.2), max_detections=3)([scene(boxes)])
+    assert sorted(found.boxes[:, 0].tolist()) == [10, 50, 90]
+
+
 def test_objects_side_by_side_stay_apart():
     boxes = [(x, y, x + 12, y + 12) for x in range(4, 480, 16) for y in (90, 106)]
     boxes = boxes[:25]
