@@ -140,18 +140,23 @@ def evaluation_batches(
         share=share,
         stretches=stretches,
     )
-    told = _told_what_is_left_out(source, batching)
+    told = _told_what_is_left_out(
+        source, batching, "; the figures count them, the loss does not"
+    )
     return EvaluationBatches(
         read, len(stretches), batching.max_errors, tells_crowded=not told
     )
 
 
-def _told_what_is_left_out(source: Source, batching: Batching) -> bool:
-    """Warns where a source knows of images with more objects than batches hold."""
+def _told_what_is_left_out(source: Source, batching: Batching, means: str = "") -> bool:
+    """Warns where a source knows of images with more objects than batches hold.
+
+    `means` is the end of that line.
+    """
     counts = source.object_counts()
     said = None if counts is None else left_out(counts[:, 0], batching.max_boxes)
     if said is not None:
-        _log.warning("%s: %s", source.name, said)
+        _log.warning("%s: %s%s", source.name, said, means)
     return said is not None
 
 
