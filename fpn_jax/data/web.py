@@ -3,11 +3,13 @@
 import http.client
 import os
 import urllib.error
+import urllib.parse
 import urllib.request
 
 from fpn_jax.data.example import UnreadableImage
 
 _SILENCE = 30.0  # seconds without a byte, after which a connection is broken off
+_UNQUOTED = "/%:=&?~+!$,;'@()*[]"  # beside letters and digits
 _LARGEST = 256 << 20  # bytes; the largest photographs have a tenth
 
 
@@ -26,7 +28,9 @@ def fetch(address: str) -> bytes:
     scheme, _, rest = address.partition(":")
     url = f"{scheme}://{rest.lstrip('/')}"
     try:
-        request = urllib.request.Request(url, headers={"User-Agent": "fpn_jax"})
+        request = urllib.request.Request(
+            _in_ascii(url), headers={"User-Agent": "fpn_jax"}
+        )
         with urllib.request.urlopen(request, timeout=_SILENCE) as response:
             data = response.read(_LARGEST + 1)
             missing = len(data) <= _LARGEST and response.length
@@ -42,6 +46,16 @@ def fetch(address: str) -> bytes:
     if len(data) > _LARGEST:
         raise UnreadableImage(f"{url}: larger than {_LARGEST >> 20} MiB")
     return data
+
+
+def _in_ascii(url: str) -> str:
+    """Returns an address as browsers send it: ü as %C3%BC, and hosts as IDNA has it."""
+    parts = urllib.parse.urlsplit(url)
+    host = (
+        parts.netloc if parts.netloc.isascii() else parts.netloc.encode("idna").decode()
+    )
+    path, query = (urllib.parse.quote(x, _UNQUOTED) for x in (parts.path, parts.query))
+    return urllib.parse.urlunsplit((parts.scheme, host, path, query, ""))
 
 
 def _not_fetched(url: str, reason: object) -> str:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from fpn_jax.data.example import UnreadableImage
 from fpn_jax.data.given_images import as_image, is_one_image
-from fpn_jax.data.web import fetch, is_web_address
+from fpn_jax.data.web import _in_ascii, fetch, is_web_address
 from tests.support.weights_server import serving
 
 IMAGE = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
@@ -28,6 +28,13 @@ def test_an_address_is_fetched_and_decoded(server):
     for given in (address, Path(address)):  # which has lost a slash
         assert is_one_image(given)
         np.testing.assert_array_equal(as_image(given), IMAGE)
+
+
+def test_an_address_is_sent_as_browsers_send_it():
+    assert _in_ascii("https://a.org/Käse 1%20a.jpg?b=ü&c=/") == (
+        "https://a.org/K%C3%A4se%201%20a.jpg?b=%C3%BC&c=/"
+    )
+    assert _in_ascii("http://bücher.de:80/a") == "http://xn--bcher-kva.de:80/a"
 
 
 def test_an_address_has_a_scheme():
