@@ -180,6 +180,8 @@ def _from_floats(image: np.ndarray) -> np.ndarray:
         return image * np.float32(255)
     if low < 0 and high < _STANDARDIZED:
         raise ValueError(f"{given}, neither standardized nor less a mean")
+    if 1 < high < _STANDARDIZED and not np.array_equal(image, np.round(image)):
+        raise ValueError(f"{given}: clip them to one of the two")
     return image
 
 

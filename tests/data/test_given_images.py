@@ -149,6 +149,7 @@ def test_floats_of_0_to_1_are_scaled(of_library):
     [
         (-1.0, 1.0, "floats of -1 … 1 given, .*, neither standardized"),
         (-2.1, 2.6, "floats of -2.1 … 2.6 given, .*, neither standardized"),
+        (0.0, 1.02, "floats of 0 … 1.02 given, .* clip them to one of the two$"),
         (0.0, 65535.0, r"floats of 0 … 6.55e\+04 given, must be 0 … 255 or 0 … 1$"),
     ],
 )
@@ -169,7 +170,7 @@ def test_floats_that_are_no_numbers_are_refused(wrong, said):
         as_image(pixels)
 
 
-@pytest.mark.parametrize("low, high", [(0.0, 0.0), (0.0, 1.5), (-9.3, 261.0)])
+@pytest.mark.parametrize("low, high", [(0.0, 0.0), (0.0, 9.5), (-9.3, 261.0)])
 def test_dark_pixels_and_those_of_an_interpolation_are_taken(low, high):
     pixels = np.linspace(low, high, 72, dtype=np.float32).reshape(4, 6, 3)
     assert as_image(pixels) is pixels
