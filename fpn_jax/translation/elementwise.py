@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from jax.lax import RoundingMethod
 
 from fpn_jax.translation.graph import Graph, Value, broadcast_shape
 
@@ -79,7 +80,16 @@ def _finite(graph: Graph, eqn: Any, name: str) -> str:
     return graph.node("Not", graph.node("Or", infinite, none))
 
 
-def _selected(graph: Graph, eqn: Any, which: str, no: str, yes: str) -> str:
+def _rounded(graph: Graph, eqn: Any, name: str) -> str:
+    if eqn.params["rounding_method"] != RoundingMethod.TO_NEAREST_EVEN:
+        raise NotImplementedError("rounding halves away from zero")
+    return graph.node("Round", name)
+
+
+def _selected(graph: Graph, eqn: Any, which: str, *cases: str) -> str:
+    if len(cases) != 2:
+        raise NotImplementedError(f"a choice among {len(cases)} cases")
+    no, yes = cases
     if eqn.outvars[0].aval.dtype != bool:
         return graph.node("Where", which, yes, no)
     taken = graph.node("And", which, yes)
@@ -154,7 +164,7 @@ _EMITTED: dict[str, Callable[..., str]] = {
     "or": _of_bits("Or", "BitwiseOr"),
     "pow": _by("Pow"),
     "rem": _remainder,
-    "round": _by("Round"),  # half to even; JAX's other rule is not asked for
+    "round": _rounded,
     "rsqrt": _reciprocal_root,
     "select_n": _selected,
     "sign": _by("Sign"),

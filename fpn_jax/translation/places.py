@@ -139,6 +139,8 @@ def _scatter(
     )
     if not simple:
         raise NotImplementedError(f"a scatter of {numbers}")
+    if eqn.params["mode"] == GatherScatterMode.CLIP:
+        raise NotImplementedError("a scatter to the nearest place inside")
     index = graph.cast(graph.full(places), np.int64)
     updates = graph.full(new)
     window = list(numbers.update_window_dims)

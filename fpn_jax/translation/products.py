@@ -51,10 +51,13 @@ def _transposed_convolution(graph: Graph, eqn: Any, x: Value, kernel: Value) -> 
 
 def _max_pool(graph: Graph, eqn: Any, x: Value) -> Value:
     params = eqn.params
-    (_, *window, _), (_, *strides, _) = (
+    (first, *window, last), (_, *strides, _) = (
         params["window_dimensions"],
         params["window_strides"],
     )
+    dilated = {*params["base_dilation"], *params["window_dilation"]} != {1}
+    if (first, last) != (1, 1) or len(window) != 2 or dilated:
+        raise NotImplementedError("a maximum of windows that are not of two sides")
     _, *padding, _ = params["padding"]
     low, high = zip(*padding, strict=True)
     name = graph.node(

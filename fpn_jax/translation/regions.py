@@ -23,7 +23,7 @@ def _suppression(
         table = graph.node("Reshape", graph.full(value), graph.ints(-1, n, *last))
         return graph.node("GatherND", table, rows)
 
-    # One box more, of score 0: of no box at all onnxruntime makes an error.
+    # One box more, which is not kept: of no box at all onnxruntime makes an error.
     def with_one(name: str, one: Any) -> str:
         return graph.node("Concat", name, graph.constant(one), axis=0)
 

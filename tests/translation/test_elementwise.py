@@ -77,6 +77,29 @@ def test_axes_of_one_are_broadcast_in_either_layout():
     assert_same(function, images, vector, rows)
 
 
-def test_what_cannot_be_said_is_named():
-    with pytest.raises(ValueError, match="no translation of JAX's 'digamma'"):
-        by_onnx(jax.scipy.special.digamma, FLOATS)
+def clipped(x):
+    return x.at[:, np.array([9])].set(7, mode="clip")
+
+
+def dilated(x):
+    ones = (1,) * x.ndim
+    return jax.lax.reduce_window(
+        x, -np.inf, jax.lax.max, ones, ones, "VALID", window_dilation=(1, 2)
+    )
+
+
+@pytest.mark.parametrize(
+    ("function", "named"),
+    [
+        (jax.scipy.special.digamma, "JAX's 'digamma'"),
+        (jax.lax.round, "rounding halves away from zero"),
+        (lambda x: jax.lax.select_n((x > 0) + 1, x, x, x), "a choice among 3 cases"),
+        (lambda x: clipped(x.T).T, "a scatter"),
+        (dilated, "a maximum of windows"),
+    ],
+)
+def test_what_cannot_be_said_is_named(function, named):
+    with pytest.raises(
+        ValueError, match=f"^format: onnx has no translation of {named}"
+    ):
+        by_onnx(function, FLOATS)
