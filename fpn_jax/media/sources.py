@@ -38,9 +38,10 @@ def find_sources(given: str, *, every: int = 1) -> list[Found]:
     """Returns the pictures and videos that were asked for.
 
     `given` is a file, a folder (with the folders in it), a pattern such as `a/*.jpg` or
-    `a/**/*.jpg`, a text file of a path or address a line, a zip archive, a web address,
-    a video, a stream (`rtsp://…`), the number of a camera, or `-`: an image or a list
-    on standard input. A file is looked for before it is found to be none of these.
+    `a/**/*.jpg`, a text file of a path or address a line, a zip archive of images, a
+    web address, a video, a stream (`rtsp://…`), the number of a camera, or `-`: an
+    image or a list on standard input. A file is looked for before it is found to be
+    none of these.
 
     Args:
         given: as it was typed.
@@ -59,8 +60,9 @@ def find_sources(given: str, *, every: int = 1) -> list[Found]:
         if path.suffix.lower() == ".zip":
             return [_stills(given, _in_archive(path), [path])]
         if path.suffix.lower() == ".txt":
-            listed = _listed(path.read_text("utf-8"), given, path.parent)
-            return _of_files(listed, given, every)
+            listed = _listed(path.read_text("utf-8-sig"), given, path.parent)
+            found = _of_files(listed, given, every)
+            return [source._replace(files=(path, *source.files)) for source in found]
     elif given.isdecimal():
         return [Found(partial(open_camera, int(given), every=every))]
     elif _GLOB & set(given):
@@ -144,7 +146,7 @@ def _in_archive(path: Path) -> list[Picture]:
         if not member.is_dir() and _is_image(PurePosixPath(member.filename))
     ]
     if not pictures:
-        raise ValueError(f"images: no file in {str(path)!r} is {_KINDS}")
+        raise ValueError(f"images: no file in {str(path)!r} is {_AN_IMAGE}")
     return pictures
 
 
@@ -161,7 +163,7 @@ def _on_standard_input(every: int) -> list[Found]:
     if not data:
         raise ValueError("images: nothing on standard input")
     try:
-        text = data.decode()
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
         text = "\0"
     if "\0" not in text:
@@ -184,4 +186,5 @@ def _is_video(path: str) -> bool:
     return is_stream(path) or suffix in VIDEO_SUFFIXES
 
 
-_KINDS = "an image (.jpg .png .webp …) or a video (.mp4 .mov .mkv …)"
+_AN_IMAGE = "an image (.jpg .png .webp …)"
+_KINDS = f"{_AN_IMAGE} or a video (.mp4 .mov .mkv …)"

@@ -1,6 +1,10 @@
 """Frames of videos, streams and cameras, and a video of frames."""
 
+import contextlib
 import math
+import queue
+import threading
+import time
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path, PurePath, PurePosixPath
@@ -21,6 +25,8 @@ VIDEO_SUFFIXES = tuple(
 _STREAMS = ("rtsp://", "rtsps://", "rtmp://", "tcp://", "udp://")
 _FRAME_RATE = 25.0  # where a file or camera does not say
 _FASTEST = 240.0  # frames per second; larger numbers are of broken headers
+_TICK = Fraction(1, 1000)  # seconds; of a live video
+_Frames = Iterator[tuple[int, np.ndarray]]
 _QUALITY = "20"  # libx264's constant rate factor; its default of 23 smears thin lines
 
 
@@ -69,10 +75,13 @@ def open_camera(number: int, *, every: int = 1) -> Source:
 class Video:
     """A video file (H.264 in MP4) that frames are added to, until its `with` ends."""
 
-    def __init__(self, path: Path, frame_rate: float):
-        """Takes the path of the file, and the frames per second."""
-        self._path, self._frame_rate = path, frame_rate
-        self._is_open = False
+    def __init__(self, path: Path, frame_rate: float, *, live: bool = False):
+        """Takes the path of the file, and the frames per second.
+
+        Frames of a live video are shown as long after the first as they were added.
+        """
+        self._path, self._frame_rate, self._live = path, frame_rate, live
+        self._is_open, self._began, self._shown = False, 0.0, -1
 
     def __enter__(self) -> "Video":
         return self
@@ -89,6 +98,10 @@ class Video:
         height, width = self._stream.height, self._stream.width
         pixels = np.ascontiguousarray(frame[:height, :width])
         picture = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+        if self._live:
+            now = round((time.monotonic() - self._began) / _TICK)
+            self._shown = max(now, self._shown + 1)
+            picture.pts, picture.time_base = self._shown, _TICK
         self._container.mux(self._stream.encode(picture))
 
     def __exit__(
@@ -111,7 +124,9 @@ class Video:
         self._stream.height, self._stream.width = shape[0] & ~1, shape[1] & ~1
         self._stream.pix_fmt = "yuv420p"
         self._stream.options = {"crf": _QUALITY}
-        self._is_open = True
+        if self._live:
+            self._stream.codec_context.time_base = _TICK
+        self._is_open, self._began = True, time.monotonic()
 
 
 def _source(
@@ -121,22 +136,59 @@ def _source(
     rate = rate if math.isfinite(rate) and 0 < rate <= _FASTEST else _FRAME_RATE
     frames = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
     total = None if live or frames <= 0 else -(-frames // every)
-    pictures = _frames(name, place, capture, every)
+    frames_of = _newest if live else _all
+    pictures = _pictures(name, place, frames_of(capture, every))
     return Source(name, pictures, total, rate / every, place, live=live)
 
 
-def _frames(name: str, place: PurePath, capture: Any, every: int) -> Iterator[Picture]:
-    """Yields frames; only those that are taken are converted."""
+def _pictures(name: str, place: PurePath, frames: _Frames) -> Iterator[Picture]:
+    for number, frame in frames:
+        image = cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+        own = place.with_name(f"{place.stem}-{number:06d}")
+        yield Picture(f"{name}#{number}", own, lambda image=image: image)
+
+
+def _all(capture: Any, every: int) -> _Frames:
+    """Yields every n-th frame with its number; one that is damaged is left out."""
     number = 0
     try:
         while capture.grab():
             if number % every == 0:
                 whole, frame = capture.retrieve()
-                if not whole:
-                    return
-                image = cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
-                own = place.with_name(f"{place.stem}-{number:06d}")
-                yield Picture(f"{name}#{number}", own, lambda image=image: image)
+                if whole:
+                    yield number, frame
             number += 1
     finally:
         capture.release()
+
+
+def _newest(capture: Any, every: int) -> _Frames:
+    """Yields the newest frame of those that come, with its number.
+
+    A network slower than the camera skips frames, instead of seeing ever older ones.
+    """
+    newest: queue.Queue[tuple[int, np.ndarray] | None] = queue.Queue(1)
+    stopped = threading.Event()
+
+    def follow() -> None:
+        try:
+            for item in _all(capture, every):
+                if stopped.is_set():
+                    return
+                with contextlib.suppress(queue.Empty):
+                    newest.get_nowait()  # is replaced
+                newest.put(item)
+        finally:
+            while not stopped.is_set():  # the last frame is waited for
+                with contextlib.suppress(queue.Full):
+                    newest.put(None, timeout=0.1)
+                    break
+
+    follower = threading.Thread(target=follow, daemon=True)
+    follower.start()
+    try:
+        while (item := newest.get()) is not None:
+            yield item
+    finally:
+        stopped.set()
+        follower.join()

@@ -1,12 +1,14 @@
 """Frames of videos, there and back."""
 
+import time
+from itertools import pairwise
 from pathlib import PurePath
 
 import av
 import numpy as np
 import pytest
 
-from fpn_jax.media.video import Video, last_part, open_video
+from fpn_jax.media.video import Video, _source, last_part, open_video
 
 
 def frame(shade: int, height: int = 40, width: int = 60) -> np.ndarray:
@@ -65,3 +67,56 @@ def test_the_name_in_an_address_is_without_its_query():
     assert last_part("https://a.org/b/clip.mp4?a=b/c") == "clip.mp4"
     assert last_part("a/what?.jpg") == "what?.jpg"
     assert last_part("https://a.org") == "a.org"
+
+
+class Camera:
+    """A camera of 100 frames in a second, whose pixels have the frame's number."""
+
+    def __init__(self, frames: int):
+        self.number, self.frames, self.is_released = -1, frames, False
+
+    def get(self, what):
+        return 100.0
+
+    def grab(self):
+        time.sleep(0.01)
+        self.number += 1
+        return self.number < self.frames
+
+    def retrieve(self):
+        return True, np.full((4, 6, 3), self.number, np.uint8)
+
+    def release(self):
+        self.is_released = True
+
+
+def test_a_slow_network_sees_the_newest_frame_of_a_camera():
+    camera = Camera(100)
+    source = _source("camera 0", PurePath("camera-0"), camera, 1, live=True)
+    seen = []
+    for image in source.pictures:
+        seen.append(int(image.read()[0, 0, 0]))
+        assert image.name == f"camera 0#{seen[-1]}"
+        time.sleep(0.1)
+    assert seen == sorted(set(seen)) and 5 <= len(seen) <= 14
+    assert seen[-1] == 99 and camera.is_released
+
+
+def test_a_camera_is_released_where_it_is_left():
+    camera = Camera(10_000)
+    source = _source("camera 0", PurePath("camera-0"), camera, 1, live=True)
+    next(source.pictures)
+    source.pictures.close()
+    assert camera.is_released and camera.number < 100
+
+
+def test_frames_of_a_live_video_are_shown_when_they_came(tmp_path):
+    with Video(tmp_path / "1.mp4", 100, live=True) as video:
+        for shade in (0, 50, 100):
+            video.add(frame(shade))
+            time.sleep(0.3)
+    with av.open(str(tmp_path / "1.mp4")) as container:
+        seconds = [shown.time for shown in container.decode(video=0)]
+    assert seconds[0] == 0 and len(seconds) == 3
+    for earlier, later in pairwise(seconds):
+        assert 0.25 < later - earlier < 1
