@@ -16,7 +16,7 @@ import contextlib
 import dataclasses
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from fpn_jax.results.names import OutputNames
     from fpn_jax.results.result import Result
 
+# Share of a video's frames below which it is damaged; some headers count a few more.
+_WHOLE = 0.9
+
 
 @dataclass(frozen=True)
 class Arguments:
@@ -51,9 +54,8 @@ class Arguments:
     # File for tasks of Label Studio with the objects as predictions.
     label_studio: Path | None = None
     score_threshold: float = 0.5  # lowest score of an object
-    classes: tuple[
-        str, ...
-    ] = ()  # names (or labels) of the classes wanted, by default all
+    # Names (or labels) of the classes that are wanted, by default all.
+    classes: tuple[str, ...] = ()
     # IoU above which the lower of two boxes is dropped, by default the model's own.
     nms_threshold: float | None = None
     # Most objects of an image, by default the model's own.
@@ -61,9 +63,8 @@ class Arguments:
     # Side in pixels of the squares that an image is cut into, for small objects of
     # large images; by default it is looked at as a whole.
     tiles: int | None = None
-    overlap: float = (
-        0.2  # share of a tile's side that it has in common with its neighbors
-    )
+    # Share of a tile's side that it has in common with its neighbors.
+    overlap: float = 0.2
     # Views that are looked at as well: flip,0.8,1.2 is the mirror image and two scales.
     tta: str = ""
     every: int = 1  # of a video every n-th frame is taken
@@ -113,6 +114,11 @@ def check(chosen: Arguments) -> None:
         folder = getattr(chosen, option)
         if folder is not None and folder.exists() and not folder.is_dir():
             raise ValueError(f"{option}: {str(folder)!r} is a file, not a directory")
+    if chosen.yolo is not None and next(chosen.yolo.rglob("*.txt"), None):
+        raise ValueError(
+            f"yolo: {str(chosen.yolo)!r} holds label files, which may be somebody's "
+            "work: give another directory"
+        )
     if chosen.run.is_file():
         raise ValueError(
             f"run: {str(chosen.run)!r} is a file, not the directory of a run, "
@@ -137,7 +143,7 @@ def predict(chosen: Arguments) -> int:
         class_labels(chosen.classes, predictor.categories)
     files = [file for source in found for file in source.files]
     status, names = 0, OutputNames(chosen.out, files)
-    with opened_outputs(chosen) as outputs:
+    with opened_outputs(chosen, files) as outputs:
         for unopened in found:
             try:
                 source = unopened.open()
@@ -151,13 +157,15 @@ def predict(chosen: Arguments) -> int:
 
 
 def load_predictor(chosen: Arguments) -> "Predictor":
+    from fpn_jax.detectors.fields import values_of
     from fpn_jax.inference.loading import load
 
     predictor = load(
         chosen.run,
         chosen.checkpoint,
         nms_threshold=chosen.nms_threshold,
-        max_detections=chosen.max_detections,
+        # Of some classes the best are taken once the others are left out.
+        max_detections=None if chosen.classes else chosen.max_detections,
         canvas=chosen.canvas,
         batch_size=chosen.batch_size,
         tiles=chosen.tiles,
@@ -166,6 +174,9 @@ def load_predictor(chosen: Arguments) -> "Predictor":
         experiment=chosen.experiment,
         trust=chosen.trust,
     )
+    own = max(values_of(predictor.model, "max_detections").values(), default=0)
+    if chosen.classes and (chosen.max_detections or 0) > own:
+        predictor = predictor.with_thresholds(max_detections=chosen.max_detections)
     # The model's own threshold may be higher than the one that is asked for. Of a model
     # that cannot change it, what is lower is left out afterwards.
     try:
@@ -175,7 +186,9 @@ def load_predictor(chosen: Arguments) -> "Predictor":
 
 
 @contextlib.contextmanager
-def opened_outputs(chosen: Arguments) -> Iterator[list[Output]]:
+def opened_outputs(
+    chosen: Arguments, inputs: Collection[Path]
+) -> Iterator[list[Output]]:
     """Gives what results are written to, and says at the end what was written."""
     from fpn_jax.results.coco_file import COCOFile
     from fpn_jax.results.crops_folder import CropsFolder
@@ -189,9 +202,9 @@ def opened_outputs(chosen: Arguments) -> Iterator[list[Output]]:
     if chosen.csv is not None:
         outputs.append(CSVFile(chosen.csv))
     if chosen.yolo is not None:
-        outputs.append(YOLOFolder(chosen.yolo))
+        outputs.append(YOLOFolder(chosen.yolo, inputs))
     if chosen.crops is not None:
-        outputs.append(CropsFolder(chosen.crops))
+        outputs.append(CropsFolder(chosen.crops, inputs))
     if chosen.label_studio is not None:
         outputs.append(LabelStudioFile(chosen.label_studio, chosen.run.name))
     try:
@@ -220,7 +233,7 @@ def predict_source(
         for picture, result in results(source, predictor, unreadable):
             result = result.filter(
                 classes=chosen.classes or None, score_threshold=chosen.score_threshold
-            )
+            )[: chosen.max_detections]
             result = dataclasses.replace(result, path=picture.name)
             for output in outputs:
                 output.add(picture.name, picture.place, result)
@@ -231,6 +244,9 @@ def predict_source(
             advance()
     if source.frame_rate is not None:
         print(f"{source.name}: {frames} frames, {objects} objects{where}")
+    if source.frame_rate is not None and frames < _WHOLE * (source.total or 0):
+        complain(f"{source.name}: damaged, {frames} of {source.total} frames")
+        return False
     return not unreadable
 
 
@@ -275,7 +291,7 @@ def drawing(
         yield lambda picture, result: ""
     elif source.frame_rate is not None and source.place is not None:
         path = names.path(source.place, ".mp4")
-        with Video(path, source.frame_rate) as video:
+        with Video(path, source.frame_rate, live=source.live) as video:
 
             def add(picture: "Picture", result: "Result") -> str:
                 video.add(result.plot())
@@ -298,7 +314,7 @@ def progress(source: "Source") -> Iterator[Callable[[], None]]:
     from rich import progress
     from rich.console import Console
 
-    console = Console(stderr=True)
+    console = Console(stderr=True, soft_wrap=True)
     columns = (
         progress.MofNCompleteColumn(),
         progress.TextColumn("{task.fields[rate]}"),
@@ -306,7 +322,12 @@ def progress(source: "Source") -> Iterator[Callable[[], None]]:
     )
     hidden = not console.is_terminal or source.total == 1
     with progress.Progress(
-        *columns, console=console, transient=True, disable=hidden
+        *columns,
+        console=console,
+        transient=True,
+        disable=hidden,
+        # A file or a pipe gets the lines itself; in a terminal they pass the bar.
+        redirect_stdout=sys.stdout.isatty(),
     ) as bar:
         task = bar.add_task("", total=source.total, rate="compiling")
 
@@ -318,7 +339,7 @@ def progress(source: "Source") -> Iterator[Callable[[], None]]:
         yield advance
 
 
-def complain(error: Exception) -> None:
+def complain(error: Exception | str) -> None:
     print(f"fpn-jax predict: {error}", file=sys.stderr)
 
 

@@ -2,8 +2,13 @@
 
 import csv
 import json
+import os
+import pty
+import subprocess
+import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -30,6 +35,8 @@ def place(tmp_path, monkeypatch):
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(picture(*size, seed=number)).save(path)
     (tmp_path / "in" / "broken.jpg").write_text("nothing")
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels" / "3.txt").write_text("0 0.5 0.5 0.1 0.1")
     return tmp_path
 
 
@@ -60,7 +67,7 @@ def test_each_picture_of_a_folder_is_drawn_and_a_broken_one_named(run, place, ca
 def test_all_outputs_hold_the_same_objects(run, place):
     (place / "in" / "broken.jpg").unlink()
     files = ("--json", "f.json", "--csv", "f.csv", "--label-studio", "ls.json")
-    folders = ("--yolo", "labels", "--crops", "crops", "--no-pictures")
+    folders = ("--yolo", "found", "--crops", "crops", "--no-pictures")
     assert called(run, "in", *files, *folders, *LOW) == 0
     assert not Path("predictions").exists()
     rows = json.loads(Path("f.json").read_text())
@@ -79,7 +86,7 @@ def test_all_outputs_hold_the_same_objects(run, place):
         own = [row for row in rows if row["image"] == f"in/{name}"]
         assert {row["image_id"] for row in own} == {image_id}
         np.testing.assert_allclose([row["score"] for row in own], found.scores, 1e-4)
-        lines = (place / "labels" / name).with_suffix(".txt").read_text().splitlines()
+        lines = (place / "found" / name).with_suffix(".txt").read_text().splitlines()
         assert [int(line.split()[0]) for line in lines] == found.labels.tolist()
 
 
@@ -129,6 +136,62 @@ def test_no_input_is_overwritten(run, place):
     assert Path("in/3-2.png").exists() and Path("in/clip-2.mp4").exists()
 
 
+def test_no_input_is_overwritten_by_a_crop_of_it(run, place):
+    (place / "in/dog").mkdir()
+    Image.fromarray(picture(60, 90)).save("in/dog/3.jpg")
+    Path("in/list.txt").write_text("\ufeff3.png\ndog/3.jpg\n", "utf-8")
+    before = Path("in/dog/3.jpg").read_bytes()
+    called(run, "in/list.txt", "--crops", "in", "--no-pictures", *LOW)
+    assert Path("in/dog/3.jpg").read_bytes() == before
+    assert len([*Path("in/dog").iterdir()]) > 1
+    Path("list.txt").write_text("in/3.png")
+    Path("in/list.txt").unlink()
+    Image.fromarray(picture(60, 90)).save("in/list.png")
+    options = ("--classes", "dog", "--yolo", ".", "--no-pictures")
+    with pytest.raises(SystemExit):
+        called(run, "list.txt", *options)
+    assert Path("list.txt").read_text() == "in/3.png"
+
+
+def test_the_best_of_the_wanted_classes_are_taken(place, tmp_path_factory):
+    run = directory_of(two_stage().with_thresholds(max_detections=60), tmp_path_factory)
+    assert load(run, score_threshold=0.01)("in/3.png").class_names[0] == "dog"
+    options = ("--json", "f.json", "--no-pictures", "--max-detections", "1")
+    assert called(run, "in/3.png", "--classes", "cat", *options, *LOW) == 0
+    (row,) = json.loads(Path("f.json").read_text())
+    assert row["category"] == "cat"
+
+
+def test_a_damaged_video_is_named(run, place, capsys):
+    writer = cv2.VideoWriter("a.avi", cv2.VideoWriter_fourcc(*"MJPG"), 8, (96, 64))
+    for number in range(40):
+        writer.write(np.roll(picture(64, 96), 4 * number, axis=1))
+    writer.release()
+    data = Path("a.avi").read_bytes()
+    Path("a.avi").write_bytes(data[: len(data) // 2])
+    assert called(run, "a.avi", "--no-pictures", *LOW) == 2
+    said = capsys.readouterr().err
+    assert "fpn-jax predict: a.avi: damaged, " in said and " of 40 frames" in said
+
+
+def test_a_file_gets_the_lines_that_a_terminal_shows_a_bar_beside(run, place):
+    command = [sys.executable, "-m", "fpn_jax.predict", str(run), "in", *LOW]
+    (place / "in" / "broken.jpg").unlink()
+    terminal, end = pty.openpty()
+    with open("log.txt", "wb") as log:
+        root = str(Path(predict.__file__).parents[1])
+        environment = {**os.environ, "PYTHONPATH": root}
+        subprocess.run(command, stdout=log, stderr=end, env=environment, check=True)
+    os.close(end)
+    os.close(terminal)
+    lines = Path("log.txt").read_text().splitlines()
+    assert [line.partition(":")[0] for line in lines] == [
+        "in/3.png",
+        "in/a/1.png",
+        "in/a/b/2.png",
+    ]
+
+
 def test_an_interruption_keeps_what_was_found(run, place, monkeypatch):
     add, added = predict.results, []
 
@@ -157,6 +220,7 @@ def test_an_interruption_keeps_what_was_found(run, place, monkeypatch):
         (["--label-studio", "none/f.json"], "label-studio: no directory 'none'"),
         (["--yolo", "in/3.png"], "yolo: 'in/3.png' is a file, not a directory"),
         (["--crops", "in/3.png"], "crops: 'in/3.png' is a file"),
+        (["--yolo", "labels"], "yolo: 'labels' holds label files"),
         (["--classes", "cat", "cow"], "classes: 'cow' is none of the model's 2"),
     ],
 )

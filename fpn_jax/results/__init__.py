@@ -2,8 +2,8 @@
 
 A `Result` is the detections of one image in its own pixels, with the names of their
 classes. It can be filtered, drawn, and given as COCO's rows, JSON, a pandas table or
-supervision's detections. The other files write many results into one file or folder:
-`files.py` in COCO's, CSV's, YOLO's and Label Studio's form.
+supervision's detections. `coco_file`, `csv_file`, `yolo_folder`, `label_studio` and
+`crops_folder` write the results of many images.
 """
 
 from typing import TYPE_CHECKING

@@ -36,7 +36,8 @@ class COCOFile:
             for row in rows
         ]
         self._path.write_text(json.dumps(rows, indent=1) + "\n", "utf-8")
-        return f"{len(rows)} objects in {self._path}"
+        objects = "object" if len(rows) == 1 else "objects"
+        return f"{len(rows)} {objects} in {self._path}"
 
 
 def coco_image_ids(places: list[PurePath]) -> list[int]:

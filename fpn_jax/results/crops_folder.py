@@ -1,5 +1,6 @@
 """Each object as a picture of its own."""
 
+from collections.abc import Collection
 from pathlib import Path, PurePath
 
 from fpn_jax.results.names import OutputNames
@@ -12,9 +13,13 @@ _UNSAFE = '/\\:*?"<>|'  # in names of files, on some system
 class CropsFolder:
     """A folder for each class, with the part of the image in each object's box."""
 
-    def __init__(self, folder: Path):
-        """Takes the folder, which is made with its first picture."""
-        self._folder, self._names, self._crops = folder, OutputNames(folder), 0
+    def __init__(self, folder: Path, inputs: Collection[Path] = ()):
+        """Takes the folder, which is made with its first picture.
+
+        `inputs` are files that must not be overwritten.
+        """
+        self._folder, self._names = folder, OutputNames(folder, inputs)
+        self._crops = 0
 
     def add(self, name: str, place: PurePath, result: Result) -> None:
         """Writes the objects of an image."""

@@ -29,4 +29,5 @@ class CSVFile:
     def close(self) -> str:
         """Ends the file, and returns a line that says so."""
         self._file.close()
-        return f"{self._objects} objects in {self._path}"
+        objects = "object" if self._objects == 1 else "objects"
+        return f"{self._objects} {objects} in {self._path}"

@@ -1,5 +1,6 @@
 """Names for what is written of many images: unlike each other, and of no input."""
 
+from collections import Counter
 from collections.abc import Collection
 from pathlib import Path, PurePath
 
@@ -14,15 +15,19 @@ class OutputNames:
         """Takes the folder, and files that must not be overwritten."""
         self._folder = folder
         self._taken = {path.resolve() for path in inputs}
+        self._numbers: Counter[Path] = Counter()  # given so far, by the path without
 
     def path(self, place: PurePath, suffix: str) -> Path:
         """Returns the path for an image of this relative path, with another suffix."""
         # A path of an archive may lead out of it.
         parts = [part for part in place.parts if part not in ("..", "/", place.anchor)]
         folder = self._folder.joinpath(*parts[:-1])
-        stem, number = PurePath(parts[-1] if parts else "image").stem, 2
-        path = folder / f"{stem}{suffix}"
-        while path.resolve() in self._taken:
-            path, number = folder / f"{stem}-{number}{suffix}", number + 1
-        self._taken.add(path.resolve())
-        return path
+        stem = PurePath(parts[-1] if parts else "image").stem
+        first = folder / f"{stem}{suffix}"
+        while True:
+            self._numbers[first] += 1
+            number = self._numbers[first]
+            path = first if number == 1 else folder / f"{stem}-{number}{suffix}"
+            if (resolved := path.resolve()) not in self._taken:
+                self._taken.add(resolved)
+                return path

@@ -1,5 +1,6 @@
 """Objects as YOLO's label files, one beside each image's name."""
 
+from collections.abc import Collection
 from pathlib import Path, PurePath
 
 import numpy as np
@@ -18,10 +19,11 @@ class YOLOFolder:
     without area gives the box's four corners.
     """
 
-    def __init__(self, folder: Path):
-        """Makes the folder."""
+    def __init__(self, folder: Path, inputs: Collection[Path] = ()):
+        """Makes the folder; `inputs` are files that must not be overwritten."""
         folder.mkdir(parents=True, exist_ok=True)
-        self._folder, self._names, self._images = folder, OutputNames(folder), 0
+        self._folder, self._names = folder, OutputNames(folder, inputs)
+        self._images = 0
 
     def add(self, name: str, place: PurePath, result: Result) -> None:
         """Writes the file of an image, which is empty where nothing was found."""
