@@ -130,7 +130,7 @@ def _in_pixels(found: Detections, ratio: np.ndarray) -> Detections:
 def _compared(ours: Detections, theirs: Detections, ratio: np.ndarray) -> ExportProof:
     """Pairs each detection with the nearest of its class, whatever its rank.
 
-    `ratio` is that of the image's pixels, x and y, to those of the canvas.
+    `ratio` is how many pixels of the image one of the canvas is, along x and y.
     """
     left = list(range(len(theirs.scores)))
     pairs, alone = [], []
@@ -172,7 +172,7 @@ def _compared(ours: Detections, theirs: Detections, ratio: np.ndarray) -> Export
 def _is_tie(found: Detections, row: int, others: Detections) -> bool:
     """Whether rounding may have left a detection out of the others.
 
-    Its score is that of the last one, or that of one of its class which overlaps it.
+    Another of the same score is the last one, or overlaps it and has its class.
     """
     near = np.abs(others.scores - found.scores[row]) <= SCORE_TOLERANCE
     if not near.any():
