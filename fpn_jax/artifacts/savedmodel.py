@@ -16,6 +16,11 @@ from fpn_jax.artifacts.stablehlo import PLATFORMS, Run
 # `jax2tf` of jax 0.10 writes StableHLO 1.15 or newer, of which TensorFlow 2.21 reads
 # versions up to 1.13. Programs of ours have no operator that is younger.
 _STABLEHLO = "1.13.0"
+# jax 0.12 names what sums, maxima and the like are, with regions that 1.13 has no form
+# for; their definitions stand beside them. XLA has a fast top-k of its own by its name.
+_WITHOUT_NEW_COMPOSITES = (
+    "builtin.module(func.func(stablehlo-legalize-composite-to-call{except=chlo.top_k}))"
+)
 
 
 def write_savedmodel(
@@ -89,11 +94,13 @@ def describe_savedmodel(path: Path, description: Mapping[str, Any]) -> None:
 
 def _older(serialized: bytes) -> bytes:
     """Returns a module in the version of StableHLO that TensorFlow reads."""
-    from jaxlib.mlir import ir
+    from jaxlib.mlir import ir, passmanager
     from jaxlib.mlir.dialects import stablehlo
 
+    stablehlo.register_stablehlo_passes()
     with ir.Context() as context:
         module = stablehlo.deserialize_portable_artifact(context, serialized)
+        passmanager.PassManager.parse(_WITHOUT_NEW_COMPOSITES).run(module.operation)
         return stablehlo.serialize_portable_artifact(module, _STABLEHLO)
 
 
