@@ -28,7 +28,8 @@ class Arguments:
     run: tyro.conf.Positional[Path]
     # File to write, or directory where the format is savedmodel.
     out: tyro.conf.Positional[Path]
-    format: Literal["stablehlo", "onnx", "savedmodel"] = "stablehlo"  # of the file
+    # By default that of the file's suffix: onnx of .onnx, stablehlo of others.
+    format: Literal["stablehlo", "onnx", "savedmodel"] | None = None
     batch: int | Literal["dynamic"] = 1  # images at once, or dynamic: any number
     # Height and width that images are scaled to fit, by default those of the run.
     canvas: tuple[int, int] | None = None
@@ -55,7 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with user_errors("export"):
         set_up()
         chosen = parse(Arguments, arguments, command="export", description=__doc__)
-        if chosen.format == "savedmodel" and chosen.out.exists():
+        form = format_of(chosen)
+        if form == "savedmodel" and chosen.out.exists():
             raise ValueError(
                 f"out: {str(chosen.out)!r} exists, must be a new directory"
             )
@@ -67,10 +69,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for option in ("score_threshold", "nms_threshold"):
             if (value := getattr(chosen, option)) is not None:
                 check_fraction(option.replace("_", "-"), value)
-        return export_run(chosen)
+        return export_run(chosen, form)
 
 
-def export_run(chosen: Arguments) -> int:
+def format_of(chosen: Arguments) -> str:
+    """Returns the format; raises ValueError where the name of the file is another's."""
+    form = "onnx" if chosen.out.suffix == ".onnx" else "stablehlo"
+    if chosen.format is not None and form == "onnx" != chosen.format:
+        raise ValueError(
+            f"out: {chosen.out.name!r} is the name of a file of ONNX, not of "
+            f"{chosen.format}"
+        )
+    return chosen.format or form
+
+
+def export_run(chosen: Arguments, form: str) -> int:
     """Returns the exit status."""
     from fpn_jax.artifacts.export import export_detector, size_of
     from fpn_jax.artifacts.pictures import sample_pictures
@@ -91,15 +104,18 @@ def export_run(chosen: Arguments) -> int:
     proof = export_detector(
         predictor,
         chosen.out,
-        chosen.format,
+        form,
         images=images,
         batch=chosen.batch,
         canvas=chosen.canvas,
     )
     size = size_of(chosen.out) / 1e6
-    print(
-        f"{chosen.out}: {chosen.format}, {size:.1f} MB, for a batch of {chosen.batch}"
+    batch = (
+        "batches of any size"
+        if chosen.batch == "dynamic"
+        else f"a batch of {chosen.batch}"
     )
+    print(f"{chosen.out}: {form}, {size:.1f} MB, for {batch}")
     print(f"beside the detector on {len(images)} pictures: {proof}")
     if not proof.detections:
         print("nothing was found in them: --images PHOTOGRAPH… proves more")

@@ -111,3 +111,15 @@ def test_a_format_whose_package_is_missing_is_one_line(
         "format: savedmodel needs TensorFlow: pip install 'fpn-jax[savedmodel]'"
     )
     assert not [*tmp_path.iterdir()]
+
+
+def test_the_suffix_says_the_format(run, photograph, tmp_path, capsys):
+    pytest.importorskip("onnx")
+    options = ("--images", photograph, "--batch", "dynamic")
+    assert called(run, tmp_path / "detector.onnx", *options) == 0
+    said = capsys.readouterr().out
+    assert "detector.onnx: onnx, " in said and ", for batches of any size" in said
+    assert "masks" not in said
+    options = (run, tmp_path / "other.onnx", "--format", "stablehlo")
+    line = refused(capsys, *options)
+    assert line == "out: 'other.onnx' is the name of a file of ONNX, not of stablehlo"

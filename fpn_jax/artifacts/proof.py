@@ -36,7 +36,7 @@ class ExportProof(NamedTuple):
     ties: int  # of either, where rounding may choose another one, or other keypoints
     box_px: float  # of boxes and keypoints
     score: float
-    mask_iou: float  # the smallest, in the box; 1.0 without masks
+    mask_iou: float | None  # the smallest, in the box; None without masks
 
     @property
     def holds(self) -> bool:
@@ -46,14 +46,16 @@ class ExportProof(NamedTuple):
             and self.ties <= MOST_TIES * self.detections
             and self.box_px <= BOX_TOLERANCE
             and self.score <= SCORE_TOLERANCE
-            and self.mask_iou >= MASK_IOU
+            and (self.mask_iou is None or self.mask_iou >= MASK_IOU)
         )
 
     def __str__(self) -> str:
+        iou = self.mask_iou
+        masks = "" if iou is None else f", masks' IoU at least {iou:.4f}"
         return (
             f"{self.detections} detections, {self.unmatched} unmatched, {self.ties} "
-            f"ties; boxes within {self.box_px:.2g} px, scores within {self.score:.1g}, "
-            f"masks' IoU at least {self.mask_iou:.4f}"
+            f"ties; boxes within {self.box_px:.2g} px, scores within {self.score:.1g}"
+            f"{masks}"
         )
 
 
@@ -95,7 +97,7 @@ def prove_export(
         ties=sum(columns[2]),
         box_px=max(columns[3]),
         score=max(columns[4]),
-        mask_iou=min(columns[5]),
+        mask_iou=min((iou for iou in columns[5] if iou is not None), default=None),
     )
 
 
@@ -162,11 +164,12 @@ def _compared(ours: Detections, theirs: Detections, ratio: np.ndarray) -> Export
         tied = moved & (of_grid | (between("keypoint_scores") <= _TIED_PEAKS))
         ties += int(tied.any(axis=1).sum())
         box = max(box, _largest(points[~tied]))
-    ious = [1.0]
+    iou = None
     if ours.masks is not None and theirs.masks is not None:
-        ious += map(_mask_iou, ours.masks[mine], theirs.masks[its])
+        ious = map(_mask_iou, ours.masks[mine], theirs.masks[its])
+        iou = min(ious, default=1.0)
     score = _largest(between("scores"))
-    return ExportProof(len(ours.scores), unmatched, ties, box, score, min(ious))
+    return ExportProof(len(ours.scores), unmatched, ties, box, score, iou)
 
 
 def _is_tie(found: Detections, row: int, others: Detections) -> bool:
