@@ -142,9 +142,14 @@ def evaluate_run(chosen: Arguments) -> dict[str, float]:
         ),
         evaluation=dataclasses.replace(evaluation, batch_size=batch_size),
     )
-    validation = Validation(
-        config, evaluation_program(config), run.categories, chosen.max_detections
-    )
+    try:
+        validation = Validation(
+            config, evaluation_program(config), run.categories, chosen.max_detections
+        )
+    except ValueError as error:
+        if chosen.data is not None:
+            raise
+        raise ValueError(f"{error}; --data gives the run another data set") from error
     check_counted(validation)
     if chosen.tiles is None and not chosen.tta:
         metrics = validation(run.variables) or {}  # nothing interrupts it
