@@ -103,6 +103,17 @@ def check_output(option: str, file: Path | None) -> None:
         raise ValueError(f"{option}: no directory {str(file.parent)!r}")
     if file is not None and file.is_dir():
         raise ValueError(f"{option}: {str(file)!r} is a directory, must be a file")
+    if file is not None:
+        check_writable(option, file)
+
+
+def check_writable(option: str, path: Path) -> None:
+    """Raises ValueError where a file could not be written, or a directory not made."""
+    place = path
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    if not os.access(place, os.W_OK):
+        raise ValueError(f"{option}: {str(place)!r} cannot be written to")
 
 
 def needs_less_memory(error: Exception) -> bool:

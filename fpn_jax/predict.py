@@ -24,7 +24,13 @@ from typing import TYPE_CHECKING, Literal, Protocol
 import tyro
 
 from fpn_jax.choices import check_count, check_fraction
-from fpn_jax.command_line import WRONG_INPUT, check_output, parse, user_errors
+from fpn_jax.command_line import (
+    WRONG_INPUT,
+    check_output,
+    check_writable,
+    parse,
+    user_errors,
+)
 from fpn_jax.runtime import set_up
 
 if TYPE_CHECKING:
@@ -101,7 +107,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def check(chosen: Arguments) -> None:
     """Raises ValueError for an option that means nothing, before anything is read."""
     if not chosen.images:
-        raise ValueError("images: none given, expected one or more files")
+        taken = ", and --classes takes every word after it" if chosen.classes else ""
+        raise ValueError(f"images: none given, expected one or more files{taken}")
     check_fraction("score-threshold", chosen.score_threshold)
     if chosen.nms_threshold is not None:
         check_fraction("nms-threshold", chosen.nms_threshold)
@@ -114,6 +121,8 @@ def check(chosen: Arguments) -> None:
         folder = getattr(chosen, option)
         if folder is not None and folder.exists() and not folder.is_dir():
             raise ValueError(f"{option}: {str(folder)!r} is a file, not a directory")
+        if folder is not None and (option != "out" or chosen.pictures):
+            check_writable(option, folder)
     if chosen.yolo is not None and next(chosen.yolo.rglob("*.txt"), None):
         raise ValueError(
             f"yolo: {str(chosen.yolo)!r} holds label files, which may be somebody's "
@@ -133,10 +142,12 @@ def predict(chosen: Arguments) -> int:
     from fpn_jax.results.classes import class_labels
     from fpn_jax.results.names import OutputNames
 
+    # Pictures of an earlier prediction are no photographs.
+    ours = [folder for folder in (chosen.out, chosen.crops) if folder is not None]
     found = [
         source
         for given in chosen.images
-        for source in find_sources(given, every=chosen.every)
+        for source in find_sources(given, every=chosen.every, without=ours)
     ]
     predictor = load_predictor(chosen)
     if chosen.classes:

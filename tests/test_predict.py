@@ -162,6 +162,30 @@ def test_the_best_of_the_wanted_classes_are_taken(place, tmp_path_factory):
     assert row["category"] == "cat"
 
 
+def test_pictures_of_an_earlier_prediction_are_no_photographs(run, place):
+    (place / "in" / "broken.jpg").unlink()
+    folders = ("--out", "in/drawn", "--crops", "in/crops")
+    for _ in range(2):
+        called(run, "in", *folders, "--csv", "f.csv", *LOW)
+        with open("f.csv", encoding="utf-8") as file:
+            names = {row["image"] for row in csv.DictReader(file)}
+        assert names == {"in/3.png", "in/a/1.png", "in/a/b/2.png"}
+    drawn = sorted(path.name for path in Path("in/drawn").rglob("*.png"))
+    assert drawn == ["1.png", "2.png", "3.png"]
+
+
+def test_a_place_that_cannot_be_written_is_told_before_the_work(
+    run, place, capsys, monkeypatch
+):
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != "labels")
+    for options in (("--json", "labels/f.json"), ("--crops", "labels/new/crops")):
+        with pytest.raises(SystemExit) as stop:
+            called(run, "in/3.png", *options)
+        assert stop.value.code == 2
+        said = capsys.readouterr().err
+        assert said.endswith(": 'labels' cannot be written to\n")
+
+
 def test_a_damaged_video_is_named(run, place, capsys):
     writer = cv2.VideoWriter("a.avi", cv2.VideoWriter_fourcc(*"MJPG"), 8, (96, 64))
     for number in range(40):
@@ -220,6 +244,7 @@ def test_an_interruption_keeps_what_was_found(run, place, monkeypatch):
         (["--label-studio", "none/f.json"], "label-studio: no directory 'none'"),
         (["--yolo", "in/3.png"], "yolo: 'in/3.png' is a file, not a directory"),
         (["--crops", "in/3.png"], "crops: 'in/3.png' is a file"),
+        (["--classes", "dog", "in/3.png"], "classes: 'in/3.png' is none of"),
         (["--yolo", "labels"], "yolo: 'labels' holds label files"),
         (["--classes", "cat", "cow"], "classes: 'cow' is none of the model's 2"),
     ],

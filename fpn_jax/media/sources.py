@@ -34,7 +34,9 @@ _STANDARD_INPUT = "-"
 _GLOB = set("*?[")
 
 
-def find_sources(given: str, *, every: int = 1) -> list[Found]:
+def find_sources(
+    given: str, *, every: int = 1, without: Sequence[Path] = ()
+) -> list[Found]:
     """Returns the pictures and videos that were asked for.
 
     `given` is a file, a folder (with the folders in it), a pattern such as `a/*.jpg` or
@@ -46,6 +48,7 @@ def find_sources(given: str, *, every: int = 1) -> list[Found]:
     Args:
         given: as it was typed.
         every: of a video every n-th frame is taken.
+        without: folders in a given folder whose files are left out.
 
     Raises ValueError, one line, where there is nothing of that name.
     """
@@ -55,7 +58,7 @@ def find_sources(given: str, *, every: int = 1) -> list[Found]:
     if is_stream(given) or is_web_address(given):
         return _of_files([_Place(given, PurePath(last_part(given)))], given, every)
     if path.is_dir():
-        return _of_files(_in_folder(path), given, every)
+        return _of_files(_in_folder(path, without), given, every)
     if path.is_file():
         if path.suffix.lower() == ".zip":
             return [_stills(given, _in_archive(path), [path])]
@@ -97,11 +100,14 @@ def _stills(name: str, pictures: Sequence[Picture], files: Sequence[Path]) -> Fo
     return Found(lambda: Source(name, iter(pictures), len(pictures)), tuple(files))
 
 
-def _in_folder(folder: Path) -> list[_Place]:
+def _in_folder(folder: Path, without: Sequence[Path]) -> list[_Place]:
+    apart = {path.resolve() for path in without} - {folder.resolve()}
     places = [
         _Place(str(path), place)
         for path in sorted(folder.rglob("*"))
-        if _is_picture(place := path.relative_to(folder)) and path.is_file()
+        if _is_picture(place := path.relative_to(folder))
+        and path.is_file()
+        and not apart & {*path.resolve().parents}
     ]
     if not places:
         raise ValueError(f"images: no file in {str(folder)!r} is {_KINDS}")

@@ -24,7 +24,8 @@ def class_labels(
     """Returns the labels of classes that are given by name or by label.
 
     A name counts as it is written, then in small and capital letters alike, then as a
-    number. Raises ValueError for one that the model does not know, with the nearest.
+    number, and then as several with commas between them. Raises ValueError for one that
+    the model does not know, with the nearest.
     """
     given = [classes] if isinstance(classes, str | int) else classes
     names = [category.name for category in categories]
@@ -42,6 +43,8 @@ def _labels(given: str | int, names: Sequence[str]) -> set[int]:
             return found
     if not names and str(given).isdecimal():
         return {int(given)}
+    if len(parts := [part.strip() for part in str(given).split(",")]) > 1:
+        return set().union(*(_labels(part, names) for part in parts))
     nearest = get_close_matches(str(given), names, n=1)
     hint = f"nearest: {nearest[0]!r}; " if nearest else ""
     known = ", ".join(map(repr, names[:_LISTED]))

@@ -145,7 +145,15 @@ class Result:
         )
 
     def save(self, path: str | os.PathLike) -> None:
-        """Writes the picture of `plot`; the suffix of the path chooses the format."""
+        """Writes the picture of `plot`; the suffix of the path chooses the format.
+
+        Raises ValueError for the path of the image itself, which would be lost.
+        """
+        own = self.path is not None and Path(self.path)
+        if own and own.exists() and Path(path).exists() and own.samefile(path):
+            raise ValueError(
+                f"path: {os.fspath(path)!r} is the image itself: give another name"
+            )
         from fpn_jax.visualize.pictures import save_image
 
         save_image(path, self.plot())

@@ -1,6 +1,7 @@
 """The result of an image: what it tells, and the forms of other libraries."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas
@@ -46,6 +47,7 @@ def test_classes_are_asked_for_by_name_or_label():
         1,
     ]
     assert len(found.filter(classes="bottle")) == 0
+    assert len(found.filter(classes="dog, person")) == 3
     assert len(found.filter(score_threshold=0.75)) == 2
     with pytest.raises(
         ValueError, match="classes: 'dig' is none of .* 3 .*nearest: 'dog'"
@@ -159,3 +161,15 @@ def test_without_names_classes_are_numbers():
     assert found.class_names == ["0", "1", "0"]
     assert [row["category_id"] for row in found.to_coco(1)] == [0, 1, 0]
     assert len(found.filter(classes=1)) == 1
+
+
+def test_the_image_itself_is_not_written_over(tmp_path):
+    path = tmp_path / "1.png"
+    Image.fromarray(IMAGE).save(path)
+    before = path.read_bytes()
+    found = replace(result(given=str(path)), path=str(path))
+    with pytest.raises(ValueError, match="^path: .* is the image itself: give another"):
+        found.save(path)
+    assert path.read_bytes() == before
+    found.save(tmp_path / "2.png")
+    assert (tmp_path / "2.png").exists()
