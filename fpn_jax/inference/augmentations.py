@@ -15,13 +15,14 @@ FLIP = "flip"
 _MERGED_ABOVE = 0.5  # IoU of boxes of one object in two views; rather less than more
 
 
-def parse_ways(given: str) -> tuple[str | float, ...]:
+def parse_ways(given: str | Sequence[str | float]) -> tuple[str | float, ...]:
     """Returns the views of "flip,0.8,1.2": flipped, and scaled by these factors.
 
-    Raises ValueError, one line, for anything else.
+    They can be given one by one. Raises ValueError, one line, for anything else.
     """
+    words = given.split(",") if isinstance(given, str) else map(str, given)
     ways: list[str | float] = []
-    for part in filter(None, (part.strip() for part in given.split(","))):
+    for part in filter(None, map(str.strip, words)):
         try:
             ways.append(part if part == FLIP else float(part))
         except ValueError:

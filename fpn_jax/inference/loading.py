@@ -34,7 +34,7 @@ def load(
     batch_size: int = 8,
     tiles: int | None = None,
     overlap: float = 0.2,
-    tta: str = "",
+    tta: str | Sequence[str | float] = "",
     experiment: str | Path | None = None,
     trust: bool = False,
 ) -> Predictor:
@@ -56,8 +56,8 @@ def load(
         tiles: side in pixels of the squares that an image is cut into, for small
             objects of large images; None: it is looked at as a whole.
         overlap: share of its side that a tile has in common with its neighbors.
-        tta: views that are looked at as well, as "flip,0.8,1.2": the mirror image, and
-            canvases of other sizes (test-time augmentation).
+        tta: views that are looked at as well, as "flip,0.8,1.2" or ["flip", 0.8]: the
+            mirror image, and canvases of other sizes (test-time augmentation).
         experiment: file that defines the classes of the run that are not of fpn_jax;
             nothing is imported unasked.
         trust: take them from the copy that the run keeps.

@@ -106,6 +106,12 @@ class Predictor:
         self.max_detections = max_detections
         self._detect = _program(model, variables)
 
+    def __repr__(self) -> str:
+        kind, number = type(self.model).__name__, len(self.categories)
+        classes = "class" if number == 1 else "classes"
+        height, width = self.canvas
+        return f"Predictor({kind}, {number} {classes}, canvas of {height} x {width})"
+
     def with_thresholds(self, **limits: Unpack[Limits]) -> "Predictor":
         """Returns the detector with other limits on its detections, and its weights.
 
@@ -155,7 +161,8 @@ class Predictor:
         """Yields the result of each image, in their order.
 
         On a fixed canvas images are read a few batches at a time, on an exact one all
-        at once. Masks are pasted one image after the other, because they are large.
+        at once. Masks are pasted one image after the other, because they are large. An
+        image that cannot be read ends it, after the results of those before it.
         """
         several: Any = [images] if is_one_image(images) else images
         waiting: deque[ImageLike] = deque()
@@ -197,8 +204,14 @@ class Predictor:
         at_once: int | None = _BATCHES * self.batch_size
         if self.padding == "exact":  # views of an image are no batch of the user's
             at_once = self.batch_size if self.tiles or self.ways else None
-        while some := [as_image(image) for image in itertools.islice(given, at_once)]:
-            yield from self._each_of(some)
+        error = None
+        while error is None:
+            some, error = _until_error(map(as_image, itertools.islice(given, at_once)))
+            if some:
+                yield from self._each_of(some)
+            elif error is None:
+                return
+        raise error
 
     def _each_of(self, images: Sequence[np.ndarray]) -> Iterator[Result]:
         found: dict[int, _Found] = {}
@@ -259,6 +272,19 @@ class Predictor:
         if self.padding == "exact":
             return resize_as_torch(image.astype(np.float32), scale)
         return resize(image, scale)
+
+
+def _until_error(
+    images: Iterator[np.ndarray],
+) -> tuple[list[np.ndarray], Exception | None]:
+    """Returns the images that come before an error, and the error."""
+    read = []
+    try:
+        for image in images:
+            read.append(image)
+    except Exception as error:
+        return read, error
+    return read, None
 
 
 def _name(image: ImageLike) -> str | None:

@@ -80,7 +80,8 @@ def test_boxes_of_a_mirror_image_come_back():
 
 def test_views_are_asked_for_by_words():
     assert parse_ways("flip, 0.8,1.2") == ("flip", 0.8, 1.2)
-    assert parse_ways("") == ()
+    assert parse_ways("") == parse_ways([]) == ()
+    assert parse_ways(["flip", 0.8]) == ("flip", 0.8)
     for wrong in ("mirror", "0", "flip,9", "nan", "1,,x"):
         with pytest.raises(ValueError, match="^tta: '.*' given, must be 'fl"):
             parse_ways(wrong)

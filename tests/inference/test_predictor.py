@@ -13,6 +13,7 @@ from PIL import Image
 import fpn_jax
 from fpn_jax.backbones.dummy import Dummy
 from fpn_jax.compilation import call_once
+from fpn_jax.data.example import UnreadableImage
 from fpn_jax.detectors.proposal_network import ProposalNetwork
 from fpn_jax.heads.keypoint import KeypointHead
 from fpn_jax.heads.mask import MaskHead
@@ -281,6 +282,19 @@ def test_several_images_may_be_a_batch_or_come_one_by_one(detect):
         for found, one in zip(detect(several), expected, strict=True):
             assert_alike(found, one)
     assert detect(map(np.asarray, [])) == detect([]) == []
+
+
+def test_the_images_before_a_bad_one_have_their_results(detect):
+    found = detect.each([picture(40, 60), picture(60, 40), "none.jpg", picture(9, 9)])
+    assert [next(found).size, next(found).size] == [(40, 60), (60, 40)]
+    with pytest.raises(UnreadableImage, match="^none.jpg: No such file"):
+        next(found)
+    with pytest.raises(StopIteration):
+        next(found)
+
+
+def test_its_text_says_what_it_is(detect):
+    assert repr(detect) == "Predictor(TwoStage, 2 classes, canvas of 96 x 128)"
 
 
 def test_images_of_an_iterator_are_read_four_batches_at_a_time(detect):
