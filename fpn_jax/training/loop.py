@@ -137,7 +137,11 @@ def _train(started: Started) -> dict[str, float]:
             if saving:
                 checkpoints.save(state, batches.get_state(), metrics)
                 if due or stop:
-                    write_plots(started, metrics)
+                    try:
+                        write_plots(started, metrics)
+                    except OSError:  # a full disk; the checkpoint is worth more
+                        checkpoints.wait()
+                        raise
                 display.restart(step)
             if saving and (signal := interruption.signal) is not None:
                 checkpoints.close()

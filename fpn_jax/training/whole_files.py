@@ -5,7 +5,14 @@ from pathlib import Path
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Writes a file beside `path`, then renames it: a kill leaves the old one."""
+    """Writes a file beside `path`, then renames it: a kill leaves the old one.
+
+    An OSError names the path.
+    """
     beside = path.with_name(f".{path.name}.new")
-    beside.write_text(text)
+    try:
+        beside.write_text(text)
+    except OSError as error:
+        error.filename = str(path)
+        raise
     os.replace(beside, path)
