@@ -16,10 +16,10 @@ import contextlib
 import dataclasses
 import sys
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Literal, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import tyro
 
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from fpn_jax.inference.predictor import Predictor
     from fpn_jax.media.picture import Picture, Source
     from fpn_jax.results.names import OutputNames
+    from fpn_jax.results.outputs import Output
     from fpn_jax.results.result import Result
 
 # Share of a video's frames below which it is damaged; some headers count a few more.
@@ -82,16 +83,6 @@ class Arguments:
     experiment: Path | None = None
     # Import your own classes from the copy of the experiment that the run keeps.
     trust: bool = False
-
-
-class Output(Protocol):
-    """A file or folder that results of many images are written to."""
-
-    def add(self, name: str, place: PurePath, result: "Result") -> None: ...
-
-    def close(self) -> str:
-        """Ends it, and returns a line that says what was written."""
-        ...
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -141,6 +132,7 @@ def predict(chosen: Arguments) -> int:
     from fpn_jax.media.sources import find_sources
     from fpn_jax.results.classes import class_labels
     from fpn_jax.results.names import OutputNames
+    from fpn_jax.results.outputs import opened_outputs
 
     # Pictures of an earlier prediction are no photographs.
     ours = [folder for folder in (chosen.out, chosen.crops) if folder is not None]
@@ -154,7 +146,15 @@ def predict(chosen: Arguments) -> int:
         class_labels(chosen.classes, predictor.categories)
     files = [file for source in found for file in source.files]
     status, names = 0, OutputNames(chosen.out, files)
-    with opened_outputs(chosen, files) as outputs:
+    with opened_outputs(
+        json=chosen.json,
+        csv=chosen.csv,
+        yolo=chosen.yolo,
+        crops=chosen.crops,
+        label_studio=chosen.label_studio,
+        model=chosen.run.name,
+        inputs=files,
+    ) as outputs:
         for unopened in found:
             try:
                 source = unopened.open()
@@ -196,40 +196,11 @@ def load_predictor(chosen: Arguments) -> "Predictor":
         return predictor
 
 
-@contextlib.contextmanager
-def opened_outputs(
-    chosen: Arguments, inputs: Collection[Path]
-) -> Iterator[list[Output]]:
-    """Gives what results are written to, and says at the end what was written."""
-    from fpn_jax.results.coco_file import COCOFile
-    from fpn_jax.results.crops_folder import CropsFolder
-    from fpn_jax.results.csv_file import CSVFile
-    from fpn_jax.results.label_studio import LabelStudioFile
-    from fpn_jax.results.yolo_folder import YOLOFolder
-
-    outputs: list[Output] = []
-    if chosen.json is not None:
-        outputs.append(COCOFile(chosen.json))
-    if chosen.csv is not None:
-        outputs.append(CSVFile(chosen.csv))
-    if chosen.yolo is not None:
-        outputs.append(YOLOFolder(chosen.yolo, inputs))
-    if chosen.crops is not None:
-        outputs.append(CropsFolder(chosen.crops, inputs))
-    if chosen.label_studio is not None:
-        outputs.append(LabelStudioFile(chosen.label_studio, chosen.run.name))
-    try:
-        yield outputs
-    finally:  # also where Ctrl-C ends it
-        for output in outputs:
-            print(output.close())
-
-
 def predict_source(
     source: "Source",
     predictor: "Predictor",
     chosen: Arguments,
-    outputs: Sequence[Output],
+    outputs: "Sequence[Output]",
     names: "OutputNames",
 ) -> bool:
     """Returns whether all pictures could be read.

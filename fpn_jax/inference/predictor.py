@@ -107,10 +107,9 @@ class Predictor:
         self._detect = _program(model, variables)
 
     def __repr__(self) -> str:
-        kind, number = type(self.model).__name__, len(self.categories)
+        number, (height, width) = len(self.categories), self.canvas
         classes = "class" if number == 1 else "classes"
-        height, width = self.canvas
-        return f"Predictor({kind}, {number} {classes}, canvas of {height} x {width})"
+        return f"Predictor({number} {classes}, canvas of {height} x {width})"
 
     def with_thresholds(self, **limits: Unpack[Limits]) -> "Predictor":
         """Returns the detector with other limits on its detections, and its weights.

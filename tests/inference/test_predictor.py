@@ -294,7 +294,7 @@ def test_the_images_before_a_bad_one_have_their_results(detect):
 
 
 def test_its_text_says_what_it_is(detect):
-    assert repr(detect) == "Predictor(TwoStage, 2 classes, canvas of 96 x 128)"
+    assert repr(detect) == "Predictor(2 classes, canvas of 96 x 128)"
 
 
 def test_images_of_an_iterator_are_read_four_batches_at_a_time(detect):
