@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import jax
@@ -91,6 +92,9 @@ def compare(
         return known[key]
 
     for form, made in FORMATS.items():
+        if form == "savedmodel" and find_spec("tensorflow") is None:
+            print(f"{name} {form} {batch}: TensorFlow is not installed")
+            continue
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "detector"
             start = time.perf_counter()

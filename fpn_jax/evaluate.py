@@ -142,10 +142,9 @@ def evaluate_run(chosen: Arguments) -> dict[str, float]:
         ),
         evaluation=dataclasses.replace(evaluation, batch_size=batch_size),
     )
+    program = evaluation_program(config)
     try:
-        validation = Validation(
-            config, evaluation_program(config), run.categories, chosen.max_detections
-        )
+        validation = Validation(config, program, run.categories, chosen.max_detections)
     except ValueError as error:
         if chosen.data is not None:
             raise

@@ -28,7 +28,7 @@ class Arguments:
     run: tyro.conf.Positional[Path]
     # File to write, or directory where the format is savedmodel.
     out: tyro.conf.Positional[Path]
-    # By default that of the file's suffix: onnx of .onnx, stablehlo of others.
+    # By default onnx where the name ends in .onnx, and stablehlo elsewhere.
     format: Literal["stablehlo", "onnx", "savedmodel"] | None = None
     batch: int | Literal["dynamic"] = 1  # images at once, or dynamic: any number
     # Height and width that images are scaled to fit, by default those of the run.

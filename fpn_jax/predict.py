@@ -116,8 +116,8 @@ def check(chosen: Arguments) -> None:
             check_writable(option, folder)
     if chosen.yolo is not None and next(chosen.yolo.rglob("*.txt"), None):
         raise ValueError(
-            f"yolo: {str(chosen.yolo)!r} holds label files, which may be somebody's "
-            "work: give another directory"
+            f"yolo: {str(chosen.yolo)!r} holds .txt files, which could be written "
+            "over: give another directory"
         )
     if chosen.run.is_file():
         raise ValueError(

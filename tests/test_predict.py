@@ -245,7 +245,7 @@ def test_an_interruption_keeps_what_was_found(run, place, monkeypatch):
         (["--yolo", "in/3.png"], "yolo: 'in/3.png' is a file, not a directory"),
         (["--crops", "in/3.png"], "crops: 'in/3.png' is a file"),
         (["--classes", "dog", "in/3.png"], "classes: 'in/3.png' is none of"),
-        (["--yolo", "labels"], "yolo: 'labels' holds label files"),
+        (["--yolo", "labels"], "yolo: 'labels' holds .txt files, which could"),
         (["--classes", "cat", "cow"], "classes: 'cow' is none of the model's 2"),
     ],
 )

@@ -15,7 +15,7 @@ class OutputNames:
         """Takes the folder, and files that must not be overwritten."""
         self._folder = folder
         self._taken = {path.resolve() for path in inputs}
-        self._numbers: Counter[Path] = Counter()  # given so far, by the path without
+        self._numbers: Counter[Path] = Counter()  # the last ones, by path
 
     def path(self, place: PurePath, suffix: str) -> Path:
         """Returns the path for an image of this relative path, with another suffix."""

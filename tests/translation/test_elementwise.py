@@ -78,7 +78,7 @@ def test_axes_of_one_are_broadcast_in_either_layout():
 
 
 def clipped(x):
-    return x.at[:, np.array([9])].set(7, mode="clip")
+    return x.at[np.array([9])].set(7, mode="clip")
 
 
 def dilated(x):
@@ -94,7 +94,7 @@ def dilated(x):
         (jax.scipy.special.digamma, "JAX's 'digamma'"),
         (jax.lax.round, "rounding halves away from zero"),
         (lambda x: jax.lax.select_n((x > 0) + 1, x, x, x), "a choice among 3 cases"),
-        (lambda x: clipped(x.T).T, "a scatter"),
+        (lambda x: clipped(x.T), "a scatter to the nearest place"),
         (dilated, "a maximum of windows"),
     ],
 )
