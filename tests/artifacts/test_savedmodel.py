@@ -7,11 +7,9 @@ import pytest
 
 from fpn_jax.artifacts.export import export_detector
 from fpn_jax.artifacts.proof import on_canvas
-from fpn_jax.heads.mask import MaskHead
-from fpn_jax.heads.roi_pool import RoIPool
 from fpn_jax.inference import load
 from tests.support.elsewhere import read_elsewhere
-from tests.support.random_run import CANVAS, directory_of, picture, two_stage
+from tests.support.random_run import CANVAS, directory_of, picture, with_masks
 
 pytest.importorskip("tensorflow")
 
@@ -20,10 +18,7 @@ PICTURES = [picture(60, 90), picture(96, 128, seed=1), picture(50, 30, seed=2)]
 
 @pytest.fixture(scope="module")
 def detector(tmp_path_factory):
-    pool = RoIPool(size=14, levels=(3, 4))
-    head = MaskHead(2, pool=pool, num_convs=1, channels=8)
-    run = directory_of(two_stage(mask_head=head), tmp_path_factory)
-    return load(run, score_threshold=0.01)
+    return load(directory_of(with_masks(), tmp_path_factory), score_threshold=0.01)
 
 
 @pytest.mark.parametrize("batch", [2, "dynamic"])

@@ -9,6 +9,7 @@ from fpn_jax.compilation import call_once
 from fpn_jax.data.example import Category
 from fpn_jax.detectors.two_stage import TwoStage
 from fpn_jax.heads.box import BoxHead
+from fpn_jax.heads.mask import MaskHead
 from fpn_jax.heads.roi_pool import RoIPool
 from fpn_jax.heads.rpn import RPNHead
 from fpn_jax.necks.fpn import FPN
@@ -27,6 +28,11 @@ def two_stage(**heads) -> TwoStage:
         BoxHead(2, pool=RoIPool(levels=(3, 4)), hidden_features=16, max_detections=9),
         **heads,
     )
+
+
+def with_masks() -> TwoStage:
+    pool = RoIPool(size=14, levels=(3, 4))
+    return two_stage(mask_head=MaskHead(2, pool=pool, num_convs=1, channels=8))
 
 
 def directory_of(model, tmp_path_factory):
