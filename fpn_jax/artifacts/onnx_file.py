@@ -40,7 +40,7 @@ def write_onnx(
     images, sizes = abstract_inputs(canvas, batch)
     model = onnx_model(traced_for("onnx", program), {"images": images, "sizes": sizes})
     onnx.save(model, path)
-    return _runner(path, threads)
+    return onnx_runner(path, threads)
 
 
 def describe_onnx(path: Path, description: Mapping[str, Any]) -> None:
@@ -57,7 +57,8 @@ def describe_onnx(path: Path, description: Mapping[str, Any]) -> None:
     onnx.save(model, path)
 
 
-def _runner(path: Path, threads: int) -> Run:
+def onnx_runner(path: Path, threads: int = 0) -> Run:
+    """Returns what runs a written file, on so many threads; 0: on all cores."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

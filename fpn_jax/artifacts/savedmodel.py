@@ -82,7 +82,7 @@ def write_savedmodel(
         autograph=False,
     )
     tf.saved_model.save(saved, path, signatures={"serving_default": saved.detect})
-    return _runner(path)
+    return savedmodel_runner(path)
 
 
 def describe_savedmodel(path: Path, description: Mapping[str, Any]) -> None:
@@ -104,7 +104,8 @@ def _older(serialized: bytes) -> bytes:
         return stablehlo.serialize_portable_artifact(module, _STABLEHLO)
 
 
-def _runner(path: Path) -> Run:
+def savedmodel_runner(path: Path) -> Run:
+    """Returns what runs a written directory; needs TensorFlow."""
     import tensorflow as tf
 
     detect = tf.saved_model.load(str(path)).signatures["serving_default"]

@@ -38,7 +38,7 @@ def write_stablehlo(
         ) from error
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("program", bytes(data))
-    return _runner(path)
+    return stablehlo_runner(path)
 
 
 def describe_stablehlo(path: Path, description: Mapping[str, Any]) -> None:
@@ -53,7 +53,8 @@ def describe_stablehlo(path: Path, description: Mapping[str, Any]) -> None:
         archive.writestr("metadata.json", text)
 
 
-def _runner(path: Path) -> Run:
+def stablehlo_runner(path: Path) -> Run:
+    """Returns what runs a written file, compiled for each shape that it is given."""
     with zipfile.ZipFile(path) as archive:
         program = export.deserialize(bytearray(archive.read("program")))
     call = jax.jit(program.call)

@@ -55,6 +55,16 @@ def read_header(file: BinaryIO) -> Header | None:
     return _header(picture)
 
 
+def stated_size(file: BinaryIO) -> tuple[int, int] | None:
+    """Returns the height and width that an image file states; decodes no pixel.
+
+    None where it is no image, or of a kind whose size only its pixels tell.
+    """
+    picture = _opened(file)
+    header = None if picture is None else _header(picture)
+    return None if header is None else header.size
+
+
 def stored_rows(data: bytes, name: str) -> tuple[np.ndarray, int]:
     """Returns the rows as they are stored, uint8 [H, W, 3] RGB, and the orientation.
 

@@ -104,7 +104,7 @@ class Predictor:
         self.box_scale: BoxScale = box_scale
         self.tiles, self.ways = tiles, tuple(ways)
         self.max_detections = max_detections
-        self._detect = _program(model, variables)
+        self._detect = program_of(model, variables)
 
     def __repr__(self) -> str:
         number, (height, width) = len(self.categories), self.canvas
@@ -120,7 +120,7 @@ class Predictor:
         other = copy.copy(self)
         other.model = with_thresholds(self.model, **limits)
         other.max_detections = limits.get("max_detections") or self.max_detections
-        other._detect = _program(other.model, other.variables)
+        other._detect = program_of(other.model, other.variables)
         return other
 
     def __getstate__(self) -> dict[str, Any]:
@@ -131,7 +131,7 @@ class Predictor:
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         self.variables = jax.device_put(self.variables)
-        self._detect = _program(self.model, self.variables)
+        self._detect = program_of(self.model, self.variables)
 
     @overload
     def __call__(self, images: ImageLike) -> Result: ...
@@ -317,8 +317,8 @@ class _Found(NamedTuple):
     size: tuple[float, float]  # height and width on the canvas that boxes go back from
 
 
-def _program(model: nn.Module, variables: Mapping) -> Callable[..., Detections]:
-    """Returns the compiled program from a batch to its detections."""
+def program_of(model: nn.Module, variables: Mapping) -> Callable[..., Detections]:
+    """Returns the jitted program from variables, images and sizes to detections."""
 
     def detect(variables, images, sizes):
         return model.apply(variables, images, sizes, method="detect")
