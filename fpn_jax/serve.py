@@ -1,0 +1,223 @@
+"""Finds objects in images over HTTP: serve RUN|NAME|ARTIFACT
+
+POST /detect takes an image, raw or as a file of a form, and answers JSON of the objects
+in pixels of the upright image. GET / is a page to try it, /docs describes it, /health,
+/ready and /metrics are for those who run it. Requests for the same canvas that come
+within a few milliseconds go through the network together. A run has two canvases, one
+where it is square, and a program for each, compiled at the start. SIGTERM and Ctrl-C
+end it: what was accepted is answered first. Exit status: 0 stopped, 2 wrong input.
+"""
+
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import tyro
+
+from fpn_jax.choices import check_count, check_fraction
+from fpn_jax.command_line import parse, user_errors
+from fpn_jax.runtime import set_up
+
+if TYPE_CHECKING:
+    from fpn_jax.serving.engine import Engine
+    from fpn_jax.serving.running import Running
+
+_PORTS = 65535
+_POLL = 0.05  # seconds
+
+
+@dataclass(frozen=True)
+class Arguments:
+    # Directory of a run, name of a published model, or a file of `fpn-jax export`.
+    run: tyro.conf.Positional[Path]
+    # Address to listen at; 0.0.0.0 takes requests of other machines.
+    host: str = "127.0.0.1"
+    # Port to listen at; 0 takes a free one, which is printed.
+    port: int = 8000
+    # Images of a batch, by default 8, or what an exported file has.
+    batch_size: int | None = None
+    # Milliseconds that a request waits for others of its canvas.
+    wait: float = 4.0
+    # Threads that decode images, by default as many as cores.
+    threads: int | None = None
+    # Most requests that are read, wait or are computed at the same time.
+    max_requests: int = 128
+    # Longest request in megabytes.
+    max_megabytes: float = 20.0
+    # Largest image in millions of pixels.
+    max_megapixels: float = 50.0
+    # Seconds in which a request must be answered once it is read.
+    timeout: float = 30.0
+    # Seconds in which a request must be read.
+    body_timeout: float = 10.0
+    # Lowest score that a request can ask for, by default the model's own.
+    score_threshold: float | None = None
+    # IoU above which the lower of two boxes is dropped, by default the model's own.
+    nms_threshold: float | None = None
+    # Most objects of an image, by default the model's own.
+    max_detections: int | None = None
+    # Type of the network's computation, by default the model's own.
+    dtype: Literal["float32", "bfloat16", "float16"] | None = None
+    # Checkpoint to take: best, latest, or the number of a step.
+    checkpoint: str = "best"
+    # Address of a Label Studio that this is an ML back end of; LABEL_STUDIO_API_KEY in
+    # the environment is the token with which it gives images.
+    label_studio: str | None = None
+    # Lowest score of the objects that Label Studio is given.
+    label_studio_score: float = 0.5
+    # Python file that defines your own classes, where the run has any.
+    experiment: Path | None = None
+    # Import your own classes from the copy of the experiment that the run keeps.
+    trust: bool = False
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Returns the exit status."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    with user_errors("serve"):
+        set_up()
+        chosen = parse(Arguments, arguments, command="serve", description=__doc__)
+        check_options(chosen)
+        return serve(chosen)
+
+
+def check_options(chosen: Arguments) -> None:
+    """Raises ValueError for an option that means nothing, before anything is read."""
+    for option in ("batch_size", "threads", "max_requests", "max_detections"):
+        if (value := getattr(chosen, option)) is not None:
+            check_count(option.replace("_", "-"), value)
+    for option in ("score_threshold", "nms_threshold", "label_studio_score"):
+        if (value := getattr(chosen, option)) is not None:
+            check_fraction(option.replace("_", "-"), value)
+    for option in ("max_megabytes", "max_megapixels", "timeout", "body_timeout"):
+        if not 0 < (value := getattr(chosen, option)) < float("inf"):
+            name = option.replace("_", "-")
+            raise ValueError(f"{name}: {value!r} given, must be more than 0")
+    if not 0 <= chosen.wait < float("inf"):
+        raise ValueError(f"wait: {chosen.wait!r} given, must be 0 or more milliseconds")
+    if not 0 <= chosen.port <= _PORTS:
+        raise ValueError(f"port: {chosen.port} given, must be 0 … {_PORTS}")
+
+
+def serve(chosen: Arguments) -> int:
+    """Returns the exit status once the server has been stopped."""
+    # OpenCV reads it when it is imported; some headers state less than a file has.
+    os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"] = str(round(chosen.max_megapixels * 1e6))
+    try:
+        from fpn_jax.serving.app import make_app, new_serving
+        from fpn_jax.serving.bounds import Bounds
+        from fpn_jax.serving.label_studio import add_label_studio
+        from fpn_jax.serving.metrics import count_compilations_in
+        from fpn_jax.serving.running import start_server
+        from fpn_jax.serving.task_images import task_images
+    except ImportError as error:
+        raise ValueError(
+            f"serve needs the package {error.name!r}: pip install 'fpn-jax[serve]'"
+        ) from error
+    bounds = Bounds(
+        body_bytes=round(chosen.max_megabytes * 1e6),
+        pixels=round(chosen.max_megapixels * 1e6),
+        requests=chosen.max_requests,
+        answer_seconds=chosen.timeout,
+        body_seconds=chosen.body_timeout,
+    )
+    listener = listening(chosen)
+    images = None
+    if chosen.label_studio is not None:
+        token = os.environ.get("LABEL_STUDIO_API_KEY")
+        images = task_images(chosen.label_studio, token, bounds)
+    engine = engine_of(chosen)
+    serving = new_serving(
+        engine, bounds, wait_seconds=chosen.wait / 1000, threads=chosen.threads
+    )
+
+    def add(app) -> None:
+        if images is not None:
+            add_label_studio(app, serving, images, chosen.label_studio_score)
+
+    count_compilations_in(serving.metrics)
+    start = time.monotonic()
+
+    def tell() -> None:
+        canvases = " and ".join(f"{h} x {w}" for h, w in engine.canvases)
+        seconds = time.monotonic() - start
+        size = engine.batch_size
+        print(
+            f"ready after {seconds:.0f} s: batches of {size} on {canvases}", flush=True
+        )
+
+    running = start_server(make_app(serving, add), serving, listener, on_ready=tell)
+    host, port = listener.getsockname()[:2]
+    print(f"{engine.name}: http://{host}:{port}/", flush=True)
+    return run_until_signal(running)
+
+
+def listening(chosen: Arguments) -> socket.socket:
+    """Returns the socket; raises ValueError where the address cannot be had."""
+    family = socket.AF_INET6 if ":" in chosen.host else socket.AF_INET
+    try:
+        return socket.create_server((chosen.host, chosen.port), family=family)
+    except OSError as error:
+        said = error.strerror or str(error)
+        raise ValueError(f"port: {chosen.host}:{chosen.port}: {said}") from error
+
+
+def engine_of(chosen: Arguments) -> "Engine":
+    """Returns the detector; raises ValueError for options that a file does not take."""
+    from fpn_jax.inference.loading import load
+    from fpn_jax.serving.artifact_file import artifact_engine, is_artifact
+    from fpn_jax.serving.engine import predictor_engine
+
+    if is_artifact(chosen.run):
+        own = ("score_threshold", "nms_threshold", "max_detections", "dtype")
+        for option in (*own, "experiment"):
+            if getattr(chosen, option) is not None:
+                name = option.replace("_", "-")
+                raise ValueError(f"{name}: {str(chosen.run)!r} is a file, with its own")
+        return artifact_engine(chosen.run, chosen.batch_size)
+    predictor = load(
+        chosen.run,
+        chosen.checkpoint,
+        dtype=chosen.dtype,
+        score_threshold=chosen.score_threshold,
+        nms_threshold=chosen.nms_threshold,
+        max_detections=chosen.max_detections,
+        batch_size=chosen.batch_size or 8,
+        experiment=chosen.experiment,
+        trust=chosen.trust,
+    )
+    return predictor_engine(predictor, chosen.run.name)
+
+
+def run_until_signal(running: "Running") -> int:
+    """Returns the exit status after SIGTERM or SIGINT; a second one ends it at once."""
+    from fpn_jax.serving.running import stop_server
+
+    asked: list[int] = []
+
+    def ask(number: int, _) -> None:
+        if asked:
+            os._exit(128 + number)
+        asked.append(number)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, ask)
+    while running.thread.is_alive() and not asked and not running.failures:
+        time.sleep(_POLL)
+    stop_server(running)
+    if running.failures:
+        raise running.failures[0]
+    print("stopped", flush=True)
+    if running.compiling.is_alive():
+        os._exit(0)  # nothing ends a compilation
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,86 @@
+"""Label Studio's protocol of ML back ends: pre-annotations for its tasks."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+
+from fpn_jax.results.label_studio import regions
+from fpn_jax.serving.answers import Wanted, wanted_results
+from fpn_jax.serving.bodies import check_length, counted_body, in_time, joined
+from fpn_jax.serving.detecting import Serving, admitted, detected, while_awaited
+from fpn_jax.serving.engine import Engine, Placed
+from fpn_jax.serving.refusals import Refused
+from fpn_jax.types import Detections
+
+Images = Callable[[str], bytes]  # from what a task names to an image file
+
+
+def add_label_studio(
+    app: FastAPI, serving: Serving, images: Images, score_threshold: float
+) -> None:
+    """Adds the paths that Label Studio asks, `/setup` and `/predict`.
+
+    The labeling interface is that of `results/label_studio.py`. `images` raises
+    Refused for an image that is not taken.
+    """
+    version = serving.engine.name
+
+    @app.post("/setup")
+    async def setup() -> JSONResponse:
+        """What Label Studio asks when the back end is connected."""
+        return JSONResponse({"model_version": version})
+
+    @app.post("/predict")
+    async def predict(request: Request) -> JSONResponse:
+        """Pre-annotations for Label Studio's tasks."""
+        async with admitted(serving):
+            names = await _names(request, serving)
+            work = _predictions(serving, images, names, Wanted(score_threshold))
+            found = await while_awaited(request, work, serving.bounds)
+        answer = {"results": found, "model_version": version}
+        return JSONResponse(answer)
+
+
+async def _names(request: Request, serving: Serving) -> list[str]:
+    """Returns what the tasks of a request name as their images."""
+    check_length(request.headers, serving.bounds)
+    reading = joined(counted_body(request, serving.bounds))
+    try:
+        tasks = json.loads(await in_time(reading, serving.bounds))["tasks"]
+        return [str(task["data"]["image"]) for task in tasks]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise Refused(
+            400, 'body: must be JSON with "tasks", each with "data" and its "image"'
+        ) from error
+
+
+async def _predictions(
+    serving: Serving, images: Images, names: list[str], wanted: Wanted
+) -> list[dict[str, Any]]:
+    """Returns a prediction for each image; so many at once as a batch has."""
+    loop, together = asyncio.get_running_loop(), serving.engine.batch_size
+
+    async def one(name: str) -> dict[str, Any]:
+        data = await loop.run_in_executor(serving.decoders, images, name)
+        return await detected(serving, data, wanted, _prediction)
+
+    found = []
+    for start in range(0, len(names), together):
+        found += await asyncio.gather(*map(one, names[start : start + together]))
+    return found
+
+
+def _prediction(
+    engine: Engine, placed: Placed, found: Detections, wanted: Wanted
+) -> dict[str, Any]:
+    parts = [*wanted_results(engine, placed, found, wanted)]
+    scores = [float(score) for part in parts for score in part.scores]
+    return {
+        "result": [region for part in parts for region in regions(part)],
+        "score": sum(scores) / len(scores) if scores else 0.0,
+        "model_version": engine.name,
+    }

@@ -1,0 +1,124 @@
+"""A server that runs in a thread, and that stops without losing a request."""
+
+import math
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from fpn_jax.serving.bounds import Bounds
+from fpn_jax.serving.detecting import Serving
+from fpn_jax.serving.engine import warm_up
+
+_BACKLOG = 1024  # connections that the system holds until they are accepted
+_KEEP_ALIVE = 75  # seconds; longer than what proxies keep, so that they close first
+_POLL = 0.02  # seconds
+# After the last connection is accepted, requests on open ones are answered so long.
+GRACE_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Running:
+    """A server that runs."""
+
+    server: uvicorn.Server
+    thread: threading.Thread
+    serving: Serving
+    compiling: threading.Thread
+    failures: list[BaseException]  # of compiling
+
+
+def start_server(
+    app: ASGIApp,
+    serving: Serving,
+    listener: socket.socket,
+    *,
+    on_ready: Callable[[], object] = lambda: None,
+) -> Running:
+    """Returns the server once it accepts connections; programs are compiled beside it.
+
+    `on_ready` is called when they are. Where they cannot be, `failures` has the error.
+    """
+    config = uvicorn.Config(
+        app,
+        http=_protocol(serving.bounds.body_seconds),
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        backlog=_BACKLOG,
+        timeout_keep_alive=_KEEP_ALIVE,
+        timeout_graceful_shutdown=_longest(serving.bounds),
+        server_header=False,
+    )
+    server, failures = uvicorn.Server(config), []
+
+    def compile_all() -> None:
+        try:
+            warm_up(serving.engine)
+        except BaseException as error:  # is raised where the server was started
+            failures.append(error)
+        else:
+            serving.batcher.start()
+            serving.ready.set()
+            on_ready()
+
+    # Signals are the caller's: uvicorn takes them in the main thread alone.
+    thread = threading.Thread(
+        target=server.run, kwargs={"sockets": [listener]}, name="http", daemon=True
+    )
+    compiling = threading.Thread(target=compile_all, name="compiler", daemon=True)
+    thread.start()
+    while thread.is_alive() and not server.started:
+        time.sleep(_POLL)
+    compiling.start()
+    return Running(server, thread, serving, compiling, failures)
+
+
+def stop_server(running: Running) -> None:
+    """Returns when all requests that were accepted are answered.
+
+    New connections are refused at once. Those that are open get a second for a request
+    that is on its way, and each answer closes its connection.
+    """
+    server, serving = running.server, running.serving
+    serving.stopping.set()
+    for listening in server.servers:
+        listening.get_loop().call_soon_threadsafe(listening.close)
+    time.sleep(GRACE_SECONDS)
+    server.should_exit = True
+    running.thread.join()
+    if serving.ready.is_set():
+        serving.batcher.close()
+    serving.decoders.shutdown()
+    serving.encoders.shutdown()
+
+
+def _longest(bounds: Bounds) -> int:
+    """Returns the seconds after which no request can be without an answer."""
+    return math.ceil(bounds.body_seconds + bounds.answer_seconds + 1)
+
+
+def _protocol(seconds: float) -> Any:
+    """Returns uvicorn's protocol, which closes connections that ask for nothing.
+
+    A head that is not whole after so many seconds is none.
+    """
+
+    def made(**given: Any) -> H11Protocol:
+        protocol = H11Protocol(**given)
+
+        def give_up() -> None:
+            if protocol.cycle is None:  # no request yet
+                protocol.timeout_keep_alive_handler()
+
+        protocol.loop.call_later(seconds, give_up)
+        return protocol
+
+    return made
