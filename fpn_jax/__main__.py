@@ -8,7 +8,7 @@ from fpn_jax.command_line import user_errors
 
 COMMANDS = (
     *("train", "evaluate", "predict", "convert", "export"),
-    *("prepare", "doctor", "preflight", "benchmark", "models"),
+    *("serve", "prepare", "doctor", "preflight", "benchmark", "models"),
 )
 
 
