@@ -106,7 +106,7 @@ __all__ = [
     "retinanet_resnet50_fpn_v2",
 ]
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __getattr__, __dir__ = late_names(
     __name__,
