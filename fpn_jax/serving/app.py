@@ -27,7 +27,6 @@ from fpn_jax.serving.error_lines import answer_errors
 from fpn_jax.serving.metrics import count_batches_in, new_metrics, with_counted_answers
 from fpn_jax.serving.refusals import Refused
 
-_LOOKS = ["GET", "HEAD"]
 _IMAGE = {"schema": {"type": "string", "format": "binary"}}
 _FORM = {
     "schema": {
@@ -148,12 +147,14 @@ def _labels(classes: tuple[str, ...], engine: Engine) -> frozenset[int] | None:
 
 
 def _add_states(app: FastAPI, serving: Serving) -> None:
-    @app.api_route("/health", methods=_LOOKS)
+    @app.head("/health", include_in_schema=False)
+    @app.get("/health")
     async def health() -> JSONResponse:
         """Whether the process answers; Label Studio reads the status."""
         return JSONResponse({"status": "UP", "model": serving.engine.name})
 
-    @app.api_route("/ready", methods=_LOOKS, responses={503: {"model": Refusal}})
+    @app.head("/ready", include_in_schema=False)
+    @app.get("/ready", responses={503: {"model": Refusal}})
     async def ready() -> JSONResponse:
         """Whether images should be sent: programs are compiled, and it goes on."""
         if serving.stopping.is_set():
@@ -181,7 +182,8 @@ def _add_states(app: FastAPI, serving: Serving) -> None:
 def _add_page(app: FastAPI) -> None:
     page = resources.files("fpn_jax.serving").joinpath("page.html").read_text("utf-8")
 
-    @app.api_route("/", methods=_LOOKS, include_in_schema=False)
+    @app.head("/", include_in_schema=False)
+    @app.get("/", include_in_schema=False)
     async def show() -> HTMLResponse:
         return HTMLResponse(page, headers={"Content-Security-Policy": _POLICY})
 
