@@ -1,8 +1,13 @@
-"""Evaluates a run: evaluate RUN [--data DIR] [--split NAME] [--json FILE]
+"""Measures the average precision of a run or a published model.
 
-Prints average recall and precision of boxes, masks and keypoints on the validation data
-of the run, or on another data set that names its classes alike, and the loss; then the
-average precision of each class. Exit status: 0 done, 2 wrong input.
+    fpn-jax evaluate runs/digits-1
+    fpn-jax evaluate fasterrcnn_resnet50_fpn --data my_data --json metrics.json
+
+COCO's figures of boxes, masks and keypoints are printed, with the loss and the average
+precision of each class. The data is the validation split of the run, or another data
+set whose classes have the same names.
+
+Exit status: 0 done, 2 wrong input.
 """
 
 import dataclasses
@@ -14,9 +19,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-import tyro
+from tyro.conf import Positional, arg
 
 from fpn_jax.choices import check_count, check_fraction
 from fpn_jax.command_line import check_output, parse, user_errors
@@ -27,35 +32,46 @@ if TYPE_CHECKING:
     from fpn_jax.training.validation import Validation
 
 _log = logging.getLogger(__name__)
+COMMON = {
+    "What is evaluated": ("run", "checkpoint", "data", "split"),
+    "How": ("score_threshold", "max_detections", "tiles", "tta", "dtype"),
+    "What is written": ("json",),
+}
+"""The options that most evaluations need, which `--help` shows."""
 
 
 @dataclass(frozen=True)
 class Arguments:
     # Directory of a run, or the name of a published model.
-    run: tyro.conf.Positional[Path]
-    data: str | None = None  # another data set than the run's
-    split: str | None = None  # of it; by default what the run validates on
-    checkpoint: str = "best"  # or "latest", or the number of a step
-    # Type that the network computes in; by default the run's.
+    run: Positional[Path]
+    # Data set to evaluate on, by default the one of the run.
+    data: Annotated[str | None, arg(metavar="DATA")] = None
+    # Split to evaluate on, by default the one that the run validates on.
+    split: Annotated[str | None, arg(metavar="NAME")] = None
+    # Checkpoint of the run: "best", "latest", or the number of a step.
+    checkpoint: Annotated[str, arg(metavar="WHICH")] = "best"
+    # Type that the network computes in, by default the one of the run.
     dtype: Literal["float32", "bfloat16", "float16"] | None = None
-    # Lowest score of a detection; by default the model's own.
+    # Lowest score of a detection, by default the model's own.
     score_threshold: float | None = None
-    # IoU above which the lower of two boxes of a class is dropped; by default the
+    # IoU above which the lower of two boxes of a class is dropped, by default the
     # model's own.
     nms_threshold: float | None = None
-    # Most detections of an image, and how many of a class the figures count; by default
-    # the model's own, and as many as COCO counts: 100, or 20 with keypoints.
+    # Most detections of an image and of a class. By default an image has as many as the
+    # model gives, and a class 100, or 20 with keypoints, as COCO counts.
     max_detections: int | None = None
-    # Side in pixels of the squares that an image is cut into, for small objects of
-    # large images; by default it is looked at as a whole.
+    # Side in pixels of the squares that large images are cut into, for small objects.
+    # By default images are looked at as a whole.
     tiles: int | None = None
-    overlap: float = 0.2  # share of its side that a tile has in common with the next
+    # Share of its side that a tile has in common with its neighbors.
+    overlap: float = 0.2
     # Views that are looked at as well: flip,0.8,1.2 is the mirror image and two scales.
-    tta: str = ""
-    json: Path | None = None  # where to write the metrics
-    # Python file that defines your own classes, where the run has any.
+    tta: Annotated[str, arg(metavar="VIEWS")] = ""
+    # File for the metrics as JSON.
+    json: Path | None = None
+    # Python file with your own classes, where the model has any.
     experiment: Path | None = None
-    # Import your own classes from the copy of the experiment that the run keeps.
+    # Import your own classes from the copy of the experiment in the run.
     trust: bool = False
     # Join the processes that a TPU pod, Slurm or Open MPI has announced.
     distributed: bool = False
@@ -68,7 +84,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         set_up()
         import jax
 
-        chosen = parse(Arguments, arguments, command="evaluate", description=__doc__)
+        chosen = parse(
+            Arguments,
+            arguments,
+            command="evaluate",
+            description=__doc__,
+            common=COMMON,
+        )
         check_output("json", chosen.json)
         if chosen.score_threshold is not None:
             check_fraction("score-threshold", chosen.score_threshold)
@@ -158,9 +180,9 @@ def evaluate_run(chosen: Arguments) -> dict[str, float]:
     count = image_count(len(validation.read), len(source))
     title = f"{source.name}, {count}, checkpoint of step {run.step}"
     console = Console(quiet=jax.process_index() != 0)
+    console.print(metrics_table(metrics, title=title))
     if any(name.startswith("AP/") for name in metrics):
         console.print(class_metrics_table(metrics))
-    console.print(metrics_table(metrics, title=title))
     return metrics
 
 

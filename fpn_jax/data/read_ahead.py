@@ -105,6 +105,11 @@ class TrainingBatches:
             f"again in {_TRIES} tries; is there too little memory?"
         )
 
+    def peek(self, number: int) -> Batch:
+        """Returns batch `number`, read at once; the iteration stays where it is."""
+        (batch,) = self._read(number).batches
+        return batch
+
     def get_state(self) -> dict[str, int]:
         """Returns the place behind the last batch, for `set_state`; JSON-able."""
         return {"next_batch": self._next_batch}

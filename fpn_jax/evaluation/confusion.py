@@ -1,6 +1,6 @@
 """Which classes a detector takes for which others."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -30,8 +30,8 @@ def confusion_matrix(
     ids = sorted(category["id"] for category in ground_truth["categories"])
     classes = {category: number for number, category in enumerate(ids)}
     matrix = np.zeros((len(ids) + 1, len(ids) + 1), np.int64)
-    truth = _by_image(ground_truth["annotations"])
-    found = _by_image(
+    truth = by_image(ground_truth["annotations"])
+    found = by_image(
         result
         for result in results
         if result["score"] >= score_threshold and result["category_id"] in classes
@@ -43,7 +43,8 @@ def confusion_matrix(
     return matrix
 
 
-def _by_image(rows) -> dict[int, list[Mapping]]:
+def by_image(rows: Iterable[Mapping]) -> dict[int, list[Mapping]]:
+    """Returns the annotations or results of each image by its id."""
     images = {}
     for row in rows:
         images.setdefault(row["image_id"], []).append(row)
@@ -61,8 +62,8 @@ def _count_image(
     nothing = len(classes)
     objects = [row for row in truth if not row.get("iscrowd")]
     crowds = [row for row in truth if row.get("iscrowd")]
-    taken = _pairs(_overlaps(found, objects), iou_threshold)
-    in_crowd = np.any(_overlaps(found, crowds) >= iou_threshold, axis=1)
+    taken = _pairs(overlaps(found, objects), iou_threshold)
+    in_crowd = np.any(overlaps(found, crowds) >= iou_threshold, axis=1)
     for number, result in enumerate(found):
         column = classes[result["category_id"]]
         if number in taken:
@@ -85,8 +86,11 @@ def _pairs(overlaps: np.ndarray, threshold: float) -> dict[int, int]:
     return taken
 
 
-def _overlaps(found: list[Mapping], regions: list[Mapping]) -> np.ndarray:
-    """IoU of results and objects, [n, m]; of a crowd, the share of a result inside."""
+def overlaps(found: list[Mapping], regions: list[Mapping]) -> np.ndarray:
+    """Returns the IoU of the boxes of results and objects, [n, m].
+
+    With a crowd region it is the share of the result that lies inside.
+    """
     from faster_coco_eval import mask
 
     if not found or not regions:

@@ -13,7 +13,8 @@ import numpy as np
 
 from fpn_jax.data.batch import Batch
 from fpn_jax.data.example import Category
-from fpn_jax.evaluation.coco import Measure, evaluate_results
+from fpn_jax.evaluation.coco import Measure
+from fpn_jax.evaluation.figures import all_figures
 from fpn_jax.evaluation.records import coco_results
 from fpn_jax.types import Detections, LossTerm, targets_of
 
@@ -119,9 +120,7 @@ def evaluate(
     places = {image["id"]: n for n, image in enumerate(ground_truth["images"])}
     results.sort(key=lambda result: places[result["image_id"]])
     losses = {name: total / max(count, 1) for name, (total, count) in totals.items()}
-    metrics: dict[str, float] = {}
-    for measure in measures:
-        metrics |= evaluate_results(ground_truth, results, measure)
+    metrics = all_figures(ground_truth, results, measures)
     metrics["loss"] = sum(losses.values())
     return metrics | {f"loss/{name}": loss for name, loss in losses.items()}, results
 

@@ -15,15 +15,15 @@ _COLUMNS = {
 
 
 def metrics_table(metrics: dict[str, float], *, title: str) -> Table:
-    """Recall and precision by object size and threshold, the loss below them.
+    """Precision and recall by object size and threshold.
 
-    A section for each of boxes, masks and keypoints that were measured.
+    Boxes, masks and keypoints have a section each where they were measured. Below stand
+    F1 with the score threshold where it is highest, and the loss.
     """
-    loss = metrics.get("loss")
     table = Table(
         title=escape(title),
         title_justify="left",
-        caption=None if loss is None else f"loss {loss:.4f}",
+        caption="\n".join(_caption(metrics)) or None,
         caption_justify="left",
     )
     table.add_column("")
@@ -32,7 +32,7 @@ def metrics_table(metrics: dict[str, float], *, title: str) -> Table:
     limits = {found[1] for name in metrics if (found := _RECALL.fullmatch(name))}
     rows = [("AR", limit) for limit in sorted(limits, key=lambda x: int(x[1:]))]
     for prefix in _PREFIXES:
-        for kind, limit in [*rows, ("AP", "")]:
+        for kind, limit in [("AP", ""), *rows]:
             if prefix + kind + limit in metrics:
                 keys = (f"{prefix}{kind}{part}{limit}" for part in _COLUMNS.values())
                 cells = (_cell(metrics.get(key)) for key in keys)
@@ -57,6 +57,19 @@ def image_count(read: int, listed: int) -> str:
     """How many images figures are of, for a title: those that could be read."""
     images = "image" if listed == 1 else "images"
     return f"{listed} {images}" if read == listed else f"{read} of {listed} {images}"
+
+
+def _caption(metrics: dict[str, float]) -> list[str]:
+    lines = []
+    if not math.isnan(f1 := metrics.get("F1", math.nan)):
+        at = {
+            name: metrics[f"F1/{name}"] for name in ("threshold", "precision", "recall")
+        }
+        lines.append(
+            f"F1 {f1:.3f} with scores from {at['threshold']:.2f}: precision "
+            f"{_cell(at['precision'])}, recall {at['recall']:.3f}"
+        )
+    return [*lines, f"loss {metrics['loss']:.4f}"] if "loss" in metrics else lines
 
 
 def _cell(value: float | None) -> str:

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from fpn_jax.data.example import Source, UnreadableImage
-from fpn_jax.evaluation.coco import Measure, evaluate_results
+from fpn_jax.evaluation.coco import Measure
+from fpn_jax.evaluation.figures import all_figures
 from fpn_jax.inference.predictor import Predictor
 
 _log = logging.getLogger(__name__)
@@ -44,7 +45,5 @@ def score(
     results = []
     for number, found in enumerate(predictor.each(images())):
         results += found.to_coco(ids[number])
-    metrics: dict[str, float] = {}
-    for measure in measures:
-        metrics |= evaluate_results(ground_truth, results, measure)
+    metrics = all_figures(ground_truth, results, measures)
     return metrics, set(ids)

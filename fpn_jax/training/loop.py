@@ -28,6 +28,7 @@ from fpn_jax.training.config_file import (
 )
 from fpn_jax.training.data import check_splits, training_data, training_source
 from fpn_jax.training.data_fit import fit_to_data, fitted_line
+from fpn_jax.training.data_pictures import write_data_pictures
 from fpn_jax.training.failed_start import nothing_left
 from fpn_jax.training.interruption import Interruption
 from fpn_jax.training.memory import check_memory
@@ -206,6 +207,8 @@ def begin(
     write_config(config, run, experiment=experiment)
     spec = source.keypoint_spec
     write_categories(categories, spec.skeleton if spec else (), run)
+    if jax.process_index() == 0:
+        write_data_pictures(run, source, batches)
     display = ProgressDisplay(
         config.train.steps, first_step=first, batch_size=config.data.batch_size
     )

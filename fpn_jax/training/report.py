@@ -13,6 +13,8 @@ from fpn_jax.data.example import Example
 from fpn_jax.data.sources import decodable
 from fpn_jax.evaluation.coco import PROPOSALS, accumulate
 from fpn_jax.evaluation.confusion import confusion_matrix
+from fpn_jax.evaluation.figures import has_classes
+from fpn_jax.evaluation.operating_point import score_curves
 from fpn_jax.training.config import Config
 from fpn_jax.training.metrics import read_metrics
 from fpn_jax.training.validation import Validation
@@ -26,9 +28,10 @@ from fpn_jax.visualize.plots import (
     plot_precision_recall,
     plot_validation,
 )
+from fpn_jax.visualize.score_plots import plot_scores
 
 _SAMPLES = 12
-_SHOWN_SCORE = 0.5
+_SHOWN_SCORE = 0.5  # where no object tells a better one
 _SHOWN_OBJECTNESS = 0.9  # proposals are many; these are the ones to look at
 
 
@@ -66,25 +69,38 @@ def last_lines(
 
 
 def write_report(run: Path, validation: Validation) -> None:
-    """Writes `predictions.json` (COCO results) and `plots/*.png` of a run."""
+    """Writes `predictions.json` (COCO results) and `plots/*.png` of a run.
+
+    The confusion matrix and the samples show detections from the score on where F1 is
+    highest.
+    """
     replace_text(run / "predictions.json", json.dumps(validation.results))
     write_curves(run, validation)
     plots = run / "plots"
-    by_class = PROPOSALS not in validation.measures
+    by_class = any(map(has_classes, validation.measures))
+    shown = _SHOWN_SCORE if by_class else _SHOWN_OBJECTNESS
     truth, results = validation.ground_truth, validation.results
     accumulated = accumulate(truth, results, validation.measures[0])
     plot_precision_recall(accumulated).savefig(plots / "precision_recall.png")
     if by_class:
         figure = plot_class_precision(accumulated)
         figure.savefig(plots / "precision_recall_by_class.png")
-        figure = plot_confusion(confusion_matrix(truth, results), accumulated.names)
+        if (curves := score_curves(truth, results)) is not None:
+            plot_scores(curves).savefig(plots / "f1.png")
+            shown = float(curves.thresholds[curves.best])
+        matrix = confusion_matrix(truth, results, score_threshold=shown)
+        title = f"scores from {shown:.2f}, IoU from 0.5"
+        figure = plot_confusion(matrix, accumulated.names, title=title)
         figure.savefig(plots / "confusion.png")
-    save_image(plots / "samples.png", _samples(validation, by_class=by_class))
+    save_image(plots / "samples.png", _samples(validation, shown, by_class=by_class))
 
 
-def _samples(validation: Validation, *, by_class: bool) -> np.ndarray:
-    """Returns the first readable images with their true boxes and what was found."""
-    source, shown = validation.source, _SHOWN_SCORE if by_class else _SHOWN_OBJECTNESS
+def _samples(validation: Validation, shown: float, *, by_class: bool) -> np.ndarray:
+    """Returns the first readable images with their true boxes and what was found.
+
+    Detections have a score of `shown` or more.
+    """
+    source = validation.source
     examples = list(islice(decodable(source), _SAMPLES))
     found = {example.image_id: [] for example in examples}
     for result in validation.results:
@@ -96,6 +112,7 @@ def _samples(validation: Validation, *, by_class: bool) -> np.ndarray:
         [example.boxes for example in examples],
         [_detections(example, found[example.image_id], labels) for example in examples],
         names=[category.name for category in validation.categories],
+        true_labels=[example.labels for example in examples] if by_class else (),
         skeleton=source.keypoint_spec.skeleton if source.keypoint_spec else (),
     )
 

@@ -20,7 +20,13 @@ if TYPE_CHECKING:
         draw_tag,
         draw_truth,
     )
-    from fpn_jax.visualize.pictures import pyramid_picture, sample_grid, save_image
+    from fpn_jax.visualize.label_plots import plot_labels
+    from fpn_jax.visualize.pictures import (
+        picture_grid,
+        pyramid_picture,
+        sample_grid,
+        save_image,
+    )
     from fpn_jax.visualize.plots import (
         plot_class_precision,
         plot_confusion,
@@ -28,6 +34,7 @@ if TYPE_CHECKING:
         plot_precision_recall,
         plot_validation,
     )
+    from fpn_jax.visualize.score_plots import plot_scores
 
 __all__ = [
     "draw_boxes",
@@ -36,10 +43,13 @@ __all__ = [
     "draw_masks",
     "draw_tag",
     "draw_truth",
+    "picture_grid",
     "plot_class_precision",
     "plot_confusion",
+    "plot_labels",
     "plot_losses",
     "plot_precision_recall",
+    "plot_scores",
     "plot_validation",
     "pyramid_picture",
     "sample_grid",
@@ -57,7 +67,13 @@ __getattr__, __dir__ = late_names(
             "draw_tag",
             "draw_truth",
         ),
-        "fpn_jax.visualize.pictures": ("pyramid_picture", "sample_grid", "save_image"),
+        "fpn_jax.visualize.label_plots": ("plot_labels",),
+        "fpn_jax.visualize.pictures": (
+            "picture_grid",
+            "pyramid_picture",
+            "sample_grid",
+            "save_image",
+        ),
         "fpn_jax.visualize.plots": (
             "plot_class_precision",
             "plot_confusion",
@@ -65,5 +81,6 @@ __getattr__, __dir__ = late_names(
             "plot_precision_recall",
             "plot_validation",
         ),
+        "fpn_jax.visualize.score_plots": ("plot_scores",),
     },
 )

@@ -12,7 +12,7 @@ import numpy as np
 from fpn_jax.types import Detections
 
 # Okabe and Ito's palette without black: distinct for color-blind readers too.
-_COLORS = (
+_DISTINCT = (
     (230, 159, 0),
     (86, 180, 233),
     (0, 158, 115),
@@ -20,6 +20,12 @@ _COLORS = (
     (213, 94, 0),
     (204, 121, 167),
     (0, 114, 178),
+)
+# More classes get the same seven colors darker, then lighter.
+_COLORS = (
+    *_DISTINCT,
+    *(tuple(side * 3 // 5 for side in color) for color in _DISTINCT),
+    *(tuple(side + (255 - side) * 3 // 5 for side in color) for color in _DISTINCT),
 )
 Plate = tuple[int, int, int, int]
 """What a tag covers: left, top, right, bottom, in whole pixels."""
@@ -146,17 +152,31 @@ def draw_keypoints(
 
 
 def draw_truth(
-    image: np.ndarray, boxes: np.ndarray, valid: np.ndarray | None = None
+    image: np.ndarray,
+    boxes: np.ndarray,
+    valid: np.ndarray | None = None,
+    *,
+    names: Sequence[str] = (),
 ) -> np.ndarray:
-    """A copy of the image with the valid boxes dashed in black and white."""
+    """A copy of the image with the valid boxes dashed in black and white.
+
+    Where `names` has one for each box, it stands in white below the box.
+    """
     canvas = np.array(image, order="C")
     thickness = _line_width(canvas) // 2
-    for row in _rows(len(boxes), valid):
+    scale = _text_scale(canvas, boxes[_rows(len(boxes), valid)])
+    for row in map(int, _rows(len(boxes), valid)):
         (left, top), (right, bottom) = _corners(boxes[row])
         outline = [(left, top), (right, top), (right, bottom), (left, bottom)]
         for start, end in zip(outline, outline[1:] + outline[:1], strict=True):
             cv2.line(canvas, start, end, BLACK, thickness)
             _draw_dashes(canvas, start, end, thickness)
+        if names:
+            plate = _plate(canvas, names[row], (left, top), scale)
+            height = plate[3] - plate[1]
+            corner = left, min(bottom + height, canvas.shape[0] - 1)
+            plate = _plate(canvas, names[row], corner, scale)
+            _draw_plate(canvas, names[row], plate, scale, WHITE)
     return canvas
 
 

@@ -17,6 +17,7 @@ def sample_grid(
     found: Sequence[Detections],
     *,
     names: Sequence[str] = (),
+    true_labels: Sequence[np.ndarray] = (),
     skeleton: Sequence[tuple[int, int]] = (),
     columns: int = 4,
     panel: int = 480,
@@ -24,10 +25,14 @@ def sample_grid(
     """One picture of all images with their true boxes (dashed) and what was found.
 
     Every image is scaled to fit a square of `panel` pixels before anything is drawn, so
-    lines and tags read alike whatever the image's size. See `draw_detections`.
+    lines and tags read alike whatever the image's size. See `draw_detections`. With
+    `true_labels` of every image the true boxes have their names below them.
     """
     panels = []
-    for image, true, detections in zip(images, truth, found, strict=True):
+    true_names = [[names[int(one)] for one in labels] for labels in true_labels]
+    for image, true, tags, detections in zip(
+        images, truth, true_names or [()] * len(images), found, strict=True
+    ):
         scale = panel / max(image.shape[:2])
         picture = cv2.resize(image, None, fx=scale, fy=scale)
         picture = draw_detections(
@@ -36,8 +41,19 @@ def sample_grid(
             names=names,
             skeleton=skeleton,
         )
-        picture = draw_truth(picture, np.asarray(true) * scale)
-        panels.append(_pad(picture, panel + 4))
+        picture = draw_truth(picture, np.asarray(true) * scale, names=tags)
+        panels.append(picture)
+    return picture_grid(panels, columns=columns, panel=panel)
+
+
+def picture_grid(
+    pictures: Sequence[np.ndarray], *, columns: int, panel: int
+) -> np.ndarray:
+    """One picture of several, in rows on white.
+
+    None has a side above `panel` pixels, and 4 white ones lie between two.
+    """
+    panels = [_pad(picture, panel + 4) for picture in pictures]
     blank = np.full_like(panels[0], 255)
     panels += [blank] * (-len(panels) % columns)
     rows = [panels[n : n + columns] for n in range(0, len(panels), columns)]

@@ -21,7 +21,7 @@ _PANELS = {
     "mask/AP{}": "average precision of masks",
     "keypoint/AP{}": "average precision of keypoints",
 }
-_MOST_NAMED = 20  # classes with a name of their own in a plot; more would overlap
+MOST_NAMED = 20  # classes with a name of their own in a plot; more would overlap
 _DOTTED = 20  # points of a short curve, of which one alone would be no line
 
 
@@ -53,7 +53,7 @@ def plot_losses(rows: Sequence[Mapping[str, float]]) -> Figure:
     rate.plot(*_series(rows, "learning_rate"), color="tab:gray")
     rate.set(xlabel="step", ylabel="learning rate", ylim=(0, None))
     rate.xaxis.set_major_locator(MaxNLocator(integer=True))
-    _tidy(losses, rate)
+    finish(losses, rate)
     return figure
 
 
@@ -77,7 +77,7 @@ def plot_validation(rows: Sequence[Mapping[str, float]]) -> Figure:
         axes.set(title=title, xlabel="step", ylim=(0, 1))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.legend(frameon=False)
-    _tidy(*all_axes)
+    finish(*all_axes)
     return figure
 
 
@@ -113,10 +113,10 @@ def plot_class_precision(accumulated: Accumulated) -> Figure:
     precision = np.where(precision < 0, np.nan, precision)
     recalls = np.linspace(0, 1, len(precision))
     for number, (k, values) in enumerate(zip(classes, precision.T, strict=True)):
-        if len(classes) > _MOST_NAMED:
+        if len(classes) > MOST_NAMED:
             axes.plot(recalls, values, color="0.8", linewidth=0.8)
             continue
-        label = f"{_plain(accumulated.names[k])} {values.mean():.3f}"
+        label = f"{plain(accumulated.names[k])} {values.mean():.3f}"
         style = "-" if number < 10 else "--"  # the colors repeat after ten
         axes.plot(recalls, values, style, color=f"C{number % 10}", label=label)
     mean = precision.mean(axis=1)
@@ -126,12 +126,15 @@ def plot_class_precision(accumulated: Accumulated) -> Figure:
     return figure
 
 
-def plot_confusion(matrix: np.ndarray, names: Sequence[str]) -> Figure:
+def plot_confusion(
+    matrix: np.ndarray, names: Sequence[str], *, title: str = ""
+) -> Figure:
     """The shares of each true class (row) that were found as each class (column).
 
     Args:
         matrix: counts [K+1, K+1] of `confusion_matrix`; the last of both is nothing.
         names: K. Where they are few, cells hold their counts.
+        title: of the figure.
     """
     side = float(np.clip(0.45 * len(matrix), 4.5, 20))
     figure = Figure(figsize=(side + 1, side), layout="constrained")
@@ -140,11 +143,11 @@ def plot_confusion(matrix: np.ndarray, names: Sequence[str]) -> Figure:
     picture = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     figure.colorbar(picture, label="share of the row", shrink=0.8)
     ticks = range(len(matrix))
-    shown = list(map(_plain, names))
+    shown = list(map(plain, names))
     axes.set_xticks(ticks, [*shown, "not found"], rotation=90)
     axes.set_yticks(ticks, [*shown, "no object"])
-    axes.set(xlabel="found", ylabel="true")
-    if len(names) <= _MOST_NAMED:
+    axes.set(xlabel="found", ylabel="true", title=title)
+    if len(names) <= MOST_NAMED:
         for row, column in np.argwhere(matrix):
             ink = "white" if shares[row, column] > 0.5 else "black"
             text = str(matrix[row, column])
@@ -161,7 +164,7 @@ def _classes(accumulated: Accumulated) -> list[int]:
 def _finish_precision(axes: Axes) -> None:
     axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
     axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
-    _tidy(axes)
+    finish(axes)
 
 
 def _series(rows: Sequence[Mapping], name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -183,13 +186,14 @@ def _smooth(values: np.ndarray) -> np.ndarray:
     return np.array([np.median(window) for window in windows])
 
 
-def _tidy(*panels: Axes) -> None:
+def finish(*panels: Axes) -> None:
+    """Draws a light grid, and no frame at the top and the right."""
     for axes in panels:
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
     """The name as Matplotlib shows it, without formulas between dollars.
 
     Labels that begin with an underscore would be left out of a legend.

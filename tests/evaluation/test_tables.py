@@ -36,9 +36,9 @@ def test_boxes_and_masks_have_a_section_each():
     lines = cells(metrics_table(metrics, title=""))
 
     assert lines[1:] == [
+        ["AP", "0.300", "0.400", "0.500", "0.600", "0.700", "0.800"],
         ["AR@1", "0.000"],
         ["AR@100", "0.100", "0.200"],
-        ["AP", "0.300", "0.400", "0.500", "0.600", "0.700", "0.800"],
         ["mask/AP", "0.900", "1.000"],
     ]
 
@@ -64,3 +64,13 @@ def test_a_title_counts_the_images_that_were_read():
     assert image_count(3, 3) == "3 images"
     assert image_count(1, 1) == "1 image"
     assert image_count(2, 3) == "2 of 3 images"
+
+
+def test_the_best_f1_and_its_threshold_stand_below_with_the_loss():
+    metrics = {"AP": 0.5, "F1": 0.625, "F1/threshold": 0.43, "loss": 0.25}
+    metrics |= {"F1/precision": 0.75, "F1/recall": 0.5}
+    table = metrics_table(metrics, title="")
+    assert table.caption == (
+        "F1 0.625 with scores from 0.43: precision 0.750, recall 0.500\nloss 0.2500"
+    )
+    assert metrics_table({"AP": 0.5, "F1": math.nan}, title="").caption is None

@@ -72,10 +72,12 @@ def test_the_report_of_a_detector_tells_its_classes_apart_and_shows_its_masks(tm
         {**BOX, "image_id": n, "score": score, "segmentation": encode_rle(bitmap)}
         for n, score in ((1, 0.4), (9, 0.6))
     ]
+    # Without the wrong one F1 is higher: samples show scores above 0.4.
+    results[0] = {**results[0], "bbox": [25.0, 25.0, 10.0, 10.0]}
 
     names, panels = reported(tmp_path, results, (BOXES, MASKS))
 
-    further = {"average_precision", "precision_recall_by_class", "confusion"}
+    further = {"average_precision", "precision_recall_by_class", "confusion", "f1"}
     assert names == CURVES | further
     assert different_panels(panels) == [7]
     inside = panels[7][80:280, 80:280]  # of the box, 12 times as large as in the image
