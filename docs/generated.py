@@ -1,13 +1,15 @@
 """Tables of the site that come from the code, so that they cannot differ from it."""
 
+import contextlib
 import dataclasses
+import importlib
 import inspect
+import io
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+from unittest import mock
 
 from fpn_jax.__main__ import COMMANDS
 from fpn_jax.training import config
@@ -20,7 +22,7 @@ _GROUPS = {
     "train": config.TrainConfig,
     "evaluation": config.EvaluationConfig,
 }
-_FIELD = re.compile(r"    (\w+): ([^#]*?)(?: = (.*?))?\s*(?:# (.*))?$")
+_FIELD = re.compile(r"    (\w+): [^#=]*= (.*?)\s*(?:# (.*))?$")
 
 
 def settings_tables() -> str:
@@ -29,24 +31,35 @@ def settings_tables() -> str:
 
 
 def _settings(name: str, part: type) -> str:
+    hints = get_type_hints(part)
     rows = [
-        (f"`--{name}.{field.replace('_', '-')}`", f"`{kind}`", f"`{default}`", text)
-        for field, kind, default, text in fields_of(part)
+        (f"`--{name}.{field.replace('_', '-')}`", _words(hints[field]), default, text)
+        for field, default, text in fields_of(part)
     ]
     head = f"## {name.capitalize()}\n\n{part.__doc__}\n"
     return head + "\n" + _table(("option", "type", "default", "meaning"), rows)
 
 
-def fields_of(part: type) -> list[tuple[str, str, str, str]]:
-    """Returns name, type, default and comment of every field of a dataclass."""
+def _words(kind: Any) -> str:
+    """Returns a type as code: the words of a literal, the name of any other."""
+    if get_origin(kind) is Literal:
+        return ", ".join(f"`{word}`" for word in get_args(kind))
+    return (
+        f"`{kind.__name__ if isinstance(kind, type) and not get_args(kind) else kind}`"
+    )
+
+
+def fields_of(part: type) -> list[tuple[str, str, str]]:
+    """Returns name, default and comment of every field of a dataclass."""
     found, above = [], []
     for line in inspect.getsource(part).splitlines():
         if comment := re.match(r"    # (.*)", line):
             above.append(comment[1])
             continue
         if field := _FIELD.match(line):
-            name, kind, default, beside = field.groups()
-            found.append((name, kind, default or "", beside or " ".join(above)))
+            name, default, beside = field.groups()
+            text = beside or " ".join(above)
+            found.append((name, f"`{default}`", text[:1].upper() + text[1:]))
         above = []
     names = [field.name for field in dataclasses.fields(part)]
     assert [name for name, *_ in found] == names, part
@@ -78,12 +91,7 @@ def _published(figure: str, models: Iterable[PublishedModel]) -> str:
 
 def help_pages() -> str:
     """Returns what every command prints for --help-all, or else for --help."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        pages = pool.map(_help, COMMANDS)
-    return "\n\n".join(
-        f"## {name}\n\n```text\n{page}\n```"
-        for name, page in zip(COMMANDS, pages, strict=True)
-    )
+    return "\n\n".join(f"## {name}\n\n```text\n{_help(name)}\n```" for name in COMMANDS)
 
 
 def _help(command: str) -> str:
@@ -91,16 +99,13 @@ def _help(command: str) -> str:
     return _said(command, "--help-all") if "--help-all" in page else page
 
 
-def _said(*arguments: str) -> str:
-    plain = os.environ | {"COLUMNS": "88", "NO_COLOR": "1", "JAX_PLATFORMS": "cpu"}
-    done = subprocess.run(
-        [sys.executable, "-m", "fpn_jax", *arguments],
-        env=plain,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return "\n".join(line.rstrip() for line in done.stdout.strip().splitlines())
+def _said(command: str, option: str) -> str:
+    said = io.StringIO()
+    plain = mock.patch.dict(os.environ, COLUMNS="88", NO_COLOR="1", JAX_PLATFORMS="cpu")
+    main = importlib.import_module(f"fpn_jax.{command}").main
+    with plain, contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):
+        main([option])
+    return "\n".join(line.rstrip() for line in said.getvalue().strip().splitlines())
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
