@@ -1,25 +1,27 @@
 """What all commands share: typed arguments, and errors of the user as one line."""
 
 import contextlib
-import dataclasses
+import inspect
 import io
 import os
 import re
 import signal
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+import types
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
 from unittest import mock
 
 import tyro
-from tyro.constructors import (
-    ConstructorRegistry,
-    StructConstructorSpec,
-    StructTypeInfo,
-)
+
+from fpn_jax.options.declared import declared, fixed_functions
+from fpn_jax.options.other_names import check_other_names
+from fpn_jax.options.page import HELP, HELP_ALL, help_page
+from fpn_jax.options.refusal import refusal
 
 WRONG_INPUT = 2  # exit status
 
@@ -175,64 +177,57 @@ def _last_frame(error: Exception) -> FrameType | None:
     return frames[-1] if frames else None
 
 
-def parse(kind: Any, arguments: Sequence[str], *, command: str, **options):
+def parse(
+    kind: Any,
+    arguments: Sequence[str],
+    *,
+    command: str,
+    description: str | None = None,
+    common: Mapping[str, Sequence[str]] = types.MappingProxyType({}),
+    **options: Any,
+) -> Any:
     """Returns an instance of the dataclass `kind` from the command line.
 
-    Help is tyro's; what it says of wrong arguments in a box becomes a ValueError of one
-    line, with the nearest name.
+    `--help` prints a page and ends the process, with status 0. Wrong arguments are a
+    ValueError of one line, with the nearest name.
+
+    Args:
+      kind: a dataclass; the comments of its fields are the help of its options.
+      arguments: the words of the user.
+      command: its name.
+      description: what stands on the help page before the options; by default the
+        docstring of the dataclass.
+      common: by headings, the options that `--help` shows, all others being left to
+        `--help-all`; see `help_page`. By default all.
+      options: others of `tyro.cli`.
     """
+    config = (*options.pop("config", ()), tyro.conf.PositionalMetavarFromFieldName)
+    options |= {"config": config}
+    asked = {*HELP, HELP_ALL} & set(arguments)
+    if asked:
+        page = help_page(
+            declared(kind, **options),
+            command=command,
+            description=inspect.cleandoc(description or kind.__doc__),
+            common=common,
+            everything=HELP_ALL in asked,
+        )
+        _print(page)
+        raise SystemExit(0)
+    check_other_names(command, arguments)
     said = io.StringIO()
     wide = mock.patch.dict(os.environ, COLUMNS="1000")  # no line is broken
-    told = contextlib.redirect_stderr(said)
     try:
-        if {"-h", "--help"} & set(arguments):
-            wide = told = contextlib.nullcontext()
-        with wide, told, _functions_as_they_are():
+        with wide, contextlib.redirect_stderr(said), fixed_functions():
             return tyro.cli(kind, args=arguments, prog=f"fpn-jax {command}", **options)
     except SystemExit as stop:
         if stop.code != WRONG_INPUT:
             raise
-        raise ValueError(_one_line(said.getvalue())) from None
+        line = refusal(said.getvalue(), partial(declared, kind, **options), arguments)
+        raise ValueError(line) from None
 
 
-def _functions_as_they_are() -> ConstructorRegistry:
-    """Returns the rule that a field whose default is a function is no option.
-
-    tyro would look for options in its attributes, where it is an object of JAX's.
-    """
-
-    def rule(field: StructTypeInfo) -> StructConstructorSpec | None:
-        value = field.default
-        if not callable(value) or isinstance(value, type):
-            return None
-        if dataclasses.is_dataclass(value):  # a module
-            return None
-        return StructConstructorSpec(instantiate=lambda: value, fields=())
-
-    registry = ConstructorRegistry()
-    registry.struct_rule(rule)
-    return registry
-
-
-def _one_line(box: str) -> str:
-    """Returns the first paragraph of tyro's box, and the names it suggests.
-
-    Of several names, those that end in the one that was given count alone: `--steps` is
-    `--train.steps`. Where the terminal is no UTF-8, the box has rules of "-", and its
-    title is a paragraph of its own.
-    """
-    lines = [line.strip("│ ") for line in box.splitlines()]
-    lines = [line for line in lines if line and line[0] not in "╭╰"]
-    paragraphs = [""]
-    for line in lines:
-        if set(line) <= {"─", "-"}:
-            paragraphs.append("")
-        else:
-            paragraphs[-1] += f"{line} "
-    message = re.sub(r"\[/?bold\]", "", paragraphs["╭" not in box]).strip()
-    after = "\n".join(lines).partition("Perhaps you meant:")[2]
-    suggested = re.findall(r"^--\w[\w.-]*", after, re.M)
-    given = re.findall(r"--([\w.-]+)", message)
-    ends = tuple(f".{name}" for name in given)
-    nearest = [name for name in suggested if name.endswith(ends)] or suggested
-    return f"{message}; nearest: {', '.join(nearest)}" if nearest else message
+def _print(page: str) -> None:
+    """Prints a page also where the terminal lacks some of its characters."""
+    encoding = sys.stdout.encoding or "utf-8"
+    print(page.encode(encoding, "replace").decode(encoding))

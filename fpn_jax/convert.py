@@ -1,25 +1,30 @@
-"""Weights of other libraries to a run directory, and a run's to a file.
+"""Converts weights of other libraries into a run, and back.
 
-    convert torchvision MODEL FILE OUT [--prove [IMAGE …]]
-    convert detectron2 MODEL FILE OUT
-    convert yolox MODEL FILE OUT
-    convert NAME OUT
-    convert export RUN FILE
+    fpn-jax convert torchvision MODEL FILE OUT
+    fpn-jax convert detectron2 MODEL FILE OUT
+    fpn-jax convert yolox MODEL FILE OUT
+    fpn-jax convert NAME OUT
+    fpn-jax convert export RUN FILE
 
-NAME is a published model (fpn-jax models), whose file is downloaded once. OUT is a
-directory like that of a training run: every command takes it (but that of a mere
-backbone), and `--train.pretrained OUT` starts a training from it. Exit status: 0 done,
-1 not proven equal, 2 wrong input.
+The first four lines make a run directory OUT, the first three from a file and the
+fourth from a published model (fpn-jax models), whose file is downloaded once. Every
+command takes such a run, except that of a mere backbone, and `--train.pretrained OUT`
+starts a training from it. The last line writes the weights of a run into a file for
+torchvision or YOLOX.
+
+`fpn-jax convert torchvision --help` and the like show the options.
+
+Exit status: 0 done, 1 not proven equal, 2 wrong input.
 """
 
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
-import tyro
+from tyro.conf import Positional, arg
 
 from fpn_jax.choices import check_choice
 from fpn_jax.command_line import parse, user_errors
@@ -30,105 +35,146 @@ NOT_PROVEN = 1  # exit status
 
 @dataclass(frozen=True)
 class Torchvision:
-    """A checkpoint of torchvision to a run directory.
+    """Converts a checkpoint of torchvision into a run directory.
 
     The number of classes is the file's. A fine-tuned model's classes are numbered:
-    write their names into OUT/categories.json. Of a classifier (resnet50, vgg16_bn,
-    mobilenet_v3_large …) OUT has the backbone.
+    write their names into OUT/categories.json. The run of a classifier (resnet50,
+    vgg16_bn, mobilenet_v3_large …) has the backbone alone.
     """
 
-    model: tyro.conf.Positional[str]  # torchvision's builder: fasterrcnn_resnet50_fpn …
-    file: tyro.conf.Positional[Path]  # .pth, .pt, .ckpt … or .safetensors
-    out: tyro.conf.Positional[Path]  # the run directory to make
-    # Of the backbone's frozen norms: the file does not tell. By default that of the
-    # published weights; 1e-5 for a detector fine-tuned from ImageNet's, or legacy.
+    # Name of torchvision's model: fasterrcnn_resnet50_fpn and the like.
+    model: Positional[str]
+    # Checkpoint: .pth, .pt, .ckpt or .safetensors.
+    file: Positional[Path]
+    # Run directory to make.
+    out: Positional[Path]
+    # Epsilon of the backbone's frozen norms, which the file does not tell. By default
+    # the one of the published weights; 1e-5 for a detector fine-tuned from ImageNet's
+    # weights, or one of an early release.
     norm_epsilon: float | None = None
-    # Run both libraries on these images, or on two random ones, and compare.
+    # Run both libraries on these images and compare; without a path, on random images.
     prove: tuple[Path, ...] | None = None
 
 
 @dataclass(frozen=True)
 class Detectron2:
-    """A model of Detectron2's zoo, or one fine-tuned from it, to a run directory.
+    """Converts a model of Detectron2's zoo, or one fine-tuned from it, into a run.
 
     The numbers of classes and keypoints are the file's. A fine-tuned model's classes
     are numbered: write their names into OUT/categories.json.
     """
 
-    model: tyro.conf.Positional[str]  # faster_rcnn_R_50_FPN …
-    file: tyro.conf.Positional[Path]  # .pkl of the zoo, .pth of a training
-    out: tyro.conf.Positional[Path]  # the run directory to make
+    # Name of the configuration in the zoo: faster_rcnn_R_50_FPN and the like.
+    model: Positional[str]
+    # Checkpoint: .pkl of the zoo, or .pth of a training.
+    file: Positional[Path]
+    # Run directory to make.
+    out: Positional[Path]
     # File of the network that proposes to a Fast R-CNN (rpn_R_50_FPN).
     proposals: Path | None = None
 
 
 @dataclass(frozen=True)
 class Yolox:
-    """A released detector of YOLOX, or one trained by its code, to a run directory.
+    """Converts a released detector of YOLOX, or one trained by its code, into a run.
 
     The number of classes is the file's. A fine-tuned model's classes are numbered:
     write their names into OUT/categories.json.
     """
 
-    model: tyro.conf.Positional[str]  # yolox_nano, yolox_tiny, yolox_s, m, l or x
-    file: tyro.conf.Positional[Path]  # .pth
-    out: tyro.conf.Positional[Path]  # the run directory to make
-    # "frozen" keeps statistics and affine parameters of the norms in a training.
+    # Name of the model: yolox_nano, yolox_tiny, yolox_s, yolox_m, yolox_l or yolox_x.
+    model: Positional[str]
+    # Checkpoint: .pth.
+    file: Positional[Path]
+    # Run directory to make.
+    out: Positional[Path]
+    # Norms of the run: "frozen" keeps their statistics and affine parameters as they
+    # are in a training.
     norm: Literal["batch", "frozen"] = "batch"
 
 
 @dataclass(frozen=True)
 class Published:
-    """A model that comes by name to a run directory."""
+    """Converts a published model into a run directory."""
 
-    name: tyro.conf.Positional[str]  # of `fpn-jax models`
-    out: tyro.conf.Positional[Path]  # the run directory to make
+    # Name of the model, as fpn-jax models lists them.
+    name: Positional[str]
+    # Run directory to make.
+    out: Positional[Path]
 
 
 @dataclass(frozen=True)
 class Export:
-    """A run's weights to a state dict that torchvision's or YOLOX's model loads.
+    """Writes the weights of a run into a state dict of torchvision or YOLOX.
 
     The file has weights and no numbers: the model that loads it must be built with the
     anchors, thresholds and epsilon of the run. Weights of a model that neither library
     has keep our names.
     """
 
-    run: tyro.conf.Positional[Path]  # directory of a training or a conversion
-    file: tyro.conf.Positional[Path]  # .pth, .pt or .safetensors
-    checkpoint: str = "best"  # or "latest", or the number of a step
-    # Python file that defines your own classes, where the run has any.
+    # Directory of a training or a conversion.
+    run: Positional[Path]
+    # State dict to write: .pth, .pt or .safetensors.
+    file: Positional[Path]
+    # Checkpoint of the run: "best", "latest", or the number of a step.
+    checkpoint: Annotated[str, arg(metavar="WHICH")] = "best"
+    # Python file with your own classes, where the model has any.
     experiment: Path | None = None
-    # Import your own classes from the copy of the experiment that the run keeps.
+    # Import your own classes from the copy of the experiment in the run.
     trust: bool = False
+
+
+@dataclass(frozen=True)
+class Overview:
+    """What `convert` takes before its other arguments."""
+
+    # One of torchvision, detectron2, yolox, export and the names of published models,
+    # with what follows it above.
+    what: Annotated[Positional[str], arg(metavar="FORM …")]
+
+
+FORMS: dict[str, type] = {
+    "torchvision": Torchvision,
+    "detectron2": Detectron2,
+    "yolox": Yolox,
+    "export": Export,
+}
+"""The arguments behind each first word, other than the name of a model."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit status."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    with user_errors("convert"):
+        set_up()
+        if not arguments or arguments[0].startswith("-"):
+            parse(Overview, arguments, command="convert", description=__doc__)
+            raise ValueError("the first argument must be a form: see convert --help")
+        return run_action(parsed(arguments))
+
+
+def parsed(arguments: Sequence[str]) -> Any:
+    """Returns the arguments of the form that the first word names."""
+    from fpn_jax.weights.models.table import MODELS
+
+    first, *others = arguments
+    if first in FORMS:
+        return parse(FORMS[first], others, command=f"convert {first}")
+    if first not in MODELS and len(arguments) != 2:
+        check_choice("the first argument", first, FORMS)
+    return parse(Published, arguments, command="convert")
+
+
+def run_action(chosen: Any) -> int:
+    """Returns the exit status of the conversion that the arguments are for."""
     actions = {
         Torchvision: convert_torchvision,
         Detectron2: convert_detectron2,
         Yolox: convert_yolox,
+        Published: convert_by_name,
         Export: export,
     }
-    with user_errors("convert"):
-        set_up()
-        if arguments and not arguments[0].startswith("-"):
-            from fpn_jax.weights.models.table import MODELS
-
-            names = [form.__name__.lower() for form in actions]
-            is_name = arguments[0] in MODELS or len(arguments) == 2
-            if is_name and arguments[0] not in names:
-                return convert_by_name(parse(Published, arguments, command="convert"))
-            check_choice("the first argument", arguments[0], names)
-        chosen = parse(
-            Torchvision | Detectron2 | Yolox | Export,
-            arguments,
-            command="convert",
-            description=__doc__,
-        )
-        return actions[type(chosen)](chosen)
+    return actions[type(chosen)](chosen)
 
 
 def convert_torchvision(chosen: Torchvision) -> int:

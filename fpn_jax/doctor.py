@@ -1,13 +1,17 @@
-"""Looks at a data set: doctor DATASET [--splits NAME …] [--run RUN] [--html PAGE]
+"""Finds what is wrong with a data set, and how it fits a detector.
 
-Reads every image of the splits and prints what is wrong: files, boxes, masks and ids,
-duplicates, images that two splits share. For the first split it then prints classes and
-sizes, the canvas that fits the images, which level of the pyramid has the anchor that
-suits each box best, how many boxes no anchor covers and anchors that would cover more,
-and which level features are pooled from. The detector is the run's, or without a run
-the default job's, and the images are fitted into its canvas. The last line is a command
-that trains a detector of photographs on this data.
-Notes are facts to look at, such as classes that no image has; they are no defects.
+    fpn-jax doctor my_data
+    fpn-jax doctor my_data --splits train val --html report.html
+
+Every image of the splits is read. Defects of files, boxes, masks and ids are printed,
+and images that are twice there or in two splits. Notes are facts to look at, such as
+classes that no image has; they are no defects.
+
+For the first split there follow the classes and sizes, the canvas that fits the images,
+the level of the pyramid that suits each box, the boxes that no anchor covers, anchors
+that would cover more of them, and the level that features are pooled from. The last
+line is a command that trains a detector on this data.
+
 Exit status: 0 nothing is wrong, 1 defects were found, 2 wrong input.
 """
 
@@ -18,10 +22,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
-import tyro
 from rich.console import Console
+from tyro.conf import Positional, arg
 
 from fpn_jax.command_line import check_output, parse, user_errors
 from fpn_jax.data.defects import Defect
@@ -42,19 +47,28 @@ from fpn_jax.training.config_file import load_config
 
 @dataclass(frozen=True)
 class Arguments:
-    data: tyro.conf.Positional[str]  # "digits", or a path: see `data.source` of train
-    # The first is the one for training. By default train, and validation if there.
-    splits: tuple[str, ...] | None = None
-    masks: bool = False  # examine masks too
-    keypoints: bool = False  # COCO's persons with their keypoints
-    run: Path | None = None  # whose detector and canvas; by default the default job's
-    # Python file that defines your own classes, where the run has any.
+    # Data set in any known form: its path, or digits.
+    data: Positional[str]
+    # Names of the splits, the one for training first. By default train, and validation
+    # where the data set has it.
+    splits: Annotated[tuple[str, ...] | None, arg(metavar="NAME …")] = None
+    # Examine masks as well.
+    masks: bool = False
+    # Read COCO's annotations of persons, with their keypoints.
+    keypoints: bool = False
+    # Run whose detector and canvas the data is held against, by default the small
+    # detector of digits.
+    run: Path | None = None
+    # Python file with your own classes, where the run has any.
     experiment: Path | None = None
-    # Import your own classes from the copy of the experiment that the run keeps.
+    # Import your own classes from the copy of the experiment in the run.
     trust: bool = False
-    canvas: tuple[int, int] | None = None  # height, width; by default the run's
-    html: Path | None = None  # where to write the same with pictures of the defects
-    show: int = 0  # training images that the page shows under each augmentation
+    # Height and width that images are fitted into, by default those of the run.
+    canvas: tuple[int, int] | None = None
+    # File for an HTML page with the same and pictures of the defects.
+    html: Path | None = None
+    # Training images that the page shows under each augmentation.
+    show: int = 0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

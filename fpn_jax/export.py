@@ -1,21 +1,25 @@
-"""Writes a detector into a file that runs without fpn_jax: export RUN OUT --format F
+"""Writes a detector into a file that runs without fpn_jax.
+
+    fpn-jax export runs/digits-1 detector.onnx
+    fpn-jax export runs/digits-1 detector.hlo --batch dynamic
 
 The file is one program from pixels to final boxes, with its weights, suppression, masks
-and keypoints inside. `stablehlo` is for JAX on CPU, TPU and CUDA, `onnx` for
-onnxruntime, and `savedmodel`, a directory, for TensorFlow. It takes `--batch` images at
-once, or any number where that is dynamic, on the canvas that the detector was trained
-on or on `--canvas HEIGHT WIDTH`. What has been written is run beside the detector on
-pictures: the differences are printed and kept in the file, which is refused where they
-are large. Exit status: 0 done, 2 wrong input.
+and keypoints inside. StableHLO is for JAX on CPU, TPU and CUDA, ONNX for onnxruntime,
+and SavedModel, a directory, for TensorFlow.
+
+The file is run beside the detector on pictures before it is kept. The differences are
+printed and written into the file, and a file with large differences is refused.
+
+Exit status: 0 done, 2 wrong input.
 """
 
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-import tyro
+from tyro.conf import Positional, arg
 
 from fpn_jax.choices import check_count, check_fraction
 from fpn_jax.command_line import check_output, parse, user_errors
@@ -25,28 +29,32 @@ from fpn_jax.runtime import set_up
 @dataclass(frozen=True)
 class Arguments:
     # Directory of a run, or the name of a published model.
-    run: tyro.conf.Positional[Path]
+    run: Positional[Path]
     # File to write, or directory where the format is savedmodel.
-    out: tyro.conf.Positional[Path]
-    # By default onnx where the name ends in .onnx, and stablehlo elsewhere.
+    out: Positional[Path]
+    # Format of the file, by default onnx where its name ends in .onnx, and stablehlo
+    # elsewhere.
     format: Literal["stablehlo", "onnx", "savedmodel"] | None = None
-    batch: int | Literal["dynamic"] = 1  # images at once, or dynamic: any number
+    # Images that the program takes at once, or dynamic for any number.
+    batch: Annotated[int | Literal["dynamic"], arg(metavar="N|dynamic")] = 1
     # Height and width that images are scaled to fit, by default those of the run.
     canvas: tuple[int, int] | None = None
     # Pictures on which the file is held against the detector, by default samples.
     images: tuple[Path, ...] = ()
     # Lowest score of a detection, by default the model's own.
     score_threshold: float | None = None
-    # IoU above which the lower of two boxes is dropped, by default the model's own.
+    # IoU above which the lower of two boxes of a class is dropped, by default the
+    # model's own.
     nms_threshold: float | None = None
     # Most detections of an image, by default the model's own.
     max_detections: int | None = None
-    # Type of the network's computation, by default the model's own.
+    # Type that the network computes in, by default the model's own.
     dtype: Literal["float32", "bfloat16", "float16"] | None = None
-    checkpoint: str = "best"  # or "latest", or the number of a step
-    # Python file that defines your own classes, where the run has any.
+    # Checkpoint of the run: "best", "latest", or the number of a step.
+    checkpoint: Annotated[str, arg(metavar="WHICH")] = "best"
+    # Python file with your own classes, where the model has any.
     experiment: Path | None = None
-    # Import your own classes from the copy of the experiment that the run keeps.
+    # Import your own classes from the copy of the experiment in the run.
     trust: bool = False
 
 

@@ -1,18 +1,23 @@
-"""Lists the models whose weights come by name: models [NAME …]
+"""Lists the models whose weights come by name.
 
-Without a name it prints the table: what each model finds, its published figures in
-percent (AP on COCO val2017; AR of 1000 proposals; accuracy on ImageNet), the size of
-its file where that is published, and whether the file is in the cache. With names it
-prints all that is known of these. Exit status: 0 done, 2 wrong input.
+    fpn-jax models
+    fpn-jax models fasterrcnn_resnet50_fpn
+
+The table shows what each model finds, its published figures in percent (AP on COCO
+val2017, AR of 1000 proposals, or accuracy on ImageNet), the size of its file where that
+is published, and whether the file is in the cache. For a name, all that is known of the
+model is printed.
+
+Exit status: 0 done, 2 wrong input.
 """
 
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-import tyro
+from tyro.conf import Positional, arg
 
 from fpn_jax.command_line import parse, user_errors
 
@@ -22,7 +27,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Arguments:
-    names: tyro.conf.Positional[tuple[str, ...]] = ()  # of models
+    # Names of models to describe, by default the table of all.
+    names: Annotated[Positional[tuple[str, ...]], arg(metavar="[NAME …]")] = ()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,15 +1,19 @@
-"""Finds objects in images and videos: predict RUN SOURCE… [--out DIR] [--json FILE]
+"""Finds objects in images and videos.
 
-A source is a file, a folder (with the folders in it), a pattern such as 'a/*.jpg', a
-list of files (.txt), a zip archive, a web address, a video, a stream (rtsp://…), the
-number of a camera, or - for standard input. Each image is written into DIR with the
-boxes, masks and keypoints found in it, each video as a video; other options name files
-and folders for results as data. The picture of 1.jpg is 1.png, or 1-2.png where that is
-another's. A photograph is turned upright first, as its EXIF says: boxes are in pixels
-of the upright picture. An image that cannot be read is named, the others are done.
-Images go through the network in batches, each on the canvas of the run, upright or
-turned; `--canvas exact` takes them one by one as torchvision does. Ctrl-C ends a
-prediction, and what was found by then is written. Exit status: 0 done, 2 wrong input.
+    fpn-jax predict runs/digits-1 photos --out found
+    fpn-jax predict fasterrcnn_resnet50_fpn clip.mp4 --json found.json
+
+A source is a file, a folder, a pattern such as 'a/*.jpg', a list of files (.txt), a zip
+archive, a web address, a video, a stream (rtsp://…), the number of a camera, or - for
+standard input. Each image is written into the output directory with the boxes, masks
+and keypoints found in it, and each video as a video.
+
+The picture of 1.jpg is 1.png, or 1-2.png where that name is taken. A photograph is
+turned upright first, as its EXIF says, and boxes are in pixels of the upright picture.
+An image that cannot be read is named, and the others are done. Ctrl-C ends a
+prediction, and the results up to then are written.
+
+Exit status: 0 done, 2 wrong input.
 """
 
 import contextlib
@@ -19,9 +23,9 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-import tyro
+from tyro.conf import Positional, arg
 
 from fpn_jax.choices import check_count, check_fraction
 from fpn_jax.command_line import (
@@ -49,40 +53,62 @@ _WHOLE = 0.9
 @dataclass(frozen=True)
 class Arguments:
     # Directory of a run, or the name of a published model.
-    run: tyro.conf.Positional[Path]
+    run: Positional[Path]
     # Files, folders, patterns, lists, archives, addresses, videos, cameras, or -.
-    images: tyro.conf.Positional[tuple[str, ...]]
-    out: Path = Path("predictions")  # directory for pictures and videos
-    pictures: bool = True  # write pictures and videos
-    json: Path | None = None  # file for COCO's results
-    csv: Path | None = None  # file for a table with a row for each object
-    yolo: Path | None = None  # directory for YOLO's label files, one an image
-    crops: Path | None = None  # directory for the objects as pictures, by class
+    images: Annotated[Positional[tuple[str, ...]], arg(metavar="SOURCE …")]
+    # Directory for pictures and videos.
+    out: Path = Path("predictions")
+    # Write pictures and videos with what was found.
+    pictures: bool = True
+    # File for the results in COCO's form.
+    json: Path | None = None
+    # File for a table with a row for each object.
+    csv: Path | None = None
+    # Directory for label files in the form of YOLO, one for each image.
+    yolo: Path | None = None
+    # Directory for a picture of each object, in a folder for each class.
+    crops: Path | None = None
     # File for tasks of Label Studio with the objects as predictions.
     label_studio: Path | None = None
-    score_threshold: float = 0.5  # lowest score of an object
-    # Names (or labels) of the classes that are wanted, by default all.
-    classes: tuple[str, ...] = ()
-    # IoU above which the lower of two boxes is dropped, by default the model's own.
+    # Lowest score of an object.
+    score_threshold: float = 0.5
+    # Names or labels of the classes that are wanted, by default all.
+    classes: Annotated[tuple[str, ...], arg(metavar="NAME …")] = ()
+    # IoU above which the lower of two boxes of a class is dropped, by default the
+    # model's own.
     nms_threshold: float | None = None
     # Most objects of an image, by default the model's own.
     max_detections: int | None = None
-    # Side in pixels of the squares that an image is cut into, for small objects of
-    # large images; by default it is looked at as a whole.
+    # Side in pixels of the squares that large images are cut into, for small objects.
+    # By default images are looked at as a whole.
     tiles: int | None = None
-    # Share of a tile's side that it has in common with its neighbors.
+    # Share of its side that a tile has in common with its neighbors.
     overlap: float = 0.2
     # Views that are looked at as well: flip,0.8,1.2 is the mirror image and two scales.
-    tta: str = ""
-    every: int = 1  # of a video every n-th frame is taken
-    checkpoint: str = "best"  # or "latest", or the number of a step
-    # Padding of the images: few programs, or torchvision's for each shape.
+    tta: Annotated[str, arg(metavar="VIEWS")] = ""
+    # Number n of which every n-th frame of a video is taken.
+    every: int = 1
+    # Checkpoint of the run: "best", "latest", or the number of a step.
+    checkpoint: Annotated[str, arg(metavar="WHICH")] = "best"
+    # Padding of images: "fixed" brings all to the canvas of the run, upright or turned,
+    # and "exact" pads each as torchvision does, one program for each shape.
     canvas: Literal["fixed", "exact"] = "fixed"
-    batch_size: int = 8  # images that the network sees at once on a fixed canvas
-    # Python file that defines your own classes, where the run has any.
+    # Images that the network sees at once on a fixed canvas.
+    batch_size: int = 8
+    # Python file with your own classes, where the model has any.
     experiment: Path | None = None
-    # Import your own classes from the copy of the experiment that the run keeps.
+    # Import your own classes from the copy of the experiment in the run.
     trust: bool = False
+
+
+COMMON = {
+    "What is looked at": ("run", "images", "classes", "score_threshold"),
+    "How": ("max_detections", "tiles", "tta", "every", "batch_size"),
+    "What is written": (
+        *("out", "pictures", "json", "csv", "yolo", "crops", "label_studio"),
+    ),
+}
+"""The options that most predictions need, which `--help` shows."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -90,7 +116,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     with user_errors("predict"):
         set_up()
-        chosen = parse(Arguments, arguments, command="predict", description=__doc__)
+        chosen = parse(
+            Arguments,
+            arguments,
+            command="predict",
+            description=__doc__,
+            common=COMMON,
+        )
         check(chosen)
         return predict(chosen)
 
@@ -207,11 +239,12 @@ def predict_source(
 
     Says a line of each image, and one of a video.
     """
+    from fpn_jax.media.progress_bar import progress_bar
     from fpn_jax.results.classes import counted
 
     unreadable: list[Exception] = []
     frames, objects, where = 0, 0, ""
-    with progress(source) as advance, drawing(source, chosen, names) as draw:
+    with progress_bar(source) as advance, drawing(source, chosen, names) as draw:
         for picture, result in results(source, predictor, unreadable):
             result = result.filter(
                 classes=chosen.classes or None, score_threshold=chosen.score_threshold
@@ -288,37 +321,6 @@ def drawing(
             return f", {path}"
 
         yield save
-
-
-@contextlib.contextmanager
-def progress(source: "Source") -> Iterator[Callable[[], None]]:
-    """Gives a function that counts a picture; a terminal shows how many are done."""
-    from rich import progress
-    from rich.console import Console
-
-    console = Console(stderr=True, soft_wrap=True)
-    columns = (
-        progress.MofNCompleteColumn(),
-        progress.TextColumn("{task.fields[rate]}"),
-        progress.TimeRemainingColumn(),
-    )
-    hidden = not console.is_terminal or source.total == 1
-    with progress.Progress(
-        *columns,
-        console=console,
-        transient=True,
-        disable=hidden,
-        # A file or a pipe gets the lines itself; in a terminal they pass the bar.
-        redirect_stdout=sys.stdout.isatty(),
-    ) as bar:
-        task = bar.add_task("", total=source.total, rate="compiling")
-
-        def advance() -> None:
-            bar.advance(task)
-            speed = bar.tasks[0].speed
-            bar.update(task, rate=f"{speed:.1f} images/s" if speed else "")
-
-        yield advance
 
 
 def complain(error: Exception | str) -> None:

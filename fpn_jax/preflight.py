@@ -1,12 +1,17 @@
-"""What a training needs on chips that are not here: preflight [EXPERIMENT] --topology T
+"""Predicts memory and time of a training on chips that are not here.
 
-Compiles the training step and the evaluation that `train` would run there, and says
-whether they fit, the memory of a chip, the largest batch that fits, and an estimate of
-the time by the chip's own compiler. T is v5e:4x4, v5p:2x2x1, v6e:2x2 …, or cpu for this
-machine. Takes the experiment, `--model NAME` and the settings of `train`. Nothing is
-trained and no data is read: images have 100 objects where `--data.max-boxes` is not
-given, and classes, canvas and steps that `train` would take from the data stay those of
-the model. A program takes minutes to compile, and each batch that is tried is one.
+    fpn-jax preflight --topology v5e:2x2
+    fpn-jax preflight my_experiment.py --topology v5p:2x2x1 --data.batch-size 64
+
+The training step and the evaluation that `train` would run are compiled for the chips.
+The report has their memory, the largest batch that fits, and the time of a step as the
+compiler of the chip estimates it. The experiment, `--model` and the settings are those
+of `train`.
+
+Nothing is trained and no data is read. Images have 100 objects where `--data.max-boxes`
+is not given, and classes, canvas and steps that `train` would take from the data stay
+those of the model. A program takes minutes to compile, and each batch that is tried is
+one program.
 
 Exit status: 0 fits, 1 does not fit, 2 wrong input.
 """
@@ -19,18 +24,29 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
+from tyro.conf import Positional, arg
 
 from fpn_jax.command_line import check_output, parse, user_errors
 from fpn_jax.forecast.topology import read_topology, set_up_topology
+from fpn_jax.options.other_names import check_other_names
 from fpn_jax.runtime import set_up
 
 DOES_NOT_FIT = 1  # exit status
+COMMON = {
+    "The chips": ("topology", "search", "json"),
+    "The training": (
+        *("experiment", "model", "data.batch_size", "data.canvas", "data.max_boxes"),
+        *("optimizer.accumulate", "train.parallelism"),
+    ),
+}
+"""The settings that most forecasts need, which `--help` shows."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit status."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     with user_errors("preflight"):
+        check_other_names("preflight", arguments)
         topology = read_topology(_value(arguments, "--topology") or "v5e:2x2")
         set_up_topology(topology)
         set_up()
@@ -49,19 +65,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         @dataclasses.dataclass(frozen=True)
         class Arguments:
-            config: Annotated[Config, tyro.conf.arg(name="")] = defaults
-            topology: str = "v5e:2x2"  # chips to compile for, or cpu
-            # Also compile larger batches, to find the largest that fits.
+            # Python file with `get_config() -> Config`, which gives all settings.
+            experiment: Positional[Path | None] = None
+            # Name of a detector of torchvision, Detectron2 or YOLOX, or of published
+            # weights (fpn-jax models), in the place of an experiment.
+            named: Annotated[str | None, arg(name="model", metavar="NAME")] = None
+            config: Annotated[Config, arg(name="")] = defaults
+            # Chips to compile for: v5e:4x4, v5p:2x2x1, v6e:2x2 …, or cpu, this machine.
+            topology: Annotated[str, arg(metavar="CHIPS")] = "v5e:2x2"
+            # Compile larger batches as well, to find the largest that fits.
             search: bool = True
-            json: Path | None = None  # where to write the same as JSON
+            # File for the report as JSON.
+            json: Path | None = None
 
         chosen = parse(
             Arguments,
             given,
             command="preflight",
             description=__doc__,
+            common=COMMON,
             config=(tyro.conf.SuppressFixed, tyro.conf.AvoidSubcommands),
         )
+        if chosen.experiment is not None:
+            raise ValueError(f"experiment: '{chosen.experiment}' must come first")
         check_output("json", chosen.json)
         config = scale_to_batch(chosen.config, typed_settings(given))
         check_config(config)

@@ -1,10 +1,13 @@
-"""Writes a data set as one of TFDS: prepare SOURCE OUT [--splits NAME …] [--masks]
+"""Writes a data set into a few large files that are fast to read.
 
-OUT becomes a directory of a few large array_record files, with every image as it is,
-its boxes, and its masks and keypoints where asked for. `--data.source OUT` gives the
-batches that SOURCE gives, without the millions of small files that a network drive is
-slow to open. Images that cannot be read are named and left out. Exit status: 0 done, 2
-wrong input.
+    fpn-jax prepare my_data my_data_prepared --splits train val
+
+The output is a directory of TFDS, of array_record files that hold every image as it is,
+its boxes, and its masks and keypoints where asked for. Training on it gives the batches
+that the data set gives, without the millions of small files that a network drive is
+slow to open. Images that cannot be read are named and left out.
+
+Exit status: 0 done, 2 wrong input.
 """
 
 import sys
@@ -12,10 +15,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
+from typing import Annotated, cast
 
 import numpy as np
-import tyro
+from tyro.conf import Positional, arg
 
 from fpn_jax.command_line import parse, user_errors
 from fpn_jax.data.example import Example, UnreadableImage
@@ -27,11 +30,16 @@ from fpn_jax.data.sources import open_source
 
 @dataclass(frozen=True)
 class Arguments:
-    source: tyro.conf.Positional[str]  # COCO, Pascal VOC, YOLO or CSV
-    out: tyro.conf.Positional[Path]  # the directory to make
-    splits: tuple[str, ...] = ("train", "validation")
-    masks: bool = False  # with the masks
-    keypoints: bool = False  # of COCO: the annotations of persons, with keypoints
+    # Data set in the form of COCO, Pascal VOC, YOLO or CSV.
+    source: Annotated[Positional[str], arg(metavar="DATA")]
+    # Directory to make.
+    out: Positional[Path]
+    # Names of the splits to write.
+    splits: Annotated[tuple[str, ...], arg(metavar="NAME …")] = ("train", "validation")
+    # Write masks as well.
+    masks: bool = False
+    # Read COCO's annotations of persons, with their keypoints.
+    keypoints: bool = False
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

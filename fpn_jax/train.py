@@ -1,12 +1,14 @@
-"""Trains a detector: train [EXPERIMENT.py | --model NAME] [--a.b VALUE …]
+"""Trains a detector, or continues a run.
 
-An experiment is a Python file with `get_config() -> Config`. `--model NAME` is a
-detector of torchvision, Detectron2 or YOLOX, and the data decides its classes, canvas
-and steps. Without either, a small Faster R-CNN is trained, by default on the embedded
-digits. Every setting can be overridden here, and a number given here is used as it is.
-A --workdir that holds a run is continued, with its settings where none are given; where
-these name classes that are not of fpn_jax, the EXPERIMENT defines them, or with --trust
-the copy of it that the run keeps. The default is a new directory under runs/.
+    fpn-jax train
+    fpn-jax train --model fasterrcnn_resnet50_fpn --data.source my_data \\
+        --train.pretrained fasterrcnn_resnet50_fpn
+    fpn-jax train my_experiment.py --train.steps 5000
+    fpn-jax train --workdir runs/digits-1
+
+The first line trains a small Faster R-CNN on the embedded digits. The second one
+fine-tunes a published detector: the data decides its classes, canvas and steps. The
+third one reads all settings from a Python file. The fourth one continues a run.
 
 Exit status: 0 done, 2 wrong input, 3 a loss is not finite, 130 or 143 stopped by Ctrl-C
 or SIGTERM after a save.
@@ -20,17 +22,34 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
+from tyro.conf import Positional, arg
 
 from fpn_jax.command_line import parse, user_errors
+from fpn_jax.options.other_names import check_other_names
 from fpn_jax.runtime import join_processes, set_up
 
 NOT_FINITE = 3  # exit status
+COMMON = {
+    "The detector": ("experiment", "model", "train.pretrained"),
+    "The data": (
+        *("data.source", "data.validation", "data.canvas", "data.batch_size"),
+        *("data.flip", "data.mosaic", "data.workers"),
+    ),
+    "The training": (
+        *("train.steps", "train.hours", "train.patience", "train.evaluate_every"),
+        *("optimizer.name", "optimizer.learning_rate", "optimizer.accumulate"),
+        *("train.seed",),
+    ),
+    "The run": ("workdir", "trust", "distributed"),
+}
+"""The settings that most runs need, which `--help` shows."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit status."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     with user_errors("train"):
+        check_other_names("train", arguments)
         set_up()
         import jax
 
@@ -49,9 +68,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         @dataclasses.dataclass(frozen=True)
         class Arguments:
-            config: Annotated[Config, tyro.conf.arg(name="")] = defaults
-            workdir: Path | None = None  # of the run; by default a new one under runs/
-            # Import your own classes from the experiment that the run keeps.
+            # Python file with `get_config() -> Config`, which gives all settings.
+            experiment: Positional[Path | None] = None
+            # Name of a detector of torchvision, Detectron2 or YOLOX, or of published
+            # weights (fpn-jax models), in the place of an experiment.
+            named: Annotated[str | None, arg(name="model", metavar="NAME")] = None
+            config: Annotated[Config, arg(name="")] = defaults
+            # Directory of the run; one that holds a run is continued. By default a new
+            # directory under runs/ is made.
+            workdir: Path | None = None
+            # Import your own classes from the copy of the experiment in the run.
             trust: bool = False
             # Join the processes that a TPU pod, Slurm or Open MPI has announced.
             distributed: bool = False
@@ -61,10 +87,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             given,
             command="train",
             description=__doc__,
+            common=COMMON,
             # No word of what cannot be set here; the fields of optional heads are
             # options like others, not subcommands.
             config=(tyro.conf.SuppressFixed, tyro.conf.AvoidSubcommands),
         )
+        if chosen.experiment is not None:
+            raise ValueError(f"experiment: '{chosen.experiment}' must come first")
         if chosen.distributed:
             join_processes()
         typed = typed_settings(given)

@@ -44,6 +44,7 @@ ROWS = [
     {"artifacts"},
     {"serving"},
     {"parity"},
+    {"options"},
     {"command_line"},
     {"examination"},
     {"forecast"},

@@ -36,11 +36,11 @@ CASES = {
     ),
     "unknown choice": (
         "train miniature.py --optimizer.name lion",
-        "'lion' .*--optimizer.name.*'sgd'",
+        "--optimizer.name: 'lion' given, must be sgd, adamw or muon",
     ),
     "missing value": (
         "train miniature.py --data.batch-size",
-        "Missing value .*--data.batch-size",
+        "--data.batch-size: nothing given, must be a whole number",
     ),
     "no experiment": ("train none.py", "experiment: no file 'none.py'"),
     "experiment without config": ("train empty.py", "'empty.py' has no .*get_config"),

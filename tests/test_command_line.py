@@ -38,21 +38,43 @@ def test_the_precision_of_each_part_is_a_setting(kind, part):
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["--steps", "9"], "Unrecognized options: --steps, 9; nearest: --train.steps"),
-        (
-            ["--batch-size", "9"],
-            "Unrecognized options: --batch-size, 9; nearest: --data.batch-size, "
-            "--evaluation.batch-size",
-        ),
+        (["--steps", "9"], "no such option: --steps; nearest: --train.steps"),
         (
             ["--data.soruce", "a"],
-            "Unrecognized options: --data.soruce, a; nearest: --data.source",
+            "no such option: --data.soruce; nearest: --data.source",
         ),
-        (["--epochs", "9"], "Unrecognized options: --epochs, 9"),
+        (["--colors", "9"], "no such option: --colors"),
         (
             ["--data.canvas", "320"],
-            "Missing value for argument '--data.canvas'. Expected 2 values.",
+            "--data.canvas: '320' given, must be 2 whole numbers",
         ),
+        (
+            ["--data.canvas", "3", "x"],
+            "--data.canvas: '3 x' given, must be 2 whole numbers",
+        ),
+        (
+            ["--data.batch-size=five"],
+            "--data.batch-size: 'five' given, must be a whole number",
+        ),
+        (
+            ["--data.batch_size"],
+            "--data.batch-size: nothing given, must be a whole number",
+        ),
+        (
+            ["--optimizer.learning-rate", "fast"],
+            "--optimizer.learning-rate: 'fast' given, must be a number",
+        ),
+        (
+            ["--optimizer.milestones", "0.5", "x"],
+            "--optimizer.milestones: '0.5 x' given, must be numbers",
+        ),
+        (
+            ["--optimizer.name", "adam"],
+            "--optimizer.name: 'adam' given, must be sgd, adamw or muon (nearest: "
+            "adamw)",
+        ),
+        (["--data.flip", "no"], "--data.flip: 'no' given, must be True or False"),
+        (["--data.skip-empty", "yes"], "unexpected: yes"),
     ],
 )
 def test_what_is_wrong_with_an_option_is_a_line_in_every_terminal(
@@ -66,8 +88,9 @@ def test_what_is_wrong_with_an_option_is_a_line_in_every_terminal(
 
 
 def test_an_unknown_precision_is_refused_with_the_known_ones():
-    with pytest.raises(ValueError, match="'bfloat15'.*backbone.dtype.*'bfloat16'"):
-        parse(Config, ["--model.backbone.dtype", "bfloat15"], command="train")
+    words, options = ["--model.backbone.dtype", "bfloat15"], {"config": OPTIONS}
+    with pytest.raises(ValueError, match="backbone.dtype: 'bfloat15'.* or float16"):
+        parse(Config, words, command="train", default=Config(), **options)
 
 
 @pytest.mark.parametrize("kind", [ResNet, VGG])
@@ -85,7 +108,7 @@ def get_config():
 """
     )
     with pytest.raises(SystemExit, match="0"):
-        main([str(experiment), "--help"])
+        main([str(experiment), "--help-all"])
     offered = capsys.readouterr().out
     assert "--model.backbone.depth" in offered
     assert "axis" not in offered

@@ -241,7 +241,7 @@ def test_a_broken_rule_of_the_contract_is_one_line_before_any_data_is_opened(
 
 def test_help_has_the_options_of_a_run_with_an_optimizer_of_its_own(place, capfd):
     with pytest.raises(SystemExit) as stop:
-        train.main([str(place / "mine/my.py"), "--help"])
+        train.main([str(place / "mine/my.py"), "--help-all"])
     printed = capfd.readouterr()
     assert stop.value.code == 0
     said = printed.out + printed.err
