@@ -127,17 +127,26 @@ class CSPDarknet(nn.Module):
     keeps its running statistics.
     """
 
-    depth: float = 1.0  # multiplies the bottlenecks, 3, 9, 9 and 3
-    width: float = 1.0  # multiplies the channels, 64 of the stem to 1024 of C5
-    # "focus" stacks the pixels of each 2x2 square; "conv" is a 3x3 of stride 2.
+    # Factor of the numbers of bottlenecks, which are 3, 9, 9 and 3 at 1.
+    depth: float = 1.0
+    # Factor of the channels, which are 64 in the stem and 1024 in C5 at 1.
+    width: float = 1.0
+    # Form of the stem: "focus" stacks the pixels of each 2x2 square, "conv" is a 3x3
+    # convolution of stride 2.
     stem_form: Literal["focus", "conv"] = "focus"
-    depthwise: bool = False  # 3x3 convolutions but the stem's are depthwise separable
-    norm: Norm = "batch"
-    norm_epsilon: float = 1e-3  # of the authors' code
+    # Make all 3x3 convolutions but the stem's depthwise separable.
+    depthwise: bool = False
+    norm: Norm = "batch"  # Norm behind each convolution, which then has no bias.
+    # Number that a norm adds to a variance; the authors' code has 1e-3.
+    norm_epsilon: float = 1e-3
+    # Share of the old statistics that batch norm keeps at a step.
     norm_momentum: float = 0.97
+    # Levels to give: level l has a stride of 2**l pixels.
     levels: tuple[int, ...] = (3, 4, 5)
+    # First stages that are not trained, counted from the stem; 0 trains all.
     frozen_stages: int = 0
-    axis_name: AxisName = None  # the pmap axis of norm="batch"
+    axis_name: AxisName = None  # The pmap axis over which batch norm averages.
+    # Type to compute in, by default the one of the inputs and parameters.
     dtype: Dtype = None
 
     @property

@@ -11,8 +11,10 @@ from fpn_jax.types import Pyramid
 class Dummy(nn.Module):
     """C2 … C5 of 56, 28, 14 and 7 for 224x224 pixels, of 74,192 parameters; no norm."""
 
-    width: int = 8  # channels of the stem and of C2; doubled from level to level
+    width: int = 8  # Channels of the stem and of C2, doubled from level to level.
+    # Levels to give: level l has a stride of 2**l pixels.
     levels: tuple[int, ...] = (2, 3, 4, 5)
+    # Type to compute in, by default the one of the inputs and parameters.
     dtype: Dtype = None
 
     @nn.compact

@@ -32,12 +32,15 @@ class MobileNetV2(nn.Module):
     torchvision does by default.
     """
 
-    width: float = 1.0  # multiplies the channels of every block
-    norm: Norm = "frozen"
-    norm_epsilon: float = 1e-5
+    width: float = 1.0  # Factor of the channels of every block.
+    norm: Norm = "frozen"  # Norm behind each convolution, which then has no bias.
+    norm_epsilon: float = 1e-5  # Number that a norm adds to a variance.
+    # Levels to give: level l has a stride of 2**l pixels.
     levels: tuple[int, ...] = (2, 3, 4, 5)
+    # First stages that are not trained, counted from the stem; 0 trains all.
     frozen_stages: int = 0
-    axis_name: AxisName = None  # the pmap axis of norm="batch"
+    axis_name: AxisName = None  # The pmap axis over which batch norm averages.
+    # Type to compute in, by default the one of the inputs and parameters.
     dtype: Dtype = None
 
     @property

@@ -119,19 +119,26 @@ class ResNet(nn.Module):
     keeps its running statistics.
     """
 
-    depth: int = 50  # 18, 34, 50, 101 or 152
-    width: int = 64  # channels of the stem, and inside the blocks of stage 2
-    groups: int = 1  # of the 3x3 convolutions; more than 1: ResNeXt, depths 50 and more
-    # Channels of each group in stage 2, where `width` is 64; 128 of one group: Wide
+    depth: int = 50  # Number of layers: 18, 34, 50, 101 or 152.
+    width: int = 64  # Channels of the stem, and inside the blocks of stage 2.
+    # Groups of the 3x3 convolutions; more than 1 is a ResNeXt, from depth 50 on.
+    groups: int = 1
+    # Channels of each group in stage 2 at width 64; 128 and one group are a Wide
     # ResNet.
     width_per_group: int = 64
-    norm: Norm = "frozen"
-    norm_epsilon: float = 1e-5
-    stride_in_1x1: bool = False  # True: He et al.'s own weights; depths 50 and more
+    norm: Norm = "frozen"  # Norm behind each convolution, which then has no bias.
+    norm_epsilon: float = 1e-5  # Number that a norm adds to a variance.
+    # Put the stride of a bottleneck into its first 1x1 convolution, as He et al.'s own
+    # weights need it; depths 50 and more.
+    stride_in_1x1: bool = False
+    # Levels to give: level l has a stride of 2**l pixels.
     levels: tuple[int, ...] = (2, 3, 4, 5)
+    # First stages that are not trained, counted from the stem; 0 trains all.
     frozen_stages: int = 0
-    remat: bool = False  # blocks are computed again in the backward pass: less memory
-    axis_name: AxisName = None  # the pmap axis of norm="batch"
+    # Compute blocks again in the backward pass, which takes less memory.
+    remat: bool = False
+    axis_name: AxisName = None  # The pmap axis over which batch norm averages.
+    # Type to compute in, by default the one of the inputs and parameters.
     dtype: Dtype = None
 
     @property

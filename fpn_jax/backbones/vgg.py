@@ -53,13 +53,18 @@ class VGG(nn.Module):
     batch norm in them keeps its running statistics.
     """
 
-    depth: int = 16  # 11, 13, 16 or 19
+    depth: int = 16  # Number of layers: 11, 13, 16 or 19.
+    # Norm behind each convolution, whose bias stays as in torchvision.
     norm: Norm = None
-    norm_epsilon: float = 1e-5
+    norm_epsilon: float = 1e-5  # Number that a norm adds to a variance.
+    # Levels to give: level l has a stride of 2**l pixels.
     levels: tuple[int, ...] = (2, 3, 4, 5)
+    # First stages that are not trained, counted from the stem; 0 trains all.
     frozen_stages: int = 0
-    remat: bool = False  # stages are computed again in the backward pass: less memory
-    axis_name: AxisName = None  # the pmap axis of norm="batch"
+    # Compute stages again in the backward pass, which takes less memory.
+    remat: bool = False
+    axis_name: AxisName = None  # The pmap axis over which batch norm averages.
+    # Type to compute in, by default the one of the inputs and parameters.
     dtype: Dtype = None
 
     @property

@@ -50,15 +50,18 @@ class Cascade(nn.Module):
     are as in `TwoStage`.
     """
 
-    # Submodules.
+    # Backbone, which turns an image into feature maps of several levels.
     backbone: nn.Module
+    # Neck, which turns the backbone's levels into the levels that heads see.
     neck: nn.Module
-    rpn: nn.Module  # a dense head that proposes
-    box_heads: tuple[nn.Module, ...]  # one for each stage; the first one samples
-    # A head on boxes; of a type that is named, a command line gives the options.
+    rpn: nn.Module  # Proposal head, which says where objects of any class may be.
+    # Box heads, one for each stage; the first one draws the training samples.
+    box_heads: tuple[nn.Module, ...]
+    # Mask head, which draws a mask in each box.
     mask_head: MaskHead | nn.Module | None = None
-    # Parameters: ImageNet statistics, of pixels in 0 … 1.
+    # Mean of the red, green and blue pixels in 0 … 1, by default ImageNet's.
     image_mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    # Standard deviation of the red, green and blue pixels, by default ImageNet's.
     image_std: tuple[float, float, float] = (0.229, 0.224, 0.225)
 
     @property

@@ -31,13 +31,16 @@ class FastRCNN(nn.Module):
     necks are compared on the same boxes. Images and sizes are those of `TwoStage`.
     """
 
-    # Submodules.
-    proposals: nn.Module  # a `ProposalNetwork`
+    proposals: nn.Module  # Proposal network, which is not trained: a `ProposalNetwork`.
+    # Backbone, which turns an image into feature maps of several levels.
     backbone: nn.Module
+    # Neck, which turns the backbone's levels into the levels that heads see.
     neck: nn.Module
-    box_head: nn.Module  # a head on boxes that samples them, too
-    # Parameters: ImageNet statistics, of pixels in 0 … 1.
+    # Box head, which classifies and refines the proposals, and draws training samples.
+    box_head: nn.Module
+    # Mean of the red, green and blue pixels in 0 … 1, by default ImageNet's.
     image_mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    # Standard deviation of the red, green and blue pixels, by default ImageNet's.
     image_std: tuple[float, float, float] = (0.229, 0.224, 0.225)
 
     @property

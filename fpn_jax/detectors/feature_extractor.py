@@ -15,10 +15,11 @@ class FeatureExtractor(nn.Module):
     and width of each image inside its canvas.
     """
 
-    # Submodule.
+    # Backbone, which turns an image into feature maps of several levels.
     backbone: nn.Module
-    # Parameters: ImageNet statistics, of pixels in 0 … 1.
+    # Mean of the red, green and blue pixels in 0 … 1, by default ImageNet's.
     image_mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    # Standard deviation of the red, green and blue pixels, by default ImageNet's.
     image_std: tuple[float, float, float] = (0.229, 0.224, 0.225)
 
     def __call__(

@@ -25,15 +25,19 @@ class OneStage(nn.Module):
     and width of each image inside its canvas, (0, 0) for padding of the batch.
     """
 
-    # Submodules.
+    # Backbone, which turns an image into feature maps of several levels.
     backbone: nn.Module
+    # Neck, which turns the backbone's levels into the levels that heads see.
     neck: nn.Module
-    head: nn.Module  # a dense head
-    # Parameters: ImageNet statistics, of pixels in 0 … 1.
+    head: nn.Module  # Dense head, which finds and classifies objects in one step.
+    # Mean of the red, green and blue pixels in 0 … 1, by default ImageNet's.
     image_mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    # Standard deviation of the red, green and blue pixels, by default ImageNet's.
     image_std: tuple[float, float, float] = (0.229, 0.224, 0.225)
-    channel_order: ChannelOrder = "rgb"  # of the pixels that the backbone is given
-    padding_value: float | None = None  # of pixels outside an image; None: the mean
+    # Order of the colors that the backbone is given.
+    channel_order: ChannelOrder = "rgb"
+    # Value of the pixels outside an image, by default the mean.
+    padding_value: float | None = None
 
     @property
     def num_classes(self) -> int:

@@ -21,12 +21,14 @@ class ProposalNetwork(nn.Module):
     and width of each image inside its canvas.
     """
 
-    # Submodules.
+    # Backbone, which turns an image into feature maps of several levels.
     backbone: nn.Module
+    # Neck, which turns the backbone's levels into the levels that heads see.
     neck: nn.Module
-    head: nn.Module  # a dense head that proposes
-    # Parameters: ImageNet statistics, of pixels in 0 … 1.
+    head: nn.Module  # Proposal head, which says where objects of any class may be.
+    # Mean of the red, green and blue pixels in 0 … 1, by default ImageNet's.
     image_mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    # Standard deviation of the red, green and blue pixels, by default ImageNet's.
     image_std: tuple[float, float, float] = (0.229, 0.224, 0.225)
 
     @property

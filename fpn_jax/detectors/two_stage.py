@@ -38,16 +38,20 @@ class TwoStage(nn.Module):
     and width of each image inside its canvas, (0, 0) for padding of the batch.
     """
 
-    # Submodules.
+    # Backbone, which turns an image into feature maps of several levels.
     backbone: nn.Module
+    # Neck, which turns the backbone's levels into the levels that heads see.
     neck: nn.Module
-    rpn: nn.Module  # a dense head that proposes
-    box_head: nn.Module  # a head on boxes that samples them, too
-    # Heads on boxes; of a type that is named, a command line gives the options.
+    rpn: nn.Module  # Proposal head, which says where objects of any class may be.
+    # Box head, which classifies and refines the proposals, and draws training samples.
+    box_head: nn.Module
+    # Mask head, which draws a mask in each box.
     mask_head: MaskHead | nn.Module | None = None
+    # Keypoint head, which finds the keypoints in each box.
     keypoint_head: KeypointHead | nn.Module | None = None
-    # Parameters: ImageNet statistics, of pixels in 0 … 1.
+    # Mean of the red, green and blue pixels in 0 … 1, by default ImageNet's.
     image_mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    # Standard deviation of the red, green and blue pixels, by default ImageNet's.
     image_std: tuple[float, float, float] = (0.229, 0.224, 0.225)
 
     @property

@@ -60,29 +60,31 @@ class BoxHead(nn.Module):
     convolutions, each with a norm and without a bias, and one.
     """
 
-    num_classes: int = 90  # without the background; 90: ids of COCO, ten of them unused
-    # Network.
-    pool: RoIPool = RoIPool()
-    num_convs: int = 0
-    num_hidden: int = 2  # fully connected layers: fc6, fc7
-    hidden_features: int = 1024
-    class_agnostic: bool = False  # True: one box for all classes (Cascade R-CNN)
-    norm: Norm = None  # of the convolutions
-    norm_epsilon: float = 1e-5
-    # Samples: boxes per image in the loss.
-    positive_iou: float = 0.5
-    negative_iou: float = 0.5
-    num_samples: int = 512
-    positive_fraction: float = 0.25
-    # Loss. The weights are the inverse of the deltas' usual spread (Fast R-CNN).
+    # Number of classes, without the background; COCO's ids need 90, ten unused.
+    num_classes: int = 90
+    pool: RoIPool = RoIPool()  # How the features of a box are cut out of the pyramid.
+    num_convs: int = 0  # Number of 3x3 convolutions before the fully connected layers.
+    num_hidden: int = 2  # Number of fully connected layers, fc6, fc7 and so on.
+    hidden_features: int = 1024  # Features of each fully connected layer.
+    # Predict one box for all classes, as Cascade R-CNN does.
+    class_agnostic: bool = False
+    norm: Norm = None  # Norm behind each convolution, which then has no bias.
+    norm_epsilon: float = 1e-5  # Number that a norm adds to a variance.
+    positive_iou: float = 0.5  # IoU with an object from which a proposal is a positive.
+    negative_iou: float = 0.5  # IoU below which a proposal is a negative.
+    num_samples: int = 512  # Boxes of an image in the loss.
+    positive_fraction: float = 0.25  # Largest share of positives in the sample.
+    # Factors of the deltas x, y, width and height, the inverse of their usual spread
+    # (Fast R-CNN).
     box_weights: Weights = (10, 10, 5, 5)
-    smooth_l1_beta: float = 1 / 9
-    # Detections.
-    score_threshold: float = 0.05
+    smooth_l1_beta: float = 1 / 9  # Error of a delta at which smooth-L1 becomes linear.
+    score_threshold: float = 0.05  # Lowest score of a detection.
+    # IoU above which the lower of two boxes of a class is dropped.
     nms_threshold: float = 0.5
-    max_detections: int = 100
-    min_side: float = 1e-2  # pixels; smaller boxes are dropped
-    axis_name: AxisName = None  # the pmap axis of norm="batch"
+    max_detections: int = 100  # Most detections of an image.
+    min_side: float = 1e-2  # Side in pixels below which a box is dropped.
+    axis_name: AxisName = None  # The pmap axis over which batch norm averages.
+    # Type to compute in, by default the one of the inputs and parameters.
     dtype: Dtype = None
 
     @nn.compact

@@ -44,25 +44,27 @@ class FCOSOutputs:
 class FCOSHead(nn.Module):
     """Raw outputs of a pyramid; loss and detections made from them."""
 
-    num_classes: int
-    # Strides of the points: canvas // grid as in torchvision, or 2**level. All other
-    # lengths of a level are in units of 2**level.
+    num_classes: int  # Number of classes, without the background.
+    # Distance of the points: "canvas" divides the canvas by the grid, as torchvision
+    # does; "level" is 2**level. All other lengths of a level are in units of 2**level.
     stride_rule: Literal["canvas", "level"] = "canvas"
-    # Network.
-    num_convs: int = 4  # of each tower
-    prior: float = 0.01  # of every class, before training
-    # Targets. A level has the objects whose farthest side is in this range from the
-    # point; the finest level has smaller, the coarsest larger ones too.
+    num_convs: int = 4  # Number of convolutions of each tower.
+    prior: float = 0.01  # Probability of every class at each place before training.
+    # Distance in strides from the center of an object in which points are positive.
     center_radius: float = 1.5
+    # Range in strides of the farthest side of the objects of a level; the finest level
+    # takes smaller ones as well, the coarsest larger ones.
     distance_range: tuple[float, float] = (4.0, 8.0)
-    # Loss.
-    focal_alpha: float = 0.25
+    focal_alpha: float = 0.25  # Weight of the positives in the focal loss.
+    # Exponent of the focal loss, which lowers the weight of easy points.
     focal_gamma: float = 2.0
-    # Detections.
-    score_threshold: float = 0.2
-    pre_nms: int = 1000  # best (point, class) pairs of each level
+    score_threshold: float = 0.2  # Lowest score of a detection.
+    # Best pairs of point and class of each level that enter suppression.
+    pre_nms: int = 1000
+    # IoU above which the lower of two boxes of a class is dropped.
     nms_threshold: float = 0.6
-    max_detections: int = 100
+    max_detections: int = 100  # Most detections of an image.
+    # Type to compute in, by default the one of the inputs and parameters.
     dtype: Dtype = None
 
     @nn.compact

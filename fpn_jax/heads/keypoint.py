@@ -29,11 +29,13 @@ class KeypointHead(nn.Module):
     upsampling that doubles it again.
     """
 
-    num_keypoints: int = 17  # COCO's, of a person
-    # Network.
-    pool: RoIPool = RoIPool(size=14)  # a heat map has four times the cells
-    num_convs: int = 8
-    channels: int = 512
+    num_keypoints: int = 17  # Number of keypoints of an object; COCO's persons have 17.
+    # How the features of a box are cut out; a heat map has four times the cells along a
+    # side.
+    pool: RoIPool = RoIPool(size=14)
+    num_convs: int = 8  # Number of 3x3 convolutions before the upsampling.
+    channels: int = 512  # Channels of each convolution.
+    # Type to compute in, by default the one of the inputs and parameters.
     dtype: Dtype = None
 
     @nn.compact

@@ -34,14 +34,17 @@ class MaskHead(nn.Module):
     torchvision's v2 each of the first has a norm and no bias.
     """
 
-    num_classes: int = 90  # without the background; 90: ids of COCO, ten of them unused
-    # Network.
-    pool: RoIPool = RoIPool(size=14)  # a mask has twice as many cells along a side
-    num_convs: int = 4
-    channels: int = 256
-    norm: Norm = None  # of the convolutions
-    norm_epsilon: float = 1e-5
-    axis_name: AxisName = None  # the pmap axis of norm="batch"
+    # Number of classes, without the background; COCO's ids need 90, ten unused.
+    num_classes: int = 90
+    # How the features of a box are cut out; a mask has twice as many cells along a
+    # side.
+    pool: RoIPool = RoIPool(size=14)
+    num_convs: int = 4  # Number of 3x3 convolutions before the upsampling.
+    channels: int = 256  # Channels of each convolution.
+    norm: Norm = None  # Norm behind each convolution, which then has no bias.
+    norm_epsilon: float = 1e-5  # Number that a norm adds to a variance.
+    axis_name: AxisName = None  # The pmap axis over which batch norm averages.
+    # Type to compute in, by default the one of the inputs and parameters.
     dtype: Dtype = None
 
     @nn.compact

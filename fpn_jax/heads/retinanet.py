@@ -44,9 +44,10 @@ class RetinaNetOutputs:
 class RetinaNetHead(nn.Module):
     """Raw logits and deltas of a pyramid; loss and detections made from them."""
 
-    num_classes: int
-    # Anchors: 32 … 512 on P3 … P7, each times 1, 2**(1/3) and 2**(2/3), truncated to
-    # whole pixels as torchvision's, and three ratios (height / width).
+    num_classes: int  # Number of classes, without the background.
+    # Sides in pixels of the square anchors of each level, the finest first; by default
+    # 32 … 512 on P3 … P7, each times 1, 2**(1/3) and 2**(2/3), truncated as
+    # torchvision's are.
     anchor_sizes: tuple[tuple[float, ...], ...] = (
         (32, 40, 50),
         (64, 80, 101),
@@ -54,27 +55,32 @@ class RetinaNetHead(nn.Module):
         (256, 322, 406),
         (512, 645, 812),
     )
+    # Ratios of height to width of the anchors.
     anchor_ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
-    # Strides: canvas // grid as in torchvision, or 2**level as Detectron2's.
+    # Distance of the anchors: "canvas" divides the canvas by the grid, as torchvision
+    # does; "level" is 2**level, as in Detectron2.
     stride_rule: Literal["canvas", "level"] = "canvas"
-    rounded_anchors: bool = True  # to whole pixels, as torchvision's
-    # Network.
-    num_convs: int = 4  # of each tower
-    norm: Literal["group"] | None = None  # of the towers, which then have no biases
-    prior: float = 0.01  # of every class, before training
-    # Targets.
-    positive_iou: float = 0.5
-    negative_iou: float = 0.4
-    # Loss.
-    focal_alpha: float = 0.25
+    rounded_anchors: bool = True  # Round anchors to whole pixels, as torchvision does.
+    num_convs: int = 4  # Number of convolutions of each tower.
+    # Norm of the towers, which then have no biases.
+    norm: Literal["group"] | None = None
+    prior: float = 0.01  # Probability of every class at each place before training.
+    positive_iou: float = 0.5  # IoU with an object from which an anchor is a positive.
+    negative_iou: float = 0.4  # IoU below which an anchor is a negative.
+    focal_alpha: float = 0.25  # Weight of the positives in the focal loss.
+    # Exponent of the focal loss, which lowers the weight of easy anchors.
     focal_gamma: float = 2.0
+    # Loss of the boxes: L1 on deltas, or generalized IoU.
     box_loss: Literal["l1", "giou"] = "l1"
-    # Detections.
-    score_threshold: float = 0.05
-    pre_nms: int = 1000  # best (anchor, class) pairs of each level
+    score_threshold: float = 0.05  # Lowest score of a detection.
+    # Best pairs of anchor and class of each level that enter suppression.
+    pre_nms: int = 1000
+    # IoU above which the lower of two boxes of a class is dropped.
     nms_threshold: float = 0.5
-    clipped: bool = True  # before suppression, or after it as Detectron2's
-    max_detections: int = 300
+    # Clip boxes to the image before suppression, not after it as Detectron2 does.
+    clipped: bool = True
+    max_detections: int = 300  # Most detections of an image.
+    # Type to compute in, by default the one of the inputs and parameters.
     dtype: Dtype = None
 
     @nn.compact

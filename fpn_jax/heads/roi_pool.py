@@ -16,11 +16,14 @@ class RoIPool:
     the level, rounded up, of every box: 0 of one without a side.
     """
 
-    size: int = 7  # cells along a side of the cut-out
-    levels: tuple[int, ...] = (2, 3, 4, 5)  # levels from which features are cut out
-    canonical_size: float = 224.0  # pixels of a box that belongs to P4 (FPN, eq. 1)
-    sampling_ratio: int = 2  # samples along a side of a cell; 0: adaptive (Detectron2)
-    aligned: bool = False  # True: pixel centers are at halves, as in Detectron2
+    size: int = 7  # Cells along a side of the cut-out.
+    levels: tuple[int, ...] = (2, 3, 4, 5)  # Levels from which features are cut out.
+    # Side in pixels of a box that belongs to P4 (FPN, eq. 1).
+    canonical_size: float = 224.0
+    # Samples along a side of a cell; 0 takes as many as the box needs, as Detectron2
+    # does.
+    sampling_ratio: int = 2
+    aligned: bool = False  # Place pixel centers at halves, as Detectron2 does.
 
     def __call__(
         self, pyramid: Pyramid, boxes: jax.Array, *, canvas: tuple[int, int]

@@ -41,29 +41,33 @@ class RPNOutputs:
 class RPNHead(nn.Module):
     """Raw objectness and deltas of a pyramid; loss and proposals made from them."""
 
-    num_convs: int = 1  # 3x3, each with a ReLU; torchvision's v2 detectors have 2
-    # Anchors: the paper's 32² … 512² on P2 … P6, three ratios (height / width).
+    # Number of 3x3 convolutions, each with a ReLU; torchvision's v2 detectors have 2.
+    num_convs: int = 1
+    # Sides in pixels of the square anchors of each level, the finest first; the paper
+    # has 32 … 512 on P2 … P6.
     anchor_sizes: tuple[tuple[float, ...], ...] = ((32,), (64,), (128,), (256,), (512,))
+    # Ratios of height to width of the anchors.
     anchor_ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
-    # Strides: canvas // grid as in torchvision, or 2**level as Detectron2's.
+    # Distance of the anchors: "canvas" divides the canvas by the grid, as torchvision
+    # does; "level" is 2**level, as in Detectron2.
     stride_rule: Literal["canvas", "level"] = "canvas"
-    rounded_anchors: bool = True  # to whole pixels, as torchvision's
-    # Targets.
-    positive_iou: float = 0.7
-    negative_iou: float = 0.3
-    num_samples: int = 256  # anchors per image in the loss
-    positive_fraction: float = 0.5
-    # Loss. The paper's λ is 10 with its two normalizers, 1 with the common one here.
-    smooth_l1_beta: float = 1 / 9
+    rounded_anchors: bool = True  # Round anchors to whole pixels, as torchvision does.
+    positive_iou: float = 0.7  # IoU with an object from which an anchor is a positive.
+    negative_iou: float = 0.3  # IoU below which an anchor is a negative.
+    num_samples: int = 256  # Anchors of an image in the loss.
+    positive_fraction: float = 0.5  # Largest share of positives in the sample.
+    smooth_l1_beta: float = 1 / 9  # Error of a delta at which smooth-L1 becomes linear.
+    # Weight of the box loss; 1 is the paper's λ of 10, as both losses count samples.
     box_loss_weight: float = 1.0
-    # Proposals. A second stage is trained on more of them than it is run on.
-    pre_nms: int = 1000  # best anchors of each level that enter suppression
-    post_nms: int = 1000  # proposals of an image
+    pre_nms: int = 1000  # Best anchors of each level that enter suppression.
+    post_nms: int = 1000  # Most proposals of an image.
+    # Best anchors of each level that enter suppression in training.
     training_pre_nms: int = 2000
-    training_post_nms: int = 2000
-    nms_threshold: float = 0.7
-    score_threshold: float = 0.0
-    min_side: float = 1e-3  # pixels; smaller proposals are dropped
+    training_post_nms: int = 2000  # Most proposals of an image in training.
+    nms_threshold: float = 0.7  # IoU above which the lower of two proposals is dropped.
+    score_threshold: float = 0.0  # Lowest score of a proposal.
+    min_side: float = 1e-3  # Side in pixels below which a proposal is dropped.
+    # Type to compute in, by default the one of the inputs and parameters.
     dtype: Dtype = None
 
     @nn.compact

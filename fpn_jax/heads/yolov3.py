@@ -56,26 +56,27 @@ class Anchors(NamedTuple):
 class YOLOv3Head(nn.Module):
     """Raw outputs of a pyramid; loss and detections made from them."""
 
-    num_classes: int
-    # Width and height of the anchors of each level, finest first: the paper's nine
-    # clusters of COCO at 416 px.
+    num_classes: int  # Number of classes, without the background.
+    # Width and height in pixels of the anchors of each level, the finest first; by
+    # default the paper's nine clusters of COCO at 416 px.
     anchor_shapes: tuple[tuple[tuple[float, float], ...], ...] = (
         ((10, 13), (16, 30), (33, 23)),
         ((30, 61), (62, 45), (59, 119)),
         ((116, 90), (156, 198), (373, 326)),
     )
-    # Network.
-    prior: float = 0.01  # of every class and of an object, before training
-    norm: Norm = "batch"
-    norm_epsilon: float = 1e-5
-    # Targets: anchors that are not the best of an object, but so near, are ignored.
+    # Probability of every class and of an object at each anchor before training.
+    prior: float = 0.01
+    norm: Norm = "batch"  # Norm behind each convolution, which then has no bias.
+    norm_epsilon: float = 1e-5  # Number that a norm adds to a variance.
+    # IoU from which an anchor that is not the best of an object is ignored.
     ignored_iou: float = 0.5
-    # Detections.
-    score_threshold: float = 0.01
-    pre_nms: int = 1000  # best (anchor, class) pairs
+    score_threshold: float = 0.01  # Lowest score of a detection.
+    pre_nms: int = 1000  # Best pairs of anchor and class that enter suppression.
+    # IoU above which the lower of two boxes of a class is dropped.
     nms_threshold: float = 0.45
-    max_detections: int = 100
-    axis_name: AxisName = None  # the pmap axis of norm="batch"
+    max_detections: int = 100  # Most detections of an image.
+    axis_name: AxisName = None  # The pmap axis over which batch norm averages.
+    # Type to compute in, by default the one of the inputs and parameters.
     dtype: Dtype = None
 
     @nn.compact

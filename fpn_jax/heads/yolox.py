@@ -50,26 +50,31 @@ class YOLOXOutputs:
 class YOLOXHead(nn.Module):
     """Raw outputs of a pyramid; loss and detections made from them."""
 
-    num_classes: int
-    # Network.
-    num_convs: int = 2  # of each tower
-    depthwise: bool = False  # a depthwise and a 1x1 convolution for each of a tower
-    prior: float = 0.01  # of every class and of an object, before training
-    norm: Norm = "batch"
-    norm_epsilon: float = 1e-3  # of the authors' code
-    norm_momentum: float = 0.9  # 0.97 in the authors' code
-    # Targets.
-    center_radius: float = 2.5  # strides
-    num_candidates: int = 10  # whose IoUs say how many cells a box takes
-    iou_cost_weight: float = 3.0
-    # Loss.
-    box_loss_weight: float = 5.0
-    # Detections.
-    score_threshold: float = 0.01
+    num_classes: int  # Number of classes, without the background.
+    num_convs: int = 2  # Number of convolutions of each tower.
+    depthwise: bool = False  # Make the convolutions of the towers depthwise separable.
+    # Probability of every class and of an object in each cell before training.
+    prior: float = 0.01
+    norm: Norm = "batch"  # Norm behind each convolution, which then has no bias.
+    # Number that a norm adds to a variance; the authors' code has 1e-3.
+    norm_epsilon: float = 1e-3
+    # Share of the old statistics that batch norm keeps at a step; the authors' code has
+    # 0.97.
+    norm_momentum: float = 0.9
+    # Distance in strides from the center of an object in which cells are candidates.
+    center_radius: float = 2.5
+    # Best candidates whose IoUs decide how many cells an object takes.
+    num_candidates: int = 10
+    iou_cost_weight: float = 3.0  # Weight of the IoU in the cost of a candidate.
+    box_loss_weight: float = 5.0  # Weight of the box loss.
+    score_threshold: float = 0.01  # Lowest score of a detection.
+    # IoU above which the lower of two boxes of a class is dropped.
     nms_threshold: float = 0.65
-    clipped: bool = True  # to the image, before suppression; not in the authors' code
-    max_detections: int = 100
-    axis_name: AxisName = None  # the pmap axis of norm="batch"
+    # Clip boxes to the image before suppression; the authors' code does not.
+    clipped: bool = True
+    max_detections: int = 100  # Most detections of an image.
+    axis_name: AxisName = None  # The pmap axis over which batch norm averages.
+    # Type to compute in, by default the one of the inputs and parameters.
     dtype: Dtype = None
 
     @property

@@ -29,12 +29,14 @@ class BiFPN(nn.Module):
     `num_extra` levels above the top one are max-pooled (3x3, stride 2) from it.
     """
 
-    channels: int = 256
-    repeats: int = 3
-    num_extra: int = 1  # 1 for an RPN, 2 for a dense head
-    norm: Norm = "batch"
-    norm_epsilon: float = 1e-5
-    axis_name: AxisName = None  # the pmap axis of norm="batch"
+    channels: int = 256  # Channels of every level.
+    repeats: int = 3  # Number of layers, each with a path down and a path up.
+    # Levels above the top one: 1 for a proposal head, 2 for a dense head.
+    num_extra: int = 1
+    norm: Norm = "batch"  # Norm behind each convolution, which then has no bias.
+    norm_epsilon: float = 1e-5  # Number that a norm adds to a variance.
+    axis_name: AxisName = None  # The pmap axis over which batch norm averages.
+    # Type to compute in, by default the one of the inputs and parameters.
     dtype: Dtype = None
 
     @nn.compact

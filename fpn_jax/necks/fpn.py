@@ -39,14 +39,18 @@ class FPN(nn.Module):
     (torchvision's v2 detectors); P6 and P7 have a bias and no norm.
     """
 
-    channels: int = 256
-    levels: tuple[int, ...] | None = None  # the levels to return; None: all
+    channels: int = 256  # Channels of every level.
+    levels: tuple[int, ...] | None = None  # Levels to give, by default all.
+    # Have a 1x1 convolution between each level of the backbone and the pyramid.
     lateral: bool = True
-    top_down: bool = True
+    top_down: bool = True  # Add the next coarser level to each level.
+    # Levels above the top one: "pool" adds one for a proposal head, "conv_p5" and
+    # "conv_c5" add two for a dense head.
     extra: ExtraLevels = "pool"
-    norm: Norm = None
-    norm_epsilon: float = 1e-5
-    axis_name: AxisName = None  # the pmap axis of norm="batch"
+    norm: Norm = None  # Norm behind each convolution, which then has no bias.
+    norm_epsilon: float = 1e-5  # Number that a norm adds to a variance.
+    axis_name: AxisName = None  # The pmap axis over which batch norm averages.
+    # Type to compute in, by default the one of the inputs and parameters.
     dtype: Dtype = None
 
     @nn.compact

@@ -28,12 +28,16 @@ class PAFPN(nn.Module):
     follows every convolution but theirs.
     """
 
-    channels: int = 256
+    channels: int = 256  # Channels of every level.
+    # Times that features go through both paths, each with weights of its own.
     repeats: int = 1
+    # Levels above the top one: "pool" adds one for a proposal head, "conv_p5" and
+    # "conv_c5" add two for a dense head.
     extra: ExtraLevels = "pool"
-    norm: Norm = None
-    norm_epsilon: float = 1e-5
-    axis_name: AxisName = None  # the pmap axis of norm="batch"
+    norm: Norm = None  # Norm behind each convolution, which then has no bias.
+    norm_epsilon: float = 1e-5  # Number that a norm adds to a variance.
+    axis_name: AxisName = None  # The pmap axis over which batch norm averages.
+    # Type to compute in, by default the one of the inputs and parameters.
     dtype: Dtype = None
 
     @nn.compact

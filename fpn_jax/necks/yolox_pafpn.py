@@ -27,12 +27,16 @@ class YOLOXPAFPN(nn.Module):
     the lateral convolution gave. Bottlenecks have no shortcuts.
     """
 
-    depth: float = 1.0  # multiplies the bottlenecks of each CSP layer, 3
-    depthwise: bool = False  # 3x3 convolutions are depthwise separable
-    norm: Norm = "batch"
-    norm_epsilon: float = 1e-3  # of the authors' code
+    # Factor of the number of bottlenecks of each CSP layer, which is 3 at 1.
+    depth: float = 1.0
+    depthwise: bool = False  # Make the 3x3 convolutions depthwise separable.
+    norm: Norm = "batch"  # Norm behind each convolution, which then has no bias.
+    # Number that a norm adds to a variance; the authors' code has 1e-3.
+    norm_epsilon: float = 1e-3
+    # Share of the old statistics that batch norm keeps at a step.
     norm_momentum: float = 0.97
-    axis_name: AxisName = None  # the pmap axis of norm="batch"
+    axis_name: AxisName = None  # The pmap axis over which batch norm averages.
+    # Type to compute in, by default the one of the inputs and parameters.
     dtype: Dtype = None
 
     @property
