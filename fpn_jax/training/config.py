@@ -21,44 +21,43 @@ from fpn_jax.zoo.digits import digits_faster_rcnn
 class DataConfig:
     """What to read, and how."""
 
-    source: str = "digits"  # "digits", or the path of a data set in any known form
-    train: str = "train"  # name of the split to train on
-    validation: str = "validation"  # name of the split to evaluate on
+    source: str = "digits"  # Path of a data set in any known form, or digits.
+    train: str = "train"  # Name of the split to train on.
+    validation: str = "validation"  # Name of the split to evaluate on.
     # Leave out training images without an object, or, for a model of keypoints, without
     # an annotated keypoint; crowd regions do not count.
     skip_empty: bool = False
-    # Height and width that the network sees. Where neither they nor an experiment are
-    # given, images of a data set other than the digits get the shape they fill most.
+    # Height and width that the network sees. By default, without an experiment, images
+    # of a data set get the shape that they fill most.
     canvas: tuple[int, int] = (320, 320)
     # How boxes follow an image whose sides are rounded down to whole pixels: each side
     # by its own ratio, or both by the scale before rounding, as in YOLOX.
     box_scale: BoxScale = "sides"
     # Batch portrait images separately on the transposed canvas, where they fit larger.
     group_by_aspect: bool = False
-    batch_size: int = 4  # images of a step, over all devices together
-    # Objects of an image; ground truth is padded to this number. By default what the
-    # image with the most objects has, at least 16 and at most 256; 100 where the data
-    # set does not say. Objects beyond it are painted over.
+    batch_size: int = 4  # Images of a step, over all devices together.
+    # Most objects of an image; those beyond it are painted over. By default as many as
+    # the fullest image has, at least 16 and at most 256, or 100 where the data set does
+    # not say.
     max_boxes: int | None = None
-    mask_size: int = 112  # pixels along a side of a ground truth mask, in its box
-    # Mirror half of the training images. By default all data but digits, whose mirror
-    # images are no digits.
+    mask_size: int = 112  # Pixels along a side of a ground truth mask, in its box.
+    # Mirror half of the training images. By default all data but digits are mirrored.
     flip: bool | None = None
-    # Range of the random size of training images; 1 fits an image into the canvas.
+    # Range of the random size of training images, where 1 fits an image into the
+    # canvas; 1 2 goes well with mosaics.
     scale_jitter: tuple[float, float] = (1.0, 1.0)
-    crop: float = 0.0  # probability of training on a random part of an image
+    crop: float = 0.0  # Probability of training on a random part of an image.
     # Probability of changing brightness, contrast, saturation and hue of an image.
     color: float = 0.0
-    # Probability of joining four training images in one, each at half its size; a scale
-    # jitter of 1 … 2 goes well with it.
+    # Probability of joining four training images in one, each at half its size.
     mosaic: float = 0.0
-    mixup: float = 0.0  # probability of training on the mean of two images
+    mixup: float = 0.0  # Probability of training on the mean of two images.
     # Probability of pasting objects of another image (needs masks).
     copy_paste: float = 0.0
     # Steps at the end of the run without mosaic, mix-up and copy-paste.
     unmixed_steps: int = 0
-    workers: int = 0  # processes that read images; 0 reads in threads of this one
-    max_errors: int = 10  # unreadable images that are skipped before the run gives up
+    workers: int = 0  # Processes that read images; 0 reads in threads of this process.
+    max_errors: int = 10  # Unreadable images that are skipped before the run gives up.
 
 
 RATES = {"muon": 4e-3, "adamw": 1e-3, "sgd": 1e-3}
@@ -72,19 +71,22 @@ Muon's and AdamW's are for the digits from scratch; recipes give SGD one of thei
 class OptimizerConfig:
     """An optimizer with its learning rate over the run."""
 
-    name: Literal["sgd", "adamw", "muon"] = "muon"  # optimizer of optax, or Muon
-    # Highest learning rate. By default 0.004 for Muon, 0.001 for AdamW and SGD.
+    # Optimizer: SGD or AdamW of optax, or Muon.
+    name: Literal["sgd", "adamw", "muon"] = "muon"
+    # Highest learning rate, by default 0.004 for Muon and 0.001 for AdamW and SGD.
     learning_rate: float | None = None
-    momentum: float = 0.9  # momentum of SGD
-    weight_decay: float = 1e-4  # strength of the weight decay
-    decay_norms_and_biases: bool = False  # apply the weight decay to all parameters
+    momentum: float = 0.9  # Momentum of SGD.
+    weight_decay: float = 1e-4  # Strength of the weight decay.
+    # Apply the weight decay to all parameters, not to kernels alone.
+    decay_norms_and_biases: bool = False
     # Course of the learning rate after the warm-up.
     schedule: Literal["constant", "step", "cosine"] = "cosine"
     # Shares of the run after which the schedule "step" divides the rate by 10.
     milestones: tuple[float, ...] = (0.667, 0.889)
-    warmup_steps: int = 50  # updates in which the learning rate rises
-    clip_norm: float | None = None  # largest norm of the whole gradient
-    accumulate: int = 1  # steps whose gradients are averaged into one update
+    warmup_steps: int = 50  # Updates in which the learning rate rises at the start.
+    # Largest norm of the gradient, by default without a limit.
+    clip_norm: float | None = None
+    accumulate: int = 1  # Steps whose gradients are averaged into one update.
 
     @property
     def peak(self) -> float:
@@ -104,15 +106,18 @@ It is called at every step, and its updates of frozen parts are dropped.
 class TrainConfig:
     """How long to train, on what, and what to keep of it."""
 
-    steps: int = 700  # training steps of the whole run
-    # Images of an update for which steps, evaluate_every and the learning rate are
-    # given: for others they change in proportion. By default they stay as they are.
+    steps: int = 700  # Training steps of the whole run.
+    # Images of an update that the steps, the evaluation interval and the learning rate
+    # are meant for; with other batches they change in proportion. By default they stay
+    # as they are.
     reference_batch_size: int | None = None
-    seed: int = 0  # seed of initial weights, batches and samples
-    parallelism: Literal["jit", "pmap"] = "jit"  # compiler of the step for all devices
-    # Give the same bits in every run on GPU, at a price; on CPU they always are.
+    seed: int = 0  # Seed of initial weights, batches and samples.
+    # Transformation that runs a step on all devices: jit or pmap.
+    parallelism: Literal["jit", "pmap"] = "jit"
+    # Give the same bits in every run on GPU, at a price; a CPU always does.
     deterministic: bool = False
-    # Decay of the moving average of the parameters that is evaluated and used.
+    # Decay of the moving average of the parameters that is evaluated and used, by
+    # default without an average.
     ema_decay: float | None = None
     # Weights to start from: runs, names of published models (fpn-jax models), or files
     # of torchvision's classifiers (.pth, .safetensors).
@@ -120,13 +125,13 @@ class TrainConfig:
     # Steps in a row that may be skipped because loss or gradient are not finite; with 0
     # the first one stops the run.
     max_skipped: int = 0
-    # Steps that one call does on the devices, where the host would be in the way. It
-    # ends early where losses are logged: log_every should be a multiple.
+    # Steps that one call does on the devices, where the host would be in the way. The
+    # call ends early where losses are logged.
     steps_per_call: int = 1
-    log_every: int = 20  # steps between two lines of losses
-    evaluate_every: int = 500  # steps between two evaluations
-    save_every: int = 200  # steps between two checkpoints
-    keep: int = 2  # latest checkpoints that are kept besides the best
+    log_every: int = 20  # Steps between two lines of losses.
+    evaluate_every: int = 500  # Steps between two evaluations.
+    save_every: int = 200  # Steps between two checkpoints.
+    keep: int = 2  # Latest checkpoints that are kept besides the best.
 
 
 BestMetric = Literal[
@@ -139,7 +144,7 @@ BestMetric = Literal[
 class EvaluationConfig:
     """How the validation data is evaluated."""
 
-    batch_size: int = 8  # images that are evaluated at once, over all devices
+    batch_size: int = 8  # Images that are evaluated at once, over all devices.
     # Metric that decides which checkpoint is kept as best.
     best: BestMetric = "AP"
 
@@ -148,10 +153,15 @@ class EvaluationConfig:
 class Config:
     """Every setting of a run; the model is the Linen module itself."""
 
+    # Detector, which is a Linen module with all its parts.
     model: nn.Module = field(default_factory=digits_faster_rcnn)
+    # Data set, and how images and batches are made of it.
     data: DataConfig = DataConfig()
+    # Optimizer, and its learning rate over the run.
     optimizer: OptimizerConfig | OptimizerFunction = OptimizerConfig()
+    # Length of the training, and what is kept of it.
     train: TrainConfig = TrainConfig()
+    # Evaluation on the validation data.
     evaluation: EvaluationConfig = EvaluationConfig()
 
 
