@@ -84,7 +84,7 @@ class Yolox:
 
     # Name of the model: yolox_nano, yolox_tiny, yolox_s, yolox_m, yolox_l or yolox_x.
     model: Positional[str]
-    # Checkpoint: .pth.
+    # Checkpoint of the authors' code: .pth.
     file: Positional[Path]
     # Run directory to make.
     out: Positional[Path]

@@ -65,7 +65,8 @@ def declared(kind: Any, **options: Any) -> Offer:
         title = (group.title or "").removesuffix("options").strip()
         path = "" if title == "positional arguments" else title
         # Of a docstring the first paragraph.
-        groups[path] = " ".join((group.description or "").split("\n\n")[0].split())
+        text = " ".join((group.description or "").split("\n\n")[0].split())
+        groups[path] = text or _place_in_a_tuple(path)
         for action in group._group_actions:
             if action.dest != "help":
                 found.append(_option(action, path))
@@ -89,6 +90,14 @@ def fixed_functions() -> ConstructorRegistry:
     registry = ConstructorRegistry()
     registry.struct_rule(rule)
     return registry
+
+
+def _place_in_a_tuple(path: str) -> str:
+    """Says which part of a tuple a group is, for which tyro has no text."""
+    whole, _, number = path.rpartition(".")
+    if not number.isdecimal():
+        return ""
+    return f"Number {number} of {whole}, counted from 0."
 
 
 def _option(action: argparse.Action, group: str) -> Option:
