@@ -198,7 +198,10 @@ CASES = {
         "doctor nowhere --html page.html --show -1",
         "show must be 0 or more, got -1",
     ),
-    "one side of a canvas": ("doctor nowhere --canvas 300", "--canvas: .*`INT INT`"),
+    "one side of a canvas": (
+        "doctor nowhere --canvas 300",
+        "--canvas: '300' given, must be 2 whole numbers",
+    ),
     "no images": ("predict run", "images: none given"),
     "missing image": ("predict run none.png", "none.png"),
     "folder without images": (

@@ -4,7 +4,7 @@ import argparse
 import dataclasses
 import re
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import tyro
@@ -103,7 +103,7 @@ def _place_in_a_tuple(path: str) -> str:
 def _option(action: argparse.Action, group: str) -> Option:
     text, default = _without_default(action.help or "")
     names = tuple(name for name in action.option_strings if name.startswith("--"))
-    value = _value(str(action.metavar or ""), action.choices)
+    value = _value(str(action.metavar or ""), default)
     if action.nargs == 0:  # a switch
         names = names if default == "True" else names[:1]
         value, default = "", ""
@@ -128,21 +128,36 @@ def _without_default(text: str) -> tuple[str, str]:
     found = re.fullmatch(r"(.*?)\s*\((?:default: (.*)|required)\)", text, re.DOTALL)
     if found is None:
         return " ".join(text.split()), ""
-    return " ".join(found[1].split()), found[2] or ""
+    default = " ".join(map(_short, (found[2] or "").split(" ")))
+    return " ".join(found[1].split()), default
 
 
-def _value(metavar: str, choices: Iterable[Any] | None) -> str:
-    """Returns the form of a value: `{None}|FLOAT` is NUMBER, `[INT [INT ...]]` N …."""
-    several = re.sub(r"\[(\S+) \[\1 \.\.\.\]\]", r"\1 …", metavar)
-    parts = [part.strip("{}") for part in re.split(r"\|(?![^{]*\})", several)]
-    parts = [part for part in parts if part != "None"]
-    if choices is not None:
-        listed = several.strip("{}").split(",")
-        return "{" + ",".join(name for name in listed if name != "None") + "}"
-    words = [
-        " ".join(_KINDS.get(word, word) for word in part.split()) for part in parts
-    ]
-    return "|".join(dict.fromkeys(words)).replace("N|NUMBER", "NUMBER")
+def _short(word: str) -> str:
+    """Returns a number with at most four digits behind the point; words as they are."""
+    return f"{float(word):.4f}" if re.fullmatch(r"\d+\.\d{5,}", word) else word
+
+
+def _value(metavar: str, default: str) -> str:
+    """Returns the form of a value: `{None}|FLOAT` is NUMBER, `[INT [INT ...]]` N ….
+
+    None is told as a choice alone, where it is not the default.
+    """
+    metavar = re.sub(r"\[(\S+) \[\1 \.\.\.\]\]", r"\1 …", metavar)
+    if metavar.startswith("{None}|"):
+        metavar = metavar.removeprefix("{None}|")
+        metavar = metavar.removeprefix("{").removesuffix("}")
+    if default == "None":
+        metavar = metavar.replace("{None,", "{")
+    return " ".join(_kind(word) for word in metavar.split())
+
+
+def _kind(word: str) -> str:
+    kinds = [_KINDS.get(part, part) for part in word.split("|")]
+    if {"N", "NUMBER"} <= {*kinds}:
+        kinds.remove("N")
+    if len(kinds) > 1:
+        kinds = [kind.strip("{}") for kind in kinds]
+    return "|".join(kinds)
 
 
 def _rows_together(options: Sequence[Option], groups: dict[str, str]) -> list[Option]:

@@ -27,11 +27,11 @@ def refusal(box: str, offer: Callable[[], Offer], arguments: Sequence[str]) -> s
             return "; ".join(f"{o.names[0]} is missing: {o.text}" for o in missing)
     name = re.search(r"(?<![\w-])--[\w.-]+", message)
     option = name and offer().option(name[0])
-    if not option:
+    if not name or not option:
         return message
-    words = _values(option, arguments)
+    words = _values(name[0], arguments)
     given = repr(" ".join(words)) if words else "nothing"
-    return f"{option.names[0]}: {given} given, must be {_allowed(option, words)}"
+    return f"{name[0]}: {given} given, must be {_allowed(option, words)}"
 
 
 def _read(box: str) -> tuple[str, list[str]]:
@@ -67,13 +67,13 @@ def _unknown(words: Sequence[str], suggested: Sequence[str]) -> str:
     return f"{said}; nearest: {', '.join(nearest)}" if nearest else said
 
 
-def _values(option: Option, arguments: Sequence[str]) -> list[str]:
+def _values(option: str, arguments: Sequence[str]) -> list[str]:
     """Returns the words that follow an option, up to the next one."""
     values, taking = [], False
     for word in arguments:
         name, equals, value = word.partition("=")
         if name.startswith("--"):
-            taking = name.replace("_", "-") in option.names
+            taking = name.replace("_", "-") == option
             values += [value] if taking and equals else []
         elif taking:
             values.append(word)
@@ -83,7 +83,7 @@ def _values(option: Option, arguments: Sequence[str]) -> list[str]:
 def _allowed(option: Option, words: Sequence[str]) -> str:
     """Returns the form of a value in words: "a whole number", "muon or sgd"."""
     if option.value.startswith("{"):
-        names = option.value.strip("{}").split(",")
+        names = option.value.strip("{} …").split(",")
         nearest = get_close_matches(" ".join(words), names, n=1)
         hint = f" (nearest: {nearest[0]})" if nearest else ""
         return f"{', '.join(names[:-1])} or {names[-1]}{hint}".removeprefix(" or ")
