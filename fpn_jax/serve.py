@@ -1,11 +1,19 @@
-"""Finds objects in images over HTTP: serve RUN|NAME|ARTIFACT
+"""Serves a detector over HTTP.
+
+    fpn-jax serve runs/digits-1
+    fpn-jax serve fasterrcnn_resnet50_fpn --host 0.0.0.0 --port 80
+    fpn-jax serve detector.onnx
 
 POST /detect takes an image, raw or as a file of a form, and answers JSON of the objects
-in pixels of the upright image. GET / is a page to try it, /docs describes it, /health,
-/ready and /metrics are for those who run it. Requests for the same canvas that come
-within a few milliseconds go through the network together. A run has two canvases, one
-where it is square, and a program for each, compiled at the start. SIGTERM and Ctrl-C
-end it: what was accepted is answered first. Exit status: 0 stopped, 2 wrong input.
+in pixels of the upright image. GET / is a page to try it, /docs describes all paths,
+and /health, /ready and /metrics are for those who run it.
+
+A run has two canvases, or one where it is square, and a program for each, which is
+compiled at the start. Requests for the same canvas that come within a few milliseconds
+go through the network together. SIGTERM and Ctrl-C end the server, after all that it
+has accepted is answered.
+
+Exit status: 0 stopped, 2 wrong input.
 """
 
 import os
@@ -16,15 +24,16 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-import tyro
+from tyro.conf import Positional, arg
 
 from fpn_jax.choices import check_count, check_fraction
 from fpn_jax.command_line import parse, user_errors
 from fpn_jax.runtime import set_up
 
 if TYPE_CHECKING:
+    from fpn_jax.serving.bounds import Bounds
     from fpn_jax.serving.engine import Engine
     from fpn_jax.serving.running import Running
 
@@ -35,12 +44,12 @@ _POLL = 0.05  # seconds
 @dataclass(frozen=True)
 class Arguments:
     # Directory of a run, name of a published model, or a file of `fpn-jax export`.
-    run: tyro.conf.Positional[Path]
+    run: Annotated[Positional[Path], arg(metavar="RUN|NAME|ARTIFACT")]
     # Address to listen at; 0.0.0.0 takes requests of other machines.
-    host: str = "127.0.0.1"
+    host: Annotated[str, arg(metavar="ADDRESS")] = "127.0.0.1"
     # Port to listen at; 0 takes a free one, which is printed.
     port: int = 8000
-    # Images of a batch, by default 8, or what an exported file has.
+    # Images of a batch, by default 8, or as many as an exported file has.
     batch_size: int | None = None
     # Milliseconds that a request waits for others of its canvas.
     wait: float = 4.0
@@ -58,23 +67,32 @@ class Arguments:
     body_timeout: float = 10.0
     # Lowest score that a request can ask for, by default the model's own.
     score_threshold: float | None = None
-    # IoU above which the lower of two boxes is dropped, by default the model's own.
+    # IoU above which the lower of two boxes of a class is dropped, by default the
+    # model's own.
     nms_threshold: float | None = None
     # Most objects of an image, by default the model's own.
     max_detections: int | None = None
     # Type of the network's computation, by default the model's own.
     dtype: Literal["float32", "bfloat16", "float16"] | None = None
-    # Checkpoint to take: best, latest, or the number of a step.
-    checkpoint: str = "best"
-    # Address of a Label Studio that this is an ML back end of; LABEL_STUDIO_API_KEY in
-    # the environment is the token with which it gives images.
-    label_studio: str | None = None
+    # Checkpoint of the run: "best", "latest", or the number of a step.
+    checkpoint: Annotated[str, arg(metavar="WHICH")] = "best"
+    # Address of a Label Studio that this server is an ML back end of. Its token is read
+    # from LABEL_STUDIO_API_KEY in the environment.
+    label_studio: Annotated[str | None, arg(metavar="ADDRESS")] = None
     # Lowest score of the objects that Label Studio is given.
     label_studio_score: float = 0.5
-    # Python file that defines your own classes, where the run has any.
+    # Python file with your own classes, where the model has any.
     experiment: Path | None = None
-    # Import your own classes from the copy of the experiment that the run keeps.
+    # Import your own classes from the copy of the experiment in the run.
     trust: bool = False
+
+
+COMMON = {
+    "What is served": ("run", "host", "port", "score_threshold"),
+    "How": ("batch_size", "wait", "threads", "max_requests", "timeout"),
+    "For others": ("label_studio",),
+}
+"""The options that most servers need, which `--help` shows."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -82,7 +100,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     with user_errors("serve"):
         set_up()
-        chosen = parse(Arguments, arguments, command="serve", description=__doc__)
+        chosen = parse(
+            Arguments,
+            arguments,
+            command="serve",
+            description=__doc__,
+            common=COMMON,
+        )
         check_options(chosen)
         return serve(chosen)
 
@@ -111,51 +135,51 @@ def serve(chosen: Arguments) -> int:
     os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"] = str(round(chosen.max_megapixels * 1e6))
     try:
         from fpn_jax.serving.app import make_app, new_serving
-        from fpn_jax.serving.bounds import Bounds
-        from fpn_jax.serving.label_studio import add_label_studio
+        from fpn_jax.serving.label_studio import label_studio_adder
         from fpn_jax.serving.metrics import count_compilations_in
         from fpn_jax.serving.running import start_server
-        from fpn_jax.serving.task_images import task_images
     except ImportError as error:
         raise ValueError(
             f"serve needs the package {error.name!r}: pip install 'fpn-jax[serve]'"
         ) from error
-    bounds = Bounds(
+    bounds = bounds_of(chosen)
+    add = label_studio_adder(
+        chosen.label_studio,
+        os.environ.get("LABEL_STUDIO_API_KEY"),
+        bounds,
+        chosen.label_studio_score,
+    )
+    listener = listening(chosen)
+    engine = engine_of(chosen)
+    serving = new_serving(
+        engine, bounds, wait_seconds=chosen.wait / 1000, threads=chosen.threads
+    )
+    count_compilations_in(serving.metrics)
+    host, port = listener.getsockname()[:2]
+    print(f"{engine.name}: http://{host}:{port}/", flush=True)
+    start = time.monotonic()
+
+    def tell() -> None:
+        seconds, size = time.monotonic() - start, engine.batch_size
+        canvases = " and ".join(f"{h} x {w}" for h, w in engine.canvases)
+        line = f"ready after {seconds:.0f} s: batches of {size} on {canvases}"
+        print(line, flush=True)
+
+    app = make_app(serving, add)
+    return run_until_signal(start_server(app, serving, listener, on_ready=tell))
+
+
+def bounds_of(chosen: Arguments) -> "Bounds":
+    """Returns the limits of requests."""
+    from fpn_jax.serving.bounds import Bounds
+
+    return Bounds(
         body_bytes=round(chosen.max_megabytes * 1e6),
         pixels=round(chosen.max_megapixels * 1e6),
         requests=chosen.max_requests,
         answer_seconds=chosen.timeout,
         body_seconds=chosen.body_timeout,
     )
-    listener = listening(chosen)
-    images = None
-    if chosen.label_studio is not None:
-        token = os.environ.get("LABEL_STUDIO_API_KEY")
-        images = task_images(chosen.label_studio, token, bounds)
-    engine = engine_of(chosen)
-    serving = new_serving(
-        engine, bounds, wait_seconds=chosen.wait / 1000, threads=chosen.threads
-    )
-
-    def add(app) -> None:
-        if images is not None:
-            add_label_studio(app, serving, images, chosen.label_studio_score)
-
-    count_compilations_in(serving.metrics)
-    start = time.monotonic()
-
-    def tell() -> None:
-        canvases = " and ".join(f"{h} x {w}" for h, w in engine.canvases)
-        seconds = time.monotonic() - start
-        size = engine.batch_size
-        print(
-            f"ready after {seconds:.0f} s: batches of {size} on {canvases}", flush=True
-        )
-
-    running = start_server(make_app(serving, add), serving, listener, on_ready=tell)
-    host, port = listener.getsockname()[:2]
-    print(f"{engine.name}: http://{host}:{port}/", flush=True)
-    return run_until_signal(running)
 
 
 def listening(chosen: Arguments) -> socket.socket:

@@ -5,7 +5,7 @@ from asyncio import Semaphore
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from importlib import resources
+from importlib import import_module, resources
 from typing import Annotated
 
 from fastapi import FastAPI, Query, Request
@@ -84,19 +84,21 @@ def new_serving(
 
 
 def make_app(
-    serving: Serving, add: Callable[[FastAPI], object] = lambda app: None
+    serving: Serving,
+    add: Callable[[FastAPI, Serving], object] = lambda app, serving: None,
 ) -> ASGIApp:
     """Returns the application; `add` may give it more paths before it is finished."""
     app = FastAPIOffline(
         redoc_url=None,
         title=f"fpn_jax: {serving.engine.name}",
+        version=import_module("fpn_jax").__version__,
         description="Objects in images.",
     )
     answer_errors(app)
     _add_detection(app, serving)
     _add_states(app, serving)
     _add_page(app)
-    add(app)
+    add(app, serving)
     routes = frozenset({"/", "/docs", *app.openapi()["paths"]})
     return with_counted_answers(_closing(app, serving), serving.metrics, routes)
 

@@ -11,18 +11,40 @@ from fastapi.responses import JSONResponse
 from fpn_jax.results.label_studio import regions
 from fpn_jax.serving.answers import Wanted, wanted_results
 from fpn_jax.serving.bodies import check_length, counted_body, in_time, joined
+from fpn_jax.serving.bounds import Bounds
 from fpn_jax.serving.detecting import Serving, admitted, detected, while_awaited
 from fpn_jax.serving.engine import Engine, Placed
 from fpn_jax.serving.refusals import Refused
+from fpn_jax.serving.task_images import task_images
 from fpn_jax.types import Detections
 
 Images = Callable[[str], bytes]  # from what a task names to an image file
+Add = Callable[[FastAPI, Serving], object]
 
 
-def add_label_studio(
+def label_studio_adder(
+    address: str | None, token: str | None, bounds: Bounds, score_threshold: float
+) -> Add:
+    """Returns what gives an application the paths of the protocol, `make_app`'s `add`.
+
+    Args:
+        address: of the Label Studio; None: no paths are added.
+        token: with which it gives images; None: it needs none.
+        bounds: limits of its images.
+        score_threshold: lowest score of an object.
+
+    Raises ValueError for an address that is none.
+    """
+    if address is None:
+        return lambda app, serving: None
+    images = task_images(address, token, bounds)
+    return lambda app, serving: _add_paths(app, serving, images, score_threshold)
+
+
+def _add_paths(
     app: FastAPI, serving: Serving, images: Images, score_threshold: float
 ) -> None:
-    """Adds the paths that Label Studio asks, `/setup` and `/predict`.
+    """Adds `/setup` and `/predict`.
 
     The labeling interface is that of `results/label_studio.py`. `images` raises
     Refused for an image that is not taken.

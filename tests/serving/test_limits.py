@@ -179,3 +179,19 @@ def test_states_before_and_after_the_programs_are_compiled():
     finally:
         compiling.set()
         stop_server(running)
+
+
+def test_a_program_that_cannot_be_compiled_is_told_to_whoever_started_it():
+    def run(images, sizes) -> None:
+        raise MemoryError("a step needs 99 GB, there are 9 GB")
+
+    serving = new_serving(engine_of(run), Bounds(), wait_seconds=0.0)
+    listener = socket.create_server(("127.0.0.1", 0))
+    running = start_server(make_app(serving), serving, listener)
+    try:
+        until(lambda: bool(running.failures))
+        assert "99 GB" in str(running.failures[0])
+        port = listener.getsockname()[1]
+        assert ask(port, "GET", "/ready").status == 503
+    finally:
+        stop_server(running)

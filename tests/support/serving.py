@@ -46,7 +46,7 @@ class Answered(NamedTuple):
 
 
 @contextlib.contextmanager
-def served(engine: Engine, *, wait=0.002, add=lambda app: None, **bounds):
+def served(engine: Engine, *, wait=0.002, add=lambda app, serving: None, **bounds):
     """Gives a `Served` whose programs are compiled."""
     serving = new_serving(engine, Bounds(**bounds), wait_seconds=wait, threads=2)
     listener = socket.create_server(("127.0.0.1", 0))

@@ -1,0 +1,131 @@
+"""Label Studio's protocol: its tasks in, its predictions out, and no other address."""
+
+import base64
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from fpn_jax.serving.bounds import Bounds
+from fpn_jax.serving.label_studio import label_studio_adder
+from tests.support.serving import ask, engine_of, png, served
+
+TOKEN = "a-token"
+FILES = {"/data/upload/1.png": png(20, 40), "/data/upload/2.png": png(40, 20)}
+
+
+class LabelStudio(BaseHTTPRequestHandler):
+    """Gives its files to those who have the token."""
+
+    def do_GET(self) -> None:
+        if self.path == "/elsewhere":
+            self.send_response(302)
+            self.send_header("Location", "http://169.254.169.254/secret")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        allowed = self.headers.get("Authorization") == f"Token {TOKEN}"
+        data = FILES.get(self.path, b"")
+        self.send_response(401 if not allowed else 200 if data else 404)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *_) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def studio():
+    with ThreadingHTTPServer(("127.0.0.1", 0), LabelStudio) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def server(studio):
+    bounds = Bounds(body_bytes=10_000)
+    add = label_studio_adder(studio, TOKEN, bounds, 0.5)
+    with served(engine_of(), add=add, body_bytes=10_000) as server:
+        yield server
+
+
+def predicted(server, *images: str):
+    tasks = [{"id": n, "data": {"image": image}} for n, image in enumerate(images)]
+    body = json.dumps({"tasks": tasks, "project": "1", "label_config": "<View/>"})
+    headers = {"Content-Type": "application/json"}
+    return ask(server.port, "POST", "/predict", body, headers)
+
+
+def test_it_is_set_up_and_healthy(server):
+    body = b'{"project": "1", "schema": "<View/>", "hostname": "", "access_token": ""}'
+    setup = ask(server.port, "POST", "/setup", body)
+    assert setup.status == 200 and setup.json == {"model_version": "made-up"}
+    assert ask(server.port, "GET", "/health").json["status"] == "UP"
+
+
+def test_tasks_get_a_prediction_each_in_their_order(server, studio):
+    embedded = "data:image/png;base64," + base64.b64encode(png(30, 60)).decode()
+    answer = predicted(
+        server, "/data/upload/1.png", f"{studio}/data/upload/2.png", embedded
+    )
+    assert answer.status == 200 and answer.json["model_version"] == "made-up"
+    found = answer.json["results"]
+    sizes = [
+        (each["result"][0]["original_height"], each["result"][0]["original_width"])
+        for each in found
+    ]
+    assert sizes == [(20, 40), (40, 20), (30, 60)]
+    for each in found:
+        (region,) = each["result"]  # the dog has a score of 0.3
+        assert region["value"]["rectanglelabels"] == ["cat"]
+        assert region["to_name"] == "image" and region["from_name"] == "label"
+        assert each["score"] == pytest.approx(0.9)
+        assert each["model_version"] == "made-up"
+    assert found[0]["result"][0]["value"]["width"] == pytest.approx(100)
+
+
+def test_more_tasks_than_a_batch_are_done_too(server):
+    answer = predicted(server, *["/data/upload/1.png"] * 11)
+    assert len(answer.json["results"]) == 11
+
+
+@pytest.mark.parametrize(
+    "name, line",
+    [
+        ("http://169.254.169.254/secret", "is not an address of http://127.0.0.1"),
+        ("file:///etc/passwd", "is not an address of"),
+        ("//other.host/1.png", "is not an address of"),
+        ("s3://bucket/1.png", "is not an address of"),
+        ("/elsewhere", "answers 302"),
+        ("/data/upload/3.png", "answers 404"),
+        ("data:image/png;base64,%%%", "cannot be had"),
+        ("data:,", "not a readable image (0 bytes)"),
+    ],
+)
+def test_an_image_that_is_not_had_is_a_line(server, name, line):
+    answer = predicted(server, "/data/upload/1.png", name)
+    assert answer.status == 422 and line in answer.json["error"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"{", b"[]", b'{"tasks": 5}', b'{"tasks": [{"data": {}}]}', b"[" * 5000],
+)
+def test_a_body_of_no_tasks_is_a_line(server, body):
+    answer = ask(server.port, "POST", "/predict", body)
+    assert answer.status == 400 and "must be JSON" in answer.json["error"]
+
+
+def test_a_file_beyond_the_limit_is_a_line(server, monkeypatch):
+    monkeypatch.setitem(FILES, "/data/upload/4.png", bytes(10_001))
+    answer = predicted(server, "/data/upload/4.png")
+    assert answer.status == 422 and "longer than 0.01 MB" in answer.json["error"]
+
+
+def test_without_an_address_there_is_no_such_path():
+    add = label_studio_adder(None, None, Bounds(), 0.5)
+    with served(engine_of(), add=add) as server:
+        assert predicted(server, "/data/upload/1.png").status == 404
