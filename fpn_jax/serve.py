@@ -155,6 +155,7 @@ def serve(chosen: Arguments) -> int:
         engine, bounds, wait_seconds=chosen.wait / 1000, threads=chosen.threads
     )
     count_compilations_in(serving.metrics)
+    asked = caught_signals()
     host, port = listener.getsockname()[:2]
     print(f"{engine.name}: http://{host}:{port}/", flush=True)
     start = time.monotonic()
@@ -165,8 +166,8 @@ def serve(chosen: Arguments) -> int:
         line = f"ready after {seconds:.0f} s: batches of {size} on {canvases}"
         print(line, flush=True)
 
-    app = make_app(serving, add)
-    return run_until_signal(start_server(app, serving, listener, on_ready=tell))
+    running = start_server(make_app(serving, add), serving, listener, on_ready=tell)
+    return run_until_signal(running, asked)
 
 
 def bounds_of(chosen: Arguments) -> "Bounds":
@@ -219,10 +220,8 @@ def engine_of(chosen: Arguments) -> "Engine":
     return predictor_engine(predictor, chosen.run.name)
 
 
-def run_until_signal(running: "Running") -> int:
-    """Returns the exit status after SIGTERM or SIGINT; a second one ends it at once."""
-    from fpn_jax.serving.running import stop_server
-
+def caught_signals() -> list[int]:
+    """Returns the list that SIGTERM and SIGINT are noted in; a second one ends all."""
     asked: list[int] = []
 
     def ask(number: int, _) -> None:
@@ -232,6 +231,13 @@ def run_until_signal(running: "Running") -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, ask)
+    return asked
+
+
+def run_until_signal(running: "Running", asked: Sequence[int]) -> int:
+    """Returns the exit status once a signal is noted and all requests are answered."""
+    from fpn_jax.serving.running import stop_server
+
     while running.thread.is_alive() and not asked and not running.failures:
         time.sleep(_POLL)
     stop_server(running)
