@@ -1,21 +1,18 @@
 """Every help page: whole sentences, one for each option, and few lines at first."""
 
 import importlib
-import io
 import re
 import subprocess
 import sys
-from contextlib import redirect_stdout
-from functools import cache
 from pathlib import Path
-from unittest import mock
 
 import pytest
 
 import fpn_jax
 from fpn_jax import __main__, command_line
-from fpn_jax.options import Offer, help_page
+from fpn_jax.options import Offer
 from fpn_jax.training.fine_tuning import NAMED
+from tests.support.offers import offered
 
 ROOT = Path(__file__).parents[1]
 EXPERIMENTS = [
@@ -55,23 +52,6 @@ def pages() -> dict[str, tuple[str, ...]]:
 
 
 PAGES = pages()
-
-
-@cache
-def offered(words: tuple[str, ...], asked: str) -> tuple[Offer, str]:
-    """Returns what a command offers, and the page that it prints."""
-    offers, printed = [], io.StringIO()
-
-    def remembering(offer: Offer, **options) -> str:
-        offers.append(offer)
-        return help_page(offer, **options, width=80)
-
-    command, *others = words
-    main = importlib.import_module(f"fpn_jax.{command}").main
-    with mock.patch.object(command_line, "help_page", remembering):
-        with redirect_stdout(printed), pytest.raises(SystemExit, match="0"):
-            main([*others, asked])
-    return offers[0], printed.getvalue()
 
 
 def faults(text: str) -> list[str]:

@@ -142,7 +142,7 @@ def _value(metavar: str, default: str) -> str:
 
     None is told as a choice alone, where it is not the default.
     """
-    metavar = re.sub(r"\[(\S+) \[\1 \.\.\.\]\]", r"\1 …", metavar)
+    metavar = re.sub(r"\[(.+?) \[\1 \.\.\.\]\]", r"\1 …", metavar)
     if metavar.startswith("{None}|"):
         metavar = metavar.removeprefix("{None}|")
         metavar = metavar.removeprefix("{").removesuffix("}")

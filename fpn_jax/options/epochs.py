@@ -4,6 +4,9 @@ import math
 from collections.abc import Sequence
 
 _DIGITS = "digits"
+# Our option, and what other libraries call it.
+_BATCH = ("--data.batch-size", "--batch", "--batch-size")
+_SOURCE = ("--data.source", "--data", "--dataset")
 
 
 def steps_for(epochs: str, arguments: Sequence[str]) -> str:
@@ -14,7 +17,7 @@ def steps_for(epochs: str, arguments: Sequence[str]) -> str:
     said = "training is counted in steps"
     example = "an epoch has as many as the images divided by --data.batch-size"
     if (count := _images(arguments)) is not None:
-        batch = _number(_value(arguments, "--data.batch-size") or "4") or 4
+        batch = _number(_value(arguments, _BATCH) or "4") or 4
         steps = math.ceil(count / batch)
         example = f"{count} images in batches of {batch} are {steps} steps an epoch"
         if wanted := _number(epochs):
@@ -27,8 +30,8 @@ def _images(arguments: Sequence[str]) -> int | None:
     from fpn_jax.data.digits.scenes import SPLITS
     from fpn_jax.data.sources import open_source
 
-    split = _value(arguments, "--data.train") or "train"
-    source = _value(arguments, "--data.source") or _DIGITS
+    split = _value(arguments, ("--data.train",)) or "train"
+    source = _value(arguments, _SOURCE) or _DIGITS
     if source == _DIGITS:  # not drawn for the sake of their number
         return SPLITS.get(split)
     try:
@@ -37,10 +40,10 @@ def _images(arguments: Sequence[str]) -> int | None:
         return None
 
 
-def _value(arguments: Sequence[str], option: str) -> str | None:
+def _value(arguments: Sequence[str], options: Sequence[str]) -> str | None:
     for number, word in enumerate(arguments):
         name, equals, value = word.partition("=")
-        if name.replace("_", "-") == option:
+        if name.replace("_", "-") in options or (equals and f"--{name}" in options):
             return value if equals else "".join(arguments[number + 1 :][:1])
     return None
 
