@@ -6,13 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 from fpn_jax.artifacts.metadata import describe
 from fpn_jax.artifacts.onnx_file import describe_onnx, write_onnx
-from fpn_jax.artifacts.program import Batch, detection_program
-from fpn_jax.artifacts.proof import ExportProof, prove_export
+from fpn_jax.artifacts.program import Batch, abstract_inputs, detection_program
+from fpn_jax.artifacts.proof import ExportProof, compilations, prove_export
 from fpn_jax.artifacts.savedmodel import describe_savedmodel, write_savedmodel
 from fpn_jax.artifacts.stablehlo import Run, describe_stablehlo, write_stablehlo
 from fpn_jax.choices import check_choice
@@ -65,13 +64,14 @@ def export_detector(
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as place:
         written = Path(place) / path.name
         run = FORMATS[form].write(program, sides, batch, written)
+        together = _PROVEN_BATCH if batch == "dynamic" else batch
         proof = prove_export(
-            _compiled(predictor),
+            compilations(program, *abstract_inputs(sides, together)),
             run,
             images,
             canvas=sides,
             fit=fit,
-            batch=_PROVEN_BATCH if batch == "dynamic" else batch,
+            batch=together,
         )
         if not proof.holds:
             raise ValueError(
@@ -96,8 +96,3 @@ def _check_float32(predictor: Predictor) -> None:
             f"dtype: the model computes in {others.pop()}, which ONNX files do not: "
             "give float32"
         )
-
-
-def _compiled(predictor: Predictor) -> Run:
-    program = jax.jit(detection_program(predictor.model, predictor.variables))
-    return lambda images, sizes: jax.device_get(program(images, sizes))

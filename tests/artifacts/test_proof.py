@@ -26,13 +26,18 @@ def program(boxes=BOXES, scores=(0.9, 0.8), labels=(1, 1), **others):
 
 def proof(theirs, ours=None):
     return prove_export(
-        ours or program(), theirs, [IMAGE], canvas=(32, 64), fit=(32, 64), batch=2
+        {"as used": ours or program()},
+        theirs,
+        [IMAGE],
+        canvas=(32, 64),
+        fit=(32, 64),
+        batch=2,
     )
 
 
 def test_a_program_is_not_apart_from_itself():
     same = proof(program())
-    assert same == (2, 0, 0, 0.0, 0.0, None) and same.holds
+    assert same == (2, 0, 0, 0.0, 0.0, None, "as used") and same.holds
 
 
 def test_pixels_are_those_of_the_image():
@@ -118,3 +123,20 @@ def test_images_lie_at_the_upper_left_of_zeros():
     assert sizes.tolist() == [[30, 60], [0, 0]]
     assert (pixels[0, :30, :60] == 255).all()
     assert pixels.sum(dtype=int) == 30 * 60 * 3 * 255
+
+
+def test_a_detector_that_differs_from_itself_may_be_met_in_either_way():
+    """Rounding kept another proposal, where XLA did not fuse the network."""
+    other = BOXES + np.float32([[0, 0, 0, 0], [9, 9, 9, 9]])
+    ways = {"as used": program(), "otherwise": program(other)}
+    sides = {"canvas": (32, 64), "fit": (32, 64), "batch": 2}
+
+    met = prove_export(ways, program(other), [IMAGE], **sides)
+    neither = prove_export(ways, program(BOXES[:1], (0.9,), (1,)), [IMAGE], **sides)
+
+    assert (
+        met.holds
+        and met.compiled == "otherwise"
+        and str(met).endswith(", beside otherwise")
+    )
+    assert not neither.holds and neither.compiled == "as used"
