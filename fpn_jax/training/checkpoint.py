@@ -5,9 +5,11 @@ under another name and renames it when it is complete, so that a kill at any mom
 leaves only complete ones.
 """
 
+import contextlib
 import json
 import logging
 import math
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -57,7 +59,7 @@ class Checkpoints:
         # Orbax reports each save here, and each error that it raises as well.
         logging.getLogger("absl").setLevel(logging.CRITICAL)
         self._directory = Path(run).absolute() / "checkpoints"
-        self._best = best
+        self._best, self._writes = best, writes
         if writes:
             self._check_writable()
         policies = [
@@ -109,6 +111,8 @@ class Checkpoints:
             self._checkpointer.wait()
         except Exception as error:
             raise self._error("not saved", error) from error
+        if self._writes and jax.process_index() == 0:
+            mark(self._directory / "best", self.best_step)
 
     @property
     def steps(self) -> list[int]:
@@ -220,6 +224,17 @@ class Checkpoints:
     def _error(self, what: str, error: Exception) -> CheckpointError:
         reason = str(error).strip().partition("\n")[0][:200] or type(error).__name__
         return CheckpointError(f"checkpoint {what} in {self._directory}: {reason}")
+
+
+def mark(link: Path, step: int | None) -> None:
+    """Makes a link beside the checkpoints that leads to the one of a step."""
+    if step is None or (link.is_symlink() and os.readlink(link) == str(step)):
+        return
+    beside = link.with_name(f".{link.name}.new")
+    with contextlib.suppress(OSError):  # where a file system has no links
+        beside.unlink(missing_ok=True)
+        beside.symlink_to(str(step), target_is_directory=True)
+        beside.replace(link)
 
 
 def _shapes(items: dict[str, Any]) -> dict[str, tuple[int, ...]]:

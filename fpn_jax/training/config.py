@@ -14,6 +14,7 @@ import flax.linen as nn
 import optax
 
 from fpn_jax.data.canvases import BoxScale
+from fpn_jax.training.loggers.contract import LoggerName
 from fpn_jax.zoo.digits import digits_faster_rcnn
 
 
@@ -107,6 +108,12 @@ class TrainConfig:
     """How long to train, on what, and what to keep of it."""
 
     steps: int = 700  # Training steps of the whole run.
+    # Hours after which this start of the run ends, evaluated and saved; it can be
+    # continued. The time is looked at where losses are logged.
+    hours: float | None = None
+    # Evaluations in a row without a better value of evaluation.best after which the run
+    # ends.
+    patience: int | None = None
     # Images of an update that the steps, the evaluation interval and the learning rate
     # are meant for; with other batches they change in proportion. By default they stay
     # as they are.
@@ -128,6 +135,9 @@ class TrainConfig:
     # Steps that one call does on the devices, where the host would be in the way. The
     # call ends early where losses are logged.
     steps_per_call: int = 1
+    # Loggers that get the numbers and pictures of the run besides TensorBoard: wandb,
+    # mlflow. Their own environment variables say where and in which project.
+    loggers: tuple[LoggerName, ...] = ()
     log_every: int = 20  # Steps between two lines of losses.
     evaluate_every: int = 500  # Steps between two evaluations.
     save_every: int = 200  # Steps between two checkpoints.
@@ -192,7 +202,8 @@ _RANGES: Mapping[str, Range] = {
     "optimizer.accumulate": _COUNT,
     **dict.fromkeys(("train.steps", "train.reference_batch_size"), _COUNT),
     **dict.fromkeys(("train.log_every", "train.evaluate_every"), _COUNT),
-    "train.steps_per_call": _COUNT,
+    **dict.fromkeys(("train.steps_per_call", "train.patience"), _COUNT),
+    "train.hours": _POSITIVE,
     **dict.fromkeys(("train.save_every", "train.keep"), _COUNT),
     "train.seed": ("0 … 4294967295", lambda x: 0 <= x < 2**32),
     "train.max_skipped": _ANY_COUNT,

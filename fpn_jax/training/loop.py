@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Collection
+from contextlib import closing
 from pathlib import Path
 from signal import Signals
 from typing import NamedTuple, cast
@@ -29,8 +30,11 @@ from fpn_jax.training.config_file import (
 from fpn_jax.training.data import check_splits, training_data, training_source
 from fpn_jax.training.data_fit import fit_to_data, fitted_line
 from fpn_jax.training.data_pictures import write_data_pictures
+from fpn_jax.training.ending import TimeLimit, out_of_patience
 from fpn_jax.training.failed_start import nothing_left
 from fpn_jax.training.interruption import Interruption
+from fpn_jax.training.loggers.contract import check_installed
+from fpn_jax.training.loggers.opening import open_loggers
 from fpn_jax.training.memory import check_memory
 from fpn_jax.training.metrics import MetricWriter
 from fpn_jax.training.objects import check_objects
@@ -51,6 +55,7 @@ from fpn_jax.training.report import last_lines, write_curves, write_report
 from fpn_jax.training.state import TrainState, inference_variables
 from fpn_jax.training.step_numbers import NumberRecorder
 from fpn_jax.training.validation import Validation, check_best
+from fpn_jax.visualize.pictures import halved
 
 
 class Stopped(Exception):
@@ -109,11 +114,13 @@ def _train(started: Started) -> dict[str, float]:
     batches, checkpoints = started.batches, started.checkpoints
     display, writer = started.display, started.writer
     numbers, compiled, metrics = NumberRecorder(period.max_skipped), set(), None
-    with Interruption() as interruption, display:
-        if _lacks_validation(started):
+    step, limit = first, TimeLimit(period.hours)
+    reason = out_of_patience(writer.rows, started.config)
+    with Interruption() as interruption, display, closing(writer):
+        if reason or _lacks_validation(started):
             metrics = validate(started, state, first, interruption)
-            write_plots(started, metrics)
-        for step, count in calls(first, period):
+            write_plots(started, first, metrics)
+        for step, count in () if reason else calls(first, period):
             with display.waiting():
                 taken = [next(batches) for _ in range(count)]
             needed = programs_of(taken, period.steps_per_call)
@@ -126,7 +133,8 @@ def _train(started: Started) -> dict[str, float]:
             numbers.add(step - count + 1, new_numbers)
             if is_new:
                 display.restart(step)  # a compilation is no part of the rate
-            due = started.validation.is_due(step)
+            over = step % period.log_every == 0 and limit.is_over()
+            due = over or started.validation.is_due(step)
             stop = interruption.signal is not None
             saving = due or stop or step % period.save_every == 0
             if saving or step % period.log_every == 0:
@@ -139,7 +147,7 @@ def _train(started: Started) -> dict[str, float]:
                 checkpoints.save(state, batches.get_state(), metrics)
                 if due or stop:
                     try:
-                        write_plots(started, metrics)
+                        write_plots(started, step, metrics)
                     except OSError:  # a full disk; the checkpoint is worth more
                         checkpoints.wait()
                         raise
@@ -147,13 +155,19 @@ def _train(started: Started) -> dict[str, float]:
             if saving and (signal := interruption.signal) is not None:
                 checkpoints.close()
                 raise Stopped(step, signal)
+            reason = (
+                limit.line if over else out_of_patience(writer.rows, started.config)
+            )
+            if metrics is not None and reason:
+                break
     best = checkpoints.best_step
     checkpoints.close()
     batches.close()
-    writer.close()
     if metrics is None:  # stopped in the last validation, again
-        raise Stopped(period.steps, cast(Signals, interruption.signal))
-    for line in last_lines(started.run, started.config, metrics, best):
+        raise Stopped(step, cast(Signals, interruption.signal))
+    if reason and step < period.steps:
+        display.say(f"ended at step {step} of {period.steps}: {reason}")
+    for line in last_lines(started.run, started.config, metrics, step, best):
         display.say(line)
     return metrics
 
@@ -209,6 +223,7 @@ def begin(
     write_categories(categories, spec.skeleton if spec else (), run)
     if jax.process_index() == 0:
         write_data_pictures(run, source, batches)
+    loggers = open_loggers(config, run) if jax.process_index() == 0 else []
     display = ProgressDisplay(
         config.train.steps, first_step=first, batch_size=config.data.batch_size
     )
@@ -222,7 +237,7 @@ def begin(
         batches=batches,
         validation=validation,
         checkpoints=checkpoints,
-        writer=MetricWriter(run, first_step=first),
+        writer=MetricWriter(run, first_step=first, loggers=loggers),
         display=display,
     )
 
@@ -241,6 +256,7 @@ def _checked(config: Config, run: Path, typed: Collection[str]) -> Config:
     written, config = config, scale_to_batch(config, typed)
     check_config(config)
     check_readable(config)
+    check_installed(config.train.loggers)
     check_splits(config.data)
     check_model(config.model, config.data.canvas)
     check_best(config)
@@ -270,11 +286,15 @@ def validate(
     return metrics
 
 
-def write_plots(started: Started, metrics: dict[str, float] | None) -> None:
+def write_plots(started: Started, step: int, metrics: dict[str, float] | None) -> None:
     """Writes the plots of a run, on the first process; all where it was evaluated."""
-    if jax.process_index() == 0:
-        write = write_curves if metrics is None else write_report
-        write(started.run, started.validation)
+    if jax.process_index() != 0:
+        return
+    if metrics is None:
+        write_curves(started.run, started.validation)
+    else:
+        samples = write_report(started.run, started.validation)
+        started.writer.picture(step, "samples", halved(samples))
 
 
 def _lacks_validation(started: Started) -> bool:

@@ -1,48 +1,66 @@
-"""Numbers of a run: metrics.jsonl and TensorBoard events, written by process 0."""
+"""Numbers of a run: metrics.jsonl, results.csv and loggers, written by process 0."""
 
+import csv
+import io
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
-from tensorboardX import SummaryWriter
+import numpy as np
 
+from fpn_jax.training.loggers.contract import Logger, finite
+from fpn_jax.training.loggers.tensorboard import TensorBoard
 from fpn_jax.training.whole_files import replace_text
 
 
 class MetricWriter:
-    """Appends rows of numbers to a run directory; close it to flush the events."""
+    """Appends rows of numbers to a run directory, and passes them on to loggers.
 
-    def __init__(self, run: str | Path, *, first_step: int = 0):
-        """Drops the rows after `first_step`: a resumed run will write them again."""
-        self._rows = [row for row in read_metrics(run) if row["step"] <= first_step]
+    Close it to flush these.
+    """
+
+    def __init__(
+        self, run: str | Path, *, first_step: int = 0, loggers: Sequence[Logger] = ()
+    ):
+        """Drops the rows after `first_step`: a resumed run will write them again.
+
+        TensorBoard's events are always written; `loggers` get the same numbers.
+        """
+        self.rows = [row for row in read_metrics(run) if row["step"] <= first_step]
         self._writes = jax.process_index() == 0
         if not self._writes:
             return
         self._path = Path(run) / "metrics.jsonl"
-        replace_text(self._path, "".join(map(_line, self._rows)))
-        self._events = SummaryWriter(
-            str(Path(run) / "events"), purge_step=first_step + 1, write_to_disk=True
-        )
+        replace_text(self._path, "".join(map(_line, self.rows)))
+        self._loggers = [TensorBoard(Path(run), first_step), *loggers]
 
     def write(self, step: int, numbers: dict[str, float]) -> None:
         """Writes one row; a number that does not exist (NaN) is null in the file."""
+        self.rows.append({"step": step, **numbers})
         if not self._writes:
             return
         with self._path.open("a") as file:
-            file.write(_line({"step": step, **numbers}))
-        for name, value in numbers.items():
-            if math.isfinite(value):
-                self._events.add_scalar(name, value, step)
+            file.write(_line(self.rows[-1]))
+        for logger in self._loggers:
+            logger.numbers(step, finite(numbers))
+
+    def picture(self, step: int, name: str, image: np.ndarray) -> None:
+        """Passes a picture of a step on, RGB uint8 [H, W, 3]."""
+        if self._writes:
+            for logger in self._loggers:
+                logger.picture(step, name, image)
 
     def has(self, step: int, name: str) -> bool:
-        """Returns whether a number of a step was written before this resumption."""
-        return any(row["step"] == step and name in row for row in self._rows)
+        """Returns whether a number of a step has been written."""
+        return any(row["step"] == step and name in row for row in self.rows)
 
     def close(self) -> None:
         if self._writes:
-            self._events.close()
+            for logger in self._loggers:
+                logger.close()
 
 
 def read_metrics(run: str | Path) -> list[dict[str, Any]]:
@@ -62,9 +80,25 @@ def read_metrics(run: str | Path) -> list[dict[str, Any]]:
     return rows
 
 
+def write_table(run: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Writes `results.csv`: a line for each step with all its numbers.
+
+    Columns come in the order in which they first appear; what a step has not is empty.
+    """
+    steps: dict[int, dict[str, Any]] = {}
+    for row in rows:
+        steps.setdefault(row["step"], {}).update(row)
+    text = io.StringIO()
+    columns = dict.fromkeys(name for row in steps.values() for name in row)
+    writer = csv.DictWriter(text, list(columns), restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(steps.values())
+    replace_text(run / "results.csv", text.getvalue())
+
+
 def _line(row: dict[str, Any]) -> str:
-    finite = {
+    existing = {
         name: None if isinstance(value, float) and not math.isfinite(value) else value
         for name, value in row.items()
     }
-    return json.dumps(finite) + "\n"
+    return json.dumps(existing) + "\n"

@@ -16,7 +16,7 @@ from fpn_jax.evaluation.confusion import confusion_matrix
 from fpn_jax.evaluation.figures import has_classes
 from fpn_jax.evaluation.operating_point import score_curves
 from fpn_jax.training.config import Config
-from fpn_jax.training.metrics import read_metrics
+from fpn_jax.training.metrics import read_metrics, write_table
 from fpn_jax.training.validation import Validation
 from fpn_jax.training.whole_files import replace_text
 from fpn_jax.types import Detections
@@ -36,13 +36,14 @@ _SHOWN_OBJECTNESS = 0.9  # proposals are many; these are the ones to look at
 
 
 def write_curves(run: Path, validation: Validation) -> None:
-    """Writes the plots of a run by step: losses, and precision where there is any.
+    """Writes what a run has by step: `results.csv`, plots of losses and of precision.
 
     A run that goes on has them, too.
     """
     plots = run / "plots"
     plots.mkdir(exist_ok=True)
     rows = read_metrics(run)
+    write_table(run, rows)
     plot_losses(rows).savefig(plots / "losses.png")
     by_class = PROPOSALS not in validation.measures
     name = "average_precision" if by_class else "average_recall"
@@ -51,7 +52,11 @@ def write_curves(run: Path, validation: Validation) -> None:
 
 
 def last_lines(
-    run: Path, config: Config, metrics: Mapping[str, float], best: int | None
+    run: Path,
+    config: Config,
+    metrics: Mapping[str, float],
+    step: int,
+    best: int | None,
 ) -> list[str]:
     """Says how a run ended: its metric, where its best checkpoint is, and what next."""
     name = config.evaluation.best
@@ -60,16 +65,20 @@ def last_lines(
     of_best = rows.get(best, {}).get(name if name != "loss" else "validation/loss")
     at_best = "" if of_best is None else f", {name} {of_best:.3f}"
     given = shlex.quote(str(run))
+    threshold = metrics.get("F1/threshold", float("nan"))
+    advised = f" --score-threshold {threshold:.2f}" if metrics.get("F1") else ""
     return [
-        f"{name} {value:.3f} at step {config.train.steps}; the best checkpoint is "
+        f"{name} {value:.3f} at step {step}; the best checkpoint is "
         f"{run / 'checkpoints' / str(best)}{at_best}",
-        f"metrics and plots are in {run}",
-        f"next: python -m fpn_jax.predict {given} IMAGE…",
+        f"metrics are in {run / 'results.csv'}, plots in {run / 'plots'}",
+        f"next: python -m fpn_jax.predict {given} IMAGE…{advised}",
     ]
 
 
-def write_report(run: Path, validation: Validation) -> None:
+def write_report(run: Path, validation: Validation) -> np.ndarray:
     """Writes `predictions.json` (COCO results) and `plots/*.png` of a run.
+
+    Returns the picture of the samples.
 
     The confusion matrix and the samples show detections from the score on where F1 is
     highest.
@@ -92,7 +101,9 @@ def write_report(run: Path, validation: Validation) -> None:
         title = f"scores from {shown:.2f}, IoU from 0.5"
         figure = plot_confusion(matrix, accumulated.names, title=title)
         figure.savefig(plots / "confusion.png")
-    save_image(plots / "samples.png", _samples(validation, shown, by_class=by_class))
+    samples = _samples(validation, shown, by_class=by_class)
+    save_image(plots / "samples.png", samples)
+    return samples
 
 
 def _samples(validation: Validation, shown: float, *, by_class: bool) -> np.ndarray:

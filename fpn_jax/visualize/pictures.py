@@ -82,6 +82,12 @@ def pyramid_picture(
     return np.concatenate(panels, axis=1)
 
 
+def halved(image: np.ndarray) -> np.ndarray:
+    """The image with half the sides."""
+    size = (image.shape[1] // 2, image.shape[0] // 2)
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+
+
 def save_image(path: str | os.PathLike, image: np.ndarray) -> None:
     """Writes an RGB image; the suffix chooses the format.
 

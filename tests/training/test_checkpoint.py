@@ -55,7 +55,8 @@ def test_the_latest_and_the_best_are_kept(tmp_path):
     checkpoints = save_runs(tmp_path, {1: 0.1, 2: 0.9, 3: 0.2, 4: 0.3}, keep=1)
     assert (checkpoints.latest_step, checkpoints.best_step) == (4, 2)
     kept = {path.name for path in (tmp_path / "checkpoints").iterdir()}
-    assert kept == {"2", "4"}
+    assert kept == {"2", "4", "best"}
+    assert (tmp_path / "checkpoints" / "best").readlink().name == "2"
 
 
 def test_the_lowest_loss_is_the_best_and_what_does_not_exist_the_worst(tmp_path):

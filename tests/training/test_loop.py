@@ -218,3 +218,41 @@ def test_imagenet_weights_start_the_backbone(config, tmp_path):
     kernel = load_run(tmp_path / "run").variables["params"]["backbone"]["stem"]["conv"]
     wanted = numpy_state(model)["conv1.weight"].transpose(2, 3, 1, 0)
     np.testing.assert_array_equal(jax.device_get(kernel["kernel"]), wanted)
+
+
+def test_patience_ends_a_run_which_then_stays_ended(config, tmp_path, capsys):
+    """The learning rate is 0: the second evaluation is as good as the first."""
+    still = dataclasses.replace(
+        with_training(config, patience=1, steps=40),
+        optimizer=dataclasses.replace(config.optimizer, learning_rate=0.0),
+        evaluation=dataclasses.replace(config.evaluation, best="AR@100"),
+    )
+    metrics = train(still, tmp_path)
+    said = capsys.readouterr().out
+    assert "ended at step 8 of 40: train.patience is 1" in said
+    assert [row["step"] for row in read_metrics(tmp_path) if "AP" in row] == [4, 8]
+    again = train(still, tmp_path)
+    assert again["AP"] == metrics["AP"]
+    assert max(row["step"] for row in read_metrics(tmp_path)) == 8
+    assert (tmp_path / "checkpoints" / "best").resolve().name in ("4", "8")
+
+
+def test_hours_end_a_run_and_it_goes_on_to_the_same_bits(config, tmp_path, capsys):
+    train(with_training(config, hours=1e-9), tmp_path / "stopped")
+    assert "ended at step 2 of 8: train.hours is 1e-09" in capsys.readouterr().out
+    assert (tmp_path / "stopped" / "plots" / "samples.png").exists()
+    train(config, tmp_path / "stopped")
+    train(config, tmp_path / "whole")
+    ends = []
+    for name in ("stopped", "whole"):
+        saved = Checkpoints(tmp_path / name, best="AP")
+        state, _ = saved.restore(abstract_state(config), 8)
+        ends.append((state.params, state.opt_state))
+        saved.close()
+    jax.tree.map(np.testing.assert_array_equal, *ends)
+    rows = [
+        [row for row in read_metrics(tmp_path / name) if row["step"] > 2]
+        for name in ("stopped", "whole")
+    ]
+    losses = [[row["loss"] for row in each if "loss" in row] for each in rows]
+    assert losses[0] == losses[1] and len(losses[0]) == 3

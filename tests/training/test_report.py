@@ -96,6 +96,10 @@ def test_a_run_that_goes_on_has_curves_also_before_its_first_evaluation(tmp_path
     write_curves(tmp_path, validation)
     names = {"losses.png", "average_precision.png"}
     assert {path.name for path in plots.iterdir()} == names
+    assert (tmp_path / "results.csv").read_text().splitlines() == [
+        "step,loss,learning_rate,AP,AR@100",
+        "1,2.0,0.1,0.5,0.6",
+    ]
 
 
 def test_the_last_lines_name_the_metric_the_best_checkpoint_and_what_is_next(tmp_path):
@@ -105,9 +109,10 @@ def test_the_last_lines_name_the_metric_the_best_checkpoint_and_what_is_next(tmp
         writer.write(step, {"AP": value})
     writer.close()
     config = Config(train=TrainConfig(steps=20))
-    assert last_lines(tmp_path, config, {"AP": 0.25}, 10) == [
+    metrics = {"AP": 0.25, "F1": 0.5, "F1/threshold": 0.431}
+    assert last_lines(tmp_path, config, metrics, 20, 10) == [
         f"AP 0.250 at step 20; the best checkpoint is {tmp_path}/checkpoints/10, "
         "AP 0.500",
-        f"metrics and plots are in {tmp_path}",
-        f"next: python -m fpn_jax.predict {tmp_path} IMAGE…",
+        f"metrics are in {tmp_path}/results.csv, plots in {tmp_path}/plots",
+        f"next: python -m fpn_jax.predict {tmp_path} IMAGE… --score-threshold 0.43",
     ]
