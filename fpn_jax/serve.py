@@ -217,7 +217,9 @@ def engine_of(chosen: Arguments) -> "Engine":
         experiment=chosen.experiment,
         trust=chosen.trust,
     )
-    return predictor_engine(predictor, chosen.run.name)
+    # "." has a name, too; what is published is no path.
+    path = chosen.run.resolve() if chosen.run.is_dir() else chosen.run
+    return predictor_engine(predictor, path.name)
 
 
 def caught_signals() -> list[int]:

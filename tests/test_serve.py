@@ -20,6 +20,7 @@ from tests.support.commands import command, environment
 from tests.support.photograph import encoded
 from tests.support.random_run import directory_of, picture, two_stage
 from tests.support.serving import ask
+from tests.support.slow import slow_but
 
 DATA = encoded(picture(96, 128), "PNG")
 
@@ -105,7 +106,10 @@ def until_stopped(port: int, counts: Counter, lock: threading.Lock) -> None:
             connection.close()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+@pytest.mark.parametrize("number", slow_but(SIGNALS[:1], SIGNALS))
 def test_a_signal_under_load_loses_no_request_that_was_accepted(run, number):
     server = Command(run, "--batch-size", 4)
     counts, lock = Counter(), threading.Lock()

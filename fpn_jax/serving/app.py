@@ -123,7 +123,7 @@ def _add_detection(app: FastAPI, serving: Serving) -> None:
         ] = (),
     ) -> Response:
         """The objects in an image, in pixels of the upright image, by falling score."""
-        check_query(request, ("score_threshold", "classes"))
+        _check_query(request, ("score_threshold", "classes"))
         wanted = Wanted(score_threshold, _labels(classes, serving.engine))
         async with admitted(serving):
             data = await image_bytes(request, serving.bounds)
@@ -132,7 +132,7 @@ def _add_detection(app: FastAPI, serving: Serving) -> None:
         return Response(body, media_type="application/json")
 
 
-def check_query(request: Request, known: Collection[str]) -> None:
+def _check_query(request: Request, known: Collection[str]) -> None:
     """Raises Refused for an option that is not known, which would be passed over."""
     for name in request.query_params:
         try:

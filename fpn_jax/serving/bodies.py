@@ -1,8 +1,9 @@
 """The bytes of the image that a request sends, raw or as a file of a form."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable
 
+from python_multipart.exceptions import FormParserError
 from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
@@ -23,9 +24,8 @@ async def image_bytes(request: Request, bounds: Bounds) -> bytes:
     kind = _media_type(request.headers)
     check_length(request.headers, bounds)
     body = counted_body(request, bounds)
-    data = await in_time(
-        _of_form(request, body) if kind == _FORM else joined(body), bounds
-    )
+    reading = _of_form(request, body, bounds) if kind == _FORM else joined(body)
+    data = await in_time(reading, bounds)
     if not data:
         raise Refused(400, "body: empty, must be an image file")
     return data
@@ -58,7 +58,7 @@ async def joined(body: AsyncGenerator[bytes, None]) -> bytes:
     return b"".join([part async for part in body])
 
 
-async def in_time(reading, bounds: Bounds) -> bytes:
+async def in_time(reading: Awaitable[bytes], bounds: Bounds) -> bytes:
     """Returns what is read; raises Refused where it takes too long or breaks off."""
     try:
         async with asyncio.timeout(bounds.body_seconds):
@@ -81,13 +81,16 @@ def _media_type(headers: Headers) -> str:
     return kind
 
 
-async def _of_form(request: Request, body: AsyncGenerator[bytes, None]) -> bytes:
+async def _of_form(
+    request: Request, body: AsyncGenerator[bytes, None], bounds: Bounds
+) -> bytes:
     """Returns the only file of a form."""
     parser = MultiPartParser(request.headers, body, max_files=1, max_fields=1)
+    parser.spool_max_size = bounds.body_bytes  # nothing is written to a disk
     try:
         form = await parser.parse()
-    except MultiPartException as error:
-        raise Refused(400, f"form: {error.message}") from error
+    except (MultiPartException, FormParserError) as error:
+        raise Refused(400, f"form: {getattr(error, 'message', error)}") from error
     files = []
     for name, value in form.multi_items():
         if not isinstance(value, UploadFile):

@@ -133,7 +133,7 @@ def engine_of(
     return Engine("made-up", (WIDE, HIGH), batch_size, place, detect, NAMES)
 
 
-def until(holds: Callable[[], bool], seconds: float = 20.0) -> None:
+def until(holds: Callable[[], bool], seconds: float = 60.0) -> None:
     """Waits until something holds; fails where it does not."""
     end = time.monotonic() + seconds
     while not holds():
@@ -154,7 +154,7 @@ def gate() -> Iterator[tuple[Callable[..., None], threading.Event]]:
 
     def run(images, sizes) -> None:
         if sizes.any():  # not where programs are warmed up
-            assert opened.wait(60)
+            assert opened.wait(300)
 
     try:
         yield run, opened
