@@ -55,10 +55,11 @@ class ExportProof(NamedTuple):
     def __str__(self) -> str:
         iou = self.mask_iou
         masks = "" if iou is None else f", masks' IoU at least {iou:.4f}"
+        beside = "" if self.compiled == "as used" else f", beside {self.compiled}"
         return (
             f"{self.detections} detections, {self.unmatched} unmatched, {self.ties} "
             f"ties; boxes within {self.box_px:.2g} px, scores within {self.score:.1g}"
-            f"{masks}{'' if self.compiled == 'as used' else f', beside {self.compiled}'}"
+            f"{masks}{beside}"
         )
 
 
