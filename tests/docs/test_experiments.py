@@ -41,7 +41,15 @@ def test_an_experiment_keeps_the_contract(name, place):
 @pytest.mark.slow
 def test_a_run_of_ones_own_modules_comes_back(place, tmp_path):
     write_digits(place / "digits", {"train": 8, "validation": 4})
-    small = ("--data.canvas", "64", "64", "--train.steps", "2")
+    small = (
+        "--data.canvas",
+        "64",
+        "64",
+        "--data.batch-size",
+        "8",
+        "--train.steps",
+        "2",
+    )
     options = ("--workdir", "runs/mine", "--data.source", "digits", *small)
     assert train.main(["my.py", *options, "--model.backbone.width", "16"]) == 0
     assert evaluate.main(["runs/mine", "--experiment", "my.py"]) == 0
