@@ -128,8 +128,8 @@ class Export:
 class Overview:
     """What `convert` takes before its other arguments."""
 
-    # One of torchvision, detectron2, yolox, export and the names of published models,
-    # with what follows it above.
+    # One of torchvision, detectron2, yolox and export with its arguments, or the name
+    # of a published model with OUT.
     what: Annotated[Positional[str], arg(metavar="FORM …")]
 
 

@@ -98,8 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             check_fraction("nms-threshold", chosen.nms_threshold)
         if chosen.max_detections is not None:
             check_count("max-detections", chosen.max_detections)
-        if chosen.tiles is not None or chosen.tta:
-            check_views(chosen)
+        check_views(chosen)
         if chosen.distributed:
             join_processes()
         metrics = evaluate_run(chosen)
@@ -115,7 +114,7 @@ def check_views(chosen: Arguments) -> None:
 
     parse_ways(chosen.tta)
     Tiles(1 if chosen.tiles is None else chosen.tiles, chosen.overlap)
-    if chosen.distributed:
+    if chosen.distributed and (chosen.tiles is not None or chosen.tta):
         raise ValueError("tiles, tta: one process looks at them, without --distributed")
 
 

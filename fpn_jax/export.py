@@ -72,6 +72,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         check_output("out", chosen.out)
         if chosen.batch != "dynamic":
             check_count("batch", chosen.batch)
+        if chosen.max_detections is not None:
+            check_count("max-detections", chosen.max_detections)
         for side in chosen.canvas or ():
             check_count("canvas", side)
         for option in ("score_threshold", "nms_threshold"):

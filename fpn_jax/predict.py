@@ -129,6 +129,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def check(chosen: Arguments) -> None:
     """Raises ValueError for an option that means nothing, before anything is read."""
+    from fpn_jax.inference.tiles import Tiles
+
     if not chosen.images:
         taken = ", and --classes takes every word after it" if chosen.classes else ""
         raise ValueError(f"images: none given, expected one or more files{taken}")
@@ -138,6 +140,8 @@ def check(chosen: Arguments) -> None:
     if chosen.max_detections is not None:
         check_count("max-detections", chosen.max_detections)
     check_count("every", chosen.every)
+    check_count("batch-size", chosen.batch_size)
+    Tiles(1 if chosen.tiles is None else chosen.tiles, chosen.overlap)
     for option in ("json", "csv", "label_studio"):
         check_output(option.replace("_", "-"), getattr(chosen, option))
     for option in ("out", "yolo", "crops"):

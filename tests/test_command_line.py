@@ -1,5 +1,6 @@
 """What the command line offers of the models, and which errors it makes a line of."""
 
+import importlib
 import io
 import json
 import sys
@@ -85,6 +86,44 @@ def test_what_is_wrong_with_an_option_is_a_line_in_every_terminal(
     with pytest.raises(ValueError) as error:
         parse(Config, words, command="train", default=Config(), config=OPTIONS)
     assert str(error.value) == line
+
+
+@pytest.mark.parametrize(
+    ("command", "words", "line"),
+    [
+        ("evaluate", [], "RUN is missing (Directory of a run, or the name of a "),
+        ("export", ["run"], "OUT is missing (File to write, or directory where the "),
+        (
+            "convert",
+            ["yolox", "yolox_s"],
+            "FILE is missing (Checkpoint of the authors' code: .pth); OUT is missing (",
+        ),
+        ("convert", [], "FORM is missing (One of torchvision, detectron2, yolox and "),
+        ("predict", ["run", "a.jpg", "--overlap", "2"], "overlap: 2.0 given, must be"),
+        ("predict", ["run", "a.jpg", "--batch-size", "0"], "batch-size: 0 given, "),
+        (
+            "export",
+            ["run", "a", "--batch", "some"],
+            "--batch: 'some' given, must be a ",
+        ),
+        ("train", ["--workdir", "a", "b.py"], "experiment: 'b.py' must come first"),
+        ("preflight", ["--search", "b.py"], "experiment: 'b.py' must come first"),
+    ],
+)
+def test_what_is_missing_or_makes_no_sense_is_named(command, words, line, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        importlib.import_module(f"fpn_jax.{command}").main(words)
+    said = capsys.readouterr().err
+    assert said.startswith(f"fpn-jax {command}: {line}") and said.count("\n") == 1
+
+
+def test_a_page_is_printed_where_the_terminal_lacks_its_characters(monkeypatch):
+    terminal = io.TextIOWrapper(io.BytesIO(), "ascii")
+    monkeypatch.setattr(sys, "stdout", terminal)
+    with pytest.raises(SystemExit, match="0"):
+        parse(Config, ["--help"], command="train", default=Config(), config=OPTIONS)
+    terminal.seek(0)
+    assert "--model.rpn.anchor-sizes.0 ? 4 NUMBER ?" in terminal.read()
 
 
 def test_an_unknown_precision_is_refused_with_the_known_ones():

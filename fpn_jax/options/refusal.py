@@ -22,9 +22,13 @@ def refusal(box: str, offer: Callable[[], Offer], arguments: Sequence[str]) -> s
         return _unknown(found[1].split(", "), suggested)
     if found := re.match(r"Missing from [^:]*: (.*)", message):
         takes = [o for o in offer().options if not o.optional]
-        missing = [o for o in takes if re.search(rf"\b{o.names[0]}\b", found[1])]
+        missing = [o for o in takes if f" {o.names[0]} {o.text}" in f" {found[1]}"]
         if missing:
-            return "; ".join(f"{o.names[0]} is missing: {o.text}" for o in missing)
+            return "; ".join(map(_missing, missing))
+    if found := re.match(r"Missing value for argument '(\w+)'", message):
+        places = [o for o in offer().options if o.positional and o.key == found[1]]
+        if places:
+            return _missing(places[0])
     name = re.search(r"(?<![\w-])--[\w.-]+", message)
     option = name and offer().option(name[0])
     if not name or not option:
@@ -32,6 +36,10 @@ def refusal(box: str, offer: Callable[[], Offer], arguments: Sequence[str]) -> s
     words = _values(name[0], arguments)
     given = repr(" ".join(words)) if words else "nothing"
     return f"{name[0]}: {given} given, must be {_allowed(option, words)}"
+
+
+def _missing(option: Option) -> str:
+    return f"{option.names[0].split()[0]} is missing ({option.text.rstrip('.')})"
 
 
 def _read(box: str) -> tuple[str, list[str]]:
@@ -74,7 +82,8 @@ def _values(option: str, arguments: Sequence[str]) -> list[str]:
         name, equals, value = word.partition("=")
         if name.startswith("--"):
             taking = name.replace("_", "-") == option
-            values += [value] if taking and equals else []
+            if taking:  # the last one counts
+                values = [value] if equals else []
         elif taking:
             values.append(word)
     return values
