@@ -1,6 +1,5 @@
 """The command `serve`: its options, what it prints, and signals under load."""
 
-import http.client
 import os
 import re
 import signal
@@ -19,7 +18,7 @@ from tests.support import xla
 from tests.support.commands import command, environment
 from tests.support.photograph import encoded
 from tests.support.random_run import directory_of, picture, two_stage
-from tests.support.serving import ask
+from tests.support.serving import ask, until_stopped
 from tests.support.slow import slow_but
 
 DATA = encoded(picture(96, 128), "PNG")
@@ -81,31 +80,6 @@ def test_the_command_finds_what_load_finds(server, run):
     assert "fpn_jax_compilations_total 2.0" in text
 
 
-def until_stopped(port: int, counts: Counter, lock: threading.Lock) -> None:
-    """Sends requests on one connection after the other until none is taken."""
-    while True:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-        try:
-            connection.connect()
-        except OSError:
-            return
-        try:
-            while True:
-                connection.request("POST", "/detect", DATA)
-                response = connection.getresponse()
-                whole = bool(response.read())
-                closing = response.getheader("connection") == "close"
-                with lock:
-                    counts[(response.status, whole)] += 1
-                if closing:
-                    break
-        except (OSError, http.client.HTTPException) as error:
-            with lock:
-                counts[repr(error)] += 1
-        finally:
-            connection.close()
-
-
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -114,7 +88,7 @@ def test_a_signal_under_load_loses_no_request_that_was_accepted(run, number):
     server = Command(run, "--batch-size", 4)
     counts, lock = Counter(), threading.Lock()
     clients = [
-        threading.Thread(target=until_stopped, args=(server.port, counts, lock))
+        threading.Thread(target=until_stopped, args=(server.port, DATA, counts, lock))
         for _ in range(16)
     ]
     for client in clients:

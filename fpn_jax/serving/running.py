@@ -89,16 +89,24 @@ def stop_server(running: Running) -> None:
     that is on its way, and each answer closes its connection.
     """
     server, serving = running.server, running.serving
-    serving.stopping.set()
-    for listening in server.servers:
-        listening.get_loop().call_soon_threadsafe(listening.close)
-    time.sleep(GRACE_SECONDS)
+    if running.thread.is_alive():
+        loop = server.servers[0].get_loop()
+        # A timer comes after the connections that its turn of the loop has found.
+        loop.call_soon_threadsafe(loop.call_later, 0, _close, running)
+        time.sleep(GRACE_SECONDS)
     server.should_exit = True
     running.thread.join()
     if serving.ready.is_set():
         serving.batcher.close()
     serving.decoders.shutdown()
     serving.encoders.shutdown()
+
+
+def _close(running: Running) -> None:
+    """Ends accepting, and only then tells clients that connections end."""
+    for listening in running.server.servers:
+        listening.close()
+    running.serving.stopping.set()
 
 
 def _longest(bounds: Bounds) -> int:

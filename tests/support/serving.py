@@ -6,6 +6,7 @@ import json
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -139,6 +140,36 @@ def until(holds: Callable[[], bool], seconds: float = 60.0) -> None:
     while not holds():
         assert time.monotonic() < end, "it does not come about"
         time.sleep(0.005)
+
+
+def until_stopped(
+    port: int, image: bytes, counts: Counter, lock: threading.Lock
+) -> None:
+    """Sends requests, and counts what comes of them, until no connection is taken.
+
+    A connection is kept for as long as the server keeps it.
+    """
+    while True:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        try:
+            connection.connect()
+        except OSError:
+            return
+        try:
+            while True:
+                connection.request("POST", "/detect", image)
+                response = connection.getresponse()
+                whole = bool(response.read())
+                closing = response.getheader("connection") == "close"
+                with lock:
+                    counts[(response.status, whole)] += 1
+                if closing:
+                    break
+        except (OSError, http.client.HTTPException) as error:
+            with lock:
+                counts[repr(error)] += 1
+        finally:
+            connection.close()
 
 
 def metric(served: Served, name: str, **labels: str) -> float:
