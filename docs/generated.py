@@ -8,6 +8,7 @@ import io
 import os
 import re
 from collections.abc import Callable, Iterable, Sequence
+from types import NoneType, UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 from unittest import mock
 
@@ -22,31 +23,36 @@ _GROUPS = {
     "train": config.TrainConfig,
     "evaluation": config.EvaluationConfig,
 }
+_KINDS = {int: "whole number", float: "number", bool: "on or off", str: "text"}
 _FIELD = re.compile(r"    (\w+): [^#=]*= (.*?)\s*(?:# (.*))?$")
 
 
-def settings_tables() -> str:
-    """Returns a table for each part of the configuration, with every field."""
+def settings_lists() -> str:
+    """Returns a list for each part of the configuration, with every field."""
     return "\n\n".join(_settings(name, part) for name, part in _GROUPS.items())
 
 
 def _settings(name: str, part: type) -> str:
     hints = get_type_hints(part)
-    rows = [
-        (f"`--{name}.{field.replace('_', '-')}`", _words(hints[field]), default, text)
+    fields = [
+        f"- `--{name}.{field.replace('_', '-')}`: {text} *{_words(hints[field])}; "
+        f"default {default}*"
         for field, default, text in fields_of(part)
     ]
-    head = f"## {name.capitalize()}\n\n{part.__doc__}\n"
-    return head + "\n" + _table(("option", "type", "default", "meaning"), rows)
+    return "\n".join([f"## {name.capitalize()}", "", f"{part.__doc__}", "", *fields])
 
 
 def _words(kind: Any) -> str:
-    """Returns a type as code: the words of a literal, the name of any other."""
+    """Returns in words what values a type has; None is left out, being a default."""
+    parts = [part for part in get_args(kind) if part not in (NoneType, Ellipsis)]
     if get_origin(kind) is Literal:
-        return ", ".join(f"`{word}`" for word in get_args(kind))
-    return (
-        f"`{kind.__name__ if isinstance(kind, type) and not get_args(kind) else kind}`"
-    )
+        return ", ".join(f"`{word}`" for word in parts)
+    if get_origin(kind) is UnionType:
+        return " or ".join(map(_words, parts))
+    if get_origin(kind) is tuple:
+        number = "any number of" if Ellipsis in get_args(kind) else f"{len(parts)} x"
+        return f"{number} {_words(parts[0])}"
+    return _KINDS[kind]
 
 
 def fields_of(part: type) -> list[tuple[str, str, str]]:
@@ -115,7 +121,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 TABLES: dict[str, Callable[[], str]] = {
-    "settings": settings_tables,
+    "settings": settings_lists,
     "published": published_tables,
     "help": help_pages,
 }

@@ -23,10 +23,13 @@ def test_every_setting_has_a_default_and_a_text(part):
 
 
 def test_the_settings_have_their_values():
-    text = generated.settings_tables()
-    rate = next(line for line in text.splitlines() if "--optimizer.momentum`" in line)
-    assert rate.startswith("| `--optimizer.momentum` | `float` | `0.9` | ")
-    assert '| `--train.parallelism` | `jit`, `pmap` | `"jit"` | ' in text
+    lines = generated.settings_lists().splitlines()
+    found = {line.split("`")[1]: line for line in lines if line.startswith("- ")}
+    momentum, compiler = found["--optimizer.momentum"], found["--train.parallelism"]
+    assert momentum.endswith("*number; default `0.9`*")
+    assert compiler.endswith('*`jit`, `pmap`; default `"jit"`*')
+    assert found["--data.canvas"].endswith("*2 x whole number; default `(320, 320)`*")
+    assert found["--train.pretrained"].endswith("*any number of text; default `()`*")
 
 
 def test_the_published_models_are_all_there():
