@@ -6,30 +6,14 @@ and no other, which it does before any work.
 
 import importlib
 import re
-import shlex
 from pathlib import Path
 
 import pytest
 
 from fpn_jax.__main__ import COMMANDS
-from tests.support.pages import PAGES, blocks, write_files
+from tests.support.pages import PAGES, commands, write_files
 
 UNKNOWN = "--no-such-option"
-
-
-def commands(page: Path) -> list[list[str]]:
-    """Returns the words of every `fpn-jax` command in the shell blocks of a page."""
-    shell = [b.text for b in blocks(page) if b.language in ("sh", "bash")]
-    lines = "\n".join(shell).replace("\\\n", " ").splitlines()
-    words = [shlex.split(line, comments=True) for line in lines]
-    found = []
-    for line in words:
-        if "fpn-jax" in line:
-            found.append(line[line.index("fpn-jax") + 1 :])
-        elif line[:2] == ["python", "-m"] and line[2].startswith("fpn_jax."):
-            found.append([line[2].partition(".")[2], *line[3:]])
-    return found
-
 
 CASES = [(page, words) for page in PAGES for words in commands(page)]
 

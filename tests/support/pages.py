@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+import shlex
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
@@ -25,6 +26,20 @@ class Block(NamedTuple):
 def blocks(page: Path) -> list[Block]:
     """Returns the fenced blocks of a page in their order."""
     return [Block(*match) for match in _FENCE.findall(page.read_text())]
+
+
+def commands(page: Path) -> list[list[str]]:
+    """Returns the words of every `fpn-jax` command in the shell blocks of a page."""
+    shell = [b.text for b in blocks(page) if b.language in ("sh", "bash")]
+    lines = "\n".join(shell).replace("\\\n", " ").splitlines()
+    words = [shlex.split(line, comments=True) for line in lines]
+    found = []
+    for line in words:
+        if "fpn-jax" in line:
+            found.append(line[line.index("fpn-jax") + 1 :])
+        elif line[:2] == ["python", "-m"] and line[2].startswith("fpn_jax."):
+            found.append([line[2].partition(".")[2], *line[3:]])
+    return found
 
 
 def without_code(page: Path) -> str:
