@@ -1,4 +1,4 @@
-"""What all commands share: typed arguments, and errors of the user as one line."""
+"""Typed arguments of all commands, and errors of the user as one line."""
 
 import contextlib
 import inspect
@@ -26,9 +26,9 @@ from fpn_jax.options.refusal import refusal
 WRONG_INPUT = 2  # exit status
 
 _PACKAGE = Path(__file__).parent
-# Where numbers are those of a data set.
+# Rooms whose numbers come from a data set.
 _DATA_ROOMS = {"data", "examination", "evaluation"}
-# Modules whose errors mean that a file is not what its name says.
+# Modules whose errors mean that a file is not of the kind that its name tells.
 _PARSERS = {
     *("json", "yaml", "xml", "csv", "_csv"),
     *("zipfile", "gzip", "tarfile", "lzma", "_lzma", "zlib", "PIL"),
@@ -195,7 +195,7 @@ def parse(
       kind: a dataclass; the comments of its fields are the help of its options.
       arguments: the words of the user.
       command: its name.
-      description: what stands on the help page before the options; by default the
+      description: the text of the help page before the options; by default the
         docstring of the dataclass.
       common: by headings, the options that `--help` shows, all others being left to
         `--help-all`; see `help_page`. By default all.

@@ -300,10 +300,10 @@ def _images(paths: Sequence[Path]) -> dict[str, np.ndarray]:
 
 
 def _random_image(height: int, width: int, random: np.random.Generator) -> np.ndarray:
-    """Returns squares of random colors, of many sizes on each other, as uint8.
+    """Returns squares of random colors and many sizes, one over another, as uint8.
 
-    Of noise without structure a network says the same everywhere, and equal boxes may
-    stand in any order.
+    On noise without structure a network finds the same everywhere, and equal boxes have
+    no order.
     """
     image = np.zeros((height, width, 3))
     for side in (8, 32, 128):

@@ -4,13 +4,13 @@
     fpn-jax doctor my_data --splits train val --html report.html
 
 Every image of the splits is read. Defects of files, boxes, masks and ids are printed,
-and images that are twice there or in two splits. Notes are facts to look at, such as
-classes that no image has; they are no defects.
+with duplicate images and images that two splits share. Notes are facts to look at, such
+as classes that no image has; they are no defects.
 
-For the first split there follow the classes and sizes, the canvas that fits the images,
-the level of the pyramid that suits each box, the boxes that no anchor covers, anchors
-that would cover more of them, and the level that features are pooled from. The last
-line is a command that trains a detector on this data.
+A report on the first split follows: its classes and sizes, the canvas that fits the
+images, the level of the pyramid that suits each box, the boxes that no anchor covers,
+anchors that would cover more of them, and the level that features are pooled from. The
+last line is a command that trains a detector on this data.
 
 Exit status: 0 nothing is wrong, 1 defects were found, 2 wrong input.
 """
@@ -83,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def report(chosen: Arguments) -> int:
-    """Prints what it finds, and returns how many defects."""
+    """Prints the report, and returns the number of defects."""
     config = Config()
     if chosen.run:
         config = load_config(
@@ -124,7 +124,7 @@ def report(chosen: Arguments) -> int:
 
 
 def training_command(chosen: Arguments, splits: Sequence[str]) -> str:
-    """Returns a command that trains a detector of what was examined.
+    """Returns a command that trains a detector on the data set.
 
     Without a split for validation the first one is measured.
     """

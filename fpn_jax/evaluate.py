@@ -232,7 +232,7 @@ def evaluate_views(
 
 
 def _finite(metrics: dict[str, float]) -> dict[str, float | None]:
-    """Returns the metrics with null for what the data cannot tell (NaN is no JSON)."""
+    """Returns the metrics with null for those without a value (NaN is no JSON)."""
     return {k: None if math.isnan(v) else v for k, v in metrics.items()}
 
 

@@ -22,10 +22,10 @@ from fpn_jax.ops.strides import strided
 from fpn_jax.ops.strips import convolve_strips, cut, joined, strips_of
 
 Norm = Literal["frozen", "batch", "group"] | None
-# Type to compute in. None: the promoted type of the input and the float32 parameters.
+# Type to compute in; None keeps the type of the input and the float32 parameters.
 Dtype = Literal["float32", "bfloat16", "float16"] | None
-# JAX's own type. The axis is set by the program that runs under pmap: a command line,
-# which cannot read this type, leaves it out.
+# Hashable, a type that no command line reads, so that the axis is no option: the
+# program that runs under pmap sets it.
 AxisName = Hashable | None
 
 NORMS = (None, "frozen", "batch", "group")
@@ -48,9 +48,9 @@ class Conv(nn.Module):
     float32 always. Its running variance averages the biased one (torch: the unbiased,
     n / (n - 1) larger, n = B H W). `group` is GroupNorm of 32 groups (Wu and He 2018).
 
-    Where rows of the batch are padding, `rows` says which are not: `batch` takes the
-    statistics of those alone, or of all where there is none. Under pmap each device
-    counts alike, however many rows it has.
+    `rows` marks the rows of the batch that are not padding: `batch` takes its
+    statistics over them alone, or over all rows where none is marked. Under pmap each
+    device counts alike, however many rows it has.
 
     `convolution(x, kernel, stride=…)` is another formulation of `convolve`, such as one
     of strips. It may give all features several times over.
@@ -59,17 +59,18 @@ class Conv(nn.Module):
     features: int
     kernel_size: int = 3
     stride: int = 1
-    depthwise: bool = False  # a filter for each channel of x, which `features` must be
-    groups: int = 1  # of channels; an output channel sees one group of the input's
+    depthwise: bool = False  # One filter for each channel; `features` are as many.
+    groups: int = 1  # Groups of channels; an output sees one group of the inputs.
     use_bias: bool = True
     kernel_init: nn.initializers.Initializer = he_normal_fan_out
     bias_init: nn.initializers.Initializer = nn.initializers.zeros
     norm: Norm = None
-    norm_epsilon: float = 1e-5  # torchvision's default; some checkpoints have 0.0
-    norm_momentum: float = 0.9  # of `batch`: torch's 0.1, counted from the other end
-    train: bool = False  # `batch` normalizes with the statistics of the batch
-    axis_name: AxisName = None  # the pmap axis over which `batch` averages
-    dtype: Dtype = None  # of the computation; parameters are float32
+    norm_epsilon: float = 1e-5  # torchvision's default; some checkpoints have 0.0.
+    # Share of the old statistics that `batch` keeps at a step: torch's momentum of 0.1.
+    norm_momentum: float = 0.9
+    train: bool = False  # Whether `batch` uses the statistics of the batch.
+    axis_name: AxisName = None  # The pmap axis over which `batch` averages.
+    dtype: Dtype = None  # Type to compute in; parameters are float32.
 
     @nn.compact
     def __call__(

@@ -86,7 +86,7 @@ class Arguments:
     overlap: float = 0.2
     # Views that are looked at as well: flip,0.8,1.2 is the mirror image and two scales.
     tta: Annotated[str, arg(metavar="VIEWS")] = ""
-    # Number n of which every n-th frame of a video is taken.
+    # Interval of the frames that are taken from a video; 1 takes all.
     every: int = 1
     # Checkpoint of the run: "best", "latest", or the number of a step.
     checkpoint: Annotated[str, arg(metavar="WHICH")] = "best"
@@ -211,7 +211,7 @@ def load_predictor(chosen: Arguments) -> "Predictor":
         chosen.run,
         chosen.checkpoint,
         nms_threshold=chosen.nms_threshold,
-        # Of some classes the best are taken once the others are left out.
+        # With some classes, the best are taken after the others are left out.
         max_detections=None if chosen.classes else chosen.max_detections,
         canvas=chosen.canvas,
         batch_size=chosen.batch_size,

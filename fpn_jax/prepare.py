@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def prepare(chosen: Arguments) -> None:
-    """Writes the data set and says where it is."""
+    """Writes the data set and prints its place."""
     if chosen.out.exists():
         raise ValueError(f"out: {str(chosen.out)!r} exists already")
     if not chosen.out.absolute().parent.is_dir():
@@ -61,7 +61,7 @@ def prepare(chosen: Arguments) -> None:
         raise ValueError(f"source: {chosen.source!r} is prepared already")
     options = {"masks": chosen.masks, "keypoints": chosen.keypoints}
     sources = {
-        # Every other form is brought into that of COCO's annotations.
+        # Every other form is read as COCO's annotations.
         split: cast(AnnotatedImages, open_source(chosen.source, split, **options))
         for split in chosen.splits
     }
@@ -88,11 +88,11 @@ def prepare(chosen: Arguments) -> None:
 def _examples(
     source: AnnotatedImages, written: Counter
 ) -> Iterator[tuple[Example, bytes]]:
-    """Yields what can be read, and counts it."""
+    """Yields the examples that can be read, and counts them."""
     for index in range(len(source)):
         try:
             example, data = source.with_file(index)
-            # With what was cut off, for the figures.
+            # Boxes as they are annotated, beyond the image too, for the figures.
             low, sides = np.split(source.truth(index).xywh, 2, axis=1)
             boxes = np.concatenate([low, low + sides], axis=1).astype(np.float32)
             yield replace(example, boxes=boxes), data

@@ -30,7 +30,7 @@ MakeConv = Callable[..., nn.Module]  # (features, kernel_size=3, *, stride=1, na
 
 
 class Bottleneck(nn.Module):
-    """1x1 and 3x3, of the channels that come; with `shortcut`, added to what came."""
+    """1x1 and 3x3 of the input's channels; with `shortcut`, added to the input."""
 
     conv: MakeConv
     wide: MakeConv
@@ -72,7 +72,7 @@ class SPP(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         pooled = [nn.silu(self.conv(x.shape[-1] // 2, 1, name="conv1")(x))]
-        for _ in range(3):  # the maximum of 5x5 maxima is that of 9x9
+        for _ in range(3):  # two maxima of 5x5 make one of 9x9
             pooled.append(max_filter(pooled[-1], window=5))
         return nn.silu(
             self.conv(x.shape[-1], 1, name="conv2")(jnp.concatenate(pooled, axis=-1))
@@ -121,7 +121,7 @@ class Stage(nn.Module):
 
 
 class CSPDarknet(nn.Module):
-    """Features of the levels named by `levels`; only what they need is built.
+    """Features of the levels named by `levels`; stages above them are not built.
 
     Frozen stages (`stages.py` counts them) pass no gradient, and batch norm in them
     keeps its running statistics.

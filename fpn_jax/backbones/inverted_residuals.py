@@ -85,7 +85,7 @@ class InvertedResidual(nn.Module):
 
 
 class Stem(nn.Module):
-    """A 3x3 convolution of stride 2, and what follows it at that resolution."""
+    """A 3x3 convolution of stride 2, and the blocks at its resolution."""
 
     conv: Callable[..., nn.Module]
     plan: Plan

@@ -45,7 +45,7 @@ ROWS = {
 
 
 class MobileNetV3(nn.Module):
-    """Features of the levels named by `levels`; only what they need is built.
+    """Features of the levels named by `levels`; stages above them are not built.
 
     C2 … C5 come from the block that reduces to their stride, the first of its stage, as
     torchvision's detectors take them. C6 is the last 1x1 convolution, whose stride is

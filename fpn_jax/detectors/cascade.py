@@ -32,7 +32,7 @@ from fpn_jax.types import (
 @exportable
 @flax.struct.dataclass
 class CascadeOutputs:
-    """What each head says, and the boxes that it is asked about."""
+    """Raw outputs of every head, with the boxes that they belong to."""
 
     rpn: RPNOutputs
     proposals: Proposals  # of the RPN: the boxes of the first stage

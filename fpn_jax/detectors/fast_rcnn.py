@@ -17,7 +17,7 @@ from fpn_jax.types import Detections, LossTerm, Proposals, Targets, exportable
 @exportable
 @flax.struct.dataclass
 class FastRCNNOutputs:
-    """What the box head says, and the boxes that it is asked about."""
+    """Raw outputs of the box head, with the boxes that they belong to."""
 
     proposals: Proposals
     box: BoxOutputs  # of the proposals
@@ -26,9 +26,9 @@ class FastRCNNOutputs:
 class FastRCNN(nn.Module):
     """Raw outputs of a batch of images; their loss; final detections.
 
-    The proposals are those of a network that is not trained, whose run training starts
-    from (`train.pretrained`); it shares nothing with the rest, so that backbones and
-    necks are compared on the same boxes. Images and sizes are those of `TwoStage`.
+    The proposals come from a network that is not trained; training starts from its run
+    (`train.pretrained`). It shares nothing with the rest, so that backbones and necks
+    are compared on the same boxes. Images and sizes are as in `TwoStage`.
     """
 
     proposals: nn.Module  # Proposal network, which is not trained: a `ProposalNetwork`.
@@ -71,7 +71,7 @@ class FastRCNN(nn.Module):
     def __call__(
         self, images: jax.Array, sizes: jax.Array, *, train: bool = False
     ) -> FastRCNNOutputs:
-        """Returns the proposals and what the box head says of them."""
+        """Returns the proposals and the outputs of the box head for them."""
         # Taken as they are, as in torchvision: no gradient flows through them.
         proposals = jax.lax.stop_gradient(self.proposals.propose(images, sizes))
         features = pyramid(self, images, sizes, train=train)

@@ -1,4 +1,4 @@
-"""A backbone alone, from pixels to its levels: what a classifier is converted to."""
+"""A backbone alone, from pixels to its levels: the form of a converted classifier."""
 
 import flax.linen as nn
 import jax

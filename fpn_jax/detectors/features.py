@@ -1,4 +1,4 @@
-"""From pixels to the pyramid that heads see: what every composition begins with."""
+"""The first steps of every composition: from pixels to the pyramid that heads see."""
 
 from functools import partial
 from typing import Literal

@@ -1,4 +1,4 @@
-"""Whether a value is of the type that an annotation says."""
+"""Checks of values against the types of annotations."""
 
 import inspect
 from types import NoneType, UnionType

@@ -20,7 +20,7 @@ from fpn_jax.types import Detections, LossTerm, Proposals, Targets, exportable
 @exportable
 @flax.struct.dataclass
 class TwoStageOutputs:
-    """What each head says, and the boxes that it is asked about."""
+    """Raw outputs of every head, with the boxes that they belong to."""
 
     rpn: RPNOutputs
     proposals: Proposals  # of the RPN
@@ -61,7 +61,7 @@ class TwoStage(nn.Module):
 
     @property
     def measures(self) -> tuple[Measured, ...]:
-        """Average precision of boxes, and of what further heads add to them."""
+        """Average precision of boxes, and of masks and keypoints with their heads."""
         masks = () if self.mask_head is None else ("masks",)
         keypoints = () if self.keypoint_head is None else ("keypoints",)
         return ("boxes", *masks, *keypoints)

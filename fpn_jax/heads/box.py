@@ -31,7 +31,7 @@ from fpn_jax.types import Detections, LossTerm, Proposals, Pyramid, Targets, exp
 @exportable
 @flax.struct.dataclass
 class BoxOutputs:
-    """What the network says of every box."""
+    """Raw outputs of the network for every box."""
 
     logits: jax.Array  # [B, R, K+1], background first
     # [B, R, K+1, 4], the background's are not used; [B, R, 1, 4] for all classes
@@ -99,8 +99,8 @@ class BoxHead(nn.Module):
     ) -> BoxOutputs:
         """Returns logits and deltas of `boxes [B, R, 4]`, the rows of their images.
 
-        With `norm="batch"` and `train` the statistics are those of the boxes that are
-        `valid [B, R]`; None: of all.
+        With `norm="batch"` and `train` the statistics are taken over the boxes that are
+        `valid [B, R]`, or over all without it.
         """
         x = self.pool(pyramid, boxes, canvas=canvas)
         rows = None if valid is None else valid.reshape(-1)

@@ -14,7 +14,7 @@ from fpn_jax.ops.platforms import at_lowering
 class Deconv(nn.Module):
     """A transposed convolution of stride 2, which doubles height and width.
 
-    Its kernel [k, k, O, I] is that of the convolution it transposes, O features to I:
+    Its kernel [k, k, O, I] belongs to the convolution it transposes, O features to I:
     torch's [I, O, k, k] by the permutation of any other convolution.
     """
 

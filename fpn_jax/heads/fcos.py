@@ -34,7 +34,7 @@ from fpn_jax.types import Detections, LossTerm, Pyramid, Targets, exportable
 @exportable
 @flax.struct.dataclass
 class FCOSOutputs:
-    """What the network says of every point, level by level."""
+    """Raw outputs of the network for every point, by level."""
 
     logits: Pyramid  # {level: [B, H, W, K]}
     deltas: Pyramid  # {level: [B, H, W, 4]} left, top, right, bottom >= 0, in strides
@@ -228,8 +228,8 @@ def _root(x: jax.Array) -> jax.Array:
 def centerness(distances: Float[Array, "n 4"]) -> Float[Array, " n"]:
     """Returns 1 for points in the middle of their box, falling to 0 at its sides.
 
-    The square root of min / max of left and right, times that of top and bottom (FCOS,
-    eq. 3); `distances` are those of `encode_ltrb`. 0 for a point outside.
+    The square root of min / max of left and right times min / max of top and bottom
+    (FCOS, eq. 3); 0 for a point outside. `distances` come from `encode_ltrb`.
     """
     pairs = jnp.maximum(distances, 0).reshape(-1, 2, 2)  # left, top; right, bottom
     near, far = pairs.min(axis=1), pairs.max(axis=1)

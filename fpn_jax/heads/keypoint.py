@@ -68,8 +68,7 @@ class KeypointHead(nn.Module):
         """Returns `keypoint`: the mean over the keypoints that count.
 
         Softmax cross-entropy over the cells of the box, for every annotated keypoint of
-        a positive sample's object that lies in the sample's box; the others have no
-        part in it.
+        a positive sample's object inside the sample's box. Others do not count.
 
         Raises:
           ValueError: for targets without keypoints, or with another number of them.

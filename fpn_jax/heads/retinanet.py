@@ -35,7 +35,7 @@ from fpn_jax.types import Detections, LossTerm, Pyramid, Targets, exportable
 @exportable
 @flax.struct.dataclass
 class RetinaNetOutputs:
-    """What the network says of every anchor, level by level."""
+    """Raw outputs of the network for every anchor, by level."""
 
     logits: Pyramid  # {level: [B, H, W, A K]}, the K classes of an anchor side by side
     deltas: Pyramid  # {level: [B, H, W, 4 A]}, the four of an anchor side by side

@@ -32,7 +32,7 @@ from fpn_jax.types import LossTerm, Proposals, Pyramid, Targets, exportable
 @exportable
 @flax.struct.dataclass
 class RPNOutputs:
-    """What the network says of every anchor, level by level."""
+    """Raw outputs of the network for every anchor, by level."""
 
     objectness: Pyramid  # {level: [B, H, W, A]} logits
     deltas: Pyramid  # {level: [B, H, W, 4 A]}, the four of an anchor side by side

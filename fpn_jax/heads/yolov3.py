@@ -36,7 +36,7 @@ from fpn_jax.types import Detections, LossTerm, Pyramid, Targets, exportable
 @exportable
 @flax.struct.dataclass
 class YOLOv3Outputs:
-    """What the network says of every anchor, level by level."""
+    """Raw outputs of the network for every anchor, by level."""
 
     logits: Pyramid  # {level: [B, H, W, A K]}, the K classes of an anchor side by side
     deltas: Pyramid  # {level: [B, H, W, 4 A]} t_x, t_y, t_w, t_h of the paper
@@ -112,13 +112,15 @@ class YOLOv3Head(nn.Module):
     ) -> dict[str, LossTerm]:
         """Returns `class`, `box` and `objectness`, all over the positives of the batch.
 
-        Of the positives, the binary cross-entropy of each class, that of t_x and t_y
-        with the place in the cell, and half the squared error of t_w and t_h; the
-        binary cross-entropy of the objectness of all anchors that are not ignored. The
-        paper squares the error of t_x and t_y too; the gradient of the cross-entropy,
-        place less sigmoid, is that of its code, which also weighs boxes by 2 - their
-        share of the image: left out here. Crowd regions have no
-        anchor. An image of size 0 (`sizes [B, 2]`) is padding and does not count.
+        - `class`: binary cross-entropy of each class of positives.
+        - `box`: binary cross-entropy of t_x and t_y with the place in the cell, and
+          half the squared error of t_w and t_h, of positives.
+        - `objectness`: binary cross-entropy of all anchors that are not ignored.
+
+        The paper squares the error of t_x and t_y as well; its code has the gradient of
+        the cross-entropy, place less sigmoid. Its code also weighs boxes by 2 - their
+        share of the image, which is left out. Crowd regions have no anchor. An image of
+        size 0 (`sizes [B, 2]`) is padding and does not count.
         """
         del canvas, keys  # strides are 2**level; nothing is drawn
         targets = learnable(targets, sizes)

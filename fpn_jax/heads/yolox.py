@@ -40,7 +40,7 @@ _MAX_LOG_SIDE = math.log(1e4)
 @exportable
 @flax.struct.dataclass
 class YOLOXOutputs:
-    """What the network says of every cell, level by level."""
+    """Raw outputs of the network for every cell, by level."""
 
     logits: Pyramid  # {level: [B, H, W, K]}
     deltas: Pyramid  # {level: [B, H, W, 4]}, of the squares of `YOLOXHead.places`
@@ -117,10 +117,13 @@ class YOLOXHead(nn.Module):
     ) -> dict[str, LossTerm]:
         """Returns `class`, `box` and `objectness`, all over the positives of the batch.
 
-        Of the positives, the binary cross-entropy of the classes, the true one wanted
-        at the IoU of the box, and `box_loss_weight` times 1 - IoU**2; of all cells, the
-        binary cross-entropy of the objectness. Crowd regions take no cells. An image of
-        size 0 (`sizes [B, 2]`) is padding of the batch and does not count.
+        - `class`: binary cross-entropy of the classes of positives; the target of the
+          true class is the IoU of the box.
+        - `box`: `box_loss_weight` times 1 - IoU**2 of positives.
+        - `objectness`: binary cross-entropy of all cells.
+
+        Crowd regions take no cells. An image of size 0 (`sizes [B, 2]`) is padding of
+        the batch and does not count.
 
         The L1 loss that the authors add for the last epochs is left out.
         """

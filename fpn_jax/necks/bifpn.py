@@ -23,7 +23,7 @@ _EPSILON = 1e-4  # of the fast normalized fusion (section 3.3)
 
 
 class BiFPN(nn.Module):
-    """Layers that each go down and up the pyramid and weigh what they add.
+    """Layers that each go down and up the pyramid and add levels with weights.
 
     A 1x1 convolution (`lateral`) brings each level to the same channels. The
     `num_extra` levels above the top one are max-pooled (3x3, stride 2) from it.

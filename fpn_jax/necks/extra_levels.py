@@ -1,4 +1,4 @@
-"""Levels above the top one of a neck, for objects larger than those of C5."""
+"""Levels above the top one of a neck, for objects too large for C5."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -23,7 +23,7 @@ def extra_levels(
     c_top: jax.Array,
     p_top: jax.Array,
 ) -> Pyramid:
-    """Returns the levels above `top`, which is written here as 5.
+    """Makes P6, or P6 and P7, from the top level; the text says 5 for `top`.
 
     `pool`: P6 is every second pixel of P5 (the paper's, for the RPN). `conv_p5` and
     `conv_c5`: P6 is a 3x3 convolution of stride 2 of P5 or C5, and P7 is one of

@@ -21,8 +21,8 @@ class PAFPN(nn.Module):
 
     N of the finest level is P. Each next one is a 3x3 convolution (`output`) of P plus
     a 3x3 convolution of stride 2 (`down`) of the N below. A ReLU follows each
-    convolution of this path. With `repeats`, what comes out goes through both paths
-    again, which have weights of their own.
+    convolution of this path. With `repeats`, the outputs go through both paths again,
+    which have weights of their own.
 
     `extra` adds levels above the top one, as in `FPN`, made of N (or of C). A `norm`
     follows every convolution but theirs.

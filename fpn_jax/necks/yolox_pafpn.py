@@ -22,9 +22,9 @@ class YOLOXPAFPN(nn.Module):
     """A path down from the coarsest level and one back; each level keeps its channels.
 
     Down: a 1x1 convolution (`lateral`) to the channels of the level below, upsampling,
-    and a CSP layer (`top_down`) of that beside the backbone's level. Back: a 3x3
-    convolution of stride 2 (`down`), and a CSP layer (`bottom_up`) of that beside what
-    the lateral convolution gave. Bottlenecks have no shortcuts.
+    and a CSP layer (`top_down`) of the result beside the backbone's level. Back: a 3x3
+    convolution of stride 2 (`down`), and a CSP layer (`bottom_up`) of the result beside
+    the output of the lateral convolution. Bottlenecks have no shortcuts.
     """
 
     # Factor of the number of bottlenecks of each CSP layer, which is 3 at 1.
