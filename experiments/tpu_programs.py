@@ -113,7 +113,8 @@ def _compiled(name: str, program: str, chip: str) -> dict[str, Any]:
     set_up_topology(topology)
     set_up()
 
-    from fpn_jax.forecast import devices_of, forecast, lower_step
+    from fpn_jax.forecast import devices_of, forecast
+    from fpn_jax.training.lowering import lower_step
 
     devices = devices_of(topology)
     config = _config(name)

@@ -59,7 +59,7 @@ def compile_first(program: Any) -> Callable:
         shapes = tuple(leaf.shape for leaf in jax.tree.leaves(arguments[-1]))
         if shapes not in executables:
             executables[shapes] = program.lower(*arguments).compile()
-            check_fits(_bytes_of(executables[shapes]))
+            check_fits(bytes_of(executables[shapes]))
             if hasattr(libc := ctypes.CDLL(None), "malloc_trim"):  # glibc
                 libc.malloc_trim(0)
         return executables[shapes](*arguments)
@@ -93,7 +93,22 @@ def device_bytes() -> float:
     return min(limits)
 
 
-def _bytes_of(executable: Any) -> int:
+def free_bytes() -> float:
+    """Returns the memory of a device that nothing uses now, as far as it is known."""
+    import jax
+
+    device = jax.local_devices()[0]
+    if device.platform != "cpu":
+        used = (device.memory_stats() or {}).get("bytes_in_use", 0)
+        return device_bytes() - used
+    with contextlib.suppress(OSError, ValueError, StopIteration):  # Linux has it
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        line = next(line for line in lines if line.startswith("MemAvailable:"))
+        return min(device_bytes(), int(line.split()[1]) * 1024)
+    return device_bytes()
+
+
+def bytes_of(executable: Any) -> int:
     """Returns the bytes of a program's arguments, results and buffers together."""
     memory = executable.memory_analysis()
     if memory is None:  # not every platform knows

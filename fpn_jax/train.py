@@ -59,11 +59,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             default_settings,
             typed_settings,
             what_to_train,
+            without_automatic,
         )
         from fpn_jax.training.loop import Stopped, train
         from fpn_jax.training.step_numbers import NonFiniteLoss
 
         experiment, name, given = what_to_train(arguments)
+        given, automatic = without_automatic(given)
         defaults, fitted = default_settings(experiment, name, given)
 
         @dataclasses.dataclass(frozen=True)
@@ -88,7 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             command="train",
             description=__doc__,
             common=COMMON,
-            # No word of what cannot be set here; the fields of optional heads are
+            # Fields that cannot be set are not shown; the fields of optional heads are
             # options like others, not subcommands.
             config=(tyro.conf.SuppressFixed, tyro.conf.AvoidSubcommands),
         )
@@ -107,7 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 chosen.config,
                 run,
                 experiment=experiment,
-                fitted=fitted,
+                fitted=fitted | automatic,
                 typed=typed,
             )
         except NonFiniteLoss as error:

@@ -1,9 +1,9 @@
 """What a run will take on chips that are not here; the command is `fpn_jax.preflight`.
 
 - `read_topology` and `devices_of`: devices that programs can be compiled for.
-- `lower_step` and `lower_evaluation`: the programs that `train` would run on them.
-- `forecast` compiles one, and says memory and time; `costs` and `program_text` read the
-  time out of the text of the optimized program.
+- `forecast` compiles a program that `training/lowering.py` has lowered for them, and
+  says memory and time; `costs` and `program_text` read the time out of the text of the
+  optimized program.
 
 Bytes are of one device. Seconds are sums of the compiler's own estimates, taken one by
 one; nothing here was measured on a chip.
@@ -15,11 +15,6 @@ from fpn_jax.lazy import late_names
 
 if TYPE_CHECKING:
     from fpn_jax.forecast.estimate import Forecast, Memory, forecast, largest_that_fits
-    from fpn_jax.forecast.programs import (
-        lower_evaluation,
-        lower_step,
-        num_programs,
-    )
     from fpn_jax.forecast.topology import (
         Topology,
         devices_of,
@@ -34,9 +29,6 @@ __all__ = [
     "devices_of",
     "forecast",
     "largest_that_fits",
-    "lower_evaluation",
-    "lower_step",
-    "num_programs",
     "read_topology",
     "set_up_topology",
 ]
@@ -49,11 +41,6 @@ __getattr__, __dir__ = late_names(
             "Memory",
             "forecast",
             "largest_that_fits",
-        ),
-        "fpn_jax.forecast.programs": (
-            "lower_evaluation",
-            "lower_step",
-            "num_programs",
         ),
         "fpn_jax.forecast.topology": (
             "Topology",

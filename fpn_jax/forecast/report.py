@@ -9,9 +9,9 @@ from rich.table import Table
 
 from fpn_jax.forecast.costs import SECONDS_PER_ROW, UNKNOWN_RUNS
 from fpn_jax.forecast.estimate import Forecast, Memory, forecast, largest_that_fits
-from fpn_jax.forecast.programs import lower_evaluation, lower_step, num_programs
 from fpn_jax.forecast.topology import Topology, devices_of
 from fpn_jax.training.config import Config
+from fpn_jax.training.lowering import lower_evaluation, lower_step, num_programs
 from fpn_jax.training.programs import check_shared
 
 _NUM_MODULES = 10

@@ -36,7 +36,9 @@ class DataConfig:
     box_scale: BoxScale = "sides"
     # Batch portrait images separately on the transposed canvas, where they fit larger.
     group_by_aspect: bool = False
-    batch_size: int = 4  # Images of a step, over all devices together.
+    # Images of a step, over all devices together. The word auto takes as many as the
+    # free memory holds, up to 64.
+    batch_size: int = 4
     # Most objects of an image; those beyond it are painted over. By default as many as
     # the fullest image has, at least 16 and at most 256, or 100 where the data set does
     # not say.

@@ -18,6 +18,7 @@ CANVAS = "data.canvas"
 STEPS = "train.steps"
 EVALUATE = "train.evaluate_every"
 WARMUP = "optimizer.warmup_steps"
+BATCH_SIZE = "data.batch_size"  # only where it is asked for
 ALL = (CLASSES, CANVAS, STEPS, EVALUATE, WARMUP)
 
 _NUMBERS = ("num_classes", "num_keypoints")

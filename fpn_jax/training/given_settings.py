@@ -6,7 +6,14 @@ from pathlib import Path
 
 from fpn_jax.training.config import Config
 from fpn_jax.training.config_file import load_config
-from fpn_jax.training.data_fit import ALL, CANVAS, CLASSES, as_begun, open_settings
+from fpn_jax.training.data_fit import (
+    ALL,
+    BATCH_SIZE,
+    CANVAS,
+    CLASSES,
+    as_begun,
+    open_settings,
+)
 from fpn_jax.training.experiment import load_experiment
 from fpn_jax.training.fine_tuning import fine_tuning
 
@@ -57,6 +64,26 @@ def default_settings(
         optimizer = dataclasses.replace(config.optimizer, learning_rate=None)
         config = dataclasses.replace(config, optimizer=optimizer)
     return config, open_settings(ALL, typed)
+
+
+def without_automatic(given: Sequence[str]) -> tuple[list[str], frozenset[str]]:
+    """Returns the options without `--data.batch-size auto`, and what that leaves open.
+
+    A run that was begun keeps the batch size that it has.
+    """
+    options, found, rest = [], False, list(given)
+    while rest:
+        word = rest.pop(0)
+        name, equals, value = word.partition("=")
+        value = value if equals else "".join(rest[:1])
+        if name in ("--data.batch-size", "--data.batch_size") and value == "auto":
+            found = True
+            rest = rest if equals else rest[1:]
+        else:
+            options.append(word)
+    begun = _workdir(given)
+    is_open = found and not (begun and (begun / "config.json").exists())
+    return options, frozenset({BATCH_SIZE} if is_open else ())
 
 
 def typed_settings(arguments: Sequence[str]) -> frozenset[str]:

@@ -24,12 +24,13 @@ _MUCH_WAITING = 0.05  # of the time: more is worth a word
 class ProgressDisplay:
     """Shows losses, images per second and time left; only on the first process."""
 
-    def __init__(self, steps: int, *, first_step: int, batch_size: int):
-        self._steps, self._batch_size = steps, batch_size
+    def __init__(self, steps: int, *, first_step: int, batch_size: int, images: int):
+        """`images` is how many the training data has: an epoch."""
+        self._steps, self._batch_size, self._images = steps, batch_size, images
         self._console = Console(quiet=jax.process_index() != 0, highlight=False)
         self._bar = Progress(
             SpinnerColumn(finished_text=" "),
-            TextColumn("step {task.completed}/{task.total}"),
+            TextColumn("step {task.completed}/{task.total}  {task.fields[epoch]}"),
             # The only one that is cut where a terminal is narrow.
             TextColumn(
                 "{task.description}",
@@ -39,7 +40,9 @@ class ProgressDisplay:
             disable=not self._console.is_terminal,
             expand=True,
         )
-        self._task = self._bar.add_task("", total=steps, completed=first_step)
+        self._task = self._bar.add_task(
+            "", total=steps, completed=first_step, epoch=self._epoch(first_step)
+        )
         self.restart(first_step)
         self._seconds, self._timed_steps = 0.0, 0  # without evaluation and saving
         self._has_evaluated = False
@@ -115,10 +118,19 @@ class ProgressDisplay:
         names = sorted(shown, key=lambda name: name != "loss")
         words += [f"{name} {shown[name]:.4f}" for name in names]
         text = "  ".join(words)
-        self._bar.update(self._task, completed=step, description=text)
+        epoch = self._epoch(step)
+        self._bar.update(self._task, completed=step, description=text, epoch=epoch)
         if not self._console.is_terminal:
-            self.say(f"step {step}/{self._steps}  {text}")
+            self.say(f"step {step}/{self._steps}  {epoch}  {text}")
         return {"images_per_second": rate, "waiting_for_data": waiting}
+
+    def _epoch(self, step: int) -> str:
+        """Returns which pass over the training data a step is in, and of how many."""
+        now, last = (
+            max(math.ceil(each * self._batch_size / self._images), 1)
+            for each in (step, self._steps)
+        )
+        return f"epoch {now}/{last}"
 
     def restart(self, step: int) -> None:
         """Leaves what was done until now out of the rate."""

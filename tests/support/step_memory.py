@@ -9,8 +9,9 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
-from fpn_jax.forecast import forecast, lower_step
+from fpn_jax.forecast import forecast
 from fpn_jax.training import Config
+from fpn_jax.training.lowering import lower_step
 
 
 def status(name: str) -> int:

@@ -1,0 +1,123 @@
+"""How many images `auto` takes, where what a step needs is known or really compiled."""
+
+import dataclasses
+from types import SimpleNamespace
+
+import jax
+import pytest
+
+from fpn_jax.compilation import bytes_of
+from fpn_jax.data.digits.dataset import write_digits
+from fpn_jax.training import batch_size
+from fpn_jax.training.batch_size import automatic_batch_size, with_batch_size
+from fpn_jax.training.given_settings import without_automatic
+from fpn_jax.training.loop import train
+from fpn_jax.training.lowering import lower_step
+from fpn_jax.training.run import load_run
+from tests.support.miniature import get_config
+
+ONE_DEVICE = SimpleNamespace(devices=lambda: ["the only one"])
+
+
+@pytest.fixture
+def compiled(monkeypatch):
+    """Programs that need 100 bytes, and 10 for each image; the sizes that are tried."""
+    tried = []
+
+    class Lowered:
+        def __init__(self, config):
+            self.size = config.data.batch_size
+
+        def compile(self):
+            tried.append(self.size)
+            return self.size
+
+    monkeypatch.setattr(batch_size, "jax", ONE_DEVICE)
+    monkeypatch.setattr(batch_size, "lower_step", lambda config, _: Lowered(config))
+    monkeypatch.setattr(batch_size, "bytes_of", lambda size: 100 + 10 * size)
+    return tried
+
+
+def free(monkeypatch, number: float) -> None:
+    monkeypatch.setattr(batch_size, "free_bytes", lambda: number)
+
+
+def chosen(images: int = 1000) -> int:
+    return automatic_batch_size(get_config(), images)[0]
+
+
+def test_a_line_through_two_sizes_meets_the_memory(compiled, monkeypatch):
+    free(monkeypatch, 500)  # 400 of it
+    assert chosen() == 30
+    assert compiled == [1, 2, 30]
+
+
+def test_no_more_than_64_and_than_there_are_images(compiled, monkeypatch):
+    free(monkeypatch, 1e9)
+    assert chosen() == 64
+    assert chosen(images=10) == 10
+
+
+def test_one_image_where_two_are_too_many(compiled, monkeypatch):
+    free(monkeypatch, 118 / 0.8)
+    assert chosen() == 1
+    assert 2 in compiled
+
+
+def test_a_step_that_needs_more_than_the_line_says_is_made_smaller(
+    compiled, monkeypatch
+):
+    """By the line 29 images need 390 bytes; really they need 580, and 19 need 380."""
+    real = {1: 110, 2: 120, 29: 580, 19: 380}
+    monkeypatch.setattr(batch_size, "bytes_of", real.__getitem__)
+    free(monkeypatch, 500 - 1e-6)
+    assert chosen() == 19
+
+
+def test_a_canvas_that_is_too_large_names_one_that_would_fit(compiled, monkeypatch):
+    free(monkeypatch, 110 / 8 / 0.8)  # an eighth of what one image needs
+    with pytest.raises(MemoryError, match="one image of 96x96 .*canvas 32 32 would"):
+        chosen()
+
+
+@pytest.mark.parametrize(
+    "form", [["--data.batch-size", "auto"], ["--data.batch-size=auto"]]
+)
+def test_the_word_auto_leaves_the_batch_size_open(form, tmp_path):
+    rest, opened = without_automatic(["--train.steps", "3", *form, "--train.seed", "1"])
+    assert rest == ["--train.steps", "3", "--train.seed", "1"]
+    assert opened == {"data.batch_size"}
+    assert without_automatic(["--data.batch-size", "8"]) == (
+        ["--data.batch-size", "8"],
+        frozenset(),
+    )
+    (tmp_path / "config.json").touch()
+    begun = ["--workdir", str(tmp_path), *form]
+    assert without_automatic(begun) == (begun[:2], frozenset())
+
+
+def test_a_run_takes_what_was_found_and_keeps_it(tmp_path, monkeypatch, capsys):
+    """The real programs, and memory for five images on each of eight devices."""
+    digits = tmp_path / "digits" / "1.0.0"
+    digits.parent.mkdir()
+    write_digits(digits, {"train": 48, "validation": 8})
+    config = get_config()
+    config = dataclasses.replace(
+        config,
+        data=dataclasses.replace(config.data, source=str(digits)),
+        train=dataclasses.replace(config.train, steps=2, reference_batch_size=4),
+    )
+
+    def needed(each: int) -> int:
+        step = lower_step(with_batch_size(config, 8 * each), jax.devices())
+        return bytes_of(step.compile())
+
+    free(monkeypatch, (needed(5) + needed(6)) / 2 / 0.8)
+
+    train(config, tmp_path / "run", fitted={"data.batch_size"}, typed={"train.steps"})
+
+    said = capsys.readouterr().out
+    assert "batches of 40 images: a step needs" in said
+    assert "batches of 40, the settings are for 4: " in said
+    assert "learning rate 0.01 in place of 0.001" in said
+    assert load_run(tmp_path / "run").config.data.batch_size == 40
