@@ -160,7 +160,7 @@ def draw_truth(
 ) -> np.ndarray:
     """A copy of the image with the valid boxes dashed in black and white.
 
-    Where `names` has one for each box, it stands in white below the box.
+    Where `names` has one for each box, it is written in white below the box, at the right.
     """
     canvas = np.array(image, order="C")
     thickness = _line_width(canvas) // 2
@@ -172,9 +172,10 @@ def draw_truth(
             cv2.line(canvas, start, end, BLACK, thickness)
             _draw_dashes(canvas, start, end, thickness)
         if names:
+            # At the right, where tags of detections come last.
             plate = _plate(canvas, names[row], (left, top), scale)
-            height = plate[3] - plate[1]
-            corner = left, min(bottom + height, canvas.shape[0] - 1)
+            width, height = plate[2] - plate[0], plate[3] - plate[1]
+            corner = right - width, min(bottom + height, canvas.shape[0] - 1)
             plate = _plate(canvas, names[row], corner, scale)
             _draw_plate(canvas, names[row], plate, scale, WHITE)
     return canvas

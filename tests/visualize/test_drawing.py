@@ -165,3 +165,11 @@ def test_small_boxes_of_a_large_image_are_not_covered_by_their_tags():
     top, left, bottom, right = changed(image, drawn)
     assert top > 100 - 20 and left >= 98
     assert (drawn[104:136, 104:136] == 128).all()
+
+
+def test_the_name_of_a_true_box_is_white_at_its_lower_right():
+    plain, named = draw_truth(GRAY, BOX), draw_truth(GRAY, BOX, names=["cat"])
+    rows, columns = np.nonzero((plain != named).any(axis=-1))
+    _, _, right, bottom = (int(side) for side in BOX[0])
+    assert columns.max() == right and rows.min() >= bottom
+    assert (named[rows.max(), columns.max()] == 255).all()
