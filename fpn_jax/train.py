@@ -33,7 +33,7 @@ COMMON = {
     "The detector": ("experiment", "model", "train.pretrained"),
     "The data": (
         *("data.source", "data.validation", "data.canvas", "data.batch_size"),
-        *("data.flip", "data.mosaic", "data.workers"),
+        *("data.flip", "data.workers"),
     ),
     "The training": (
         *("train.steps", "train.hours", "train.patience", "train.evaluate_every"),

@@ -97,7 +97,7 @@ def _place_in_a_tuple(path: str) -> str:
     whole, _, number = path.rpartition(".")
     if not number.isdecimal():
         return ""
-    return f"Number {number} of {whole}, counted from 0."
+    return f"Part {number} of {whole}, counted from 0."
 
 
 def _option(action: argparse.Action, group: str) -> Option:
