@@ -38,6 +38,7 @@ ROWS = [
     {"evaluation"},
     {"visualize"},
     {"results"},
+    {"loggers"},
     {"training"},
     {"inference"},
     {"translation"},

@@ -14,7 +14,7 @@ import flax.linen as nn
 import optax
 
 from fpn_jax.data.canvases import BoxScale
-from fpn_jax.training.loggers.contract import LoggerName
+from fpn_jax.loggers.contract import LoggerName
 from fpn_jax.zoo.digits import digits_faster_rcnn
 
 

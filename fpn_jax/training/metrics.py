@@ -11,8 +11,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from fpn_jax.training.loggers.contract import Logger, finite
-from fpn_jax.training.loggers.tensorboard import TensorBoard
+from fpn_jax.loggers.contract import Logger, finite
+from fpn_jax.loggers.tensorboard import TensorBoard
 from fpn_jax.training.whole_files import replace_text
 
 

@@ -12,6 +12,7 @@ from fpn_jax.data.example import Source
 from fpn_jax.data.read_ahead import TrainingBatches
 from fpn_jax.detectors.check import check_model
 from fpn_jax.detectors.contract import facts
+from fpn_jax.loggers.contract import check_installed
 from fpn_jax.training.batch_scaling import scale_to_batch, scaled_line
 from fpn_jax.training.batch_size import automatic_batch_size, with_batch_size
 from fpn_jax.training.categories import run_categories, write_categories
@@ -35,8 +36,6 @@ from fpn_jax.training.data_fit import (
     fitted_line,
 )
 from fpn_jax.training.data_pictures import write_data_pictures
-from fpn_jax.training.loggers.contract import check_installed
-from fpn_jax.training.loggers.opening import open_loggers
 from fpn_jax.training.memory import check_memory
 from fpn_jax.training.metrics import MetricWriter
 from fpn_jax.training.objects import check_objects
@@ -53,6 +52,7 @@ from fpn_jax.training.programs import (
     make_programs,
 )
 from fpn_jax.training.progress import ProgressDisplay, say_first
+from fpn_jax.training.run_loggers import open_loggers
 from fpn_jax.training.state import TrainState
 from fpn_jax.training.validation import Validation, check_best
 

@@ -160,7 +160,7 @@ def draw_truth(
 ) -> np.ndarray:
     """A copy of the image with the valid boxes dashed in black and white.
 
-    Where `names` has one for each box, it is written in white below the box, at the right.
+    Where `names` has one for each box, it is written in white at its lower right.
     """
     canvas = np.array(image, order="C")
     thickness = _line_width(canvas) // 2

@@ -15,7 +15,7 @@ import numpy as np
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param
 
-from fpn_jax.training.loggers.contract import Opened
+from fpn_jax.loggers.contract import Opened
 
 _AT_ONCE = 100  # parameters of one call, by MLflow's limit
 _LONGEST = 6000  # characters of a parameter, by MLflow's limit
@@ -39,7 +39,7 @@ class MLflow:
         self._client.set_terminated(self._run)
 
 
-def open_logger(run: Path, settings: Mapping[str, Any], known: str | None) -> Opened:
+def open_mlflow(run: Path, settings: Mapping[str, Any], known: str | None) -> Opened:
     """Opens a run of MLflow, or goes on with one.
 
     Settings are parameters of the run, as they were when it was first opened.

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import wandb
 
-from fpn_jax.training.loggers.contract import Opened
+from fpn_jax.loggers.contract import Opened
 
 
 class WeightsAndBiases:
@@ -32,7 +32,7 @@ class WeightsAndBiases:
         self._run.finish()
 
 
-def open_logger(run: Path, settings: Mapping[str, Any], known: str | None) -> Opened:
+def open_wandb(run: Path, settings: Mapping[str, Any], known: str | None) -> Opened:
     """Opens a run of Weights & Biases, or goes on with one.
 
     Steps that it has already are the same numbers once more, and it leaves them out.

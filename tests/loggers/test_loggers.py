@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fpn_jax.loggers.contract import check_installed, patient
 from fpn_jax.training.config import Config, TrainConfig
-from fpn_jax.training.loggers.contract import check_installed, patient
-from fpn_jax.training.loggers.opening import open_loggers
 from fpn_jax.training.metrics import MetricWriter, read_metrics
+from fpn_jax.training.run_loggers import open_loggers
 
 PICTURE = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
 ROWS = [(2, {"loss": 1.5, "AR@100": float("nan")}), (4, {"loss": 1.25, "AR@100": 0.5})]
@@ -125,7 +125,7 @@ def test_a_logger_that_fails_stops_with_one_line_and_the_run_goes_on(caplog):
 
 
 def test_a_package_that_is_missing_is_named_with_what_installs_it(monkeypatch):
-    import fpn_jax.training.loggers.contract as contract
+    import fpn_jax.loggers.contract as contract
 
     monkeypatch.setattr(contract, "find_spec", lambda name: None)
     with pytest.raises(ValueError, match=r"pip install 'fpn-jax\[mlflow\]'"):

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from fpn_jax.loggers.contract import Logger, opener, patient
 from fpn_jax.training.config import Config
 from fpn_jax.training.encoding import encode
-from fpn_jax.training.loggers.contract import Logger, opener, patient
 from fpn_jax.training.whole_files import replace_text
 
 _FILE = "loggers.json"  # ids of the run at each logger

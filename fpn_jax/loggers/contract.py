@@ -13,9 +13,9 @@ import numpy as np
 LoggerName = Literal["wandb", "mlflow"]
 
 _log = logging.getLogger(__name__)
-_FILES = {
-    "wandb": "fpn_jax.training.loggers.weights_and_biases",
-    "mlflow": "fpn_jax.training.loggers.mlflow_tracking",
+_OPENERS = {  # files, which import the packages, and functions in them
+    "wandb": ("fpn_jax.loggers.weights_and_biases", "open_wandb"),
+    "mlflow": ("fpn_jax.loggers.mlflow_tracking", "open_mlflow"),
 }
 
 
@@ -57,7 +57,8 @@ def check_installed(names: tuple[LoggerName, ...]) -> None:
 
 def opener(name: LoggerName) -> Open:
     """Returns what opens a logger; its package is imported now."""
-    return import_module(_FILES[name]).open_logger
+    file, function = _OPENERS[name]
+    return getattr(import_module(file), function)
 
 
 def patient(name: str, logger: Logger) -> Logger:
