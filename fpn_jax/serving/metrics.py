@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import jax
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -33,48 +34,36 @@ def new_metrics() -> Metrics:
     registry = CollectorRegistry()
     PlatformCollector(registry)
     ProcessCollector(registry=registry)
-    route = ("route",)
+    counter = partial(Counter, registry=registry)
+    gauge = partial(Gauge, registry=registry)
+    histogram = partial(Histogram, registry=registry)
     return Metrics(
-        registry,
-        Counter(
+        registry=registry,
+        requests=counter(
             "fpn_jax_requests",
             "Requests by route and status; 499: the client was gone.",
             ("route", "status"),
-            registry=registry,
         ),
-        Histogram(
+        seconds=histogram(
             "fpn_jax_request_seconds",
             "From a request's head to the end of its answer.",
-            route,
+            ("route",),
             buckets=_SECONDS,
-            registry=registry,
         ),
-        Gauge(
+        accepted=gauge(
             "fpn_jax_requests_accepted",
             "Requests for detections that are read, wait or are computed.",
-            registry=registry,
         ),
-        Gauge(
-            "fpn_jax_queue_images",
-            "Images that wait for the device.",
-            registry=registry,
+        waiting=gauge("fpn_jax_queue_images", "Images that wait for the device."),
+        batches=histogram(
+            "fpn_jax_batch_images", "Images of requests in a batch.", buckets=_BATCHES
         ),
-        Histogram(
-            "fpn_jax_batch_images",
-            "Images of requests in a batch.",
-            buckets=_BATCHES,
-            registry=registry,
+        device=histogram(
+            "fpn_jax_batch_seconds", "Time of a batch on the device.", buckets=_SECONDS
         ),
-        Histogram(
-            "fpn_jax_batch_seconds",
-            "Time of a batch on the device.",
-            buckets=_SECONDS,
-            registry=registry,
-        ),
-        Counter(
+        compilations=counter(
             "fpn_jax_compilations",
             "Programs that JAX compiled, or read from its cache.",
-            registry=registry,
         ),
     )
 

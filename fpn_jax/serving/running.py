@@ -45,20 +45,7 @@ def start_server(
 
     `on_ready` is called when they are. Where they cannot be, `failures` has the error.
     """
-    config = uvicorn.Config(
-        app,
-        http=_protocol(serving.bounds.body_seconds),
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        log_level="error",  # what strangers send is no news
-        access_log=False,
-        backlog=_BACKLOG,
-        timeout_keep_alive=_KEEP_ALIVE,
-        timeout_graceful_shutdown=_longest(serving.bounds),
-        server_header=False,
-    )
-    server, failures = uvicorn.Server(config), []
+    server, failures = uvicorn.Server(_config(app, serving.bounds)), []
 
     def compile_all() -> None:
         try:
@@ -107,6 +94,22 @@ def _close(running: Running) -> None:
     for listening in running.server.servers:
         listening.close()
     running.serving.stopping.set()
+
+
+def _config(app: ASGIApp, bounds: Bounds) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http=_protocol(bounds.body_seconds),
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        log_level="error",  # what strangers send is no news
+        access_log=False,
+        backlog=_BACKLOG,
+        timeout_keep_alive=_KEEP_ALIVE,
+        timeout_graceful_shutdown=_longest(bounds),
+        server_header=False,
+    )
 
 
 def _longest(bounds: Bounds) -> int:

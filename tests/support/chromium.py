@@ -122,17 +122,16 @@ def chromium(profile: Path) -> Iterator[Tab]:
         pytest.skip("no Chromium")
     to_browser, writing = os.pipe()
     reading, from_browser = os.pipe()
-    options = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage")
+    options = (
+        *("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"),
+        "--remote-debugging-pipe",
+    )
 
-    def as_three_and_four() -> None:  # the numbers that the browser reads and writes
-        first, second = os.dup(to_browser), os.dup(from_browser)
-        os.dup2(first, 3)
-        os.dup2(second, 4)
-
+    # The browser reads commands from 3 and writes to 4.
+    numbered = f'exec "$0" "$@" 3<&{to_browser} 4>&{from_browser}'
     process = subprocess.Popen(
-        [program, *options, "--remote-debugging-pipe", f"--user-data-dir={profile}"],
-        preexec_fn=as_three_and_four,
-        pass_fds=(3, 4),
+        ["bash", "-c", numbered, program, *options, f"--user-data-dir={profile}"],
+        pass_fds=(to_browser, from_browser),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
