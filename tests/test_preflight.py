@@ -5,6 +5,7 @@ import subprocess
 import sys
 from importlib.util import find_spec
 from os import environ
+from pathlib import Path
 
 import pytest
 
@@ -36,9 +37,13 @@ def test_memory_of_this_machine(cache, tmp_path):
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_memory_told_is_what_a_step_takes():
-    script = [sys.executable, step_memory.__file__]
-    environment = environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""}
-    done = subprocess.run(script, env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", step_memory.__name__],
+        cwd=Path(__file__).parents[1],
+        env=environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""},
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     told, taken = map(int, done.stdout.split())
     # XLA's threads have working memory of their own, which the compiler leaves out.
