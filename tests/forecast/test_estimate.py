@@ -6,9 +6,9 @@ import jax
 import pytest
 
 from fpn_jax.forecast.estimate import forecast, largest_that_fits
-from fpn_jax.training.lowering import lower_evaluation, lower_step, num_programs
 from fpn_jax.forecast.topology import read_topology
 from fpn_jax.training import Config, DataConfig, EvaluationConfig, TrainConfig
+from fpn_jax.training.lowering import lower_evaluation, lower_step, num_programs
 from tests.support.tiny_detectors import DETECTORS
 
 
