@@ -49,7 +49,8 @@ class Arguments:
     host: Annotated[str, arg(metavar="ADDRESS")] = "127.0.0.1"
     # Port to listen at; 0 takes a free one, which is printed.
     port: int = 8000
-    # Images of a batch, by default 8, or as many as an exported file has.
+    # Images of a batch, by default 1 on a CPU and 8 elsewhere, or as many as an exported
+    # file has.
     batch_size: int | None = None
     # Milliseconds that a request waits for others of its canvas.
     wait: float = 4.0
@@ -197,7 +198,7 @@ def engine_of(chosen: Arguments) -> "Engine":
     """Returns the detector; raises ValueError for options that a file does not take."""
     from fpn_jax.inference.loading import load
     from fpn_jax.serving.artifact_file import artifact_engine, is_artifact
-    from fpn_jax.serving.engine import predictor_engine
+    from fpn_jax.serving.engine import predictor_engine, usual_batch_size
 
     if is_artifact(chosen.run):
         own = ("score_threshold", "nms_threshold", "max_detections", "dtype")
@@ -213,7 +214,7 @@ def engine_of(chosen: Arguments) -> "Engine":
         score_threshold=chosen.score_threshold,
         nms_threshold=chosen.nms_threshold,
         max_detections=chosen.max_detections,
-        batch_size=chosen.batch_size or 8,
+        batch_size=chosen.batch_size or usual_batch_size(),
         experiment=chosen.experiment,
         trust=chosen.trust,
     )

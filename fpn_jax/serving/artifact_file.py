@@ -13,10 +13,8 @@ from fpn_jax.artifacts.savedmodel import savedmodel_runner
 from fpn_jax.artifacts.stablehlo import Run, stablehlo_runner
 from fpn_jax.data.example import Category
 from fpn_jax.data.transforms import fit_scale, resize, scaled_sides
-from fpn_jax.serving.engine import Engine, Placed
+from fpn_jax.serving.engine import Engine, Placed, usual_batch_size
 from fpn_jax.types import Detections
-
-DYNAMIC_BATCH = 8  # of a file that takes any number of images
 
 
 def is_artifact(path: Path) -> bool:
@@ -29,7 +27,8 @@ def artifact_engine(path: Path, batch_size: int | None = None) -> Engine:
 
     Args:
         path: a StableHLO or ONNX file, or the directory of a SavedModel.
-        batch_size: images at once, of a file that takes any number; None: 8.
+        batch_size: images at once, of a file that takes any number; None:
+            `usual_batch_size`.
 
     Raises ValueError, one line, for a file of something else, for a batch size that the
     file does not have, and where the package lacks that runs it.
@@ -56,7 +55,7 @@ def artifact_engine(path: Path, batch_size: int | None = None) -> Engine:
     return Engine(
         path.stem,
         (canvas,),
-        own or batch_size or DYNAMIC_BATCH,
+        own or batch_size or usual_batch_size(),
         place,
         lambda images, sizes: Detections(**run(images, sizes)),
         categories,
