@@ -189,7 +189,8 @@ def _checked(
     check_splits(config.data)
     check_model(config.model, config.data.canvas)
     check_best(config)
-    check_memory(config)
+    if not automatic:  # which compiles the step, and names a canvas that would fit
+        check_memory(config)
     check_shared(config, "data", "evaluation")
     if not (run / "checkpoints").exists():
         check_pretrained(config)
