@@ -49,8 +49,8 @@ class Arguments:
     host: Annotated[str, arg(metavar="ADDRESS")] = "127.0.0.1"
     # Port to listen at; 0 takes a free one, which is printed.
     port: int = 8000
-    # Images of a batch, by default 1 on a CPU and 8 elsewhere, or as many as an exported
-    # file has.
+    # Images of a batch, by default 1 on a CPU and 8 elsewhere; an exported file has its
+    # own number.
     batch_size: int | None = None
     # Milliseconds that a request waits for others of its canvas.
     wait: float = 4.0
