@@ -6,10 +6,13 @@ import pytest
 from tests.support.notebooks import EXPERIMENTS
 
 
-@pytest.mark.parametrize("name", ["walkthrough.ipynb", "colab_tpu.ipynb"])
-def test_stored_outputs_are_small_and_of_one_execution(name):
-    path = EXPERIMENTS / name
-    assert path.stat().st_size < 1_000_000
+@pytest.fixture(params=["walkthrough.ipynb", "colab_tpu.ipynb"])
+def path(request):
+    return EXPERIMENTS / request.param
+
+
+def test_stored_outputs_are_small_and_of_one_execution(path):
+    assert path.stat().st_size < 1_500_000
     cells = nbformat.read(path, as_version=4).cells
     counts = [cell.execution_count for cell in cells if cell.cell_type == "code"]
     assert counts == list(range(1, len(counts) + 1))
@@ -18,3 +21,15 @@ def test_stored_outputs_are_small_and_of_one_execution(name):
         for cell in cells
         for output in cell.get("outputs", ())
     )
+
+
+def test_stored_outputs_show_no_warning_and_no_path_of_the_machine(path):
+    cells = nbformat.read(path, as_version=4).cells
+    outputs = [output for cell in cells for output in cell.get("outputs", ())]
+    assert not any(output.get("name") == "stderr" for output in outputs)
+    texts = [
+        output.get("text", "") + "".join(output.get("data", {}).get("text/plain", ""))
+        for output in outputs
+    ]
+    for word in ("/home/", "/root/", "/tmp/", "/work/", "Warning"):
+        assert not any(word in text for text in texts)

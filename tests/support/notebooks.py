@@ -33,3 +33,10 @@ def printed(cell) -> str:
     """What a cell printed."""
     streams = (output for output in cell.outputs if output.output_type == "stream")
     return "".join(stream.text for stream in streams if stream.name == "stdout")
+
+
+def text_of(notebook, words: str) -> str:
+    """What the one code cell with these words printed."""
+    code = (cell for cell in notebook.cells if cell.cell_type == "code")
+    (cell,) = (cell for cell in code if words in cell.source)
+    return printed(cell)
