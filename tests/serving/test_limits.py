@@ -61,6 +61,7 @@ def test_a_request_without_an_answer_in_time_is_dropped():
         answers = [ask(server.port, "POST", "/detect", png()) for _ in range(2)]
         assert [answer.status for answer in answers] == [504, 504]
         assert answers[0].json["error"] == "server: no answer after 0.3 seconds"
+        until(lambda: accepted(server) == 0)
         opened.set()
         assert ask(server.port, "POST", "/detect", png()).status == 200
         # The first was on the device already, the second never came there.
