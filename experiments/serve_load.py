@@ -107,7 +107,7 @@ def _load(
     requests: int | None = None,
     seconds: float = float("inf"),
 ) -> Load:
-    """Returns what comes of so many requests, or of all in so many seconds."""
+    """Sends a number of requests, or all of some seconds, and returns the answers."""
     numbers = itertools.count() if requests is None else iter(range(requests))
     lock, statuses, taken = threading.Lock(), Counter(), []
     begin = time.perf_counter()
@@ -198,7 +198,7 @@ def _images(folder: Path | None) -> list[bytes]:
 
 
 def _split(words: list[str]) -> tuple[list[str], list[str]]:
-    """Returns what comes before and after `--`."""
+    """Returns the arguments before and after `--`."""
     place = words.index("--") if "--" in words else len(words)
     return words[:place], words[place + 1 :]
 

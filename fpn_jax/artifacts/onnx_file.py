@@ -58,7 +58,7 @@ def describe_onnx(path: Path, description: Mapping[str, Any]) -> None:
 
 
 def onnx_runner(path: Path, threads: int = 0) -> Run:
-    """Returns what runs a written file, on so many threads; 0: on all cores."""
+    """Returns a function that runs a file on `threads` threads; 0: on all cores."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

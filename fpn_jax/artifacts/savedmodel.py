@@ -105,7 +105,7 @@ def _older(serialized: bytes) -> bytes:
 
 
 def savedmodel_runner(path: Path) -> Run:
-    """Returns what runs a written directory; needs TensorFlow."""
+    """Returns a function that runs a directory; needs TensorFlow."""
     import tensorflow as tf
 
     detect = tf.saved_model.load(str(path)).signatures["serving_default"]

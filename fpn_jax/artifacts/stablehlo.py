@@ -54,7 +54,7 @@ def describe_stablehlo(path: Path, description: Mapping[str, Any]) -> None:
 
 
 def stablehlo_runner(path: Path) -> Run:
-    """Returns what runs a written file, compiled for each shape that it is given."""
+    """Returns a function that runs a file, compiled for each shape of its images."""
     with zipfile.ZipFile(path) as archive:
         program = export.deserialize(bytearray(archive.read("program")))
     call = jax.jit(program.call)

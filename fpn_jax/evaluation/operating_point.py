@@ -43,14 +43,14 @@ def score_curves(
     class that are left, the one with the highest IoU, if that reaches `iou_threshold`.
     A result that takes none but lies in a crowd region of its class is not counted.
     """
-    truth, found = by_image(ground_truth["annotations"]), by_image(results)
+    truth, found = _by_class(ground_truth["annotations"]), _by_class(results)
     names, columns = [], []
     for category in sorted(ground_truth["categories"], key=lambda row: row["id"]):
-        own = _of_class(truth, category["id"])
+        own = truth.get(category["id"], {})
         objects = sum(not row.get("iscrowd") for rows in own.values() for row in rows)
         if objects:
             names.append(category["name"])
-            results_of = _of_class(found, category["id"])
+            results_of = found.get(category["id"], {})
             columns.append(_curves(own, results_of, objects, iou_threshold))
     if not columns:
         return None
@@ -79,12 +79,12 @@ def best_figures(curves: ScoreCurves | None) -> dict[str, float]:
     }
 
 
-def _of_class(images: Mapping[int, list[Mapping]], category: int) -> dict:
-    own = {
-        image: [row for row in rows if row["category_id"] == category]
-        for image, rows in images.items()
-    }
-    return {image: rows for image, rows in own.items() if rows}
+def _by_class(rows: Iterable[Mapping]) -> dict[int, dict[int, list[Mapping]]]:
+    """Returns the annotations or results of each class, by their images."""
+    classes: dict[int, list[Mapping]] = {}
+    for row in rows:
+        classes.setdefault(row["category_id"], []).append(row)
+    return {category: by_image(own) for category, own in classes.items()}
 
 
 def _curves(

@@ -56,7 +56,7 @@ def check_installed(names: tuple[LoggerName, ...]) -> None:
 
 
 def opener(name: LoggerName) -> Open:
-    """Returns what opens a logger; its package is imported now."""
+    """Returns the function that opens a logger; its package is imported now."""
     file, function = _OPENERS[name]
     return getattr(import_module(file), function)
 

@@ -59,7 +59,7 @@ class Refusal:
 def new_serving(
     engine: Engine, bounds: Bounds, *, wait_seconds: float, threads: int | None = None
 ) -> Serving:
-    """Returns what the requests of a server share; nothing is compiled yet.
+    """Returns the state that all requests of a server share, before compilation.
 
     Args:
         engine: the detector.

@@ -23,7 +23,7 @@ def is_artifact(path: Path) -> bool:
 
 
 def artifact_engine(path: Path, batch_size: int | None = None) -> Engine:
-    """Returns what an exported file detects, on its one canvas.
+    """Returns the detector of an exported file, on its one canvas.
 
     Args:
         path: a StableHLO or ONNX file, or the directory of a SavedModel.
@@ -64,7 +64,7 @@ def artifact_engine(path: Path, batch_size: int | None = None) -> Engine:
 
 
 def _opened(path: Path) -> tuple[Run, dict[str, Any]]:
-    """Returns what runs a file, and its description."""
+    """Returns the function that runs a file, and the description of the file."""
     ways: tuple[Callable[[Path], tuple[Run, dict] | None], ...]
     ways = (_savedmodel, _stablehlo, _onnx)
     try:
