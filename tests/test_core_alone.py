@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from os import environ
 from pathlib import Path
 
 from fpn_jax.parity.live_torchvision import import_torchvision
@@ -57,3 +58,19 @@ def test_the_core_alone_converts_loads_and_detects(tmp_path):
     assert "image files need the package 'cv2': pip install 'fpn-jax[train]'" in (
         done.stdout
     )
+
+
+def test_a_command_without_its_packages_is_a_line_and_help_needs_none():
+    blocked = (
+        "import sys; sys.modules['tyro'] = None; from fpn_jax.__main__ import main"
+    )
+    for argument, status in (("train", 2), ("--help", 0)):
+        done = subprocess.run(
+            [sys.executable, "-c", command, argument],
+            env=environ | {"PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == status, done.stderr
+        said = "fpn-jax: commands need the package 'tyro': pip install 'fpn-jax[train]'"
+        assert done.stderr.splitlines() == ([said] if status else [])
