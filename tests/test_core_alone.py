@@ -61,9 +61,8 @@ def test_the_core_alone_converts_loads_and_detects(tmp_path):
 
 
 def test_a_command_without_its_packages_is_a_line_and_help_needs_none():
-    blocked = (
-        "import sys; sys.modules['tyro'] = None; from fpn_jax.__main__ import main"
-    )
+    blocked = "import sys; sys.modules['tyro'] = None"
+    command = f"{blocked}; from fpn_jax.__main__ import main; sys.exit(main())"
     for argument, status in (("train", 2), ("--help", 0)):
         done = subprocess.run(
             [sys.executable, "-c", command, argument],
