@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import step_memory
+from tests.support import chip_step, step_memory
 from tests.support.commands import MINIATURE, run
 
 
@@ -82,17 +82,19 @@ def test_without_the_compiler_of_a_tpu_it_says_how_to_get_it(cache):
 
 
 @pytest.mark.tpu
-def test_the_default_job_compiles_for_a_tpu(cache, tmp_path):
+def test_the_default_job_compiles_for_a_tpu():
     pytest.importorskip("libtpu")
-    report = tmp_path / "report.json"
-    done = run(
-        *("preflight", "--topology", "v5e:1x1", "--no-search", "--json", report),
-        cache=cache,
-        timeout=900,
+    done = subprocess.run(
+        [sys.executable, "-m", chip_step.__name__],
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        timeout=840,
     )
     assert done.returncode == 0, done.stderr
-    step = json.loads(report.read_text())["training_step"]
-    # 61 to 125 s were seen on two cores; the rest is for a machine that is busy.
-    assert step["compiled_in"] < 300
+    step = json.loads(done.stdout.splitlines()[-1])
+    # Seconds tell of the machine: of one program, 61 to 331 on two cores, by the day.
+    # What a change of ours can make longer is the program: 35,250, libtpu 0.0.50.
+    assert step["num_instructions"] < 45_000
     assert 0 < step["seconds"] < 1
-    assert step["memory"]["total"] < 16e9
+    assert step["memory"]["working"] < 16e9
