@@ -24,7 +24,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from tyro.conf import Positional, arg
 
 from fpn_jax.choices import check_count, check_fraction
-from fpn_jax.command_line import check_output, parse, user_errors
+from fpn_jax.command_line import (
+    check_output,
+    check_writable,
+    parse,
+    user_errors,
+)
 from fpn_jax.runtime import join_processes, set_up
 
 if TYPE_CHECKING:
@@ -35,7 +40,7 @@ _log = logging.getLogger(__name__)
 COMMON = {
     "What is evaluated": ("run", "checkpoint", "data", "split"),
     "How": ("score_threshold", "max_detections", "tiles", "tta", "dtype"),
-    "What is written": ("json",),
+    "What is written": ("json", "predictions", "plots"),
 }
 """The options that most evaluations need, which `--help` shows."""
 
@@ -69,6 +74,10 @@ class Arguments:
     tta: Annotated[str, arg(metavar="VIEWS")] = ""
     # File for the metrics as JSON.
     json: Path | None = None
+    # File for the detections as COCO results, for other tools.
+    predictions: Path | None = None
+    # Directory for the curves, the confusion matrix and samples, made if need be.
+    plots: Annotated[Path | None, arg(metavar="DIRECTORY")] = None
     # Python file with your own classes, where the model has any.
     experiment: Path | None = None
     # Import your own classes from the copy of the experiment in the run.
@@ -91,7 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             description=__doc__,
             common=COMMON,
         )
-        check_output("json", chosen.json)
+        check_outputs(chosen)
         if chosen.score_threshold is not None:
             check_fraction("score-threshold", chosen.score_threshold)
         if chosen.nms_threshold is not None:
@@ -101,10 +110,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
         check_views(chosen)
         if chosen.distributed:
             join_processes()
-        metrics = evaluate_run(chosen)
-        if chosen.json is not None and jax.process_index() == 0:
-            chosen.json.write_text(json.dumps(_finite(metrics), indent=2) + "\n")
+        metrics, validation = evaluate_run(chosen)
+        if jax.process_index() == 0:
+            write(chosen, metrics, validation)
     return 0
+
+
+def check_outputs(chosen: Arguments) -> None:
+    """Raises ValueError where a file could not be written after the work."""
+    check_output("json", chosen.json)
+    check_output("predictions", chosen.predictions)
+    if (plots := chosen.plots) is not None:
+        if plots.exists() and not plots.is_dir():
+            raise ValueError(f"plots: {str(plots)!r} is a file, must be a directory")
+        check_writable("plots", plots)
+
+
+def write(
+    chosen: Arguments, metrics: dict[str, float], validation: "Validation"
+) -> None:
+    """Writes the files that were asked for."""
+    if chosen.json is not None:
+        chosen.json.write_text(json.dumps(_finite(metrics), indent=2) + "\n")
+    if chosen.predictions is not None:
+        chosen.predictions.write_text(json.dumps(validation.results))
+    if chosen.plots is not None:
+        from fpn_jax.training.report import write_plots
+
+        chosen.plots.mkdir(parents=True, exist_ok=True)
+        write_plots(chosen.plots, validation)
 
 
 def check_views(chosen: Arguments) -> None:
@@ -118,8 +152,8 @@ def check_views(chosen: Arguments) -> None:
         raise ValueError("tiles, tta: one process looks at them, without --distributed")
 
 
-def evaluate_run(chosen: Arguments) -> dict[str, float]:
-    """Returns the metrics it has printed."""
+def evaluate_run(chosen: Arguments) -> tuple[dict[str, float], "Validation"]:
+    """Returns the metrics it has printed, and the validation with its detections."""
     import jax
     from rich.console import Console
 
@@ -182,7 +216,7 @@ def evaluate_run(chosen: Arguments) -> dict[str, float]:
     console.print(metrics_table(metrics, title=title))
     if any(name.startswith("AP/") for name in metrics):
         console.print(class_metrics_table(metrics))
-    return metrics
+    return metrics, validation
 
 
 def check_counted(validation: "Validation") -> None:
@@ -207,7 +241,7 @@ def evaluate_views(
 ) -> dict[str, float]:
     """Returns the figures where an image is looked at in tiles or several views.
 
-    There is no loss. One process does it.
+    The validation keeps the detections. There is no loss. One process does it.
     """
     from fpn_jax.inference.augmentations import parse_ways
     from fpn_jax.inference.predictor import Predictor
@@ -225,7 +259,7 @@ def evaluate_views(
         ways=parse_ways(chosen.tta),
         max_detections=chosen.max_detections,
     )
-    metrics, validation.read = score(
+    metrics, validation.results, validation.read = score(
         predictor, validation.source, validation.ground_truth, validation.measures
     )
     return metrics

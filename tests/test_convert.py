@@ -250,7 +250,7 @@ def test_a_classifier_makes_a_backbone_to_train_from(tmp_path, capsys):
     params = with_pretrained(make_programs(config).init(), config).params["backbone"]
     jax.tree.map(np.testing.assert_array_equal, params, backbone)
 
-    measure = lambda run: evaluate_run(Arguments(run))  # noqa: E731
+    measure = lambda run: evaluate_run(Arguments(run))[0]  # noqa: E731
     for use in (load, measure, exported):
         with pytest.raises(ValueError, match="holds a backbone.*--train.pretrained"):
             use(out)

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from PIL import Image
 
 from fpn_jax import evaluate, predict
 from fpn_jax.backbones.dummy import Dummy
@@ -122,14 +123,29 @@ def truth(number: int, image: np.ndarray, found) -> Example:
 def evaluated(place):
     """The figures that the command writes; null of a size that the data lacks."""
     path = place / "figures.json"
-    assert evaluate.main([str(place / "run"), "--json", str(path)]) == 0
+    files = ["--json", path, "--predictions", place / "found.json"]
+    files += ["--plots", place / "evaluated" / "plots"]
+    assert evaluate.main([str(place / "run"), *map(str, files)]) == 0
     return json.loads(path.read_text())
+
+
+def test_what_was_found_is_written_and_drawn(place, evaluated):
+    truth = json.loads((place / "coco" / "annotations.json").read_text())
+    found = json.loads((place / "found.json").read_text())
+    precision = by_pycocotools(truth, found, "bbox")[0]
+    assert precision == pytest.approx(evaluated["AP"], abs=1e-6)
+    plots = list((place / "evaluated" / "plots").iterdir())
+    names = {path.stem for path in plots}
+    assert names >= {"precision_recall", "f1", "confusion", "samples"}
+    assert all(np.asarray(Image.open(path)).std() > 5 for path in plots)
 
 
 def test_images_that_fit_a_tile_have_the_same_figures(place, evaluated, tmp_path):
     path = tmp_path / "figures.json"
     options = ["--tiles", "400", "--json", str(path)]
+    options += ["--predictions", str(tmp_path / "found.json")]
     assert evaluate.main([str(place / "run"), *options]) == 0
+    assert len(json.loads((tmp_path / "found.json").read_text())) > 20
     figures = json.loads(path.read_text())
     assert figures.keys() == {k for k in evaluated if not k.startswith("loss")}
     for name, value in figures.items():
@@ -151,6 +167,8 @@ def test_the_figures_count_as_many_as_asked_for(place, caplog, tmp_path):
         (["--max-detections", "0"], "max-detections: 0 given"),
         (["--nms-threshold", "2"], "nms-threshold: 2.0 given"),
         (["--tiles", "0"], "tiles: 0 given"),
+        (["--plots", __file__], "plots: '"),
+        (["--predictions", "no/found.json"], "predictions: no directory 'no'"),
         (["--tiles", "64", "--overlap", "1"], "overlap: 1.0 given, must be 0"),
         (["--tta", "mirror"], "tta: 'mirror' given, must be 'flip' or a scale"),
     ],

@@ -19,8 +19,10 @@ def score(
     source: Source,
     ground_truth: Mapping[str, Any],
     measures: Sequence[Measure],
-) -> tuple[dict[str, float], set[int]]:
-    """Returns the figures of the measures, and the ids of the images that were read.
+) -> tuple[dict[str, float], list[dict], set[int]]:
+    """Returns the figures, the detections, and the ids of the images that were read.
+
+    The detections are COCO results.
 
     Objects of images that cannot be read count as missed; a warning names each.
 
@@ -42,8 +44,7 @@ def score(
             ids.append(example.image_id)
             yield example.image
 
-    results = []
+    results: list[dict] = []
     for number, found in enumerate(predictor.each(images())):
         results += found.to_coco(ids[number])
-    metrics = all_figures(ground_truth, results, measures)
-    return metrics, set(ids)
+    return all_figures(ground_truth, results, measures), results, set(ids)

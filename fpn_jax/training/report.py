@@ -79,13 +79,18 @@ def write_report(run: Path, validation: Validation) -> np.ndarray:
     """Writes `predictions.json` (COCO results) and `plots/*.png` of a run.
 
     Returns the picture of the samples.
-
-    The confusion matrix and the samples show detections from the score on where F1 is
-    highest.
     """
     replace_text(run / "predictions.json", json.dumps(validation.results))
     write_curves(run, validation)
-    plots = run / "plots"
+    return write_plots(run / "plots", validation)
+
+
+def write_plots(plots: Path, validation: Validation) -> np.ndarray:
+    """Writes `*.png` of what was found in the validation images: precision, samples.
+
+    Returns the picture of the samples. It and the confusion matrix show detections from
+    the score on where F1 is highest.
+    """
     by_class = any(map(has_classes, validation.measures))
     shown = _SHOWN_SCORE if by_class else _SHOWN_OBJECTNESS
     truth, results = validation.ground_truth, validation.results
