@@ -154,15 +154,6 @@ def check_views(chosen: Arguments) -> None:
 
 def evaluate_run(chosen: Arguments) -> tuple[dict[str, float], "Validation"]:
     """Returns the metrics it has printed, and the validation with its detections."""
-    import jax
-    from rich.console import Console
-
-    from fpn_jax.detectors.contract import with_dtype, with_thresholds
-    from fpn_jax.evaluation.tables import (
-        class_metrics_table,
-        image_count,
-        metrics_table,
-    )
     from fpn_jax.training.programs import evaluation_program
     from fpn_jax.training.published import run_directory
     from fpn_jax.training.run import check_detects, load_run
@@ -175,28 +166,7 @@ def evaluate_run(chosen: Arguments) -> tuple[dict[str, float], "Validation"]:
         trust=chosen.trust,
     )
     check_detects(run.config.model, chosen.run)
-    data, evaluation = run.config.data, run.config.evaluation
-    devices = jax.device_count()  # of this machine, not of the one that trained
-    batch_size = -(-evaluation.batch_size // devices) * devices
-    model = run.config.model
-    if chosen.dtype is not None:
-        model = with_dtype(model, chosen.dtype)
-    model = with_thresholds(
-        model,
-        score_threshold=chosen.score_threshold,
-        nms_threshold=chosen.nms_threshold,
-        max_detections=chosen.max_detections,
-    )
-    config = dataclasses.replace(
-        run.config,
-        model=model,
-        data=dataclasses.replace(
-            data,
-            source=chosen.data or data.source,
-            validation=chosen.split or data.validation,
-        ),
-        evaluation=dataclasses.replace(evaluation, batch_size=batch_size),
-    )
+    config = asked_config(run.config, chosen)
     program = evaluation_program(config)
     try:
         validation = Validation(config, program, run.categories, chosen.max_detections)
@@ -209,14 +179,56 @@ def evaluate_run(chosen: Arguments) -> tuple[dict[str, float], "Validation"]:
         metrics = validation(run.variables) or {}  # nothing interrupts it
     else:
         metrics = evaluate_views(validation, config, run.variables, chosen)
+    print_metrics(metrics, validation, run.step)
+    return metrics, validation
+
+
+def asked_config(config: "Config", chosen: Arguments) -> "Config":
+    """Returns the config of a run with the data, type and thresholds asked for."""
+    import jax
+
+    from fpn_jax.detectors.contract import with_dtype, with_thresholds
+
+    model, data, evaluation = config.model, config.data, config.evaluation
+    if chosen.dtype is not None:
+        model = with_dtype(model, chosen.dtype)
+    model = with_thresholds(
+        model,
+        score_threshold=chosen.score_threshold,
+        nms_threshold=chosen.nms_threshold,
+        max_detections=chosen.max_detections,
+    )
+    devices = jax.device_count()  # of this machine, not of the one that trained
+    batch_size = -(-evaluation.batch_size // devices) * devices
+    source, split = chosen.data or data.source, chosen.split or data.validation
+    return dataclasses.replace(
+        config,
+        model=model,
+        data=dataclasses.replace(data, source=source, validation=split),
+        evaluation=dataclasses.replace(evaluation, batch_size=batch_size),
+    )
+
+
+def print_metrics(
+    metrics: dict[str, float], validation: "Validation", step: int
+) -> None:
+    """Prints the figures of all images, then those of each class."""
+    import jax
+    from rich.console import Console
+
+    from fpn_jax.evaluation.tables import (
+        class_metrics_table,
+        image_count,
+        metrics_table,
+    )
+
     source = validation.source
     count = image_count(len(validation.read), len(source))
-    title = f"{source.name}, {count}, checkpoint of step {run.step}"
+    title = f"{source.name}, {count}, checkpoint of step {step}"
     console = Console(quiet=jax.process_index() != 0)
     console.print(metrics_table(metrics, title=title))
     if any(name.startswith("AP/") for name in metrics):
         console.print(class_metrics_table(metrics))
-    return metrics, validation
 
 
 def check_counted(validation: "Validation") -> None:
