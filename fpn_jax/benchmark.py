@@ -175,7 +175,7 @@ def _measure(name: str, contest: Contest, peak: float | None) -> list[Result]:
 
 
 def describe_environment(busy: float | None) -> dict:
-    """What a result depends on: versions, cores, flags, and other load."""
+    """Returns the conditions of a result: versions, cores, flags, and other load."""
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),

@@ -126,7 +126,7 @@ class Export:
 
 @dataclass(frozen=True)
 class Overview:
-    """What `convert` takes before its other arguments."""
+    """The kind of weights, which `convert` takes before its other arguments."""
 
     # One of torchvision, detectron2, yolox and export with its arguments, or the name
     # of a published model with OUT.

@@ -135,10 +135,10 @@ def write(
     if chosen.predictions is not None:
         chosen.predictions.write_text(json.dumps(validation.results))
     if chosen.plots is not None:
-        from fpn_jax.training.report import write_plots
+        from fpn_jax.training.report import draw_validation
 
         chosen.plots.mkdir(parents=True, exist_ok=True)
-        write_plots(chosen.plots, validation)
+        draw_validation(chosen.plots, validation)
 
 
 def check_views(chosen: Arguments) -> None:

@@ -1,4 +1,4 @@
-"""What must be set before JAX starts its back end: flags, cache, other processes."""
+"""Settings made before JAX starts its back end: flags, cache, other processes."""
 
 import ctypes
 import os

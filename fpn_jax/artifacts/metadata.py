@@ -1,4 +1,4 @@
-"""What a reader of an artifact has to know, as plain JSON."""
+"""Metadata for the reader of an artifact, as plain JSON."""
 
 import hashlib
 from importlib import import_module

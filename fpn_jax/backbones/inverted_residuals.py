@@ -39,7 +39,7 @@ class Plan(NamedTuple):
 
 
 class MobileNet(Protocol):
-    """What the body needs of a network."""
+    """The settings of a network that its body needs."""
 
     norm: Norm
     norm_epsilon: float

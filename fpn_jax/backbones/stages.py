@@ -1,4 +1,4 @@
-"""What all backbones agree on: the levels they give and how their stages are named.
+"""The agreement of all backbones: the levels they give and the names of their stages.
 
 `stem` is everything below stage 2, and `stage2` … `stage5` make C2 … C5, so that
 freezing reads the same for each: `frozen_stages` 0 freezes nothing, 1 the stem, 2 the

@@ -1,4 +1,4 @@
-"""What the detectors of a row are given."""
+"""The inputs of the detectors in a row."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""What the machine can do: the rate that other rows are a share of."""
+"""The machine's rate of a matrix product, of which other rows are a share."""
 
 import jax
 import jax.numpy as jnp

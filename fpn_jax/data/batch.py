@@ -1,4 +1,4 @@
-"""What a batch is, and how an example becomes one row of it.
+"""The fields of a batch, and how an example becomes one row of it.
 
 A batch of B examples on a canvas of H x W with at most G boxes:
 

@@ -1,4 +1,4 @@
-"""What all batches of a data set have in common, and which of them a process reads."""
+"""The common shape of a data set's batches, and the share that a process reads."""
 
 import dataclasses
 
@@ -41,7 +41,7 @@ class Batching:
 
 @dataclasses.dataclass(frozen=True)
 class Share:
-    """What one process reads: part `index` of `count` of every global batch.
+    """The share of one process: part `index` of `count` of every global batch.
 
     Raises ValueError where there is no such part.
     """

@@ -1,11 +1,11 @@
-"""Which canvas the images of a data set fill, and at what size it shows them."""
+"""The canvas that a data set's images fill, and the size at which it shows them."""
 
 from typing import Literal
 
 import numpy as np
 
 BoxScale = Literal["sides", "common"]
-"""How boxes follow an image whose sides are rounded down to whole pixels.
+"""The scaling of boxes with an image whose sides are rounded down to whole pixels.
 
 By the ratio of the sides before and after, each axis by its own, as in torchvision; or
 both axes by the scale before the rounding, as in YOLOX. They differ by up to a pixel.

@@ -101,7 +101,7 @@ class Example:
 
     @property
     def num_keypoints(self) -> np.ndarray | None:
-        """How many keypoints of each object are annotated, [N] int."""
+        """The number of annotated keypoints of each object, [N] int."""
         if self.keypoints is None:
             return None
         return (self.keypoints[..., 2] > 0).sum(axis=1)

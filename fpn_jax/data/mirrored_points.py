@@ -1,4 +1,4 @@
-"""Which keypoints change places in a mirror, told from their names.
+"""Pairs the keypoints that change places in a mirror, by their names.
 
 A name says its side by a word, `left` or `right`, `l` or `r`, in capitals or not, set
 apart by blanks, `_`, `-`, `.` or a capital: `left_eye`, `Left-eye`, `leftEye`, `L_Eye`,

@@ -173,7 +173,7 @@ def _pasted(
 
 
 def _behind(example: Example, over: np.ndarray, min_visible: float) -> Example:
-    """What is seen of an example behind the pixels [H, W] that lie over it."""
+    """Returns the visible part of an example behind the pixels [H, W] that cover it."""
     masks = _masks(example) & ~over
     pixels = _masks(example).sum(axis=(1, 2))
     seen = masks.sum(axis=(1, 2)) / np.maximum(pixels, 1)

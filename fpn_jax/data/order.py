@@ -1,4 +1,4 @@
-"""Which example stands where: in endless shuffled epochs, and in a single pass."""
+"""The order of examples: in endless shuffled epochs, and in a single pass."""
 
 import functools
 from dataclasses import dataclass

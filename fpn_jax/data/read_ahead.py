@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 
 
 class Reading(NamedTuple):
-    """What was read at once, and what to tell of it in the process that consumes it."""
+    """Examples read at once, with messages for the process that consumes them."""
 
     batches: tuple[Batch, ...]  # one for training
     unreadable: list[str]  # messages

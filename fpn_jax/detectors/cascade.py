@@ -81,7 +81,7 @@ class Cascade(nn.Module):
 
     @property
     def pool(self) -> RoIPool:
-        """How the first box head cuts out features."""
+        """The pooling of the first box head."""
         return of_part(self, "box_heads.0", "pool")
 
     @property

@@ -19,7 +19,7 @@ from fpn_jax.detectors.field_types import fits_type, type_in_words
 
 
 class Range(NamedTuple):
-    """What a number may be: a test, and the same in words."""
+    """A limit for a number: a test, and the same in words."""
 
     words: str
     fits: Callable[[Any], bool]

@@ -24,7 +24,7 @@ from fpn_jax.heads.roi_pool import RoIPool
 from fpn_jax.types import Detections, LossTerm, Targets
 
 Measured = Literal["proposals", "boxes", "masks", "keypoints"]
-"""What COCO's metrics can be taken of: average recall of proposals, or precision."""
+"""Kinds of results that COCO's metrics measure: proposals by recall, others by AP."""
 
 
 class Limits(TypedDict, total=False):
@@ -45,7 +45,7 @@ class Detector(Protocol):
 
     @property
     def measures(self) -> tuple[Measured, ...]:
-        """What its detections are measured by; ("boxes",) where it is left out."""
+        """Kinds of metrics for its detections; ("boxes",) where it is left out."""
         ...
 
     @property
@@ -55,7 +55,7 @@ class Detector(Protocol):
 
     @property
     def pool(self) -> RoIPool | None:
-        """How features of its boxes are cut out; None where they are not."""
+        """The pooling of features of its boxes; None where there is none."""
         ...
 
     @property
@@ -91,7 +91,7 @@ class Detector(Protocol):
 
 
 class Facts(NamedTuple):
-    """What the rest of the package knows of a detector."""
+    """The facts of a detector that the rest of the package knows."""
 
     num_classes: int | None
     measures: tuple[Measured, ...] = ("boxes",)

@@ -60,7 +60,7 @@ class FastRCNN(nn.Module):
 
     @property
     def pool(self) -> RoIPool:
-        """How the box head cuts out features."""
+        """The pooling of the box head."""
         return of_part(self, "box_head", "pool")
 
     @property

@@ -73,7 +73,7 @@ class TwoStage(nn.Module):
 
     @property
     def pool(self) -> RoIPool:
-        """How the box head cuts out features."""
+        """The pooling of the box head."""
         return of_part(self, "box_head", "pool")
 
     @property

@@ -1,4 +1,4 @@
-"""What detections are worth: COCO's precision and recall, and confusion.
+"""Metrics of detections: COCO's precision and recall, and confusion.
 
 Ground truth is the dictionary of a COCO annotation file, results are COCO's list: boxes
 are [x, y, width, height] in pixels of the original image (`records.py` makes both of

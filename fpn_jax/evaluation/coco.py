@@ -25,7 +25,7 @@ _COCO_SIGMAS = (
 
 @dataclass(frozen=True)
 class Measure:
-    """What of the results is compared, and how many of each image's best count."""
+    """The part of results that is compared, and how many of an image's best count."""
 
     prefix: str  # of the metric names
     overlap: Literal["bbox", "segm", "keypoints"]  # what is compared, for the engine

@@ -1,4 +1,4 @@
-"""Which classes a detector takes for which others."""
+"""The confusion matrix: how often a detector takes one class for another."""
 
 from collections.abc import Iterable, Mapping, Sequence
 

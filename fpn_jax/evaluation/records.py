@@ -128,7 +128,7 @@ def _annotations(
 
 
 def _keypoint_fields(spec: KeypointSpec) -> dict:
-    """What a COCO category says of its keypoints, and the scatter that it does not."""
+    """Returns a COCO category's fields about keypoints, `sigmas` where we know them."""
     fields = {
         "keypoints": list(spec.names),
         "skeleton": [[first + 1, last + 1] for first, last in spec.skeleton],

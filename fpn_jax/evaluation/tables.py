@@ -54,7 +54,7 @@ def class_metrics_table(metrics: dict[str, float]) -> Table:
 
 
 def image_count(read: int, listed: int) -> str:
-    """How many images figures are of, for a title: those that could be read."""
+    """Returns the number of images that could be read, for the title of a table."""
     images = "image" if listed == 1 else "images"
     return f"{listed} {images}" if read == listed else f"{read} of {listed} {images}"
 

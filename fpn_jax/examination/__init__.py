@@ -1,4 +1,4 @@
-"""What the doctor finds in a data set; the command is `fpn_jax.doctor`.
+"""Examines a data set for defects; the command is `fpn_jax.doctor`.
 
 - `examine_splits` reads every image once: an `Examination` keeps what there is, without
   the pixels, and the `Defect`s of the annotations and of each example.

@@ -1,4 +1,4 @@
-"""Which anchors of a detector cover which boxes of a data set, and which would."""
+"""Measures how well the anchors of a detector cover the boxes of a data set."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class Coverage:
 
 
 def coverage(boxes: np.ndarray, anchors: Mapping[int, np.ndarray]) -> Coverage:
-    """Which anchor overlaps each of `boxes [N, 4]` most, and how much.
+    """Returns the anchor that overlaps each of `boxes [N, 4]` most, and how much.
 
     Boxes are in pixels of the canvas of the anchors. Of anchors that tie, the first of
     the finest level counts.

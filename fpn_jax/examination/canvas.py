@@ -1,4 +1,4 @@
-"""How the images of a data set fit into a canvas."""
+"""The sizes of a data set's images on a canvas."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""What each level of a detector's pyramid has to do with boxes on a canvas."""
+"""The boxes of a data set that each level of a detector's pyramid would train on."""
 
 from collections.abc import Iterator
 

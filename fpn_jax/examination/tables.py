@@ -1,4 +1,4 @@
-"""What there is in a data set, and what is wrong with it, for a terminal."""
+"""The content and the defects of a data set as tables for a terminal."""
 
 from collections.abc import Mapping, Sequence
 

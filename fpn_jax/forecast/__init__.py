@@ -1,4 +1,4 @@
-"""What a run will take on chips that are not here; the command is `fpn_jax.preflight`.
+"""Memory and time of a run on chips elsewhere; the command is `fpn_jax.preflight`.
 
 - `read_topology` and `devices_of`: devices that programs can be compiled for.
 - `forecast` compiles a program that `training/lowering.py` has lowered for them, and

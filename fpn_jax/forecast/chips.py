@@ -1,4 +1,4 @@
-"""What is known of the chips that a program can be compiled for without having one.
+"""Facts of the chips that a program can be compiled for without having one.
 
 Google's documentation of TPU versions (cloud.google.com/tpu/docs/v5e, v5p, v6e). The
 clock follows from the peak: v5e has 4 matrix units of 128 x 128 in a chip, v5p 8, and

@@ -1,4 +1,4 @@
-"""What the parts of a compiled program cost, as its own compiler estimates.
+"""The cost of the parts of a compiled program, as its own compiler estimates it.
 
 Cycles are the compiler's. An instruction in a loop counts as often as the loop runs:
 the number is in its condition, except of loops that end by their data. Some

@@ -1,4 +1,4 @@
-"""What a compiled program will take: memory of a device, and time where it is told."""
+"""Memory and time that a compiled program will take on a device."""
 
 import re
 import time
@@ -35,7 +35,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class Forecast:
-    """Of one program on one device; None where the compiler does not say."""
+    """The forecast of a program on one device; None where the compiler does not say."""
 
     fits: bool
     compiled_in: float  # seconds

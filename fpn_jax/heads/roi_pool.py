@@ -1,4 +1,4 @@
-"""How a head on boxes cuts their features out of a pyramid (FPN, section 4.2)."""
+"""Cuts the features of boxes out of a pyramid for a head (FPN, section 4.2)."""
 
 import dataclasses
 

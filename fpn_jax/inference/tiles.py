@@ -15,7 +15,7 @@ from fpn_jax.results.result import Result
 from fpn_jax.types import Detections
 
 Each = Callable[[Iterable[ImageLike]], Iterator[Result]]
-"""What yields the result of each image, in their order."""
+"""Yields the result of each image, in their order."""
 
 _MERGED_ABOVE = 0.5  # of the smaller box, as SAHI has it
 _AT_BORDER = 2.0  # pixels of the image within which a box touches a tile's border

@@ -1,4 +1,4 @@
-"""What a logger is, and which ones can be asked for."""
+"""The interface of a logger, and the names of those in the package."""
 
 import logging
 import math
@@ -20,7 +20,7 @@ _OPENERS = {  # files, which import the packages, and functions in them
 
 
 class Logger(Protocol):
-    """Where numbers and pictures of a run go, besides its own files."""
+    """A destination of a run's numbers and pictures, besides its own files."""
 
     def numbers(self, step: int, values: Mapping[str, float]) -> None:
         """Takes numbers of a step, all of them finite."""

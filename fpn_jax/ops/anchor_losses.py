@@ -11,7 +11,7 @@ from fpn_jax.ops.losses import focal
 from fpn_jax.ops.platforms import by_platform
 
 IGNORED = -2.0
-"""What stands for the class of an anchor that does not count."""
+"""Class label of an anchor that does not count."""
 
 
 def focal_of_anchors(

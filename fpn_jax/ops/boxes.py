@@ -10,7 +10,7 @@ _MAX_LOG_SIDE = math.log(1000 / 16)
 
 Number = int | float
 Weights = tuple[Number, Number, Number, Number]
-"""What the deltas (dx, dy, dw, dh) are multiplied by."""
+"""Factors of the deltas (dx, dy, dw, dh)."""
 
 
 def area(boxes: Real[Array, "*b n 4"]) -> Float[Array, "*b n"]:

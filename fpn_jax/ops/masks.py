@@ -1,4 +1,4 @@
-"""What a mask head is to predict in each box, cut out of the ground truth.
+"""The targets of a mask head: ground-truth masks cut out and resized for each box.
 
 Boxes and regions are xyxy pixels of the canvas.
 """

@@ -1,4 +1,4 @@
-"""Which ground truth each anchor (or proposal) of one image is trained towards."""
+"""Matches the anchors (or proposals) of one image with its ground truth."""
 
 from collections.abc import Callable
 from functools import partial

@@ -1,4 +1,4 @@
-"""What programs know of the devices that they are traced for.
+"""The mesh of devices that a program is traced for.
 
 In a `jax.shard_map` the type of an array has the mesh axes over which it varies; on a
 mesh whose axes are explicit it has how the array lies on them.

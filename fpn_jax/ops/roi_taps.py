@@ -1,4 +1,4 @@
-"""Which cells of a feature map each bin of a region reads, and with which weights.
+"""The cells of a feature map that each bin of a region reads, with their weights.
 
 Bilinear interpolation is separable: along an axis a bin reads a few cells, its taps,
 and the weight of a cell is the product of two. With a fixed number of samples each of
@@ -23,7 +23,7 @@ _SAMPLES_NEAR_A_CELL = 5
 
 
 class Plan(NamedTuple):
-    """What is known of the maps and of the bins at trace time."""
+    """Shapes of the maps and of the bins, known at trace time."""
 
     grids: tuple[tuple[int, int], ...]  # height and width of each map
     scales: tuple[float, ...]  # cells per pixel of each map

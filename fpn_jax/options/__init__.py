@@ -1,4 +1,4 @@
-"""What commands offer, in words: their options, their help pages, and what is refused.
+"""Options of the commands: how they are declared, explained and refused.
 
 `declared` reads the options of a dataclass through tyro: an `Offer` of `Option`s, whose
 texts are the comments of the fields, each a sentence of its own. `help_page` shows

@@ -1,4 +1,4 @@
-"""What a command offers, as tyro reads it from a dataclass: names, values and texts."""
+"""The options of a command, as tyro reads them: names, values and texts."""
 
 import argparse
 import dataclasses

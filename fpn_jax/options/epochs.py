@@ -1,4 +1,4 @@
-"""How many steps the epochs are that someone asks for."""
+"""The number of steps in a number of epochs."""
 
 import math
 from collections.abc import Sequence

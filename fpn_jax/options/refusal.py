@@ -1,4 +1,4 @@
-"""What is wrong with the words of a command line: tyro's box as one plain line."""
+"""Errors in the arguments of a command: tyro's box as one plain line."""
 
 import re
 from collections.abc import Callable, Sequence

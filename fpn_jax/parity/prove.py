@@ -30,7 +30,7 @@ KEYPOINT_TOLERANCE = 0.1  # pixels of the image
 
 
 class Proof(NamedTuple):
-    """How far ours is from theirs on one image."""
+    """The differences of our outputs from torchvision's on one image."""
 
     differences: dict[str, float]  # of each map: the largest, of the map's own scale
     theirs: int  # detections
@@ -201,7 +201,7 @@ def _our_maps(features: Pyramid, pyramid: Pyramid, outputs: Any) -> dict[str, An
 
 
 class _Seen(NamedTuple):
-    """What torchvision makes of one image."""
+    """The outputs of torchvision for one image."""
 
     pixels: np.ndarray  # [1, H, W, 3] normalized, padded
     maps: list[np.ndarray]  # in the order of `_our_maps`

@@ -62,7 +62,7 @@ def fold_norms(model: Any) -> Any:
 
 
 def detect(model: Any, images: Sequence[np.ndarray]) -> list[dict]:
-    """What torchvision's detector finds in each uint8 image [H, W, 3]."""
+    """Returns the detections of torchvision in each uint8 image [H, W, 3]."""
     torch, _ = import_torchvision()
     with torch.no_grad():
         return model([image_tensor(image) for image in images])

@@ -1,4 +1,4 @@
-"""What was found in an image, and the forms that other programs read.
+"""Detections in an image, and the formats that other programs read.
 
 A `Result` is the detections of one image in its own pixels, with the names of their
 classes. It can be filtered, drawn, and given as COCO's rows, JSON, a pandas table or

@@ -44,7 +44,7 @@ class Object:
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """What was found in an image, by falling score; for the schema, see `as_json`."""
+    """The objects in an image, by falling score; for the schema, see `as_json`."""
 
     model: str
     width: int

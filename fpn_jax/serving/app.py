@@ -176,7 +176,7 @@ def _add_states(app: FastAPI, serving: Serving) -> None:
 
     @app.get("/metrics")
     async def metrics() -> Response:
-        """What Prometheus reads."""
+        """The metrics for Prometheus."""
         text = generate_latest(serving.metrics.registry)
         return Response(text, media_type=CONTENT_TYPE_LATEST)
 

@@ -1,4 +1,4 @@
-"""What a server takes from a client, and how long."""
+"""The limits of a server: sizes of a request, length of the queue, times."""
 
 from dataclasses import dataclass
 

@@ -21,7 +21,7 @@ from fpn_jax.serving.refusals import GONE, Refused
 
 @dataclass(frozen=True)
 class Serving:
-    """What all requests of a server share."""
+    """The parts that all requests of a server share."""
 
     engine: Engine
     batcher: Batcher

@@ -53,7 +53,7 @@ def _add_paths(
 
     @app.post("/setup")
     async def setup() -> JSONResponse:
-        """What Label Studio asks when the back end is connected."""
+        """Answers Label Studio's question when the back end is connected."""
         return JSONResponse({"model_version": version})
 
     @app.post("/predict")

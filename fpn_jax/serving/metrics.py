@@ -1,4 +1,4 @@
-"""What a server counts, in the form that Prometheus reads."""
+"""The counters of a server, in the form that Prometheus reads."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""How training images are changed at random, by the settings of a run."""
+"""Random changes of training images, by the settings of a run."""
 
 from fpn_jax.data.example import Source
 from fpn_jax.data.mixing import CopyPaste, MixUp, Mosaic

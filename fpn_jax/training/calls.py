@@ -1,4 +1,4 @@
-"""Which steps one call of a program does, so that the host is not in the way."""
+"""Divides a run into calls of several steps, so that the host is not in the way."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple

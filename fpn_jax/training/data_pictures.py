@@ -1,4 +1,4 @@
-"""What a run trains on, to be looked at before anything is trained."""
+"""Pictures of the training data, written before anything is trained."""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Which options give a model the shapes of a run's weights."""
+"""Finds the options that give a model the shapes of a run's weights."""
 
 import shlex
 from typing import Any

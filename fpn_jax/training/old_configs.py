@@ -1,4 +1,4 @@
-"""What `config.json` said in earlier versions, in the words of today."""
+"""Translates a `config.json` of earlier versions into today's fields."""
 
 from typing import Any
 

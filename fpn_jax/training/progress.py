@@ -1,4 +1,4 @@
-"""What a run prints: a live line in a terminal, plain lines elsewhere.
+"""The output of a run: a live line in a terminal, plain lines elsewhere.
 
 Step, rate and time left come first, so that they are seen on 80 columns, and the losses
 after them as far as there is room.

@@ -1,4 +1,4 @@
-"""What a run leaves to look at: predictions, curves, samples."""
+"""The files of a run for people to look at: predictions, curves, samples."""
 
 import json
 import shlex
@@ -82,10 +82,10 @@ def write_report(run: Path, validation: Validation) -> np.ndarray:
     """
     replace_text(run / "predictions.json", json.dumps(validation.results))
     write_curves(run, validation)
-    return write_plots(run / "plots", validation)
+    return draw_validation(run / "plots", validation)
 
 
-def write_plots(plots: Path, validation: Validation) -> np.ndarray:
+def draw_validation(plots: Path, validation: Validation) -> np.ndarray:
     """Writes `*.png` of what was found in the validation images: precision, samples.
 
     Returns the picture of the samples. It and the confusion matrix show detections from

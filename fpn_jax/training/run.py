@@ -1,4 +1,4 @@
-"""What a run directory holds for use: a model, its weights, its categories."""
+"""A run directory, opened for use: a model, its weights, its categories."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +19,7 @@ from fpn_jax.training.step import data_mesh, shardings
 
 
 class Run(NamedTuple):
-    """What a run directory holds for use."""
+    """A model with its weights and categories, read from a run directory."""
 
     config: Config
     variables: dict  # for `config.model.apply`

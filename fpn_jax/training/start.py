@@ -58,7 +58,7 @@ from fpn_jax.training.validation import Validation, check_best
 
 
 class Started(NamedTuple):
-    """What a run needs from its first step on."""
+    """The parts that a run needs from its first step on."""
 
     config: Config
     run: Path

@@ -1,4 +1,4 @@
-"""What a training step changes."""
+"""The state that a training step changes."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What JAX computes number by number."""
+"""Primitives that compute element by element."""
 
 from collections.abc import Callable, Sequence
 from functools import partial

@@ -1,4 +1,4 @@
-"""What reads and writes at places that are computed."""
+"""Primitives that read and write at computed places: gather, scatter, slices."""
 
 from collections.abc import Callable, Sequence
 from functools import partial

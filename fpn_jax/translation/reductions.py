@@ -1,4 +1,4 @@
-"""What makes one number of many, and orders them."""
+"""Primitives that reduce or sort: sums, maxima, top k."""
 
 from collections.abc import Callable
 from functools import partial

@@ -1,4 +1,4 @@
-"""What moves numbers, and computes none: shapes, axes, parts that are known."""
+"""Primitives that move numbers and compute none: shapes, axes, static slices."""
 
 from collections.abc import Callable
 from typing import Any

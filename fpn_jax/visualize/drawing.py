@@ -28,7 +28,7 @@ _COLORS = (
     *(tuple(side + (255 - side) * 3 // 5 for side in color) for color in _DISTINCT),
 )
 Plate = tuple[int, int, int, int]
-"""What a tag covers: left, top, right, bottom, in whole pixels."""
+"""The area of a tag: left, top, right, bottom, in whole pixels."""
 
 WHITE, BLACK = (255, 255, 255), (0, 0, 0)
 _FONT = cv2.FONT_HERSHEY_SIMPLEX

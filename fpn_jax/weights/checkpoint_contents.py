@@ -1,4 +1,4 @@
-"""Where a file of another library keeps the weights of its model.
+"""Finds the weights of a model in a file of another library.
 
 People save a state dict, a model, or a dictionary of all that a training needs, in
 which one of them lies under a name of their choice. A model comes as the dictionary of

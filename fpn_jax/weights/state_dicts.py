@@ -52,7 +52,7 @@ _SHARE_OF_PREFIX = 0.9
 
 
 class Layout(NamedTuple):
-    """How the axes of a tensor are ordered there and here."""
+    """The order of a tensor's axes in PyTorch and in Flax."""
 
     to_ours: Callable[[np.ndarray], np.ndarray]
     to_theirs: Callable[[np.ndarray], np.ndarray]

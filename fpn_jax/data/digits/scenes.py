@@ -40,7 +40,7 @@ _COLUMNS = {"train": slice(0, 384), "validation": slice(384, 640)}
 
 
 class Material(NamedTuple):
-    """What one split draws with."""
+    """The characters and photographs that one split draws with."""
 
     scans: np.ndarray  # [S, 8, 8] float32, ink in 0 … 1
     labels: np.ndarray  # [S] int, the digit

@@ -1,4 +1,4 @@
-"""Where the stroke of a written character ends."""
+"""Finds the end of the stroke of a written character."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""What makes an annotation unusable, told beside its image.
+"""Problems that make an annotation unusable, told beside its image.
 
 A problem is its kind and the reason. The fields have been checked by
 `annotation_rows`, but for the box.
@@ -16,7 +16,7 @@ Problem = tuple[str, str]  # its kind, and the reason
 
 
 class Tolerance(NamedTuple):
-    """How far out of its image a box may reach by the rounding of its tool.
+    """Returns how far a box may reach out of its image by the rounding of its tool.
 
     The larger of both counts.
     """
@@ -29,7 +29,7 @@ HALF_A_PIXEL = Tolerance()
 
 
 def object_problem(row: dict, image: dict) -> Problem | None:
-    """What is wrong with box, `iscrowd` or `area`, or None."""
+    """Returns the problem of box, `iscrowd` or `area`, or None."""
     box = row["bbox"]
     if not _is_box(box):
         return "box of no numbers", f"bbox {box!r:.60} must be four finite numbers"
@@ -50,7 +50,7 @@ def object_problem(row: dict, image: dict) -> Problem | None:
 
 
 def points_problem(row: dict, num_points: int) -> Problem | None:
-    """What is wrong with the keypoints, which may be absent or empty, or None."""
+    """Returns the problem of the keypoints, which may be absent or empty, or None."""
     points = row.get("keypoints")
     if points is None or points == []:  # none is annotated
         return None
@@ -68,7 +68,7 @@ def points_problem(row: dict, num_points: int) -> Problem | None:
 
 
 def mask_problem(row: dict, image: dict) -> Problem | None:
-    """What is wrong with the segmentation, or None."""
+    """Returns the problem of the segmentation, or None."""
     segmentation, size = row.get("segmentation"), (image["height"], image["width"])
     if segmentation is None:
         return "segmentation wrong", "no segmentation or polygon, which masks need"

@@ -1,4 +1,4 @@
-"""What is annotated of a data set, checked before any image is read.
+"""The annotations of a data set, checked before any image is read.
 
 The form is the dictionary of a COCO annotation file, into which other kinds of files
 are brought first. The id of an annotation may be a text that says where it stands.

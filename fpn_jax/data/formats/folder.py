@@ -1,4 +1,4 @@
-"""Where the files of a data set lie: a directory, also a remote one, or an archive."""
+"""The place of a data set's files: a directory, also a remote one, or an archive."""
 
 import errno
 import io

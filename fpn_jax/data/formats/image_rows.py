@@ -1,4 +1,4 @@
-"""What COCO's form says of an image, for data sets that know only its file."""
+"""COCO's row of an image, for data sets that know only its file."""
 
 import re
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What the categories of a COCO annotation file say of keypoints."""
+"""The keypoint names and skeletons in the categories of a COCO annotation file."""
 
 from fpn_jax.data.class_names import is_writable
 from fpn_jax.data.defects import Defect

@@ -7,7 +7,7 @@ from fpn_jax.choices import check_choice
 _SAME = ("validation", "val", "valid")
 
 SPLITS = ("train", *_SAME, "test")
-"""What tools call the parts of a data set."""
+"""The names that tools give the parts of a data set."""
 
 
 class NoSuchSplit(ValueError):

@@ -184,7 +184,7 @@ def _image_sizes(
 
 
 def _keypoint_spec(metadata: Mapping) -> KeypointSpec | None:
-    """What `KeypointSpec._asdict` left behind in JSON, which has no tuples."""
+    """Returns a `KeypointSpec` from its `_asdict` in JSON, which has no tuples."""
     if "keypoints" not in metadata:
         return None
     fields = metadata["keypoints"]

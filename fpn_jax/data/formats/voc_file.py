@@ -36,7 +36,7 @@ class VocFile(NamedTuple):
 
 
 def read_voc_file(data: bytes, stem: str) -> VocFile:
-    """What a file states; ValueError if it is no such XML."""
+    """Returns the content of a file; ValueError if it is no such XML."""
     try:
         tree = _tree(data)
     except (ElementTree.ParseError, ValueError, LookupError, RecursionError) as error:

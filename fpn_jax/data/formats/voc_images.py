@@ -1,4 +1,4 @@
-"""Which image each XML file of Pascal VOC describes."""
+"""Finds the image that each XML file of Pascal VOC describes."""
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence

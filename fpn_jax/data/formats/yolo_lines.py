@@ -9,7 +9,7 @@ _SHARES = "shares of the image, 0 … 1"
 
 
 class LineForm(NamedTuple):
-    """What the lines of a data set may have."""
+    """The limits for the lines of a data set."""
 
     classes: Collection[int]
     points: tuple[int, int]  # keypoints of an object, and numbers of each; 0: none

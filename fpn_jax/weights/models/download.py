@@ -30,7 +30,7 @@ class DownloadError(ValueError):
 
 
 class Wanted(NamedTuple):
-    """What is known of a file before it is there."""
+    """The facts of a file that are known before its download."""
 
     has_digest: bool  # whether the whole will be held against one
     size_fault: Callable[[int], str | None]  # says how a number of bytes is wrong
@@ -46,7 +46,7 @@ class _NoAnswer(Exception):
 
 
 class _Origin(NamedTuple):
-    """Where the bytes of a part come from; it is kept beside the part."""
+    """The origin of the bytes of a part, kept beside the part."""
 
     url: str
     validator: str | None = None  # what the server tells states of its file apart by

@@ -1,4 +1,4 @@
-"""How far a download is: one line in a terminal that is written over, else nothing."""
+"""Progress of a download: one line that a terminal writes over, else nothing."""
 
 import sys
 import time
