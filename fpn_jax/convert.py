@@ -8,7 +8,7 @@
 
 The first four lines make a run directory OUT, the first three from a file and the
 fourth from a published model (fpn-jax models), whose file is downloaded once. Every
-command takes such a run, except that of a mere backbone, and `--train.pretrained OUT`
+command takes such a run, except a backbone's, and `--train.pretrained OUT`
 starts a training from it. The last line writes the weights of a run into a file for
 torchvision or YOLOX.
 

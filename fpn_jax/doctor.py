@@ -63,7 +63,7 @@ class Arguments:
     experiment: Path | None = None
     # Import your own classes from the copy of the experiment in the run.
     trust: bool = False
-    # Height and width that images are fitted into, by default those of the run.
+    # Height and width that images are fitted into, by default the run's.
     canvas: tuple[int, int] | None = None
     # File for an HTML page with the same and pictures of the defects.
     html: Path | None = None

@@ -212,7 +212,7 @@ def asked_config(config: "Config", chosen: Arguments) -> "Config":
 def print_metrics(
     metrics: dict[str, float], validation: "Validation", step: int
 ) -> None:
-    """Prints the figures of all images, then those of each class."""
+    """Prints the figures of all images, then of each class."""
     import jax
     from rich.console import Console
 

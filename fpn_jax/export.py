@@ -37,7 +37,7 @@ class Arguments:
     format: Literal["stablehlo", "onnx", "savedmodel"] | None = None
     # Images that the program takes at once, or dynamic for any number.
     batch: Annotated[int | Literal["dynamic"], arg(metavar="N|dynamic")] = 1
-    # Height and width that images are scaled to fit, by default those of the run.
+    # Height and width that images are scaled to fit, by default the run's.
     canvas: tuple[int, int] | None = None
     # Pictures on which the file is held against the detector, by default samples.
     images: tuple[Path, ...] = ()

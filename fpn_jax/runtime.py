@@ -7,8 +7,8 @@ from pathlib import Path
 
 from fpn_jax.compilation import set_cpu_flags
 
-# Of glibc's mallopt: how many heaps the threads share. With one for each thread, what
-# compilation has freed is not used again: 190 MB of a Faster R-CNN's training.
+# glibc's mallopt sets how many heaps the threads share. With one for each thread,
+# memory freed by compilation is not used again: 190 MB of a Faster R-CNN's training.
 _M_ARENA_MAX, _ARENAS = -8, 1
 
 

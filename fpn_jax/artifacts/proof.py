@@ -23,7 +23,7 @@ MASK_IOU = 0.99
 # is the last one that is kept, and which of two boxes suppresses the other.
 MOST_TIES = 0.02
 _TIED_IOU = 0.4  # all detectors suppress above this
-_TIED_PEAKS = 1e-3  # apart: logits of two places of a map, of which either may win
+_TIED_PEAKS = 1e-3  # apart: logits of two places of a map, where either may win
 # A cell within this of 1/2 is on neither side of a mask's border.
 _BORDER = 1e-3
 

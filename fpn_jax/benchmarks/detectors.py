@@ -93,7 +93,7 @@ def our_inference(
 ) -> Callable[[], Detections]:
     """Returns the detections of a uint8 image, when called.
 
-    The weights are those of torchvision's model, by default random.
+    The weights come from torchvision's model, by default random.
     """
     detector = TORCHVISION[name]()
     variables = _variables(detector, model)

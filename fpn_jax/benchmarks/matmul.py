@@ -1,4 +1,4 @@
-"""The machine's rate of a matrix product, of which other rows are a share."""
+"""The machine's rate of a matrix product; other rows are told as a share of it."""
 
 import jax
 import jax.numpy as jnp

@@ -2,7 +2,7 @@
 
     python -m fpn_jax.benchmarks.memory [MODEL …]
 
-For each it starts a new process, of which the largest resident size is printed in MB:
+For each it starts a new process and prints its largest resident size in MB:
 libraries, weights and compilation included.
 """
 

@@ -17,7 +17,7 @@ from fpn_jax.training.state import abstract_variables
 
 
 def muon_contest(peer: bool) -> Contest:
-    """Muon of all kernels of the default job, ours and, as a peer, that of optax."""
+    """Muon of all kernels of the default job: ours and, as a peer, optax's."""
     config = Config()
     params = abstract_variables(config.model, config.data.canvas)["params"]
     random = np.random.default_rng(0)

@@ -40,7 +40,7 @@ def roi_align_forward(
 def roi_align_backward(
     peer: bool, *, canvas: tuple[int, int], channels: int, num_boxes: int
 ) -> Contest:
-    """From the gradient of those bins to that of the pyramid."""
+    """From the gradient of the bins to the gradient of the pyramid."""
     pyramid, boxes, gradient = _workload(canvas, channels, num_boxes)
     pool = partial(pyramid_roi_align, canvas=canvas, size=_SIZE)
 

@@ -120,7 +120,7 @@ class ColorJitter:
         levels = brightness * (mean + contrast * (np.arange(256) - mean))
         image = cv2.LUT(example.image, _to_bytes(levels))
         hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV_FULL)
-        # Of 256 steps around; the values of uint8 wrap as the circle does.
+        # A hue has 256 steps around; the values of uint8 wrap as the circle does.
         table = np.stack(
             [
                 (np.arange(256) + round(256 * hue)).astype(np.uint8),

@@ -215,7 +215,7 @@ def _numbered(
 def _with_area(result: Mapping, measure: Measure) -> dict:
     """A copy of the result with the area by which COCO tells its size.
 
-    That of the mask or of the box, and for keypoints that of their bounding box.
+    The area of the mask or of the box; for keypoints, of their bounding box.
     """
     from faster_coco_eval import mask
 

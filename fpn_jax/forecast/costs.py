@@ -78,7 +78,7 @@ class Costs(NamedTuple):
     parts: tuple[Part, ...]
     collective_bytes: dict[str, int]  # by kind: what a device gives or takes
     hidden_bytes: dict[str, int]  # of these, while other instructions run
-    guessed_loops: int  # loops of which the runs are not known
+    guessed_loops: int  # loops whose number of runs is not known
 
     @property
     def rows(self) -> int:
@@ -154,7 +154,7 @@ class _Run(NamedTuple):
 
     instruction: Instruction
     runs: int
-    is_guess: bool  # a loop of which nothing says how often it runs
+    is_guess: bool  # nothing says how often the loop runs
     around: str  # scope of the loop that it is in
     within: Computation
 

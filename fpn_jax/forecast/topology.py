@@ -57,7 +57,7 @@ def set_up_topology(topology: Topology) -> None:
 
 
 def devices_of(topology: Topology) -> list[Any]:
-    """Returns the devices, on which nothing can run but those of the CPU.
+    """Returns the devices. Nothing can run on them, except on the CPU.
 
     Raises ValueError without libtpu, and for chips that are not joined like this.
     """

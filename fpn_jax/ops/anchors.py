@@ -27,7 +27,7 @@ def anchor_rows(
 ) -> Num[Array, "*b hwa {channels}"]:
     """Returns a level's outputs, a row for each anchor, in the order of the anchors.
 
-    `channels` are those of an anchor, side by side. In two steps: JAX does not know how
+    `channels` belong to one anchor, side by side. In two steps: JAX does not know how
     the result of both at once lies on a mesh whose axes are explicit.
     """
     *batch, height, width, values = level.shape

@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from fpn_jax.ops.meshes import varied_as
 
-# Of the cubic convolution (Keys 1981) as torch has it; OpenCV too. JAX's is -0.5.
+# Coefficient of cubic convolution (Keys 1981) in torch and OpenCV. JAX's is -0.5.
 _CUBIC_A = -0.75
 # The most that the negative weights of the four pixels around a point add up to is
 # 0.75 t (1 - t) <= 3/16 along one axis, at its middle; 2 * 3/16 * 19/16 in the plane.
@@ -196,7 +196,7 @@ def _search(
 
 @_search.defjvp
 def _search_jvp(primals, tangents):
-    """The values are those of the maps at fixed pixels: linear in the maps."""
+    """The values at fixed pixels are linear in the maps."""
     padded, grid, *_ = primals
     best, pixels = _search(*primals)
     x, y = (pixels[:, i, None].astype(jnp.float32) for i in range(2))

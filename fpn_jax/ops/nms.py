@@ -100,7 +100,7 @@ def select_detections(
     keeps, by falling score; rows that are not valid are zero.
 
     Scores must be finite where valid. Of equal scores the first row is the higher one.
-    Which rows are kept has no gradient; their boxes and scores have that of the input.
+    The choice of rows has no gradient; the gradient of boxes and scores is the input's.
 
     Only higher boxes drop a box, so the best are decided without the rest. Here blocks
     of boxes go from the top, against those kept before them, until there are enough:
@@ -112,7 +112,7 @@ def select_detections(
     if max_detections < 1:
         raise ValueError(f"max_detections is {max_detections}, and must be at least 1")
 
-    # Of no box, and of one that is not valid, nothing is kept.
+    # Nothing is kept of no box, nor of one that is not valid.
     missing = (0, max(0, 1 - len(boxes)))
     valid = jnp.pad(valid, missing)
     boxes, scores, labels = (

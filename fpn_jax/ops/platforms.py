@@ -1,4 +1,4 @@
-"""Formulations of one function, of which each platform gets its own."""
+"""Formulations of one function: each platform gets its own."""
 
 from collections.abc import Callable
 from contextvars import ContextVar

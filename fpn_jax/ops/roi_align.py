@@ -147,7 +147,7 @@ def _pool(
 ) -> Float[Array, "n size size c"]:
     """Returns the bins of each box from the map of that number, given row by row.
 
-    `taps` are those of `num_taps`, or more.
+    `taps` are as many as `num_taps` says, or more.
     """
     return jax.lax.platform_dependent(
         *(maps, boxes, levels, taps),

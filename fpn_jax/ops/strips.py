@@ -52,7 +52,7 @@ def cut(x: Float[Array, "b h w c"], count: int) -> Float[Array, "_n h _w c"]:
 
 
 def joined(strips: Float[Array, "n h w c"], count: int) -> Float[Array, "_b h _w c"]:
-    """Returns the images of which `cut` made strips."""
+    """Returns the images that `cut` has cut into strips."""
     if count == 1:
         return strips
     n, h, w, c = strips.shape

@@ -17,7 +17,7 @@ def upsample2x(x: Float[Array, "b h w c"]) -> Float[Array, "b 2*h 2*w c"]:
 def doubled_at_once(x: jax.Array) -> jax.Array:
     """Returns the same by a broadcast of rows and columns: for a CPU or a GPU.
 
-    On a CPU the gradient is 3.5 times faster than that of `resize`.
+    On a CPU the gradient is 3.5 times faster than the gradient of `resize`.
     """
     b, h, w, c = x.shape
     x = jnp.broadcast_to(x[:, :, None, :, None], (b, h, 2, w, 2, c))

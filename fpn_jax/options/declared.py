@@ -54,7 +54,7 @@ class Offer:
 def declared(kind: Any, **options: Any) -> Offer:
     """Returns what `tyro.cli` takes from the command line for a dataclass.
 
-    `options` are those of `tyro.cli`, such as a default and markers.
+    `options` go to `tyro.cli`: a default, markers.
     """
     with warnings.catch_warnings(), fixed_functions():
         # Deprecated as a means of completion. Nothing else public lists the options.
@@ -64,7 +64,7 @@ def declared(kind: Any, **options: Any) -> Offer:
     for group in parser._action_groups:
         title = (group.title or "").removesuffix("options").strip()
         path = "" if title == "positional arguments" else title
-        # Of a docstring the first paragraph.
+        # The first paragraph of a docstring is enough.
         text = " ".join((group.description or "").split("\n\n")[0].split())
         groups[path] = text or _place_in_a_tuple(path)
         for action in group._group_actions:
@@ -163,7 +163,7 @@ def _kind(word: str) -> str:
 def _rows_together(options: Sequence[Option], groups: dict[str, str]) -> list[Option]:
     """Returns the options with one in the place of the rows of a tuple of tuples.
 
-    Its text is that of the group which tyro makes of them.
+    Its text is the description of tyro's group.
     """
     together: dict[str, list[Option]] = {}
     for option in options:

@@ -12,7 +12,7 @@ _SOURCE = ("--data.source", "--data", "--dataset")
 def steps_for(epochs: str, arguments: Sequence[str]) -> str:
     """Says how many training steps make so many epochs, as far as the data tells.
 
-    The images and the size of a batch are those of the command line, or its defaults.
+    The number of images and the batch size come from the command line or its defaults.
     """
     said = "training is counted in steps"
     example = "an epoch has as many as the images divided by --data.batch-size"

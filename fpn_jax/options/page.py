@@ -30,7 +30,7 @@ def help_page(
       common: by headings, the names of the options that most people need, as settings
         have them. Where there are none, all options are common.
       everything: all options by groups, instead of the common ones.
-      width: by default that of the terminal.
+      width: the terminal's by default.
     """
     width = min(width or shutil.get_terminal_size().columns, _WIDEST)
     places = [

@@ -36,7 +36,7 @@ class Proof(NamedTuple):
     theirs: int  # detections
     ours: int
     matched: int  # pairs within the tolerances
-    tied: int  # pairs of which either box could have suppressed the other
+    tied: int  # pairs in which either box could have suppressed the other
 
     @property
     def holds(self) -> bool:

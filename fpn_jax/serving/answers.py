@@ -53,7 +53,7 @@ class Answer:
 
 
 def as_json(engine: Engine, placed: Placed, found: Detections, wanted: Wanted) -> bytes:
-    """Returns the `Answer` as JSON; its objects are those of `Result.to_json`."""
+    """Returns the `Answer` as JSON; its objects are as `Result.to_json` writes them."""
     rows = [
         row
         for result in wanted_results(engine, placed, found, wanted)

@@ -46,7 +46,7 @@ def _add_paths(
 ) -> None:
     """Adds `/setup` and `/predict`.
 
-    The labeling interface is that of `results/label_studio.py`. `images` raises
+    `results/label_studio.py` has the labeling interface. `images` raises
     Refused for an image that is not taken.
     """
     version = serving.engine.name

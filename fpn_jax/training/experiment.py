@@ -146,7 +146,7 @@ def loaded_file() -> Path | None:
 def new_run_directory(experiment: str | Path | None, source: str = "digits") -> Path:
     """Returns a directory that does not exist yet: runs/NAME-1, runs/NAME-2 …
 
-    NAME is the experiment's, or without one that of the data set.
+    NAME is the experiment's, or the data set's without an experiment.
     """
     path = Path(experiment or source)
     name = path.stem

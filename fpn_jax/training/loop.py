@@ -42,7 +42,7 @@ def train(
     run that never stopped.
 
     Args:
-        experiment: file of which the run keeps a copy, by default the loaded one where
+        experiment: file that the run keeps a copy of, by default the loaded one where
             the config has classes of it.
         fitted: names of settings that the data decides (`data_fit`).
         typed: names of settings, "train.steps", that stay as they are where a recipe is

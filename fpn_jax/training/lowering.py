@@ -62,7 +62,7 @@ def lower_evaluation(config: Config, devices: Sequence[Any]) -> Any:
 
 
 def num_programs(config: Config) -> int:
-    """Returns how many programs a run compiles: those of a turned canvas are others."""
+    """Returns how many programs a run compiles: a turned canvas needs more."""
     height, width = config.data.canvas
     turned = height != width
     return 1 + (turned and config.data.group_by_aspect) + 1 + turned

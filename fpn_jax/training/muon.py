@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import optax
 
 _MOMENTUM = 0.95
-# Of x, x xᵀ x and x xᵀ x xᵀ x (Jordan et al.): five rounds bring singular values from
+# Factors of x, x xᵀ x, x xᵀ x xᵀ x (Jordan et al.): five rounds bring singular values
 # 1e-3 … 1 to 0.7 … 1.2.
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 _ROUNDS = 5

@@ -76,7 +76,7 @@ def _many(step: Callable, mesh: Mesh, config: Config) -> Callable | None:
 
 
 def step_of(config: Config) -> Callable:
-    """Returns `step(state, batch)` of a config, of which the learning rate is told."""
+    """Returns `step(state, batch)` of a config; metrics have the learning rate."""
     by_pmap = config.train.parallelism == "pmap"
     return partial(
         _step_and_rate,
@@ -127,7 +127,7 @@ def _check_promotion() -> None:
 def check_shared(config: Config, *names: str, devices: int | None = None) -> None:
     """Raises ValueError where devices cannot share a batch of these settings.
 
-    Their number is by default that of this run.
+    By default they are as many as this run has.
     """
     devices = devices or jax.device_count()
     for name in names:

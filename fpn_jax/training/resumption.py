@@ -50,7 +50,7 @@ def check_generator(run: str | Path, words: int) -> None:
 
 
 def _fixed(config: Config) -> dict[str, Callable[[Any], Any]]:
-    """Returns the settings that stay, and what of each has to be the same."""
+    """Returns the settings that stay, and the part of each that has to be the same."""
     names = ["data.source", "data.train", "data.skip_empty", "data.batch_size"]
     names += ["data.group_by_aspect", "train.seed"]
     names += ["data.canvas"] if config.data.group_by_aspect else []  # says who stands

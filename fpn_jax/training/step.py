@@ -197,7 +197,7 @@ def pmap_steps(step: Callable) -> Callable:
 
 
 def to_devices(local: dict, sharding: NamedSharding) -> dict[str, jax.Array]:
-    """Returns the global batch of which `local` is this process's part."""
+    """Returns the global batch; `local` is this process's part of it."""
     return {
         name: jax.make_array_from_process_local_data(sharding, array)
         for name, array in local.items()

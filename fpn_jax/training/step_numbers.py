@@ -23,7 +23,7 @@ class NumberRecorder:
         self._in_a_row = 0
 
     def add(self, step: int, taken: Sequence[tuple[int, dict[str, jax.Array]]]) -> None:
-        """Keeps the numbers of steps in a row, of which `step` is the first."""
+        """Keeps the numbers of consecutive steps; `step` is the first."""
         for count, numbers in taken:
             self._pending.append((step, count, numbers))
             step += count
@@ -55,7 +55,7 @@ class NumberRecorder:
 
 
 def _rows(step: int, count: int, numbers: dict) -> list[tuple[int, dict]]:
-    """Returns the numbers of each step; those of several are stacked."""
+    """Returns the numbers of each step; several steps are stacked."""
     if count == 1:
         return [(step, numbers)]
     return [

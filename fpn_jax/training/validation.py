@@ -44,7 +44,7 @@ class Validation:
         Args:
             config: of the run.
             step: `evaluation_step`, compiled.
-            categories: by label, of the model; by default those of the data.
+            categories: by label, of the model; the data's by default.
             max_detections: how many of an image and class the figures count; by
                 default as many as COCO counts.
         """

@@ -36,7 +36,7 @@ class Value:
         # In the order of JAX's axes, whatever the layout.
         self.stored = self.shape if stored is None else tuple(stored)
         self.channels_first = channels_first
-        self.source = source  # of which this is a reshape
+        self.source = source  # the tensor that this one reshapes
         self.names: dict[str, str] = {}  # of the same in other forms
 
     @property
@@ -155,7 +155,7 @@ class Graph:
         return number if rest == 0 else self.node("Add", number, self.ints(rest))
 
     def reshaped(self, name: str, shape: Sequence[Any]) -> str:
-        """Returns the name of a tensor in another shape, one size of which is open."""
+        """Returns the name of a tensor in another shape that has one open size."""
         sizes = [size if isinstance(size, int) else -1 for size in shape]
         if sizes.count(-1) > 1:
             return self.node("Reshape", name, self.shape(shape))

@@ -44,7 +44,7 @@ def onnx_model(
 ) -> onnx.ModelProto:
     """Returns a function of arrays, to a dictionary of arrays, as a model.
 
-    A symbolic size of the inputs is that of their first axis, and called "batch".
+    Only the first axis of inputs may have a symbolic size, which is called "batch".
     Raises ValueError for a function that ONNX, or this translation, cannot express.
     """
     closed, shapes_of_outputs = jax.make_jaxpr(function, return_shape=True)(

@@ -13,7 +13,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator
 from fpn_jax.evaluation.coco import Accumulated
 
 _SIZES = {"": "all", "s": "small", "m": "medium", "l": "large"}
-# What of a validation is worth a panel, where it was measured.
+# Metrics of a validation that get a panel, where they were measured.
 _PANELS = {
     "AR{}@100": "average recall, 100 boxes",
     "AR{}@1000": "average recall, 1000 boxes",
@@ -22,7 +22,7 @@ _PANELS = {
     "keypoint/AP{}": "average precision of keypoints",
 }
 MOST_NAMED = 20  # classes with a name of their own in a plot; more would overlap
-_DOTTED = 20  # points of a short curve, of which one alone would be no line
+_DOTTED = 20  # points at most of a curve with dots; one point would be no line
 
 
 def plot_losses(rows: Sequence[Mapping[str, float]]) -> Figure:

@@ -128,7 +128,7 @@ def detector_rules(detector: nn.Module) -> list[Rule]:
     }
     return [
         *rules_of(detector, tables, library="Detectron2"),
-        # Of early releases; ours are fields.
+        # Early releases have them as weights; ours are fields.
         Rule("*pixel_mean", None),
         Rule("*pixel_std", None),
         Rule("*anchor_generator.cell_anchors.*", None),

@@ -55,7 +55,7 @@ def read_voc_file(data: bytes, stem: str) -> VocFile:
 
 
 def _box_problem(thing: ElementTree.Element, sides: dict[str, str | None]) -> str:
-    """Names what of its box an object lacks, or ""."""
+    """Names the sides that the box of an object lacks, or ""."""
     if thing.find("bndbox") is None:
         other = next((tag for tag in _OTHER_SHAPES if thing.find(tag) is not None), "")
         return f"no <bndbox>, but <{other}>" if other else "no <bndbox>"
