@@ -39,7 +39,7 @@ _LESS_MEMORY = {
         "a smaller --data.batch-size (with --optimizer.accumulate for the same images "
         "of an update), a smaller --data.canvas, --model.backbone.dtype bfloat16 or, "
         "for ResNet and VGG, --model.backbone.remat need less; a run that has begun "
-        "keeps its batch size and model: start another from it by --train.pretrained RUN"
+        "keeps its batch size and model: start another by --train.pretrained RUN"
     ),
     "evaluate": "--dtype bfloat16 needs less, and a run with a smaller canvas",
     "predict": "a smaller --batch-size needs less, and so do smaller images",
