@@ -8,7 +8,6 @@ import pytest
 from PIL import Image
 
 from tests.support.pages import PAGES, ROOT, blocks
-from tests.support.random_run import directory_of, picture, two_stage
 from tests.support.real import real
 
 # These load a published model by its name, and run where its weights are.
@@ -93,13 +92,20 @@ def test_the_model_of_the_architecture_is_a_faster_rcnn():
     assert names["model"].num_classes == 80
 
 
-def test_the_first_lines_of_use_show_a_result(tmp_path_factory, tmp_path, monkeypatch):
-    run = directory_of(two_stage(), tmp_path_factory)
-    monkeypatch.chdir(tmp_path)
-    shutil.copytree(run, "runs/digits-1")
-    Image.fromarray(picture(60, 90)).save("photo.jpg", quality=95)
+@pytest.mark.real
+def test_the_first_lines_of_use_show_a_result(photographs):
     exec(python_of("use.md")[0], {})
-    assert Image.open("cats.png").size == (90, 60)
+    assert Image.open("cups.png").size == (640, 427)
+
+
+@pytest.mark.real
+def test_people_are_counted(photographs, capsys):
+    (photographs / "photos").mkdir()
+    shutil.copy("photo.jpg", "photos/kitchen.jpg")
+    (code,) = (code for code in python_of("use.md") if "each(" in code)
+    exec(code, {})
+    name, count = capsys.readouterr().out.split()
+    assert name == "photos/kitchen.jpg" and int(count) > 0
 
 
 def test_the_readme_fits_a_screen():
