@@ -129,6 +129,8 @@ def refused(capsys, *arguments) -> str:
         (("--max-megabytes", "inf"), "max-megabytes: inf given"),
         (("--score-threshold", 50), "score-threshold: 50.0 given, must be 0 … 1"),
         (("--label-studio", "here"), "label-studio: 'here' given, must be an address"),
+        (("--label-studio", "http://[x"), "label-studio: 'http://[x' given, must be"),
+        (("--label-studio", "http://a:b"), "label-studio: 'http://a:b' given, must be"),
         (("--experiment", "no.py"), "experiment: no file 'no.py'"),
         (("--host", "no.such.host.invalid"), "port: no.such.host.invalid:0"),
     ],

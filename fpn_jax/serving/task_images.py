@@ -1,7 +1,6 @@
 """Images that tasks of Label Studio name: at its own address, or in the task itself."""
 
 import base64
-import binascii
 import http.client
 import urllib.error
 import urllib.parse
@@ -28,8 +27,8 @@ def task_images(
 
     Raises ValueError for an address that is none.
     """
-    home = urllib.parse.urlsplit(address)
-    if home.scheme not in ("http", "https") or not home.hostname:
+    home = _split(address)
+    if home is None or home.scheme not in ("http", "https") or not home.hostname:
         raise ValueError(
             f"label-studio: {address!r} given, must be an address: http://host:8080"
         )
@@ -38,13 +37,12 @@ def task_images(
     def fetched(name: str) -> bytes:
         if name.startswith("data:"):
             return _in_address(name)
-        url = urllib.parse.urljoin(address, name)
-        there = urllib.parse.urlsplit(url)
-        if (there.scheme, there.netloc) != (home.scheme, home.netloc):
+        there = _split(name, address)
+        if there is None or there[:2] != home[:2]:
             raise Refused(422, f"image: {name[:80]!r} is not an address of {address}")
         headers = {"Authorization": f"Token {token}"} if token else {}
         try:
-            asked = urllib.request.Request(url, headers=headers)
+            asked = urllib.request.Request(there.geturl(), headers=headers)
             with opener.open(asked, timeout=bounds.body_seconds) as response:
                 data = response.read(bounds.body_bytes + 1)
         except urllib.error.HTTPError as error:
@@ -59,6 +57,16 @@ def task_images(
     return fetched
 
 
+def _split(url: str, base: str = "") -> urllib.parse.SplitResult | None:
+    """Returns the parts of an address; None: it is none, such as `http://[x`."""
+    try:
+        parts = urllib.parse.urlsplit(urllib.parse.urljoin(base, url))
+        _ = parts.port  # is only read from the text when it is asked for
+    except ValueError:
+        return None
+    return parts
+
+
 class _Staying(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, *_) -> None:
         return None
@@ -67,7 +75,7 @@ class _Staying(urllib.request.HTTPRedirectHandler):
 def _in_address(name: str) -> bytes:
     try:
         return base64.b64decode(name.partition(",")[2], validate=True)
-    except binascii.Error as error:
+    except ValueError as error:  # binascii's own is one, and so is a letter like é
         raise _not_had(name, error) from error
 
 

@@ -99,9 +99,12 @@ def test_more_tasks_than_a_batch_are_done_too(server):
         ("file:///etc/passwd", "is not an address of"),
         ("//other.host/1.png", "is not an address of"),
         ("s3://bucket/1.png", "is not an address of"),
+        ("http://[x", "is not an address of"),
+        ("http://here:port/1.png", "is not an address of"),
         ("/elsewhere", "answers 302"),
         ("/data/upload/3.png", "answers 404"),
         ("data:image/png;base64,%%%", "cannot be had"),
+        ("data:image/png;base64,é", "cannot be had"),
         ("data:,", "not a readable image (0 bytes)"),
     ],
 )
