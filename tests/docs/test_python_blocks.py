@@ -4,9 +4,11 @@ import math
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
+from fpn_jax.inference import load
 from tests.support.pages import PAGES, ROOT, blocks
 from tests.support.real import real
 
@@ -60,7 +62,8 @@ def test_the_first_pages_say_what_the_readme_says():
         assert all(line in readme for line in code.splitlines())
 
 
-def test_a_loop_of_ones_own_learns_and_detects():
+def test_a_loop_of_ones_own_learns_and_detects(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     names: dict = {}
     for code in python_of("own_loop.md"):
         if "fpn_jax.load" not in code:
@@ -68,6 +71,10 @@ def test_a_loop_of_ones_own_learns_and_detects():
     first, last = names["losses"][0], names["losses"][-1]
     assert math.isfinite(last) and last < 0.5 * first
     assert names["found"].boxes.shape == (2, 100, 4)
+    image = np.asarray(names["images"][0], np.uint8)
+    again = load("runs/mine")(image)
+    np.testing.assert_array_equal(again.boxes, names["result"].boxes)
+    assert len(again) > 0 and {*again.class_names} <= {"bus", "car", "person"}
     frozen = names["frozen"]
     assert all(frozen["stem"]["conv"].values())
     assert not any(frozen["stage3"]["block1"]["conv1"].values())
