@@ -13,7 +13,12 @@ from fpn_jax.training.experiment import load_experiment
 from tests.support.pages import ROOT, blocks, write_files
 
 PAGES = [ROOT / "docs" / name for name in ("fine_tuning.md", "own_modules.md")]
-EXPERIMENTS = {"my_experiment.py": 3, "my.py": 10, "my_other.py": 10}  # with classes
+EXPERIMENTS = {  # with classes
+    "my_experiment.py": 3,
+    "my.py": 10,
+    "my_cells.py": 3,
+    "my_other.py": 10,
+}
 
 
 @pytest.fixture
