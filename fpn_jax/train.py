@@ -10,6 +10,9 @@ The first line trains a small Faster R-CNN on the embedded digits. The second on
 fine-tunes a published detector: the data decides its classes, canvas and steps. The
 third one reads all settings from a Python file. The fourth one continues a run.
 
+The defaults shown are the digits'. A command that names a detector or an experiment
+shows others: fpn-jax train --model yolox_nano --help.
+
 Exit status: 0 done, 2 wrong input, 3 a loss is not finite, 130 or 143 stopped by Ctrl-C
 or SIGTERM after a save.
 """

@@ -76,7 +76,8 @@ class OptimizerConfig:
 
     # Optimizer: SGD or AdamW of optax, or Muon.
     name: Literal["sgd", "adamw", "muon"] = "muon"
-    # Highest learning rate, by default 0.004 for Muon and 0.001 for AdamW and SGD.
+    # Highest learning rate. Where none is set it is 0.004 for Muon and 0.001 for AdamW
+    # and SGD.
     learning_rate: float | None = None
     momentum: float = 0.9  # Momentum of SGD.
     weight_decay: float = 1e-4  # Strength of the weight decay.
