@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -18,7 +18,8 @@ from fpn_jax.serving.refusals import Refused
 from fpn_jax.serving.task_images import task_images
 from fpn_jax.types import Detections
 
-Images = Callable[[str], bytes]  # from what a task names to an image file
+# From what a task names to an image file.
+Images = Callable[[str], Awaitable[bytes]]
 Add = Callable[[FastAPI, Serving], object]
 
 
@@ -84,15 +85,20 @@ async def _predictions(
     serving: Serving, images: Images, names: list[str], wanted: Wanted
 ) -> list[dict[str, Any]]:
     """Returns a prediction for each image; so many at once as a batch has."""
-    loop, together = asyncio.get_running_loop(), serving.engine.batch_size
+    together = serving.engine.batch_size
 
     async def one(name: str) -> dict[str, Any]:
-        data = await loop.run_in_executor(serving.decoders, images, name)
-        return await detected(serving, data, wanted, _prediction)
+        return await detected(serving, await images(name), wanted, _prediction)
 
     found = []
     for start in range(0, len(names), together):
-        found += await asyncio.gather(*map(one, names[start : start + together]))
+        some = names[start : start + together]
+        works = [asyncio.ensure_future(one(name)) for name in some]
+        try:
+            found += await asyncio.gather(*works)
+        finally:
+            for work in works:  # one that is refused ends the others with it
+                work.cancel()
     return found
 
 

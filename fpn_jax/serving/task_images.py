@@ -1,19 +1,20 @@
 """Images that tasks of Label Studio name: at its own address, or in the task itself."""
 
+import asyncio
 import base64
-import http.client
-import urllib.error
 import urllib.parse
-import urllib.request
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from fpn_jax.serving.bounds import Bounds
+from fpn_jax.serving.fetching import fetched
 from fpn_jax.serving.refusals import Refused
+
+_AT_ONCE = 8  # images that Label Studio is asked for at the same time
 
 
 def task_images(
     address: str, token: str | None, bounds: Bounds
-) -> Callable[[str], bytes]:
+) -> Callable[[str], Awaitable[bytes]]:
     """Returns a function from what a task names to the image file.
 
     That is a path or an address of Label Studio, or a `data:` address. No other is
@@ -32,29 +33,27 @@ def task_images(
         raise ValueError(
             f"label-studio: {address!r} given, must be an address: http://host:8080"
         )
-    opener = urllib.request.build_opener(_Staying)
+    headers = {"Authorization": f"Token {token}"} if token else {}
+    places = asyncio.Semaphore(_AT_ONCE)
 
-    def fetched(name: str) -> bytes:
+    async def image(name: str) -> bytes:
         if name.startswith("data:"):
-            return _in_address(name)
+            return await asyncio.to_thread(_in_address, name)
         there = _split(name, address)
         if there is None or there[:2] != home[:2]:
             raise Refused(422, f"image: {name[:80]!r} is not an address of {address}")
-        headers = {"Authorization": f"Token {token}"} if token else {}
         try:
-            asked = urllib.request.Request(there.geturl(), headers=headers)
-            with opener.open(asked, timeout=bounds.body_seconds) as response:
-                data = response.read(bounds.body_bytes + 1)
-        except urllib.error.HTTPError as error:
-            error.close()
-            raise _not_had(name, f"{address} answers {error.code}") from error
-        except (OSError, http.client.HTTPException, ValueError) as error:
+            async with places:
+                return await fetched(
+                    there,
+                    headers,
+                    most_bytes=bounds.body_bytes,
+                    seconds=bounds.body_seconds,
+                )
+        except (OSError, ValueError) as error:
             raise _not_had(name, error) from error
-        if len(data) > bounds.body_bytes:
-            raise _not_had(name, f"longer than {bounds.body_bytes / 1e6:g} MB")
-        return data
 
-    return fetched
+    return image
 
 
 def _split(url: str, base: str = "") -> urllib.parse.SplitResult | None:
@@ -65,11 +64,6 @@ def _split(url: str, base: str = "") -> urllib.parse.SplitResult | None:
     except ValueError:
         return None
     return parts
-
-
-class _Staying(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_) -> None:
-        return None
 
 
 def _in_address(name: str) -> bytes:

@@ -1,8 +1,10 @@
 """Label Studio's protocol: its tasks in, its predictions out, and no other address."""
 
 import base64
+import contextlib
 import json
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -13,6 +15,9 @@ from tests.support.serving import ask, engine_of, png, served
 
 TOKEN = "a-token"
 FILES = {"/data/upload/1.png": png(20, 40), "/data/upload/2.png": png(40, 20)}
+
+# Requests for an image that never comes to its end, and those that were given up.
+HELD, LEFT = threading.Semaphore(0), threading.Semaphore(0)
 
 
 class LabelStudio(BaseHTTPRequestHandler):
@@ -25,12 +30,26 @@ class LabelStudio(BaseHTTPRequestHandler):
             self.send_header("Content-Length", "0")
             self.end_headers()
             return
+        if self.path == "/held":
+            self._trickle()
+            return
         allowed = self.headers.get("Authorization") == f"Token {TOKEN}"
         data = FILES.get(self.path, b"")
         self.send_response(401 if not allowed else 200 if data else 404)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)
+
+    def _trickle(self) -> None:
+        """Sends a byte now and then, until nobody takes them."""
+        HELD.release()
+        self.send_response(200)
+        self.end_headers()
+        with contextlib.suppress(OSError):
+            while True:
+                self.wfile.write(b"x")
+                time.sleep(0.1)
+        LEFT.release()
 
     def log_message(self, *_) -> None:
         pass
@@ -126,6 +145,50 @@ def test_a_file_beyond_the_limit_is_a_line(server, monkeypatch):
     monkeypatch.setitem(FILES, "/data/upload/4.png", bytes(10_001))
     answer = predicted(server, "/data/upload/4.png")
     assert answer.status == 422 and "longer than 0.01 MB" in answer.json["error"]
+
+
+@contextlib.contextmanager
+def asked_for_held_images(server, number: int):
+    """Gives the list of the answer to a request for images that never come."""
+    answers = []
+    names = ["/held"] * number
+    asking = threading.Thread(target=lambda: answers.append(predicted(server, *names)))
+    asking.start()
+    for _ in range(number):
+        assert HELD.acquire(timeout=60)
+    yield answers
+    asking.join()
+    for _ in range(number):
+        assert LEFT.acquire(timeout=60)
+
+
+def test_images_that_do_not_come_hold_up_no_other_request(studio):
+    bounds = Bounds(body_seconds=5)
+    add = label_studio_adder(studio, TOKEN, bounds, 0.5)
+    with served(engine_of(), add=add) as server:  # it has two threads that decode
+        with asked_for_held_images(server, 4) as answers:
+            assert ask(server.port, "POST", "/detect", png()).status == 200
+            assert answers == []
+        assert answers[0].status == 422
+        assert "'/held' cannot be had: not whole" in answers[0].json["error"]
+
+
+def test_the_other_images_of_a_refused_request_are_given_up(server):
+    start = time.monotonic()
+    answer = predicted(server, "/held", "/held", "/data/upload/3.png")
+    assert answer.status == 422 and "answers 404" in answer.json["error"]
+    for _ in range(2):
+        assert LEFT.acquire(timeout=60) and HELD.acquire(timeout=0)
+    assert time.monotonic() - start < Bounds().body_seconds
+
+
+def test_a_server_stops_while_an_image_does_not_come(studio):
+    bounds = Bounds(body_seconds=1)
+    add = label_studio_adder(studio, TOKEN, bounds, 0.5)
+    with contextlib.ExitStack() as asked:
+        with served(engine_of(), add=add) as server:
+            answers = asked.enter_context(asked_for_held_images(server, 3))
+        assert answers[0].status == 422
 
 
 def test_without_an_address_there_is_no_such_path():
