@@ -105,10 +105,12 @@ async def _predictions(
 def _prediction(
     engine: Engine, placed: Placed, found: Detections, wanted: Wanted
 ) -> dict[str, Any]:
-    parts = [*wanted_results(engine, placed, found, wanted)]
-    scores = [float(score) for part in parts for score in part.scores]
+    found_regions, scores = [], []
+    for part in wanted_results(engine, placed, found, wanted):  # a mask at a time
+        found_regions += regions(part)
+        scores += part.scores.tolist()
     return {
-        "result": [region for part in parts for region in regions(part)],
+        "result": found_regions,
         "score": sum(scores) / len(scores) if scores else 0.0,
         "model_version": engine.name,
     }

@@ -5,12 +5,16 @@ import contextlib
 import json
 import threading
 import time
+import tracemalloc
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import numpy as np
 import pytest
 
 from fpn_jax.serving.bounds import Bounds
 from fpn_jax.serving.label_studio import label_studio_adder
+from fpn_jax.types import Detections
 from tests.support.serving import ask, engine_of, png, served
 
 TOKEN = "a-token"
@@ -130,6 +134,35 @@ def test_more_tasks_than_a_batch_are_done_too(server):
 def test_an_image_that_is_not_had_is_a_line(server, name, line):
     answer = predicted(server, "/data/upload/1.png", name)
     assert answer.status == 422 and line in answer.json["error"]
+
+
+def test_masks_of_the_size_of_an_image_are_made_one_by_one(studio):
+    def found(images, sizes) -> Detections:
+        rows, objects = len(sizes), 60
+        boxes = np.tile(np.float32([0, 0, 32, 32]), (rows, objects, 1))
+        scores = np.tile(np.linspace(0.9, 0.8, objects, dtype=np.float32), (rows, 1))
+        return Detections(
+            boxes=boxes,
+            scores=scores,
+            labels=np.zeros(scores.shape, np.int32),
+            valid=np.ones(scores.shape, bool),
+            masks=np.ones((*scores.shape, 7, 7), np.float32),
+        )
+
+    embedded = "data:image/png;base64," + base64.b64encode(png(1000, 1000)).decode()
+    add = label_studio_adder(studio, TOKEN, Bounds(), 0.5)
+    with served(replace(engine_of(), run=found), add=add) as server:
+        tracemalloc.start()
+        try:
+            answer = predicted(server, embedded)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    (prediction,) = answer.json["results"]
+    assert prediction["score"] == pytest.approx(0.85)
+    assert {each["type"] for each in prediction["result"]} == {"polygonlabels"}
+    assert len(prediction["result"]) == 60
+    assert peak < 30e6, peak  # all masks together have 60 MB
 
 
 @pytest.mark.parametrize(
