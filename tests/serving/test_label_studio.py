@@ -42,7 +42,8 @@ class LabelStudio(BaseHTTPRequestHandler):
         self.send_response(401 if not allowed else 200 if data else 404)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
-        self.wfile.write(data)
+        with contextlib.suppress(OSError):  # it may be given up
+            self.wfile.write(data)
 
     def _trickle(self) -> None:
         """Sends a byte now and then, until nobody takes them."""
@@ -139,7 +140,7 @@ def test_an_image_that_is_not_had_is_a_line(server, name, line):
 def test_masks_of_the_size_of_an_image_are_made_one_by_one(studio):
     def found(images, sizes) -> Detections:
         rows, objects = len(sizes), 60
-        boxes = np.tile(np.float32([0, 0, 32, 32]), (rows, objects, 1))
+        boxes = np.tile(np.array([0, 0, 32, 32], np.float32), (rows, objects, 1))
         scores = np.tile(np.linspace(0.9, 0.8, objects, dtype=np.float32), (rows, 1))
         return Detections(
             boxes=boxes,
