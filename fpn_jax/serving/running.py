@@ -120,17 +120,29 @@ def _longest(bounds: Bounds) -> int:
 def _protocol(seconds: float) -> Any:
     """Returns uvicorn's protocol, which closes connections that ask for nothing.
 
-    A head that is not whole after so many seconds is none.
+    A head that is not whole so many seconds after its first byte is none, and so is
+    the rest of a body that was answered before its end. Without a byte, a connection is
+    kept as long as that at first, and `_KEEP_ALIVE` after an answer.
     """
 
     def made(**given: Any) -> H11Protocol:
         protocol = H11Protocol(**given)
+        receive, watched = protocol.data_received, None  # the last cycle with a timer
 
-        def give_up() -> None:
-            if protocol.cycle is None:  # no request yet
+        def give_up(cycle: Any) -> None:
+            if protocol.cycle is cycle:  # no request since
                 protocol.timeout_keep_alive_handler()
 
-        protocol.loop.call_later(seconds, give_up)
+        def data_received(data: bytes) -> None:
+            nonlocal watched
+            receive(data)
+            cycle = protocol.cycle
+            if cycle and cycle.response_complete and cycle is not watched:
+                watched = cycle
+                protocol.loop.call_later(seconds, give_up, cycle)
+
+        protocol.data_received = data_received
+        protocol.loop.call_later(seconds, give_up, None)
         return protocol
 
     return made

@@ -1,7 +1,10 @@
 """Limits of a server, clients that vanish, and what it counts."""
 
+import contextlib
+import http.client
 import socket
 import threading
+import time
 
 import pytest
 
@@ -10,6 +13,7 @@ from fpn_jax.serving.bounds import Bounds
 from fpn_jax.serving.running import start_server, stop_server
 from tests.support.serving import (
     Answered,
+    answer_of,
     ask,
     engine_of,
     gate,
@@ -107,6 +111,38 @@ def test_a_connection_that_asks_for_nothing_is_closed():
         with socket.create_connection(("127.0.0.1", server.port), 20) as connection:
             connection.sendall(HEAD)
             assert connection.recv(100) == b""
+
+
+def seconds_until_closed(connection: socket.socket, byte: bytes) -> float:
+    """Sends a byte now and then; returns the time until the server closes."""
+    start = time.monotonic()
+    with contextlib.suppress(OSError):
+        while time.monotonic() < start + 20:
+            connection.sendall(byte)
+            time.sleep(0.1)
+    return time.monotonic() - start
+
+
+def test_a_connection_that_has_had_an_answer_asks_whole_or_is_closed():
+    with served(engine_of(), body_seconds=1) as server:
+        with socket.create_connection(("127.0.0.1", server.port), 20) as connection:
+            for _ in range(2):  # in the second, what the first one armed is past
+                connection.sendall(b"GET /health HTTP/1.1\r\nHost: here\r\n\r\n")
+                response = http.client.HTTPResponse(connection)
+                response.begin()
+                assert answer_of(response).status == 200
+                time.sleep(1.5)  # without a byte it is kept
+            assert 0.5 < seconds_until_closed(connection, b"a") < 5
+
+
+def test_a_connection_does_not_send_the_rest_of_a_refused_body_for_ever():
+    with served(engine_of(), body_seconds=1, body_bytes=10_000) as server:
+        with socket.create_connection(("127.0.0.1", server.port), 20) as connection:
+            connection.sendall(HEAD + b"Content-Length: 20000\r\n\r\n")
+            response = http.client.HTTPResponse(connection)
+            response.begin()
+            assert answer_of(response).status == 413
+            assert 0.5 < seconds_until_closed(connection, b"a") < 5
 
 
 def test_a_device_that_fails_is_a_line_and_the_next_request_is_answered():
