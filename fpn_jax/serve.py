@@ -13,7 +13,7 @@ compiled at the start. Requests for the same canvas that come within a few milli
 go through the network together. SIGTERM and Ctrl-C end the server, after all that it
 has accepted is answered.
 
-Exit status: 0 stopped, 2 wrong input.
+Exit status: 0 stopped, 1 ended without having been asked to, 2 wrong input.
 """
 
 import os
@@ -157,8 +157,7 @@ def serve(chosen: Arguments) -> int:
     )
     count_compilations_in(serving.metrics)
     asked = caught_signals()
-    host, port = listener.getsockname()[:2]
-    print(f"{engine.name}: http://{host}:{port}/", flush=True)
+    print(f"{engine.name}: {address_of(*listener.getsockname()[:2])}", flush=True)
     start = time.monotonic()
 
     def tell() -> None:
@@ -192,6 +191,11 @@ def listening(chosen: Arguments) -> socket.socket:
     except OSError as error:
         said = error.strerror or str(error)
         raise ValueError(f"port: {chosen.host}:{chosen.port}: {said}") from error
+
+
+def address_of(host: str, port: int) -> str:
+    """Returns the address that a browser takes."""
+    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
 
 
 def engine_of(chosen: Arguments) -> "Engine":
@@ -238,7 +242,10 @@ def caught_signals() -> list[int]:
 
 
 def run_until_signal(running: "Running", asked: Sequence[int]) -> int:
-    """Returns the exit status once a signal is noted and all requests are answered."""
+    """Returns the exit status once all requests are answered.
+
+    It is 0 where a signal was noted, and 1 where the server ended by itself.
+    """
     from fpn_jax.serving.running import stop_server
 
     while running.thread.is_alive() and not asked and not running.failures:
@@ -246,10 +253,15 @@ def run_until_signal(running: "Running", asked: Sequence[int]) -> int:
     stop_server(running)
     if running.failures:
         raise running.failures[0]
-    print("stopped", flush=True)
+    if asked:
+        print("stopped", flush=True)
+    else:
+        line = "fpn-jax serve: the server ended without having been asked to"
+        print(line, file=sys.stderr, flush=True)
+    status = 0 if asked else 1
     if running.compiling.is_alive():
-        os._exit(0)  # nothing ends a compilation
-    return 0
+        os._exit(status)  # nothing ends a compilation
+    return status
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from tests.support import xla
 from tests.support.commands import command, environment
 from tests.support.photograph import encoded
 from tests.support.random_run import directory_of, picture, two_stage
-from tests.support.serving import ask, until_stopped
+from tests.support.serving import ask, engine_of, served, until_stopped
 from tests.support.slow import slow_but
 
 DATA = encoded(picture(96, 128), "PNG")
@@ -169,6 +169,21 @@ def test_an_exported_file_is_served_too(run, tmp_path, capsys):
     finally:
         status, _, err = server.end()
     assert (status, err) == (0, "")
+
+
+@pytest.mark.parametrize("asked, status", [([], 1), ([signal.SIGTERM], 0)])
+def test_a_server_that_ends_by_itself_is_no_success(asked, status, capsys):
+    with served(engine_of()) as server:
+        server.running.server.should_exit = True
+        server.running.thread.join(60)
+        assert serve.run_until_signal(server.running, asked) == status
+    line = "fpn-jax serve: the server ended without having been asked to\n"
+    assert capsys.readouterr() == (("", line) if status else ("stopped\n", ""))
+
+
+def test_an_address_of_ipv6_is_printed_as_browsers_take_it():
+    assert serve.address_of("::1", 8000) == "http://[::1]:8000/"
+    assert serve.address_of("127.0.0.1", 80) == "http://127.0.0.1:80/"
 
 
 def test_a_second_signal_ends_it_at_once(run):
