@@ -31,9 +31,9 @@ from tyro.conf import Positional, arg
 from fpn_jax.choices import check_count, check_fraction
 from fpn_jax.command_line import parse, user_errors
 from fpn_jax.runtime import set_up
+from fpn_jax.serving.bounds import Bounds
 
 if TYPE_CHECKING:
-    from fpn_jax.serving.bounds import Bounds
     from fpn_jax.serving.engine import Engine
     from fpn_jax.serving.running import Running
 
@@ -57,15 +57,15 @@ class Arguments:
     # Threads that decode images, by default as many as cores.
     threads: int | None = None
     # Most requests that are read, wait or are computed at the same time.
-    max_requests: int = 128
+    max_requests: int = Bounds.requests
     # Longest request in megabytes.
-    max_megabytes: float = 20.0
+    max_megabytes: float = Bounds.body_bytes / 1e6
     # Largest image in millions of pixels.
-    max_megapixels: float = 50.0
+    max_megapixels: float = Bounds.pixels / 1e6
     # Seconds in which a request must be answered once it is read.
-    timeout: float = 30.0
+    timeout: float = Bounds.answer_seconds
     # Seconds in which a request must be read.
-    body_timeout: float = 10.0
+    body_timeout: float = Bounds.body_seconds
     # Lowest score that a request can ask for, by default the model's own.
     score_threshold: float | None = None
     # IoU above which the lower of two boxes of a class is dropped, by default the
@@ -170,10 +170,8 @@ def serve(chosen: Arguments) -> int:
     return run_until_signal(running, asked)
 
 
-def bounds_of(chosen: Arguments) -> "Bounds":
+def bounds_of(chosen: Arguments) -> Bounds:
     """Returns the limits of requests."""
-    from fpn_jax.serving.bounds import Bounds
-
     return Bounds(
         body_bytes=round(chosen.max_megabytes * 1e6),
         pixels=round(chosen.max_megapixels * 1e6),

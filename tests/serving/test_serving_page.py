@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from fpn_jax.serve import Arguments
+from fpn_jax.serve import Arguments, bounds_of
+from fpn_jax.serving.bounds import Bounds
 from fpn_jax.serving.metrics import new_metrics
 from tests.support.serving import engine_of, png, served
 
@@ -50,10 +51,14 @@ def test_the_limits_are_those_of_the_command():
     defaults = {
         field.name.replace("_", "-"): field.default for field in fields(Arguments)
     }
-    assert len(shown) == 5
+    assert len(shown) == len(fields(Bounds)) == 5
     assert {name: float(value) for name, value in shown} == {
         name: defaults[name] for name, _ in shown
     }
+
+
+def test_the_command_and_the_library_have_the_same_limits():
+    assert bounds_of(Arguments(Path("run"))) == Bounds()
 
 
 def test_the_metrics_are_those_of_the_server():
