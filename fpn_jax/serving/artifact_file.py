@@ -31,7 +31,7 @@ def artifact_engine(path: Path, batch_size: int | None = None) -> Engine:
             `usual_batch_size`.
 
     Raises ValueError, one line, for a file of something else, for a batch size that the
-    file does not have, and where the package lacks that runs it.
+    file does not have, and where the package that runs the file is not installed.
     """
     run, about = _opened(path)
     try:
