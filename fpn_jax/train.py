@@ -57,6 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         import jax
 
         from fpn_jax.training.config import Config
+        from fpn_jax.training.ending import Stopped
         from fpn_jax.training.experiment import new_run_directory
         from fpn_jax.training.given_settings import (
             default_settings,
@@ -64,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             what_to_train,
             without_automatic,
         )
-        from fpn_jax.training.loop import Stopped, train
+        from fpn_jax.training.loop import train
         from fpn_jax.training.step_numbers import NonFiniteLoss
 
         experiment, name, given = what_to_train(arguments)

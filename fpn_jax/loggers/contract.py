@@ -11,6 +11,8 @@ from typing import Any, Literal, NamedTuple, Protocol
 import numpy as np
 
 LoggerName = Literal["wandb", "mlflow"]
+Ending = Literal["finished", "stopped", "failed"]
+"""How a run ended: at its end, by a signal after a save, or by an error."""
 
 _log = logging.getLogger(__name__)
 _OPENERS = {  # files, which import the packages, and functions in them
@@ -30,8 +32,8 @@ class Logger(Protocol):
         """Takes a picture of a step, RGB uint8 [H, W, 3]."""
         ...
 
-    def close(self) -> None:
-        """Sends what has not been sent."""
+    def close(self, ending: Ending) -> None:
+        """Sends what has not been sent, and says how the run ended."""
         ...
 
 
@@ -80,8 +82,8 @@ class _Patient:
     def picture(self, step: int, name: str, image: np.ndarray) -> None:
         self._try(lambda: self._logger.picture(step, name, image))
 
-    def close(self) -> None:
-        self._try(self._logger.close)
+    def close(self, ending: Ending) -> None:
+        self._try(lambda: self._logger.close(ending))
 
     def _try(self, send: Callable[[], None]) -> None:
         if not self._works:

@@ -15,8 +15,14 @@ import numpy as np
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param
 
-from fpn_jax.loggers.contract import Opened
+from fpn_jax.loggers.contract import Ending, Opened
 
+_STATUS = {"finished": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}
+# MLflow would try for a quarter of an hour, and the training would wait.
+_SHORT = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",  # seconds
+}
 _AT_ONCE = 100  # parameters of one call, by MLflow's limit
 _LONGEST = 6000  # characters of a parameter, by MLflow's limit
 
@@ -35,8 +41,8 @@ class MLflow:
     def picture(self, step: int, name: str, image: np.ndarray) -> None:
         self._client.log_image(self._run, image, key=name, step=step)
 
-    def close(self) -> None:
-        self._client.set_terminated(self._run)
+    def close(self, ending: Ending) -> None:
+        self._client.set_terminated(self._run, status=_STATUS[ending])
 
 
 def open_mlflow(run: Path, settings: Mapping[str, Any], known: str | None) -> Opened:
@@ -47,6 +53,8 @@ def open_mlflow(run: Path, settings: Mapping[str, Any], known: str | None) -> Op
     Raises ValueError, one line, where the server cannot be reached.
     """
     experiment = os.environ.get("MLFLOW_EXPERIMENT_NAME", "fpn_jax")
+    for name, value in _SHORT.items():
+        os.environ.setdefault(name, value)
     try:
         client = MlflowClient()
         if known is not None:

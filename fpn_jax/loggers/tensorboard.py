@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 from tensorboardX import SummaryWriter
 
+from fpn_jax.loggers.contract import Ending
+
 
 class TensorBoard:
     """Writes `events/`; what was written after `first_step` is not shown any more."""
@@ -22,5 +24,5 @@ class TensorBoard:
     def picture(self, step: int, name: str, image: np.ndarray) -> None:
         self._writer.add_image(name, image, step, dataformats="HWC")
 
-    def close(self) -> None:
+    def close(self, ending: Ending) -> None:
         self._writer.close()

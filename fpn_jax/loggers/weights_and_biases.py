@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 import wandb
 
-from fpn_jax.loggers.contract import Opened
+from fpn_jax.loggers.contract import Ending, Opened
+
+_EXIT_CODES = {"finished": 0, "stopped": 255, "failed": 1}  # 255 is Ctrl-C there
 
 
 class WeightsAndBiases:
@@ -28,8 +30,8 @@ class WeightsAndBiases:
     def picture(self, step: int, name: str, image: np.ndarray) -> None:
         self._run.log({name: wandb.Image(image)}, step=step)
 
-    def close(self) -> None:
-        self._run.finish()
+    def close(self, ending: Ending) -> None:
+        self._run.finish(exit_code=_EXIT_CODES[ending])
 
 
 def open_wandb(run: Path, settings: Mapping[str, Any], known: str | None) -> Opened:

@@ -31,8 +31,9 @@ if TYPE_CHECKING:
         TrainConfig,
     )
     from fpn_jax.training.config_file import load_config
+    from fpn_jax.training.ending import Stopped
     from fpn_jax.training.experiment import load_experiment
-    from fpn_jax.training.loop import Stopped, train
+    from fpn_jax.training.loop import train
     from fpn_jax.training.metrics import read_metrics
     from fpn_jax.training.optimizer import learning_rate_schedule, make_optimizer
     from fpn_jax.training.run import Run, load_run, save_run
@@ -80,7 +81,8 @@ __getattr__, __dir__ = late_names(
         ),
         "fpn_jax.training.config_file": ("load_config",),
         "fpn_jax.training.experiment": ("load_experiment",),
-        "fpn_jax.training.loop": ("Stopped", "train"),
+        "fpn_jax.training.ending": ("Stopped",),
+        "fpn_jax.training.loop": ("train",),
         "fpn_jax.training.step_numbers": ("NonFiniteLoss",),
         "fpn_jax.training.metrics": ("read_metrics",),
         "fpn_jax.training.optimizer": ("learning_rate_schedule", "make_optimizer"),

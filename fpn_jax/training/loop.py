@@ -1,7 +1,7 @@
 """A run, from its start or resumption to its last evaluation."""
 
+import logging
 from collections.abc import Collection
-from contextlib import closing
 from pathlib import Path
 from signal import Signals
 from typing import cast
@@ -10,22 +10,17 @@ import jax
 
 from fpn_jax.training.calls import calls, programs_of, take
 from fpn_jax.training.config import Config
-from fpn_jax.training.ending import TimeLimit, out_of_patience
+from fpn_jax.training.ending import Stopped, TimeLimit, is_due, out_of_patience
 from fpn_jax.training.failed_start import nothing_left
 from fpn_jax.training.interruption import Interruption
+from fpn_jax.training.metrics import closing
 from fpn_jax.training.report import last_lines, write_curves, write_report
 from fpn_jax.training.start import Started, begin
 from fpn_jax.training.state import TrainState, inference_variables
 from fpn_jax.training.step_numbers import NumberRecorder
 from fpn_jax.visualize.pictures import halved
 
-
-class Stopped(Exception):
-    """A run that Ctrl-C or SIGTERM ended after a save; `signal` is which."""
-
-    def __init__(self, step: int, signal: Signals):
-        super().__init__(f"stopped by {signal.name} at step {step}, saved")
-        self.signal = signal
+_log = logging.getLogger(__name__)
 
 
 def train(
@@ -50,18 +45,20 @@ def train(
 
     Raises `Stopped` after a signal, `NonFiniteLoss`.
     """
+    limit = TimeLimit(config.train.hours)
     with nothing_left(Path(run)):
-        return _train(
-            begin(config, Path(run), experiment=experiment, fitted=fitted, typed=typed)
+        started = begin(
+            config, Path(run), experiment=experiment, fitted=fitted, typed=typed
         )
+        return _train(started, limit)
 
 
-def _train(started: Started) -> dict[str, float]:
+def _train(started: Started, limit: TimeLimit) -> dict[str, float]:
     period, first, state = started.config.train, started.first, started.state
     batches, checkpoints = started.batches, started.checkpoints
     display, writer = started.display, started.writer
     numbers, compiled, metrics = NumberRecorder(period.max_skipped), set(), None
-    step, limit = first, TimeLimit(period.hours)
+    step = first
     reason = out_of_patience(writer.rows, started.config)
     with Interruption() as interruption, display, closing(writer):
         if reason or _lacks_validation(started):
@@ -81,7 +78,7 @@ def _train(started: Started) -> dict[str, float]:
             if is_new:
                 display.restart(step)  # a compilation is no part of the rate
             over = step % period.log_every == 0 and limit.is_over()
-            due = over or started.validation.is_due(step)
+            due = over or is_due(step, started.config)
             stop = interruption.signal is not None
             saving = due or stop or step % period.save_every == 0
             if saving or step % period.log_every == 0:
@@ -102,16 +99,16 @@ def _train(started: Started) -> dict[str, float]:
             if saving and (signal := interruption.signal) is not None:
                 checkpoints.close()
                 raise Stopped(step, signal)
-            reason = (
-                limit.line if over else out_of_patience(writer.rows, started.config)
-            )
+            reason = out_of_patience(writer.rows, started.config)
+            if over:
+                reason = limit.line(started.run)
             if metrics is not None and reason:
                 break
-    best = checkpoints.best_step
-    checkpoints.close()
-    batches.close()
-    if metrics is None:  # stopped in the last validation, again
-        raise Stopped(step, cast(Signals, interruption.signal))
+        best = checkpoints.best_step
+        checkpoints.close()
+        batches.close()
+        if metrics is None:  # stopped in the last validation, again
+            raise Stopped(step, cast(Signals, interruption.signal))
     if reason and step < period.steps:
         display.say(f"ended at step {step} of {period.steps}: {reason}")
     for line in last_lines(started.run, started.config, metrics, step, best):
@@ -124,7 +121,7 @@ def validate(
 ) -> dict[str, float] | None:
     """Returns the metrics of a state, shown and written; None after a signal.
 
-    Those of the step that a run goes on from are written once.
+    A run that goes on does not write the metrics of its first step again.
     """
     started.display.evaluating()
     metrics = started.validation(inference_variables(state), interruption)
@@ -137,14 +134,22 @@ def validate(
 
 
 def write_plots(started: Started, step: int, metrics: dict[str, float] | None) -> None:
-    """Writes the plots of a run, on the first process; all where it was evaluated."""
+    """Writes the plots of a run, on the first process; all where it was evaluated.
+
+    A file that cannot be written ends the run; a plot that cannot be drawn is told.
+    """
     if jax.process_index() != 0:
         return
-    if metrics is None:
-        write_curves(started.run, started.validation)
-    else:
-        samples = write_report(started.run, started.validation)
-        started.writer.picture(step, "samples", halved(samples))
+    try:
+        if metrics is None:
+            write_curves(started.run, started.validation)
+        else:
+            samples = write_report(started.run, started.validation)
+            started.writer.picture(step, "samples", halved(samples))
+    except OSError:
+        raise
+    except Exception as error:
+        _log.warning("The plots of step %d are not drawn: %r", step, error)
 
 
 def _lacks_validation(started: Started) -> bool:
@@ -153,7 +158,7 @@ def _lacks_validation(started: Started) -> bool:
     A complete run is, for its metrics; else one that a signal came to before.
     """
     first, steps = started.first, started.config.train.steps
-    due = first > 0 and started.validation.is_due(first)
+    due = first > 0 and is_due(first, started.config)
     return first == steps or (due and not _is_validated(started))
 
 

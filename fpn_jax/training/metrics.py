@@ -4,15 +4,17 @@ import csv
 import io
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
-from fpn_jax.loggers.contract import Logger, finite
+from fpn_jax.loggers.contract import Ending, Logger, finite
 from fpn_jax.loggers.tensorboard import TensorBoard
+from fpn_jax.training.ending import Stopped
 from fpn_jax.training.whole_files import replace_text
 
 
@@ -57,10 +59,24 @@ class MetricWriter:
         """Returns whether a number of a step has been written."""
         return any(row["step"] == step and name in row for row in self.rows)
 
-    def close(self) -> None:
-        if self._writes:
-            for logger in self._loggers:
-                logger.close()
+    def close(self, ending: Ending = "finished") -> None:
+        with ExitStack() as stack:  # each is closed, even where another one fails
+            for logger in self._loggers if self._writes else ():
+                stack.callback(logger.close, ending)
+
+
+@contextmanager
+def closing(writer: MetricWriter) -> Iterator[None]:
+    """Closes the writer at the end, and tells its loggers how the run ended."""
+    try:
+        yield
+    except Stopped:
+        writer.close("stopped")
+        raise
+    except BaseException:
+        writer.close("failed")
+        raise
+    writer.close()
 
 
 def read_metrics(run: str | Path) -> list[dict[str, Any]]:

@@ -26,12 +26,17 @@ def open_loggers(config: Config, run: Path) -> list[Logger]:
     path = run / _FILE
     ids = json.loads(path.read_text()) if path.exists() else {}
     settings = dict(_flat(encode(config)))
-    loggers = []
-    for name in config.train.loggers:
-        opened = opener(name)(run.absolute(), settings, ids.get(name))
-        loggers.append(patient(name, opened.logger))
-        ids[name] = opened.id
-    replace_text(path, json.dumps(ids, indent=2) + "\n")
+    loggers: list[Logger] = []
+    try:
+        for name in config.train.loggers:
+            opened = opener(name)(run.absolute(), settings, ids.get(name))
+            loggers.append(patient(name, opened.logger))
+            ids[name] = opened.id
+            replace_text(path, json.dumps(ids, indent=2) + "\n")
+    except Exception:
+        for logger in loggers:
+            logger.close("failed")
+        raise
     return loggers
 
 

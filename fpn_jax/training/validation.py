@@ -62,23 +62,17 @@ class Validation:
         )
         self.results: list[dict] = []
         self.read: set[int] = set()  # ids of the images of the last results
-        self.has_run = False
-        self._step, self._train = step, config.train
+        self._step = step
         self._fitted_size = partial(
             fitted_size, canvas=config.data.canvas, box_scale=config.data.box_scale
         )
         self._batches = validation_data(config, source)
-
-    def is_due(self, step: int) -> bool:
-        """Returns whether there is an evaluation after a step."""
-        return step == self._train.steps or step % self._train.evaluate_every == 0
 
     def __call__(
         self, variables: Mapping, interruption: Interruption | None = None
     ) -> dict[str, float] | None:
         """Returns the metrics; None where a signal came before the end."""
         read = set()
-        self.has_run = True
         found = evaluate(
             variables,
             step=self._step,

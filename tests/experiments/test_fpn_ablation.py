@@ -9,7 +9,7 @@ import pytest
 
 from experiments import fpn_ablation, runs
 from experiments.fpn_ablation import ROWS, Arguments, base_config, model_of_row
-from fpn_jax.training.loop import Stopped
+from fpn_jax.training.ending import Stopped
 
 # Table 1 of the paper, at 800 x 1000 px.
 ANCHORS = {"a": 47, "b": 12, "c": 200, "d": 200, "e": 200, "f": 750}  # thousands

@@ -1,14 +1,18 @@
 """The real loggers, offline: the same numbers as metrics.jsonl, over a resumption."""
 
+import json
+import signal
 import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from fpn_jax.loggers.contract import check_installed, patient
+from fpn_jax.loggers.contract import Opened, check_installed, patient
+from fpn_jax.training import run_loggers
 from fpn_jax.training.config import Config, TrainConfig
-from fpn_jax.training.metrics import MetricWriter, read_metrics
+from fpn_jax.training.ending import Stopped
+from fpn_jax.training.metrics import MetricWriter, closing, read_metrics
 from fpn_jax.training.run_loggers import open_loggers
 
 PICTURE = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
@@ -56,6 +60,47 @@ def test_mlflow_has_the_numbers_of_the_run(tmp_path, monkeypatch):
     assert run.data.params["train.steps"] == "4" and run.info.status == "FINISHED"
     assert run.data.params["model.neck.channels"] == "64"
     assert client.list_artifacts(run.info.run_id, "images")
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (Stopped(3, signal.SIGTERM), "KILLED"),
+        (FloatingPointError("loss is nan"), "FAILED"),
+    ],
+)
+def test_mlflow_knows_how_a_run_ended(error, status, tmp_path, monkeypatch):
+    mlflow = pytest.importorskip("mlflow")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    config = Config(train=TrainConfig(loggers=("mlflow",)))
+    loggers = open_loggers(config, tmp_path)
+    writer = MetricWriter(tmp_path, loggers=loggers)
+    with pytest.raises(type(error)), closing(writer):
+        raise error
+    known = json.loads((tmp_path / "loggers.json").read_text())["mlflow"]
+    assert mlflow.MlflowClient().get_run(known).info.status == status
+
+
+def test_a_logger_that_refuses_leaves_the_others_closed_and_known(
+    tmp_path, monkeypatch
+):
+    endings = []
+
+    class Open:
+        def close(self, ending):
+            endings.append(ending)
+
+    def refuse(run, settings, known):
+        raise ValueError("train.loggers: mlflow: no")
+
+    openers = {"wandb": lambda *_: Opened(Open(), "id of it"), "mlflow": refuse}
+    monkeypatch.setattr(run_loggers, "opener", openers.__getitem__)
+    config = Config(train=TrainConfig(loggers=("wandb", "mlflow")))
+    with pytest.raises(ValueError, match="mlflow: no"):
+        open_loggers(config, tmp_path)
+    assert endings == ["failed"]
+    known = json.loads((tmp_path / "loggers.json").read_text())
+    assert known == {"wandb": "id of it"}
 
 
 def test_weights_and_biases_has_the_numbers_of_the_run(tmp_path, monkeypatch):
@@ -109,7 +154,7 @@ def test_a_logger_that_fails_stops_with_one_line_and_the_run_goes_on(caplog):
         def picture(self, step, name, image):
             raise AssertionError("nothing more is sent")
 
-        def close(self):
+        def close(self, ending):
             raise AssertionError("nothing more is sent")
 
     broken = Unreachable()
@@ -117,7 +162,7 @@ def test_a_logger_that_fails_stops_with_one_line_and_the_run_goes_on(caplog):
     for step in (1, 2):
         logger.numbers(step, {"loss": 1.0})
     logger.picture(2, "samples", PICTURE)
-    logger.close()
+    logger.close("finished")
     assert broken.tried == 1
     assert [record.getMessage() for record in caplog.records] == [
         "wandb gets nothing more of this run, which goes on: no route to host"

@@ -9,7 +9,7 @@ from fpn_jax.training.ending import TimeLimit, out_of_patience
 
 
 def config(patience: int | None, best="AP") -> Config:
-    train = TrainConfig(patience=patience)
+    train = TrainConfig(patience=patience, evaluate_every=10)
     return dataclasses.replace(
         Config(), train=train, evaluation=EvaluationConfig(best=best)
     )
@@ -33,10 +33,17 @@ def rows(*values, name="AP"):
         ((None, None), False),  # nothing to be found is the first value
         ((None, None, None), True),
         ((None, None, 0.1), False),
+        ((float("nan"), 0.1, 0.5), False),
+        ((0.5, float("nan"), float("nan")), True),
     ],
 )
 def test_two_evaluations_without_a_better_value_end_the_run(values, ends):
     assert (out_of_patience(rows(*values), config(2)) is not None) == ends
+
+
+def test_an_evaluation_between_two_due_ones_does_not_count():
+    between = [{"step": 15, "AP": 0.1}, {"step": 25, "AP": 0.1}]
+    assert out_of_patience([*rows(0.5, 0.4), *between], config(2)) is None
 
 
 def test_the_line_says_which_metric_and_since_when():

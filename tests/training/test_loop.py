@@ -16,6 +16,7 @@ from fpn_jax.parity.layouts import numpy_state
 from fpn_jax.parity.live_torchvision import import_torchvision
 from fpn_jax.parity.random_detectors import randomize_norms
 from fpn_jax.training import data as training_data
+from fpn_jax.training import loop
 from fpn_jax.training.checkpoint import Checkpoints
 from fpn_jax.training.loop import train
 from fpn_jax.training.metrics import read_metrics
@@ -237,9 +238,23 @@ def test_patience_ends_a_run_which_then_stays_ended(config, tmp_path, capsys):
     assert (tmp_path / "checkpoints" / "best").resolve().name in ("4", "8")
 
 
+def test_a_plot_that_cannot_be_drawn_is_told_and_the_run_goes_on(
+    config, tmp_path, monkeypatch, caplog
+):
+    def break_down(*_):
+        raise RuntimeError("no font")
+
+    monkeypatch.setattr(loop, "write_report", break_down)
+    train(with_training(config, steps=2), tmp_path)
+    assert "The plots of step 2 are not drawn: RuntimeError('no font')" in caplog.text
+    assert (tmp_path / "checkpoints" / "2").is_dir()
+
+
 def test_hours_end_a_run_and_it_goes_on_to_the_same_bits(config, tmp_path, capsys):
     train(with_training(config, hours=1e-9), tmp_path / "stopped")
-    assert "ended at step 2 of 8: train.hours is 1e-09" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "ended at step 2 of 8: train.hours is 1e-09; the same command with" in said
+    assert f"--workdir {tmp_path / 'stopped'} goes on" in said
     assert (tmp_path / "stopped" / "plots" / "samples.png").exists()
     train(config, tmp_path / "stopped")
     train(config, tmp_path / "whole")
