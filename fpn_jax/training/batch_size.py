@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import jax
+import numpy as np
 
 from fpn_jax.compilation import bytes_of, free_bytes
 from fpn_jax.training.config import Config
@@ -30,17 +31,24 @@ def automatic_batch_size(config: Config, images: int) -> tuple[int, str]:
 
     Steps of one and of two images a device are compiled. A line through what they need
     meets 0.8 of the free memory at the answer, which is compiled as well. It is at most
-    `MOST` over all devices, and at most `images`, the size of the data set.
+    `MOST` over all devices, and at most `images`, the size of the data set. All
+    processes get the same answer, by the least memory among them.
 
-    Raises MemoryError, one line, where one image a device is too much.
+    Raises MemoryError, one line, where one image a device is too much, and ValueError
+    where the memory is not known.
     """
     devices = jax.devices()
-    limit = _SHARE * free_bytes()
+    limit = _SHARE * _least(free_bytes())
     needed = _remembering(
         lambda each: bytes_of(
             lower_step(with_batch_size(config, each * len(devices)), devices).compile()
         )
     )
+    if not math.isfinite(limit) or not needed(1):
+        raise ValueError(
+            f"data.batch_size: {devices[0].platform} does not tell its memory; "
+            "give a number in place of auto"
+        )
     if needed(1) > limit:
         raise MemoryError(_too_large(config, needed(1), limit))
     most = max(min(MOST, images) // len(devices), 1)
@@ -57,6 +65,15 @@ def automatic_batch_size(config: Config, images: int) -> tuple[int, str]:
     )
 
 
+def _least(number: float) -> float:
+    """Returns the least number that any process has."""
+    if jax.process_count() == 1:
+        return number
+    from jax.experimental import multihost_utils
+
+    return float(multihost_utils.process_allgather(np.array(number)).min())
+
+
 def _remembering(function: Callable[[int], int]) -> Callable[[int], int]:
     known: dict[int, int] = {}
 
@@ -69,13 +86,36 @@ def _remembering(function: Callable[[int], int]) -> Callable[[int], int]:
 
 
 def _too_large(config: Config, needed: float, limit: float) -> str:
-    """Says which canvas of the same shape would fit: memory goes by its area."""
-    ratio = math.sqrt(limit / needed)
-    smaller = [
-        max(int(side * ratio) // _SIDE * _SIDE, _SIDE) for side in config.data.canvas
-    ]
+    """Says which canvas of the same shape would fit, and compiles a step for it."""
     height, width = config.data.canvas
+    fitting = _canvas_that_fits(config, needed, limit)
+    advice = (
+        f"--data.canvas {fitting[0]} {fitting[1]} would fit"
+        if fitting
+        else "no canvas would fit: the model and its optimizer alone are too large"
+    )
     return (
         f"a step of one image of {height}x{width} needs {needed / 1e9:.1f} GB, there "
-        f"are {limit / 1e9:.1f} free; --data.canvas {smaller[0]} {smaller[1]} would fit"
+        f"are {limit / 1e9:.1f} free; {advice}"
     )
+
+
+def _canvas_that_fits(
+    config: Config, needed: float, limit: float
+) -> tuple[int, int] | None:
+    """Returns the first canvas of those tried, each smaller by the memory it lacks.
+
+    Memory goes by the area, except for parameters and the optimizer's state.
+    """
+    devices = jax.devices()
+    while max(config.data.canvas) > _SIDE:
+        ratio = min(math.sqrt(limit / needed), 0.95)
+        height, width = (
+            max(int(side * ratio) // _SIDE * _SIDE, _SIDE)
+            for side in config.data.canvas
+        )
+        config = replace(config, data=replace(config.data, canvas=(height, width)))
+        one = with_batch_size(config, len(devices))
+        if (needed := bytes_of(lower_step(one, devices).compile())) <= limit:
+            return height, width
+    return None

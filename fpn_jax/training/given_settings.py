@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fpn_jax.training.config import Config
-from fpn_jax.training.config_file import load_config
+from fpn_jax.training.config_file import load_config, read_tree
 from fpn_jax.training.data_fit import (
     ALL,
     BATCH_SIZE,
@@ -69,21 +69,26 @@ def default_settings(
 def without_automatic(given: Sequence[str]) -> tuple[list[str], frozenset[str]]:
     """Returns the options without `--data.batch-size auto`, and what that leaves open.
 
-    A run that was begun keeps the batch size that it has.
+    A run that was begun keeps the batch size that it has: its number takes the place
+    of the word.
     """
-    options, found, rest = [], False, list(given)
+    begun = _workdir(given)
+    begun = begun if begun and (begun / "config.json").exists() else None
+    options, opened, rest = [], frozenset(), list(given)
     while rest:
         word = rest.pop(0)
         name, equals, value = word.partition("=")
         value = value if equals else "".join(rest[:1])
         if name in ("--data.batch-size", "--data.batch_size") and value == "auto":
-            found = True
             rest = rest if equals else rest[1:]
+            if begun is None:
+                opened = frozenset({BATCH_SIZE})
+            else:
+                size = read_tree(begun)["data"]["batch_size"]
+                options.append(f"--data.batch-size={size}")
         else:
             options.append(word)
-    begun = _workdir(given)
-    is_open = found and not (begun and (begun / "config.json").exists())
-    return options, frozenset({BATCH_SIZE} if is_open else ())
+    return options, opened
 
 
 def typed_settings(arguments: Sequence[str]) -> frozenset[str]:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,11 +28,17 @@ from fpn_jax.training.config_file import (
     check_resumable,
     write_config,
 )
-from fpn_jax.training.data import check_splits, training_data, training_source
+from fpn_jax.training.data import (
+    check_splits,
+    max_boxes_of,
+    training_data,
+    training_source,
+)
 from fpn_jax.training.data_fit import (
     BATCH_SIZE,
     CANVAS,
     CLASSES,
+    STEPS,
     fit_to_data,
     fitted_line,
 )
@@ -109,18 +116,7 @@ def begin(
     )
     for note in filter(None, notes):
         say_first(note)
-    first = checkpoints.latest_step or 0
-    if first > config.train.steps:
-        raise ValueError(
-            f"train.steps: {str(run)!r} has done {first} steps, "
-            f"got {config.train.steps}"
-        )
-    if first:
-        state, position = checkpoints.restore(abstract_state(config), first)
-        batches.set_state(position)
-    else:
-        say_first("compiling the initial weights")
-        state = with_pretrained(programs.init(), config)
+    first, state = _state(config, run, checkpoints, programs, batches)
     write_config(config, run, experiment=experiment)
     spec = source.keypoint_spec
     write_categories(categories, spec.skeleton if spec else (), run)
@@ -148,6 +144,28 @@ def begin(
     )
 
 
+def _state(
+    config: Config,
+    run: Path,
+    checkpoints: Checkpoints,
+    programs: Programs,
+    batches: TrainingBatches,
+) -> tuple[int, TrainState]:
+    """Returns the step that a run starts from and its state; sets the batches to it."""
+    first = checkpoints.latest_step or 0
+    if first > config.train.steps:
+        raise ValueError(
+            f"train.steps: {str(run)!r} has done {first} steps, "
+            f"got {config.train.steps}"
+        )
+    if not first:
+        say_first("compiling the initial weights")
+        return 0, with_pretrained(programs.init(), config)
+    state, position = checkpoints.restore(abstract_state(config), first)
+    batches.set_state(position)
+    return first, state
+
+
 def _with_automatic_batch(
     config: Config, source: Source, fitted: Collection[str], typed: Collection[str]
 ) -> Config:
@@ -155,12 +173,15 @@ def _with_automatic_batch(
     say_first("compiling steps of one and two images for --data.batch-size auto")
     shapes = fit_to_data(config, source, {CLASSES, CANVAS} & set(fitted))
     check_config(shapes)
-    size, line = automatic_batch_size(shapes, len(source))
+    data = replace(shapes.data, max_boxes=max_boxes_of(shapes.data, source))
+    size, line = automatic_batch_size(replace(shapes, data=data), len(source))
     say_first(line)
     written = with_batch_size(config, size)
     config = scale_to_batch(written, typed)
     if config != written:
         say_first(scaled_line(written, config))
+    elif STEPS not in fitted:
+        say_first(f"the {config.train.steps} steps and the learning rate stay")
     return config
 
 

@@ -16,7 +16,20 @@ from fpn_jax.training.lowering import lower_step
 from fpn_jax.training.run import load_run
 from tests.support.miniature import get_config
 
-ONE_DEVICE = SimpleNamespace(devices=lambda: ["the only one"])
+ONE_DEVICE = SimpleNamespace(
+    devices=lambda: [SimpleNamespace(platform="cpu")], process_count=lambda: 1
+)
+
+
+class Canvas:
+    """A program whose size is the area of the canvas."""
+
+    def __init__(self, config):
+        height, width = config.data.canvas
+        self.area = height * width
+
+    def compile(self):
+        return self.area
 
 
 @pytest.fixture
@@ -75,8 +88,23 @@ def test_a_step_that_needs_more_than_the_line_says_is_made_smaller(
 
 
 def test_a_canvas_that_is_too_large_names_one_that_would_fit(compiled, monkeypatch):
-    free(monkeypatch, 110 / 8 / 0.8)  # an eighth of what one image needs
+    """Of the 110 bytes for 96x96 px 40 are not the canvas's: 64x64 px need 71."""
+    monkeypatch.setattr(batch_size, "lower_step", lambda config, _: Canvas(config))
+    monkeypatch.setattr(batch_size, "bytes_of", lambda area: 40 + 70 * area / 96**2)
+    free(monkeypatch, 60 / 0.8)
     with pytest.raises(MemoryError, match="one image of 96x96 .*canvas 32 32 would"):
+        chosen()
+    free(monkeypatch, 72 / 0.8)
+    with pytest.raises(MemoryError, match="canvas 64 64 would fit"):
+        chosen()
+    free(monkeypatch, 40 / 0.8)
+    with pytest.raises(MemoryError, match="no canvas would fit"):
+        chosen()
+
+
+def test_memory_that_is_not_known_is_one_line(compiled, monkeypatch):
+    free(monkeypatch, float("inf"))
+    with pytest.raises(ValueError, match="data.batch_size: cpu does not tell its mem"):
         chosen()
 
 
@@ -91,9 +119,10 @@ def test_the_word_auto_leaves_the_batch_size_open(form, tmp_path):
         ["--data.batch-size", "8"],
         frozenset(),
     )
-    (tmp_path / "config.json").touch()
-    begun = ["--workdir", str(tmp_path), *form]
-    assert without_automatic(begun) == (begun[:2], frozenset())
+    (tmp_path / "config.json").write_text('{"data": {"batch_size": 37}}')
+    begun = ["--workdir", str(tmp_path)]
+    options = [*begun, "--data.batch-size=37"]
+    assert without_automatic([*begun, *form]) == (options, frozenset())
 
 
 def test_a_run_takes_what_was_found_and_keeps_it(tmp_path, monkeypatch, capsys):
