@@ -115,6 +115,8 @@ def check_writable(option: str, path: Path) -> None:
     place = path
     while not place.exists() and place != place.parent:
         place = place.parent
+    if place != path and not place.is_dir():
+        raise ValueError(f"{option}: {str(place)!r} is a file, must be a directory")
     if not os.access(place, os.W_OK):
         raise ValueError(f"{option}: {str(place)!r} cannot be written to")
 

@@ -10,6 +10,7 @@ import numpy as np
 from fpn_jax.data.batch import Batch
 from fpn_jax.data.example import Source, UnreadableImage
 from fpn_jax.data.read_ahead import TrainingBatches
+from fpn_jax.training.whole_files import replacing
 from fpn_jax.types import Detections
 from fpn_jax.visualize.drawing import draw_detections
 from fpn_jax.visualize.label_plots import plot_labels
@@ -31,12 +32,14 @@ def write_data_pictures(run: Path, source: Source, batches: TrainingBatches) -> 
     plots = run / "plots"
     plots.mkdir(exist_ok=True)
     if not (plots / "labels.png").exists():
-        _labels(source).savefig(plots / "labels.png")
+        with replacing(plots / "labels.png") as path:
+            _labels(source).savefig(path)
     if not (plots / "training.png").exists():
         names = [category.name for category in source.categories]
         spec = source.keypoint_spec
         skeleton = spec.skeleton if spec else ()
-        save_image(plots / "training.png", _training(batches, names, skeleton))
+        with replacing(plots / "training.png") as path:
+            save_image(path, _training(batches, names, skeleton))
 
 
 def _labels(source: Source):

@@ -58,20 +58,25 @@ def last_lines(
     step: int,
     best: int | None,
 ) -> list[str]:
-    """Says how a run ended: its metric, where its best checkpoint is, and what next."""
+    """Says how a run ended: its metric, where its best checkpoint is, and what next.
+
+    The score threshold is of the best checkpoint, which other commands read.
+    """
     name = config.evaluation.best
     value = metrics.get(name, float("nan"))
     rows = {row["step"]: row for row in read_metrics(run)}
-    of_best = rows.get(best, {}).get(name if name != "loss" else "validation/loss")
+    row = rows.get(best, {})
+    of_best = row.get(name if name != "loss" else "validation/loss")
     at_best = "" if of_best is None else f", {name} {of_best:.3f}"
     given = shlex.quote(str(run))
-    threshold = metrics.get("F1/threshold", float("nan"))
-    advised = f" --score-threshold {threshold:.2f}" if metrics.get("F1") else ""
+    has_objects = (row.get("F1") or 0) > 0
+    advised = f" --score-threshold {row['F1/threshold']:.3f}" if has_objects else ""
     return [
         f"{name} {value:.3f} at step {step}; the best checkpoint is "
-        f"{run / 'checkpoints' / str(best)}{at_best}",
-        f"metrics are in {run / 'results.csv'}, plots in {run / 'plots'}",
-        f"next: python -m fpn_jax.predict {given} IMAGE…{advised}",
+        f"{run / 'checkpoints' / 'best'}, of step {best}{at_best}",
+        f"metrics are in {run / 'results.csv'}, plots of step {step} in "
+        f"{run / 'plots'}",
+        f"next: fpn-jax predict {given} IMAGE…{advised}",
     ]
 
 
@@ -103,7 +108,7 @@ def draw_validation(plots: Path, validation: Validation) -> np.ndarray:
             plot_scores(curves).savefig(plots / "f1.png")
             shown = float(curves.thresholds[curves.best])
         matrix = confusion_matrix(truth, results, score_threshold=shown)
-        title = f"scores from {shown:.2f}, IoU from 0.5"
+        title = f"scores from {shown:.3f}, IoU from 0.5"
         figure = plot_confusion(matrix, accumulated.names, title=title)
         figure.savefig(plots / "confusion.png")
     samples = _samples(validation, shown, by_class=by_class)

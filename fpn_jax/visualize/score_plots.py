@@ -29,7 +29,7 @@ def plot_scores(curves: ScoreCurves) -> Figure:
     ):
         _draw(axes, curves, values)
         axes.axvline(best["F1/threshold"], color="0.4", linestyle=":")
-        threshold = f"scores from {best['F1/threshold']:.2f}"
+        threshold = f"scores from {best['F1/threshold']:.3f}"
         axes.set(title=f"{name} {best[key]:.3f} with {threshold}", ylabel=name)
         axes.set(xlabel="lowest score that is used", xlim=(0, 1), ylim=(0, 1.02))
     if len(curves.names) <= MOST_NAMED:

@@ -106,13 +106,22 @@ def test_the_last_lines_name_the_metric_the_best_checkpoint_and_what_is_next(tmp
     writer = MetricWriter(tmp_path)
     for step, value in ((10, 0.5), (20, 0.25)):
         writer.write(step, {"loss": 1.0})
-        writer.write(step, {"AP": value})
+        writer.write(step, {"AP": value, "F1": value, "F1/threshold": 1 - value / 125})
     writer.close()
     config = Config(train=TrainConfig(steps=20))
-    metrics = {"AP": 0.25, "F1": 0.5, "F1/threshold": 0.431}
+    metrics = {"AP": 0.25, "F1": 0.25, "F1/threshold": 0.998}
     assert last_lines(tmp_path, config, metrics, 20, 10) == [
-        f"AP 0.250 at step 20; the best checkpoint is {tmp_path}/checkpoints/10, "
-        "AP 0.500",
-        f"metrics are in {tmp_path}/results.csv, plots in {tmp_path}/plots",
-        f"next: python -m fpn_jax.predict {tmp_path} IMAGE… --score-threshold 0.43",
+        f"AP 0.250 at step 20; the best checkpoint is {tmp_path}/checkpoints/best, "
+        "of step 10, AP 0.500",
+        f"metrics are in {tmp_path}/results.csv, plots of step 20 in {tmp_path}/plots",
+        f"next: fpn-jax predict {tmp_path} IMAGE… --score-threshold 0.996",
     ]
+
+
+def test_no_threshold_is_advised_where_nothing_is_to_be_found(tmp_path):
+    writer = MetricWriter(tmp_path)
+    missing = float("nan")
+    writer.write(10, {"AP": missing, "F1": missing, "F1/threshold": missing})
+    writer.close()
+    lines = last_lines(tmp_path, Config(), {"AP": missing, "F1": missing}, 10, 10)
+    assert lines[-1] == f"next: fpn-jax predict {tmp_path} IMAGE…"
