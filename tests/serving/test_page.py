@@ -1,5 +1,6 @@
 """The page to try a detector, and the description of the interface, in a browser."""
 
+import base64
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +13,7 @@ from fpn_jax.serving.engine import predictor_engine
 from tests.support.chromium import chromium
 from tests.support.photograph import exif_of
 from tests.support.random_run import directory_of, picture, with_masks
-from tests.support.serving import ask, engine_of, served
+from tests.support.serving import ask, engine_of, png, served
 
 COLORED = """
 (() => {
@@ -101,6 +102,39 @@ def test_masks_are_drawn_where_they_are(tab, detect, tmp_path):
         found = detect(tmp_path / "1.png")
         drawn = tab.value(MASKS)
     assert drawn == ["".join(map(str, mask.ravel() * 1)) for mask in found.masks]
+
+
+def test_objects_of_a_picture_that_the_browser_cannot_show_are_listed(tab, tmp_path):
+    image = Image.fromarray(picture(30, 60))
+    image.save(tmp_path / "1.tiff")
+    image.save(tmp_path / "2.png")
+    with served(engine_of()) as server:
+        tab.go(f"http://127.0.0.1:{server.port}/")
+        tab.choose("#file", tmp_path / "1.tiff")
+        tab.until(f"{LINE}.endsWith('; this browser cannot show the picture')")
+        tab.screenshot(tmp_path / "unseen.png")
+        assert tab.value(f"{LINE}.startsWith('1 object, ')")
+        assert [row.split("\t")[0] for row in tab.value(ROWS)] == ["cat"]
+        assert tab.value("document.getElementById('picture').hidden")
+        assert tab.value("document.getElementById('overlay').width") == 0
+        tab.choose("#file", tmp_path / "2.png")
+        tab.until(f"/^1 object, [0-9.]+ s$/.test({LINE})")
+        assert tab.value(COLORED) > 0
+
+
+def test_a_picture_chosen_while_another_is_loaded_is_shown(tab):
+    data = base64.b64encode(png(30, 60)).decode()
+    bytes_of = f"Uint8Array.from(atob('{data}'), each => each.charCodeAt(0))"
+    with served(engine_of()) as server:
+        tab.go(f"http://127.0.0.1:{server.port}/")
+        tab.value(
+            f"look(new File([{bytes_of}], '1.png'));"
+            f"look(new File([{bytes_of}], '2.png')); 0"
+        )
+        tab.until(f"{LINE}.includes('object')")
+        assert not tab.value("document.getElementById('picture').hidden")
+        assert tab.value("document.getElementById('picture').alt") == "2.png"
+        assert tab.value(COLORED) > 0
 
 
 def test_what_the_server_refuses_is_told(tab, tmp_path):
