@@ -76,7 +76,7 @@ def last_lines(
         f"{run / 'checkpoints' / 'best'}, of step {best}{at_best}",
         f"metrics are in {run / 'results.csv'}, plots of step {step} in "
         f"{run / 'plots'}",
-        f"next: fpn-jax predict {given} IMAGE…{advised}",
+        f"next: python -m fpn_jax.predict {given} IMAGE…{advised}",
     ]
 
 
