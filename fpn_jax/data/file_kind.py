@@ -2,6 +2,8 @@
 
 import re
 
+from fpn_jax.data.heif import HEIF, heif_forms
+
 _POINTER = rb"version https://git-lfs"
 _CONVERT = "which is not decoded here; save it as JPEG or PNG"
 # Each matches at the start of a file. Families of MPEG-4 name themselves in byte 8.
@@ -10,7 +12,7 @@ _KINDS = {
     rb"\s*<(!doctype html|html)": "a web page, as a failed download leaves behind",
     rb"\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)?<svg": f"an SVG drawing, {_CONVERT}",
     rb"\s*[{\[]": "JSON text",
-    rb".{4}ftyp(heic|heix|heim|heis|hevc|mif1|msf1)": f"HEIC, {_CONVERT}",
+    HEIF: "HEIC",
     rb".{4}ftypcrx": f"a camera's raw file, {_CONVERT}",
     rb".{4}ftyp(?!avi[fs])|RIFF.{4}AVI |\x1aE\xdf\xa3": "a video",
     rb"\xff\x0a|\0\0\0\x0cJXL ": f"JPEG XL, {_CONVERT}",
@@ -27,8 +29,14 @@ def named_kind(data: bytes) -> str:
     """Names the kind of a file that should be an image; "" for an unknown one."""
     for pattern, kind in _KINDS.items():
         if re.match(pattern, data, re.DOTALL | re.IGNORECASE):
-            return kind
+            return _heic() if pattern == HEIF else kind
     return "" if data else "empty"
+
+
+def _heic() -> str:
+    if heif_forms():
+        return "HEIC that is damaged, or holds no photograph"
+    return "HEIC, which pip install 'fpn-jax[heif]' decodes; or save it as JPEG"
 
 
 def pointer_problem(data: bytes) -> str:

@@ -13,8 +13,8 @@ from fpn_jax.data.orientation import Size, choose_turn, size_text, turned_uprigh
 # What an image file may be called.
 IMAGE_SUFFIXES = tuple(
     (
-        ".apng .avif .bmp .dib .gif .j2k .jfif .jp2 .jpe .jpeg .jpeg2000 .jpg .mpo "
-        ".pbm .pgm .png .pnm .ppm .tif .tiff .webp"
+        ".apng .avif .bmp .dib .gif .heic .heif .hif .j2k .jfif .jp2 .jpe .jpeg "
+        ".jpeg2000 .jpg .mpo .pbm .pgm .png .pnm .ppm .tif .tiff .webp"
     ).split()
 )
 

@@ -3,7 +3,7 @@
 Pillow alone says whether a file is an image and of which size. It decodes the pixels
 too, or OpenCV does, whose pixels count where they have Pillow's size. OpenCV alone
 reads kinds of files that Pillow does not know, such as Radiance's: their size is the
-shape of the pixels.
+shape of the pixels. Pillow reads HEIC by a plugin (`heif.py`).
 """
 
 import io
@@ -16,6 +16,7 @@ from PIL import ExifTags, Image
 
 from fpn_jax.data.example import UnreadableImage
 from fpn_jax.data.file_kind import named_kind
+from fpn_jax.data.heif import LONGEST_START, heif_forms, is_heif
 from fpn_jax.data.jpeg_end import has_end_marker
 from fpn_jax.data.orientation import ORIENTATIONS, turned_back
 
@@ -95,7 +96,10 @@ def _opened(file: BinaryIO) -> Image.Image | None:
     with _PILLOWS_LIMIT:
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
-            return Image.open(file, formats=_FORMS)
+            start = file.read(LONGEST_START)
+            file.seek(0)
+            more = heif_forms() if is_heif(start) else ()
+            return Image.open(file, formats=(*_FORMS, *more))
         except Exception:  # Pillow lets through what its plugins come upon
             return None
         finally:

@@ -32,6 +32,8 @@ def test_a_photograph_is_turned_upright_or_left_as_it_is_stored(form, orientatio
 def test_files_of_every_suffix_are_decoded(suffix):
     # Pillow knows the others; a .dib has the content of a .bmp.
     others = {".dib": "BMP", ".avif": "AVIF", ".jpeg2000": "JPEG2000"}
+    if suffix in (".heic", ".heif", ".hif"):
+        pytest.importorskip("pillow_heif").register_heif_opener()
     form = others.get(suffix) or Image.registered_extensions()[suffix]
     if form == "AVIF" and form not in FORMS:
         pytest.skip("this Pillow has no AVIF")

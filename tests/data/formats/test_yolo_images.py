@@ -53,10 +53,10 @@ def test_an_image_is_taken_once_and_that_is_said(root):
 
 
 def test_formats_that_nothing_decodes_are_named(root):
-    (root / "images/d.HEIC").write_bytes(b"")
+    (root / "images/d.SVG").write_bytes(b"")
     (note,) = listed_images(str(root), ["images"], "train").notes
     assert note.note and note.reason.startswith("1 files are left out")
-    assert note.reason.endswith("the first is images/d.HEIC")
+    assert note.reason.endswith("the first is images/d.SVG")
     (root / "list.txt").write_text("images/a.jpg\nimages/a.docx\n")
     (note,) = listed_images(str(root), ["list.txt"], "train").notes
     assert "the first is line 2, images/a.docx" in note.reason
