@@ -1,16 +1,13 @@
 """A file of another server, within a number of bytes and of seconds.
 
-A timeout of urllib starts anew with every packet, and its thread cannot be stopped. A
-task of asyncio has one deadline for all of it, and ends with the request it is for.
+Timeouts of HTTP libraries start anew with every packet. A task of asyncio has one
+deadline for all of it, and ends with the request it is for.
 """
 
 import asyncio
 from urllib.parse import SplitResult
 
-import h11
-
-_PORTS = {"http": 80, "https": 443}
-_CHUNK = 1 << 16  # bytes
+import httpx
 
 
 async def fetched(
@@ -18,54 +15,29 @@ async def fetched(
 ) -> bytes:
     """Returns the file at an address of http or https.
 
-    Redirections are not followed. Raises OSError where no whole file comes in time,
-    ValueError for a status other than 200, for a file that is too long, and for what
-    is not HTTP.
+    Redirections are not followed, and the environment names no proxy. Raises OSError
+    where no whole file comes in time, ValueError for a status other than 200, for a
+    file that is too long, and for an answer that is not HTTP.
     """
-    port = url.port or _PORTS[url.scheme]
+    plain = {"Accept-Encoding": "identity"}  # a few bytes could become gigabytes
+    data = bytearray()
     try:
-        async with asyncio.timeout(seconds):
-            reader, writer = await asyncio.open_connection(
-                url.hostname, port, ssl=url.scheme == "https" or None
-            )
-            try:
-                return await _answer(url, headers, reader, writer, most_bytes)
-            finally:
-                writer.transport.abort()  # a polite end would have to be waited for
+        async with (
+            asyncio.timeout(seconds),
+            httpx.AsyncClient(timeout=None, trust_env=False) as client,
+            client.stream("GET", url.geturl(), headers=plain | headers) as answer,
+        ):
+            if answer.status_code != 200:
+                there = f"{url.scheme}://{url.netloc.rpartition('@')[2]}"
+                raise ValueError(f"{there} answers {answer.status_code}")
+            async for part in answer.aiter_raw():
+                data += part
+                if len(data) > most_bytes:
+                    raise ValueError(f"longer than {most_bytes / 1e6:g} MB")
     except TimeoutError as error:
         raise TimeoutError(f"not whole after {seconds:g} seconds") from error
-    except h11.ProtocolError as error:
+    except (httpx.RemoteProtocolError, httpx.InvalidURL) as error:
         raise ValueError(str(error)) from error
-
-
-async def _answer(
-    url: SplitResult,
-    headers: dict[str, str],
-    reader: asyncio.StreamReader,
-    writer: asyncio.StreamWriter,
-    most_bytes: int,
-) -> bytes:
-    """Asks for the file, and returns the body of the answer."""
-    client, data = h11.Connection(h11.CLIENT), bytearray()
-    target = (url.path or "/") + (url.query and f"?{url.query}")
-    own = {"Host": url.netloc.rpartition("@")[2], "Connection": "close"}
-    asking = h11.Request(
-        method="GET", target=target, headers=[*(own | headers).items()]
-    )
-    writer.write(
-        (client.send(asking) or b"") + (client.send(h11.EndOfMessage()) or b"")
-    )
-    while not isinstance(event := client.next_event(), h11.EndOfMessage):
-        if event is h11.NEED_DATA:
-            part = await reader.read(_CHUNK)
-            if not part and client.their_state is h11.SEND_RESPONSE:
-                raise ConnectionError("closed without an answer")
-            client.receive_data(part)
-        elif isinstance(event, h11.Response) and event.status_code != 200:
-            there = f"{url.scheme}://{own['Host']}"
-            raise ValueError(f"{there} answers {event.status_code}")
-        elif isinstance(event, h11.Data):
-            data += event.data
-            if len(data) > most_bytes:
-                raise ValueError(f"longer than {most_bytes / 1e6:g} MB")
+    except httpx.HTTPError as error:
+        raise ConnectionError(str(error) or type(error).__name__) from error
     return bytes(data)
