@@ -206,7 +206,7 @@ def test_splits_without_images_are_named(write, tmp_path):
     with pytest.raises(ValueError, match=r"nowhere: neither a folder of images nor"):
         open_yolo(write(train="nowhere"), "train")
     (tmp_path / "other").mkdir()
-    (tmp_path / "other/a.heic").write_bytes(b"")
+    (tmp_path / "other/a.svg").write_bytes(b"")
     with pytest.raises(
         ValueError, match=r"train: no images there \(.*1 files are left"
     ):
