@@ -16,7 +16,7 @@ from PIL import ExifTags, Image
 
 from fpn_jax.data.example import UnreadableImage
 from fpn_jax.data.file_kind import named_kind
-from fpn_jax.data.heif import LONGEST_START, heif_forms, is_heif
+from fpn_jax.data.heif import HEAD, heif_forms, is_heif
 from fpn_jax.data.jpeg_end import has_end_marker
 from fpn_jax.data.orientation import ORIENTATIONS, turned_back
 
@@ -96,7 +96,7 @@ def _opened(file: BinaryIO) -> Image.Image | None:
     with _PILLOWS_LIMIT:
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
-            start = file.read(LONGEST_START)
+            start = file.read(HEAD)
             file.seek(0)
             more = heif_forms() if is_heif(start) else ()
             return Image.open(file, formats=(*_FORMS, *more))

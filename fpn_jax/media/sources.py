@@ -11,6 +11,7 @@ from typing import NamedTuple
 from fpn_jax.data.example import UnreadableImage
 from fpn_jax.data.formats.clutter import is_clutter
 from fpn_jax.data.given_images import read_image
+from fpn_jax.data.heif import HEIF_SUFFIXES
 from fpn_jax.data.image import IMAGE_SUFFIXES, decode_image
 from fpn_jax.data.web import is_web_address
 from fpn_jax.media.picture import Picture, Source
@@ -179,7 +180,7 @@ def _on_standard_input(every: int) -> list[Found]:
 
 
 def _is_picture(place: PurePath) -> bool:
-    known = place.suffix.lower() in IMAGE_SUFFIXES + VIDEO_SUFFIXES
+    known = place.suffix.lower() in (*IMAGE_SUFFIXES, *HEIF_SUFFIXES, *VIDEO_SUFFIXES)
     return known and not is_clutter(place.as_posix())
 
 

@@ -16,7 +16,7 @@ Problem = tuple[str, str]  # its kind, and the reason
 
 
 class Tolerance(NamedTuple):
-    """Returns how far a box may reach out of its image by the rounding of its tool.
+    """The distance that a box may reach out of its image by its tool's rounding.
 
     The larger of both counts.
     """

@@ -8,6 +8,7 @@ from fpn_jax.data.defects import Defect
 from fpn_jax.data.formats.file_names import unicode_forms
 from fpn_jax.data.formats.folder import Folder
 from fpn_jax.data.formats.voc_file import VocFile
+from fpn_jax.data.heif import HEIF_SUFFIXES
 from fpn_jax.data.image import IMAGE_SUFFIXES
 
 _TEXTS = (".csv", ".json", ".txt", ".xml", ".yaml", ".yml")  # beside images
@@ -83,10 +84,15 @@ def _by_stem(folder: Folder) -> dict[str, list[str]]:
         names = list(folder.names())
     except OSError:  # no such folder
         names = []
-    for name in sorted(names, key=lambda name: not _suffix_of(name, IMAGE_SUFFIXES)):
+    for name in sorted(names, key=_unusual):
         if not _suffix_of(name, _TEXTS):
             there[PurePosixPath(name).stem].append(name)
     return dict(there)
+
+
+def _unusual(name: str) -> tuple[bool, bool]:
+    """A key that sorts usual kinds of images first, and HEIC behind its other copy."""
+    return not _suffix_of(name, IMAGE_SUFFIXES), _suffix_of(name, HEIF_SUFFIXES)
 
 
 def _suffix_of(name: str, suffixes: Collection[str]) -> bool:

@@ -24,7 +24,7 @@ def find(tmp_path):
         ("a.png", ["a.jpg", "a.png"], "a.png"),
         ("a", ["a.png"], "a.png"),
         ("a.pgm", ["a.pgm"], "a.pgm"),
-        ("before.jpg", ["a.svg", "a.png", "a.txt"], "a.png"),
+        ("before.jpg", ["a.heic", "a.png", "a.txt"], "a.png"),
         ("a.jpg", ["a.png"], "a.png"),
         ("", ["a.png"], "a.png"),
         ("before.jpg", ["a.png"], "a.png"),
