@@ -83,8 +83,7 @@ def without_automatic(given: Sequence[str]) -> tuple[list[str], frozenset[str]]:
             rest = rest if equals else rest[1:]
             if begun is None:
                 opened = frozenset({BATCH_SIZE})
-            else:
-                size = read_tree(begun)["data"]["batch_size"]
+            elif size := read_tree(begun).get("data", {}).get("batch_size"):
                 options.append(f"--data.batch-size={size}")
         else:
             options.append(word)

@@ -99,11 +99,12 @@ def _train(started: Started, limit: TimeLimit) -> dict[str, float]:
             if saving and (signal := interruption.signal) is not None:
                 checkpoints.close()
                 raise Stopped(step, signal)
-            reason = out_of_patience(writer.rows, started.config)
-            if over:
-                reason = limit.line(started.run)
-            if metrics is not None and reason:
-                break
+            if metrics is not None:
+                reason = out_of_patience(writer.rows, started.config)
+                if over:
+                    reason = limit.line(started.run)
+                if reason:
+                    break
         best = checkpoints.best_step
         checkpoints.close()
         batches.close()

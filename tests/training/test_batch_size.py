@@ -4,7 +4,9 @@ import dataclasses
 from types import SimpleNamespace
 
 import jax
+import numpy as np
 import pytest
+from jax.experimental import multihost_utils
 
 from fpn_jax.compilation import bytes_of
 from fpn_jax.data.digits.dataset import write_digits
@@ -88,7 +90,7 @@ def test_a_step_that_needs_more_than_the_line_says_is_made_smaller(
 
 
 def test_a_canvas_that_is_too_large_names_one_that_would_fit(compiled, monkeypatch):
-    """Of the 110 bytes for 96x96 px 40 are not the canvas's: 64x64 px need 71."""
+    """A step of 96x96 px needs 110 bytes, 70 by its area: one of 64x64 px needs 71."""
     monkeypatch.setattr(batch_size, "lower_step", lambda config, _: Canvas(config))
     monkeypatch.setattr(batch_size, "bytes_of", lambda area: 40 + 70 * area / 96**2)
     free(monkeypatch, 60 / 0.8)
@@ -100,6 +102,15 @@ def test_a_canvas_that_is_too_large_names_one_that_would_fit(compiled, monkeypat
     free(monkeypatch, 40 / 0.8)
     with pytest.raises(MemoryError, match="no canvas would fit"):
         chosen()
+
+
+def test_all_processes_take_the_least_memory_of_any(compiled, monkeypatch):
+    several = SimpleNamespace(devices=ONE_DEVICE.devices, process_count=lambda: 2)
+    monkeypatch.setattr(batch_size, "jax", several)
+    memories = lambda own: np.array([own, 300.0])  # noqa: E731
+    monkeypatch.setattr(multihost_utils, "process_allgather", memories)
+    free(monkeypatch, 500)
+    assert chosen() == 14  # of 240 bytes
 
 
 def test_memory_that_is_not_known_is_one_line(compiled, monkeypatch):
