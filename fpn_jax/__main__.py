@@ -23,16 +23,8 @@ def main() -> int:
         return 0
     # Late: a page of help needs nothing else.
     from fpn_jax.choices import check_choice
+    from fpn_jax.command_line import user_errors
 
-    try:
-        from fpn_jax.command_line import user_errors
-    except ModuleNotFoundError as error:  # the core dependencies alone are installed
-        print(
-            f"fpn-jax: commands need the package {error.name!r}: "
-            "pip install 'fpn-jax[train]'",
-            file=sys.stderr,
-        )
-        return 2
     with user_errors(name):
         check_choice("command", name, COMMANDS)
     return importlib.import_module(f"fpn_jax.{name}").main(sys.argv[2:])

@@ -24,7 +24,6 @@ from typing import Annotated, Literal
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
-from tyro.conf import Positional, arg
 
 from fpn_jax.benchmarks.detectors import GFLOP, inference_contest, training_contest
 from fpn_jax.benchmarks.folder import folder_contest
@@ -41,7 +40,7 @@ from fpn_jax.benchmarks.timing import (
     take_turns,
 )
 from fpn_jax.choices import check_choice
-from fpn_jax.command_line import parse, user_errors
+from fpn_jax.command_line import Positional, arg, parse, user_errors
 from fpn_jax.runtime import num_cores, set_up
 
 _PEAK = "matmul.peak"

@@ -1,4 +1,8 @@
-"""Typed arguments of all commands, and errors of the user as one line."""
+"""Typed arguments of all commands, and errors of the user as one line.
+
+Where only the core dependencies are installed, importing this module ends the process
+with a line and status 2: `python -m fpn_jax.train` does nothing before.
+"""
 
 import contextlib
 import inspect
@@ -16,7 +20,14 @@ from types import FrameType
 from typing import Any
 from unittest import mock
 
-import tyro
+try:
+    import tyro
+    from tyro.conf import Positional as Positional
+    from tyro.conf import arg as arg
+except ModuleNotFoundError as error:
+    line = f"commands need the package {error.name!r}: pip install 'fpn-jax[train]'"
+    print(f"fpn-jax: {line}", file=sys.stderr)
+    raise SystemExit(2) from None
 
 from fpn_jax.options.declared import declared, fixed_functions
 from fpn_jax.options.other_names import check_other_names
@@ -44,6 +55,13 @@ _LESS_MEMORY = {
     "evaluate": "--dtype bfloat16 needs less, and a run with a smaller canvas",
     "predict": "a smaller --batch-size needs less, and so do smaller images",
 }
+# Fields that cannot be set are not shown, and fields of optional heads are options like
+# others, not subcommands.
+_FORMS = (
+    tyro.conf.SuppressFixed,
+    tyro.conf.AvoidSubcommands,
+    tyro.conf.PositionalMetavarFromFieldName,
+)
 _REPORT = (
     "fpn-jax {command}: this was not expected. Where the error is not raised by a "
     "module of your own, please report it, with the command and the lines above."
@@ -202,10 +220,9 @@ def parse(
         docstring of the dataclass.
       common: by headings, the options that `--help` shows, all others being left to
         `--help-all`; see `help_page`. By default all.
-      options: others of `tyro.cli`.
+      options: others of `tyro.cli`, as a default.
     """
-    config = (*options.pop("config", ()), tyro.conf.PositionalMetavarFromFieldName)
-    options |= {"config": config}
+    options["config"] = _FORMS
     asked = {*HELP, HELP_ALL} & set(arguments)
     if asked:
         page = help_page(

@@ -24,10 +24,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from tyro.conf import Positional, arg
 
 from fpn_jax.choices import check_choice
-from fpn_jax.command_line import parse, user_errors
+from fpn_jax.command_line import Positional, arg, parse, user_errors
 from fpn_jax.runtime import set_up
 
 NOT_PROVEN = 1  # exit status

@@ -26,9 +26,8 @@ from typing import Annotated
 
 import numpy as np
 from rich.console import Console
-from tyro.conf import Positional, arg
 
-from fpn_jax.command_line import check_output, parse, user_errors
+from fpn_jax.command_line import Positional, arg, check_output, parse, user_errors
 from fpn_jax.data.defects import Defect
 from fpn_jax.data.example import Source
 from fpn_jax.data.formats.splits import names_of

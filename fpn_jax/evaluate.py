@@ -21,10 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from tyro.conf import Positional, arg
-
 from fpn_jax.choices import check_count, check_fraction
 from fpn_jax.command_line import (
+    Positional,
+    arg,
     check_output,
     check_writable,
     parse,

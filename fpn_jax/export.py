@@ -19,10 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from tyro.conf import Positional, arg
-
 from fpn_jax.choices import check_count, check_fraction
-from fpn_jax.command_line import check_output, parse, user_errors
+from fpn_jax.command_line import Positional, arg, check_output, parse, user_errors
 from fpn_jax.runtime import set_up
 
 

@@ -17,9 +17,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Annotated
 
-from tyro.conf import Positional, arg
-
-from fpn_jax.command_line import parse, user_errors
+from fpn_jax.command_line import Positional, arg, parse, user_errors
 
 if TYPE_CHECKING:
     from fpn_jax.weights.models.entry import PublishedModel

@@ -23,10 +23,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-import tyro
-from tyro.conf import Positional, arg
-
-from fpn_jax.command_line import check_output, parse, user_errors
+from fpn_jax.command_line import Positional, arg, check_output, parse, user_errors
 from fpn_jax.forecast.topology import read_topology, set_up_topology
 from fpn_jax.options.other_names import check_other_names
 from fpn_jax.runtime import set_up
@@ -84,7 +81,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             command="preflight",
             description=__doc__,
             common=COMMON,
-            config=(tyro.conf.SuppressFixed, tyro.conf.AvoidSubcommands),
         )
         if chosen.experiment is not None:
             raise ValueError(f"experiment: '{chosen.experiment}' must come first")

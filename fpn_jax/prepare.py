@@ -18,9 +18,8 @@ from pathlib import Path
 from typing import Annotated, cast
 
 import numpy as np
-from tyro.conf import Positional, arg
 
-from fpn_jax.command_line import parse, user_errors
+from fpn_jax.command_line import Positional, arg, parse, user_errors
 from fpn_jax.data.example import Example, UnreadableImage
 from fpn_jax.data.formats.annotated_images import AnnotatedImages
 from fpn_jax.data.formats.tfds import is_tfds

@@ -26,10 +26,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from tyro.conf import Positional, arg
-
 from fpn_jax.choices import check_count, check_fraction
-from fpn_jax.command_line import parse, user_errors
+from fpn_jax.command_line import Positional, arg, parse, user_errors
 from fpn_jax.runtime import set_up
 from fpn_jax.serving.bounds import Bounds
 

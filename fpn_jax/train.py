@@ -24,10 +24,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-import tyro
-from tyro.conf import Positional, arg
-
-from fpn_jax.command_line import parse, user_errors
+from fpn_jax.command_line import Positional, arg, parse, user_errors
 from fpn_jax.options.other_names import check_other_names
 from fpn_jax.runtime import join_processes, set_up
 
@@ -94,9 +91,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             command="train",
             description=__doc__,
             common=COMMON,
-            # Fields that cannot be set are not shown; the fields of optional heads are
-            # options like others, not subcommands.
-            config=(tyro.conf.SuppressFixed, tyro.conf.AvoidSubcommands),
         )
         if chosen.experiment is not None:
             raise ValueError(f"experiment: '{chosen.experiment}' must come first")

@@ -9,7 +9,6 @@ import zipfile
 import jax
 import numpy as np
 import pytest
-import tyro
 
 from fpn_jax.backbones.dummy import Dummy
 from fpn_jax.backbones.resnet import ResNet
@@ -20,8 +19,6 @@ from fpn_jax.data.excess import room_for
 from fpn_jax.train import main
 from fpn_jax.training.config import Config
 from fpn_jax.zoo.digits import digits_proposal_network
-
-OPTIONS = (tyro.conf.SuppressFixed, tyro.conf.AvoidSubcommands)
 
 
 @pytest.mark.parametrize("kind", [ResNet, VGG, Dummy])
@@ -84,7 +81,7 @@ def test_what_is_wrong_with_an_option_is_a_line_in_every_terminal(
     terminal = io.TextIOWrapper(io.BytesIO(), encoding)
     monkeypatch.setattr(sys, "stdout", terminal)
     with pytest.raises(ValueError) as error:
-        parse(Config, words, command="train", default=Config(), config=OPTIONS)
+        parse(Config, words, command="train", default=Config())
     assert str(error.value) == line
 
 
@@ -121,15 +118,15 @@ def test_a_page_is_printed_where_the_terminal_lacks_its_characters(monkeypatch):
     terminal = io.TextIOWrapper(io.BytesIO(), "ascii")
     monkeypatch.setattr(sys, "stdout", terminal)
     with pytest.raises(SystemExit, match="0"):
-        parse(Config, ["--help"], command="train", default=Config(), config=OPTIONS)
+        parse(Config, ["--help"], command="train", default=Config())
     terminal.seek(0)
     assert "--model.rpn.anchor-sizes.0 ? 4 NUMBER ?" in terminal.read()
 
 
 def test_an_unknown_precision_is_refused_with_the_known_ones():
-    words, options = ["--model.backbone.dtype", "bfloat15"], {"config": OPTIONS}
+    words = ["--model.backbone.dtype", "bfloat15"]
     with pytest.raises(ValueError, match="backbone.dtype: 'bfloat15'.* or float16"):
-        parse(Config, words, command="train", default=Config(), **options)
+        parse(Config, words, command="train", default=Config())
 
 
 @pytest.mark.parametrize("kind", [ResNet, VGG])

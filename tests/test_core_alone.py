@@ -7,6 +7,9 @@ import tomllib
 from os import environ
 from pathlib import Path
 
+import pytest
+
+from fpn_jax.__main__ import COMMANDS
 from fpn_jax.parity.live_torchvision import import_torchvision
 from tests.support.commands import environment
 
@@ -60,16 +63,28 @@ def test_the_core_alone_converts_loads_and_detects(tmp_path):
     )
 
 
-def test_a_command_without_its_packages_is_a_line_and_help_needs_none():
-    blocked = "import sys; sys.modules['tyro'] = None"
-    command = f"{blocked}; from fpn_jax.__main__ import main; sys.exit(main())"
-    for argument, status in (("train", 2), ("--help", 0)):
-        done = subprocess.run(
-            [sys.executable, "-c", command, argument],
-            env=environ | {"PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == status, done.stderr
-        said = "fpn-jax: commands need the package 'tyro': pip install 'fpn-jax[train]'"
-        assert done.stderr.splitlines() == ([said] if status else [])
+@pytest.mark.parametrize("module", ["", *(f".{name}" for name in COMMANDS)])
+def test_a_command_without_its_packages_is_a_line(module):
+    blocked = without_tyro(f"fpn_jax{module}", "train")
+    assert blocked.returncode == 2
+    said = "fpn-jax: commands need the package 'tyro': pip install 'fpn-jax[train]'"
+    assert blocked.stderr.splitlines() == [said]
+
+
+def test_the_overview_needs_no_package():
+    shown = without_tyro("fpn_jax", "--help")
+    assert (shown.returncode, shown.stderr) == (0, "")
+
+
+def without_tyro(module: str, argument: str) -> subprocess.CompletedProcess:
+    """Runs `python -m MODULE ARGUMENT` where tyro is not installed."""
+    script = (
+        f"import runpy, sys; sys.modules['tyro'] = None; sys.argv[1:] = [{argument!r}];"
+        f"runpy.run_module({module!r}, run_name='__main__')"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", script],
+        env=environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )

@@ -12,8 +12,6 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import tyro
-
 from fpn_jax.benchmarks.detectors import GFLOP, our_inference, our_training
 from fpn_jax.benchmarks.inputs import photograph, training_batch
 from fpn_jax.benchmarks.peer_detectors import (
@@ -23,7 +21,7 @@ from fpn_jax.benchmarks.peer_detectors import (
 )
 from fpn_jax.benchmarks.timing import OURS
 from fpn_jax.choices import check_choice
-from fpn_jax.command_line import parse, user_errors
+from fpn_jax.command_line import Positional, parse, user_errors
 from fpn_jax.runtime import set_up
 
 _PEER = "torchvision"
@@ -33,7 +31,7 @@ _RUNS = 3  # the first allocates, the next could add to it
 
 @dataclass(frozen=True)
 class Arguments:
-    models: tyro.conf.Positional[tuple[str, ...]] = ("fasterrcnn_resnet50_fpn",)
+    models: Positional[tuple[str, ...]] = ("fasterrcnn_resnet50_fpn",)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

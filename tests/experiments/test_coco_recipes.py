@@ -10,7 +10,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import tyro
 
 from fpn_jax.command_line import parse
 from fpn_jax.data.example import Category, KeypointSpec
@@ -64,7 +63,6 @@ def config_of(path: Path, *names: str):
         arguments,
         command="train",
         default=default,
-        config=(tyro.conf.SuppressFixed, tyro.conf.AvoidSubcommands),
     )
 
 

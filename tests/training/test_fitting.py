@@ -4,7 +4,6 @@ import dataclasses
 import shlex
 
 import pytest
-import tyro
 
 from fpn_jax.command_line import parse
 from fpn_jax.heads.fcos import FCOSHead
@@ -50,7 +49,6 @@ def test_options_make_the_model_of_the_run(tmp_path, theirs, options):
         shlex.split(said.partition("fit: ")[2]),
         command="train",
         default=Config(model=OURS),
-        config=(tyro.conf.SuppressFixed, tyro.conf.AvoidSubcommands),
     )
     assert chosen.model == theirs and chosen.train.pretrained == (str(run),)
 
