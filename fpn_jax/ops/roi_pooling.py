@@ -65,10 +65,7 @@ def pool_from_every_map(
             index, weight = of_level(
                 plan, jnp.where(here[:, None], boxes, 0), jnp.full_like(levels, level)
             )
-            read = sum(
-                rows[i].astype(jnp.float32) * w[..., None]
-                for i, w in zip(index, weight, strict=True)
-            )
+            read = sum(map(partial(_weighted_rows, rows), index, weight))
             pooled = jnp.where(here[:, None, None, None], read, pooled)
         return pooled
 
@@ -102,10 +99,7 @@ def pool_from_joined_maps(
     def weighted(of_level, boxes, levels):
         index, weight = of_level(plan, boxes, levels)
         index += rows_of(first, levels)[None, :, None, None]
-        return sum(
-            rows[i].astype(jnp.float32) * w[..., None]
-            for i, w in zip(index, weight, strict=True)
-        )
+        return sum(map(partial(_weighted_rows, rows), index, weight))
 
     def read(boxes, levels, taps):
         if plan.sampling_ratio:
@@ -195,6 +189,16 @@ def _in_blocks(
     shape = (len(boxes), plan.size, plan.size, maps[0].shape[-1])
     total = varied_as(jnp.zeros(shape, jnp.float32), *maps, boxes, levels)
     return jax.lax.fori_loop(0, num_blocks(taps), add, total)
+
+
+@jax.jit  # traced once for the 16 taps of a map
+def _weighted_rows(
+    rows: Float[Array, "_ c"],
+    index: Int[Array, "n size size"],
+    weight: Float[Array, "n size size"],
+) -> Float[Array, "n size size c"]:
+    """Returns what one tap of each bin reads, times its weight, in float32."""
+    return rows[index].astype(jnp.float32) * weight[..., None]
 
 
 def _first_rows(plan: Plan) -> list[int]:

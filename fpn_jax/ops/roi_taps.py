@@ -8,8 +8,10 @@ the largest region decides how many blocks there are: nothing is cut off, and th
 behind the last tap of a region is 0.
 """
 
+from functools import partial
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
@@ -56,6 +58,7 @@ def num_blocks(taps: Int[Array, " n"]) -> Int[Array, ""]:
     return -(-jnp.max(taps, initial=0) // _TAPS_AT_A_TIME)
 
 
+@partial(jax.jit, static_argnums=0)  # as fixed_taps
 def block_of_taps(
     plan: Plan, boxes: Float[Array, "n 4"], levels: Int[Array, " n"], block: Array
 ) -> tuple[Int[Array, "taps n size size"], Float[Array, "taps n size size"]]:
@@ -74,6 +77,7 @@ def block_of_taps(
     return row[..., None] + column[:, :, None], wy[..., None] * wx[:, :, None]
 
 
+@partial(jax.jit, static_argnums=0)  # traced once for all maps that boxes are asked of
 def fixed_taps(
     plan: Plan, boxes: Float[Array, "n 4"], levels: Int[Array, " n"]
 ) -> tuple[Int[Array, "taps n size size"], Float[Array, "taps n size size"]]:
