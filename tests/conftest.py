@@ -1,5 +1,6 @@
 """Test set-up: eight CPU devices, the same CPU flags as the commands, strict ranks."""
 
+import gc
 import os
 
 # Two workers share the cores: torch's threads would wait for each other's.
@@ -21,6 +22,7 @@ os.environ["JAX_COMPILATION_CACHE_DIR"] = str(xla.cache())
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 
 import jax  # noqa: E402
+import pytest  # noqa: E402
 
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -36,3 +38,16 @@ if "FPN_JAX_TESTS_WITHOUT_TORCH" in os.environ:
 def pytest_sessionstart(session) -> None:
     if not hasattr(session.config, "workerinput"):  # once, not in each worker
         xla.prune(xla.cache())
+
+
+# JAX keeps what it knows of each program. The collector would look at all of it again
+# and again, which took a seventh of the tests of the networks: it does so at the end of
+# each file alone, and not at what is left of the files before.
+gc.set_threshold(700, 10, 1_000_000)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def garbage_is_collected():
+    yield
+    gc.collect()
+    gc.freeze()
