@@ -30,7 +30,9 @@ class Arguments:
     run: tyro.conf.Positional[Path]  # directory written by training or by a conversion
     out: tyro.conf.Positional[Path]  # file of the picture
     photographs: tyro.conf.Positional[tuple[Path, ...]]
-    height: int = 330  # pixels of the picture
+    # Pixels of the picture: three photographs are as wide then as a page shows them, and
+    # their tags stay as large as they are drawn.
+    height: int = 224
     score_threshold: float = 0.5
 
 
