@@ -1,6 +1,7 @@
 """The Colab notebook detects, trains by jit and by pmap, and predicts."""
 
 import re
+from collections import Counter
 
 import nbformat
 import pytest
@@ -27,3 +28,13 @@ def test_the_colab_notebook_trains_by_jit_and_by_pmap_and_predicts(tmp_path):
 def test_the_stored_photograph_is_detected_rightly():
     stored = nbformat.read(EXPERIMENTS / "colab_tpu.ipynb", as_version=4)
     assert "(1 person, 1 tie)" in text_of(stored, '"yolox_nano"')
+
+
+def test_the_stored_training_finds_digits():
+    stored = nbformat.read(EXPERIMENTS / "colab_tpu.ipynb", as_version=4)
+    (ap,) = re.findall(r"'AP': ([\d.]+)", text_of(stored, "metrics = train"))
+    assert float(ap) >= 0.45
+    lines = text_of(stored, "draw_truth").splitlines()
+    true, found, more_true, more_found = (re.findall(r"\d", line) for line in lines)
+    true, found = Counter(true + more_true), Counter(found + more_found)
+    assert (true & found).total() >= 0.75 * max(true.total(), found.total())
