@@ -30,8 +30,8 @@ class Arguments:
     run: tyro.conf.Positional[Path]  # directory written by training or by a conversion
     out: tyro.conf.Positional[Path]  # file of the picture
     photographs: tyro.conf.Positional[tuple[Path, ...]]
-    # Pixels of the picture: three photographs are as wide then as a page shows them, and
-    # their tags stay as large as they are drawn.
+    # Pixels of the picture. A page shows three photographs as wide as they are then, so
+    # that their tags can be read.
     height: int = 224
     score_threshold: float = 0.5
 
