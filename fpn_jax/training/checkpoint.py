@@ -151,31 +151,41 @@ class Checkpoints:
         return restored_state(loaded["state"]), position
 
     def _check_fits(self, items: dict[str, Any], step: int) -> None:
-        """Raises ValueError where a sound checkpoint is of another kind of state."""
+        """Raises ValueError where a sound checkpoint is of another kind of state.
+
+        `items` may be some parts of a state: then others are not looked at.
+        """
         try:
             metadata = self._checkpointer.checkpointables_metadata(step).metadata
-            saved = _shapes(metadata["state"])
+            parts = {name: metadata["state"].get(name, {}) for name in items}
+            saved = _shapes(parts if "key" not in items else metadata["state"])
         except Exception:  # it is damaged, and whoever reads it will say so
             return
         wanted = _shapes(items)
-        if "key" not in saved:
-            return
-        if saved["key"] != wanted["key"]:
-            check_generator(self._directory.parent, saved["key"][-1])
+        if "key" in wanted:
+            if "key" not in saved:
+                return
+            if saved["key"] != wanted["key"]:
+                check_generator(self._directory.parent, saved["key"][-1])
         names = saved.keys() ^ wanted.keys()
         names |= {n for n in saved.keys() & wanted.keys() if saved[n] != wanted[n]}
         if names:
+            first = min(names)
             raise CheckpointError(
-                f"checkpoint {step} in {self._directory} is of other settings: "
-                f"{len(names)} of its arrays are not those of this run, such as "
-                f"{min(names)}"
+                f"checkpoint {step} in {self._directory} is of another model or other "
+                f"settings: {len(names)} of its arrays are not those of this run, such "
+                f"as {first}: {_shape(saved, first)} in the checkpoint, "
+                f"{_shape(wanted, first)} here"
             )
 
     def restore_variables(self, like: dict[str, Any], step: int) -> dict[str, Any]:
         """Returns the parts of the state that `like` names, saved at a step.
 
         What else is there (the optimizer's state) is neither read nor known of.
+
+        Raises ValueError where a part has other arrays, more or fewer of them.
         """
+        self._check_fits(like, step)
         try:
             with ocp.Context(array_options=_ARRAYS, pytree_options=_A_PART):
                 loaded = self._checkpointer.load_checkpointables(
@@ -250,6 +260,10 @@ def _shapes(items: dict[str, Any]) -> dict[str, tuple[int, ...]]:
         jax.tree_util.keystr(path, simple=True, separator="/"): shape(leaf)
         for path, leaf in flat
     }
+
+
+def _shape(shapes: dict[str, tuple[int, ...]], name: str) -> str:
+    return "x".join(map(str, shapes[name])) or "a number" if name in shapes else "none"
 
 
 def _abstract(leaf: jax.Array) -> jax.ShapeDtypeStruct:

@@ -112,22 +112,40 @@ def test_a_checkpoint_of_another_shape_is_refused(tmp_path):
     checkpoints = save_runs(tmp_path, {1: 0.5})
     like = state_at(0)
     like.params["conv"]["kernel"] = jnp.zeros((4, 4))
-    with pytest.raises(CheckpointError, match="of other settings.* params/conv/ker"):
+    with pytest.raises(CheckpointError, match="params/conv/kernel: 2x3 .*, 4x4 here$"):
         checkpoints.restore(like, 1)
+
+
+@pytest.mark.parametrize(
+    ("like", "said"),
+    [
+        ({"kernel": jnp.zeros((2, 4))}, "kernel: 2x3 in the checkpoint, 2x4 here"),
+        ({}, "kernel: 2x3 in the checkpoint, none here"),
+        ({"kernel": jnp.zeros((2, 3)), "bias": jnp.zeros(3)}, "bias: none in the"),
+    ],
+)
+def test_weights_of_a_model_that_has_changed_since_are_refused(tmp_path, like, said):
+    checkpoints = save_runs(tmp_path, {1: 0.5})
+    like = jax.device_put({"params": {"conv": like}}, shardings(data_mesh())[0])
+    with pytest.raises(CheckpointError, match=f"1 of its arrays .* params/conv/{said}"):
+        checkpoints.restore_variables(like, 1)
 
 
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"ema": {"conv": jnp.zeros(2)}}, "1 of its arrays .* ema/conv"),
-        ({"opt_state": ()}, "3 of its arrays .* opt_state/0/count"),
+        (
+            {"ema": {"conv": jnp.zeros(2)}},
+            "1 of its arrays .* ema/conv: none in .*, 2 here",
+        ),
+        ({"opt_state": ()}, "3 of its arrays .* opt_state/0/count: a number"),
     ],
 )
 def test_a_checkpoint_with_other_arrays_is_not_called_unreadable(
     tmp_path, changes, named
 ):
     checkpoints = save_runs(tmp_path, {1: 0.5})
-    with pytest.raises(CheckpointError, match=f"of other settings: {named}"):
+    with pytest.raises(CheckpointError, match=f"of another model or other .*: {named}"):
         checkpoints.restore(state_at(0).replace(**changes), 1)
 
 
