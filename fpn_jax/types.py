@@ -51,7 +51,15 @@ def _register(container: type) -> None:
 
 @exportable
 class Targets(PyTreeNode):
-    """Ground truth of a batch, padded to G boxes per image."""
+    """Ground truth of a batch, padded to G boxes per image.
+
+    - `boxes [B, G, 4]`: x1, y1, x2, y2 in pixels of the canvas.
+    - `labels [B, G]`: int32, 0 … K-1 of K classes. There is no class of background.
+    - `valid [B, G]`: False where a row is padding.
+    - `crowd [B, G]`: True for a region of many objects, which no box is trained on.
+    - `masks [B, G, h, w]`, `mask_regions [B, G, 4]`, `keypoints [B, G, P, 3]`: for the
+      heads that are trained on them.
+    """
 
     boxes: Array  # [*b, G, 4] xyxy, pixels
     labels: Array  # [*b, G] int32, 0 … K-1

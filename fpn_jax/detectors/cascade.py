@@ -13,7 +13,13 @@ import jax
 import jax.numpy as jnp
 
 from fpn_jax.detectors.contract import Limits, Measured
-from fpn_jax.detectors.features import anchored, canvas_of, frozen_parts, pyramid
+from fpn_jax.detectors.features import (
+    anchored,
+    canvas_of,
+    check_targets,
+    frozen_parts,
+    pyramid,
+)
 from fpn_jax.detectors.fields import of_part, with_limits
 from fpn_jax.heads.box import BoxOutputs
 from fpn_jax.heads.mask import MaskHead
@@ -130,6 +136,7 @@ class Cascade(nn.Module):
         taken as they are and matched anew. The losses of the stages are added, and what
         they pass to the pyramid is divided by their number, as in Detectron2.
         """
+        check_targets(images, targets, keys)
         canvas = canvas_of(images)
         features = pyramid(self, images, sizes, train=train)
         # Columns, as in `TwoStage`.

@@ -7,7 +7,7 @@ import flax.struct
 import jax
 
 from fpn_jax.detectors.contract import Limits, Measured
-from fpn_jax.detectors.features import canvas_of, frozen_parts, pyramid
+from fpn_jax.detectors.features import canvas_of, check_targets, frozen_parts, pyramid
 from fpn_jax.detectors.fields import of_part, with_head_limits
 from fpn_jax.heads.box import BoxOutputs
 from fpn_jax.heads.roi_pool import RoIPool
@@ -90,6 +90,7 @@ class FastRCNN(nn.Module):
         train: bool = False,
     ) -> dict[str, LossTerm]:
         """Returns the terms of the box head; `keys [B]` draw each image's samples."""
+        check_targets(images, targets, keys)
         proposals = self.proposals.propose(images, sizes, train=True)
         samples = self.box_head.sample(
             jax.lax.stop_gradient(proposals), targets, sizes, keys=keys

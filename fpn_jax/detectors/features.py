@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from fpn_jax.detectors.fields import check_names, has
 from fpn_jax.ops.images import normalize
-from fpn_jax.types import Pyramid
+from fpn_jax.types import Pyramid, Targets
 
 ChannelOrder = Literal["rgb", "bgr"]
 
@@ -43,16 +43,42 @@ def pyramid(
         raise ValueError(
             f"images must be [batch, height, width, 3], got {list(images.shape)}"
         )
-    if sizes.ndim != 2 or sizes.shape[1] != 2:
+    if sizes.shape != (images.shape[0], 2):
         raise ValueError(
             "sizes must be [batch, 2], the height and width of each image, got "
-            f"{list(sizes.shape)}"
+            f"{list(sizes.shape)} for a batch of {images.shape[0]}"
         )
     mean, std = detector.image_mean, detector.image_std
     pixels = normalize(images, sizes, mean=mean, std=std, padding_value=padding_value)
     if channel_order == "bgr":
         pixels = pixels[..., ::-1]
     return detector.neck(detector.backbone(pixels, train=train), train=train)
+
+
+def check_targets(images: jax.Array, targets: Targets, keys: jax.Array) -> None:
+    """Raises ValueError where ground truth or keys are not of this batch, by shapes.
+
+    What the labels are is not known inside a program: a label that is none of 0 … K-1
+    teaches that the object is background.
+    """
+    batch, boxes = images.shape[0], targets.boxes.shape
+    if len(boxes) != 3 or boxes[0] != batch or boxes[2] != 4:
+        raise ValueError(
+            f"targets.boxes must be [batch, boxes, 4], got {list(boxes)} for a batch "
+            f"of {batch}"
+        )
+    for name in ("labels", "valid", "crowd"):
+        if (shape := getattr(targets, name).shape) != boxes[:2]:
+            raise ValueError(
+                f"targets.{name} must be {list(boxes[:2])} as targets.boxes, got "
+                f"{list(shape)}"
+            )
+    one = () if jnp.issubdtype(keys.dtype, jax.dtypes.prng_key) else keys.shape[-1:]
+    if keys.shape != (batch, *one):
+        raise ValueError(
+            f"keys must be one for each image, jax.random.split(key, {batch}), got "
+            f"{list(keys.shape)}"
+        )
 
 
 def canvas_of(images: jax.Array) -> tuple[int, int]:

@@ -10,6 +10,7 @@ from fpn_jax.detectors.features import (
     ChannelOrder,
     anchored,
     canvas_of,
+    check_targets,
     frozen_parts,
     pyramid,
 )
@@ -81,6 +82,7 @@ class OneStage(nn.Module):
         train: bool = False,
     ) -> dict[str, LossTerm]:
         """Returns the terms of the head's loss; `keys [B]` are for one that samples."""
+        check_targets(images, targets, keys)
         outputs = self(images, sizes, train=train)
         return self.head.loss(
             outputs, sizes, targets, canvas=canvas_of(images), keys=keys

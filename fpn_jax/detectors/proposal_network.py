@@ -7,7 +7,13 @@ import jax
 import jax.numpy as jnp
 
 from fpn_jax.detectors.contract import Limits, Measured
-from fpn_jax.detectors.features import anchored, canvas_of, frozen_parts, pyramid
+from fpn_jax.detectors.features import (
+    anchored,
+    canvas_of,
+    check_targets,
+    frozen_parts,
+    pyramid,
+)
 from fpn_jax.detectors.fields import with_head_limits
 from fpn_jax.heads.rpn import RPNOutputs
 from fpn_jax.types import Detections, LossTerm, Proposals, Targets
@@ -67,6 +73,7 @@ class ProposalNetwork(nn.Module):
         train: bool = False,
     ) -> dict[str, LossTerm]:
         """Returns the terms of the RPN loss; `keys [B]` sample each image's anchors."""
+        check_targets(images, targets, keys)
         outputs = self(images, sizes, train=train)
         return self.head.loss(
             outputs, sizes, targets, canvas=canvas_of(images), keys=keys

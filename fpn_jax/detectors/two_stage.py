@@ -7,7 +7,13 @@ import flax.struct
 import jax
 
 from fpn_jax.detectors.contract import Limits, Measured
-from fpn_jax.detectors.features import anchored, canvas_of, frozen_parts, pyramid
+from fpn_jax.detectors.features import (
+    anchored,
+    canvas_of,
+    check_targets,
+    frozen_parts,
+    pyramid,
+)
 from fpn_jax.detectors.fields import of_part, with_head_limits
 from fpn_jax.heads.box import BoxOutputs
 from fpn_jax.heads.keypoint import KeypointHead
@@ -118,6 +124,7 @@ class TwoStage(nn.Module):
         gradient flows through their coordinates. Masks and keypoints are trained on the
         positives of the same sample.
         """
+        check_targets(images, targets, keys)
         canvas = canvas_of(images)
         features = pyramid(self, images, sizes, train=train)
         # Columns, not the two halves of a transposed array, which JAX's checker takes

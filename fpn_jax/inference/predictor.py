@@ -87,7 +87,7 @@ class Predictor:
         (`augmentations.py`): "flip", and scales of the canvas. `max_detections` is the
         most that all tiles of an image give; by default each gives what the model
         gives. Raises ValueError for another padding, a batch without images, a canvas
-        that is not two sides, and for variables without parameters.
+        that is not two multiples of 32, and for variables without parameters.
         """
         check_choice("padding", padding, ("fixed", "exact"))
         check_choice("box_scale", box_scale, ("sides", "common"))
@@ -300,6 +300,10 @@ def _check_canvas(canvas: Any) -> None:
         raise ValueError(f"canvas: {canvas!r} given, must be a height and a width")
     for side in canvas:
         check_count("canvas", side)
+        if side % 32:
+            raise ValueError(
+                f"canvas: {tuple(canvas)} given, must be two multiples of 32"
+            )
 
 
 class _Group(NamedTuple):

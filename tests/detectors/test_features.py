@@ -9,7 +9,7 @@ import pytest
 from fpn_jax.backbones.dummy import Dummy
 from fpn_jax.detectors.contract import facts
 from fpn_jax.detectors.fast_rcnn import FastRCNN
-from fpn_jax.detectors.features import first_stage_grids
+from fpn_jax.detectors.features import check_targets, first_stage_grids
 from fpn_jax.detectors.one_stage import OneStage
 from fpn_jax.detectors.proposal_network import ProposalNetwork
 from fpn_jax.detectors.two_stage import TwoStage
@@ -19,6 +19,7 @@ from fpn_jax.heads.fcos import FCOSHead
 from fpn_jax.heads.roi_pool import RoIPool
 from fpn_jax.heads.rpn import RPNHead
 from fpn_jax.necks.fpn import FPN
+from fpn_jax.types import Targets
 from fpn_jax.zoo.digits import digits_faster_rcnn
 
 HEAD = RPNHead(anchor_sizes=((16,), (32,)), anchor_ratios=(1.0,))
@@ -86,6 +87,7 @@ def test_the_backbone_is_given_the_pixels_that_the_detectors_fields_say(
         ((1, 32, 32, 4), (1, 2), r"images must be .* got \[1, 32, 32, 4\]"),
         ((1, 32, 32, 3), (2,), r"sizes must be \[batch, 2\], .* got \[2\]"),
         ((1, 32, 32, 3), (1, 3), r"sizes must be \[batch, 2\], .* got \[1, 3\]"),
+        ((2, 32, 32, 3), (1, 2), r"sizes must be .* got \[1, 2\] for a batch of 2"),
     ],
 )
 def test_images_are_a_batch_with_channels_last(images, sizes, message):
@@ -125,3 +127,43 @@ def test_levels_that_are_not_known_are_a_line_of_the_report():
     with pytest.raises(ValueError, match=f"^{line}$"):
         first_stage_grids(Whole(), (64, 96))
     assert list(level_report(np.ones((1, 4)), Whole(), (64, 96))) == [line]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"boxes": (1, 3, 4)}, r"targets.boxes must be \[batch, .* for a batch of 2"),
+        ({"boxes": (2, 4)}, r"targets.boxes must be .* got \[2, 4\]"),
+        ({"labels": (2,)}, r"targets.labels must be \[2, 3\] as .* got \[2\]"),
+        ({"valid": (2, 4)}, r"targets.valid must be \[2, 3\] as .* got \[2, 4\]"),
+        ({"crowd": (3,)}, "targets.crowd must be"),
+    ],
+)
+def test_ground_truth_is_of_the_batch(changes, message):
+    shapes = {"boxes": (2, 3, 4), "labels": (2, 3), "valid": (2, 3), "crowd": (2, 3)}
+    keys = jax.random.split(jax.random.key(0), 2)
+
+    def check(shapes, keys):
+        targets = Targets(**{name: np.zeros(shapes[name]) for name in shapes})
+        check_targets(np.zeros((2, 32, 32, 3)), targets, keys)
+
+    check(shapes, keys)
+    check(shapes, jax.random.key_data(keys))
+    for one in (jax.random.key(0), jax.random.PRNGKey(0)):
+        with pytest.raises(ValueError, match=r"keys must be one .*split\(key, 2\)"):
+            check(shapes, one)
+    with pytest.raises(ValueError, match=message):
+        check(shapes | changes, keys)
+
+
+@pytest.mark.parametrize("detector", [NETWORK, FAST_RCNN, digits_faster_rcnn()])
+def test_every_detector_looks_at_the_shapes_of_its_targets(detector):
+    images, sizes = np.zeros((1, 64, 64, 3)), np.full((1, 2), 64)
+    flat = Targets(np.zeros((1, 3, 4)), *np.zeros((3, 3)))
+    keys = jax.random.split(jax.random.key(0), 1)
+    with pytest.raises(ValueError, match=r"targets.labels must be \[1, 3\]"):
+        jax.eval_shape(
+            lambda: detector.init(
+                jax.random.key(0), images, sizes, flat, keys=keys, method="loss"
+            )
+        )

@@ -327,7 +327,7 @@ def test_what_is_no_image_is_told_in_a_line(detect, image, said):
 
 
 @pytest.mark.parametrize(
-    "canvas", [64, (64,), (64, 64, 3), (0, 64), (64.0, 64), "64", None]
+    "canvas", [64, (64,), (64, 64, 3), (0, 64), (64.0, 64), "64", None, (64, 100)]
 )
 def test_a_canvas_is_two_sides(detect, canvas):
     with pytest.raises(ValueError, match="^canvas: .* given, must be "):
