@@ -32,7 +32,13 @@ def plot_losses(rows: Sequence[Mapping[str, float]]) -> Figure:
     training or `validation/loss` when validating. The loss axis is logarithmic.
     """
     figure = Figure(figsize=(9, 6), layout="constrained")
-    losses, rate = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
+    rates = _series(rows, "learning_rate")  # an optimizer of the user's own tells none
+    panels = 2 if len(rates[0]) else 1
+    heights = (4, 1)[:panels]
+    all_axes = figure.subplots(
+        panels, 1, sharex=True, height_ratios=heights, squeeze=False
+    )[:, 0]
+    losses = all_axes[0]
     names = sorted({name for row in rows for name in row if name.startswith("loss")})
     for number, name in enumerate(names):
         steps, values = _series(rows, name)
@@ -50,10 +56,12 @@ def plot_losses(rows: Sequence[Mapping[str, float]]) -> Figure:
     losses.yaxis.set_minor_locator(LogLocator(subs=(2, 5)))
     losses.yaxis.set_minor_formatter("{x:g}")
     losses.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
-    rate.plot(*_series(rows, "learning_rate"), color="tab:gray")
-    rate.set(xlabel="step", ylabel="learning rate", ylim=(0, None))
-    rate.xaxis.set_major_locator(MaxNLocator(integer=True))
-    finish(losses, rate)
+    if panels == 2:
+        all_axes[1].plot(*rates, color="tab:gray")
+        all_axes[1].set(ylabel="learning rate", ylim=(0, None))
+    all_axes[-1].set(xlabel="step")
+    all_axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
+    finish(*all_axes)
     return figure
 
 

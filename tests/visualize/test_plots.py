@@ -52,6 +52,12 @@ def test_loss_curves_show_training_and_validation(tmp_path):
     assert (tmp_path / "losses.png").stat().st_size > 1000
 
 
+def test_an_optimizer_that_tells_no_rate_has_no_panel_of_it():
+    rows = [{"step": step, "loss": 1.0} for step in (1, 2)]
+    (losses,) = plot_losses(rows).axes
+    assert losses.get_xlabel() == "step"
+
+
 def test_smoothing_takes_the_median_of_the_neighbors():
     rows = [{"step": n, "loss": 100.0 if n in (0, 50) else n + 1.0} for n in range(99)]
     smooth = np.array(lines(plot_losses(rows).axes[0])["loss"])[:, 1]
