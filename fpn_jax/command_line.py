@@ -37,6 +37,7 @@ from fpn_jax.options.refusal import refusal
 WRONG_INPUT = 2  # exit status
 
 _PACKAGE = Path(__file__).parent
+_PYTHONS = Path(os.__file__).parent  # the standard library
 # Rooms whose numbers come from a data set.
 _DATA_ROOMS = {"data", "examination", "evaluation"}
 # Modules whose errors mean that a file is not of the kind that its name tells.
@@ -66,6 +67,7 @@ _REPORT = (
     "fpn-jax {command}: this was not expected. Where the error is not raised by a "
     "module of your own, please report it, with the command and the lines above."
 )
+_OWN = "fpn-jax {command}: raised by a module of your own, in {place}"
 
 
 @contextlib.contextmanager
@@ -83,10 +85,27 @@ def user_errors(command: str) -> Iterator[None]:
     except Exception as error:
         line = line_of(error, command)
         if line is None:
-            error.add_note(_REPORT.format(command=command))
+            place = _own_place(error)
+            note = _REPORT if place is None else _OWN
+            error.add_note(note.format(command=command, place=place))
             raise
         print(f"fpn-jax {command}: {line}", file=sys.stderr)
         raise SystemExit(WRONG_INPUT) from None
+
+
+def _own_place(error: Exception) -> str | None:
+    """Returns the file and line of an error that a module of the user's own raised.
+
+    What it called in other packages is passed over. None where this package is below.
+    """
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        file = Path(frame.filename).resolve()
+        if file.is_relative_to(_PACKAGE):
+            return None
+        installed = {"site-packages", "dist-packages"} & set(file.parts)
+        if file.is_file() and not installed and not file.is_relative_to(_PYTHONS):
+            return f"{frame.filename}, line {frame.lineno}"
+    return None
 
 
 def line_of(error: Exception, command: str = "") -> str | None:
@@ -110,7 +129,7 @@ def line_of(error: Exception, command: str = "") -> str | None:
         return f"a file cannot be read: {type(error).__name__}: {said}"
     if isinstance(error, OverflowError) and _deepest_room(error) in _DATA_ROOMS:
         return (
-            f"data: a number is too large: {said}; `python -m fpn_jax.doctor DATASET` "
+            f"data: a number is too large: {said}; `fpn-jax doctor DATASET` "
             "says where it is"
         )
     if isinstance(error, ValueError) and _raised_here(error):

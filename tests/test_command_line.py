@@ -222,9 +222,24 @@ def test_too_little_memory_says_what_was_asked_for_and_what_needs_less():
     assert line_of(other, "train") is None
 
 
+def test_an_error_of_a_users_module_names_its_line(tmp_path):
+    module = tmp_path / "mine.py"
+    module.write_text("import numpy\n\ndef call():\n    numpy.stack(3)\n")
+    sys.path.insert(0, str(tmp_path))
+    try:
+        mine = importlib.import_module("mine")
+    finally:
+        sys.path.remove(str(tmp_path))
+    with pytest.raises(TypeError) as caught, user_errors("train"):
+        mine.call()
+    assert caught.value.__notes__ == [
+        f"fpn-jax train: raised by a module of your own, in {module}, line 4"
+    ]
+
+
 def test_an_error_of_the_program_keeps_its_trace_and_asks_for_a_report():
     with pytest.raises(TypeError) as caught, user_errors("train"):
-        raise TypeError("a bug")
+        check_choice("depth", 5, None)  # a call that no command makes
     (note,) = caught.value.__notes__
     assert note.startswith("fpn-jax train: this was not expected.")
     assert "please report it" in note
