@@ -139,7 +139,7 @@ def training_command(chosen: Arguments, splits: Sequence[str]) -> str:
         words += ["--data.train", first]
     if second not in names_of("validation"):
         words += ["--data.validation", second]
-    return f"python -m fpn_jax.train {shlex.join(words)}"
+    return f"fpn-jax train {shlex.join(words)}"
 
 
 def _open(chosen: Arguments, split: str) -> Source:

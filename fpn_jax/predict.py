@@ -158,7 +158,7 @@ def check(chosen: Arguments) -> None:
     if chosen.run.is_file():
         raise ValueError(
             f"run: {str(chosen.run)!r} is a file, not the directory of a run, "
-            "which comes before the images"
+            "which comes before the images; fpn-jax serve takes exported files, too"
         )
 
 
@@ -259,7 +259,10 @@ def predict_source(
             where = draw(picture, result)
             frames, objects = frames + 1, objects + len(result)
             if source.frame_rate is None:
-                print(f"{picture.name}: {counted(result.class_names)}{where}")
+                said = counted(result.class_names)
+                if not len(result):
+                    said += f" with scores from {chosen.score_threshold:g}"
+                print(f"{picture.name}: {said}{where}")
             advance()
     if source.frame_rate is not None:
         print(f"{source.name}: {frames} frames, {objects} objects{where}")

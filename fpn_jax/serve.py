@@ -185,8 +185,10 @@ def listening(chosen: Arguments) -> socket.socket:
     try:
         return socket.create_server((chosen.host, chosen.port), family=family)
     except OSError as error:
-        said = error.strerror or str(error)
-        raise ValueError(f"port: {chosen.host}:{chosen.port}: {said}") from error
+        # Python's text names the address once more.
+        said = (error.strerror or str(error)).partition(" (while")[0]
+        line = f"port: {chosen.host}:{chosen.port}: {said}; give another --port"
+        raise ValueError(line) from error
 
 
 def address_of(host: str, port: int) -> str:

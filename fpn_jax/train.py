@@ -119,7 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 words += ["--workdir", str(run)]
             again = shlex.join(words)
             print(
-                f"{stop}; continue with: python -m fpn_jax.train {again}",
+                f"{stop}; continue with: fpn-jax train {again}",
                 file=sys.stderr,
             )
             return 128 + stop.signal

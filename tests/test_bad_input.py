@@ -145,7 +145,8 @@ CASES = {
     ),
     "run of another model": (
         "train miniature.py --workdir run --model.neck.channels 4 DIGITS",
-        "'run' holds a run of another model: model.neck.channels: 8, got 4",
+        "'run' holds a run of another model: model.neck.channels: 8, got 4; "
+        "to go on as it was begun give --workdir alone",
     ),
     "damaged checkpoint": (
         "train miniature.py --workdir damaged --train.steps 4 DIGITS",

@@ -90,7 +90,7 @@ def test_training_ends_with_average_recall_by_size(trained):
     header = next(line for line in last if "small" in line)
     assert "medium" in header and "large" in header
     assert "the best checkpoint is " in last[-3]
-    assert last[-1].startswith("next: python -m fpn_jax.predict ")
+    assert last[-1].startswith("next: fpn-jax predict ")
 
 
 def test_training_leaves_everything_in_the_run_directory(trained):

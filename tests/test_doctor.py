@@ -67,7 +67,7 @@ def test_the_command_that_trains_the_data(words, splits, command):
     )
     model = command.split()[0]
     assert doctor.training_command(given, splits) == (
-        f"python -m fpn_jax.train --model {model} --train.pretrained {command}"
+        f"fpn-jax train --model {model} --train.pretrained {command}"
     )
 
 

@@ -76,7 +76,7 @@ def training_batches(
     if group_by_aspect and sizes is None:
         raise ValueError(
             f"group_by_aspect: {source.name} does not know the sizes of its images; "
-            "`python -m fpn_jax.prepare` makes a data set that does"
+            "`fpn-jax prepare` makes a data set that does"
         )
     order = Order(
         len(source),
@@ -125,7 +125,7 @@ def evaluation_batches(
     if sizes is None and batching.canvas[0] != batching.canvas[1]:
         _log.warning(
             "%s does not know the sizes of its images: batches of both canvases are "
-            "evaluated twice; `python -m fpn_jax.prepare` makes a data set that does",
+            "evaluated twice; `fpn-jax prepare` makes a data set that does",
             source.name,
         )
     stretches = one_pass(

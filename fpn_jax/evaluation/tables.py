@@ -66,7 +66,7 @@ def _caption(metrics: dict[str, float]) -> list[str]:
             name: metrics[f"F1/{name}"] for name in ("threshold", "precision", "recall")
         }
         lines.append(
-            f"F1 {f1:.3f} with scores from {at['threshold']:.3f}: precision "
+            f"F1 {f1:.3f} from score {at['threshold']:.3f}: precision "
             f"{_cell(at['precision'])}, recall {at['recall']:.3f}"
         )
     return [*lines, f"loss {metrics['loss']:.4f}"] if "loss" in metrics else lines

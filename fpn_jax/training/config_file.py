@@ -151,7 +151,7 @@ def check_resumable(config: Config, run: str | Path) -> None:
     tree, now = read_tree(run), encode(config)
     if (Path(run) / "checkpoints" / "0").exists():
         raise ValueError(
-            f"workdir: {str(run)!r} holds converted weights, no training to continue; "
+            f"workdir: {str(run)!r} holds weights alone, no training to continue; "
             f"start a run from them by --train.pretrained {run}"
         )
     begun = f"workdir: {str(run)!r} was begun with"
@@ -165,11 +165,13 @@ def check_resumable(config: Config, run: str | Path) -> None:
         raise ValueError(f"workdir: {str(run)!r} holds a run of another model")
     for name in sorted(foreign):
         raise ValueError(f"{begun} {name}, which the config has not")
+    own = foreign_names(tree)
     before = _read(run, tree)
     model = encode(before.model)
     if changed := difference(model, now["model"], "model", between=", got"):
         raise ValueError(
-            f"workdir: {str(run)!r} holds a run of another model: {changed}"
+            f"workdir: {str(run)!r} holds a run of another model: {changed}; to go on "
+            f"as it was begun give --workdir alone{' and --trust' if own else ''}"
         )
     if changed := changed_setting(before, config):
         raise ValueError(f"{begun} {changed}")
@@ -196,8 +198,8 @@ def _unasked(run: str | Path, name: str, tree: dict[str, Any]) -> str:
         said = f"{name.rpartition('.')[2]} of {tree.get(_EXPERIMENT, 'an experiment')}"
     return (
         f"run: {str(run)!r} needs {said}, which is not of fpn_jax and is not imported "
-        "unasked; give the experiment that defines it (--experiment FILE.py, or train "
-        f"FILE.py), or {_trust(run, name)}"
+        "unasked; give the experiment that defines it (--experiment FILE.py; train "
+        f"takes the file itself), or {_trust(run, name)}"
     )
 
 

@@ -195,4 +195,6 @@ def _beside(directory: Path | None) -> list[str]:
 
 def _error(path: str | Path, error: Exception) -> ValueError:
     why = " ".join(f"{type(error).__name__}: {error}".split())
+    if isinstance(error, ModuleNotFoundError):
+        why += f"; modules are found beside the file, in {str(Path(path).parent)!r}"
     return ValueError(f"experiment: {str(path)!r}: {why}")

@@ -79,12 +79,18 @@ def without_automatic(given: Sequence[str]) -> tuple[list[str], frozenset[str]]:
         word = rest.pop(0)
         name, equals, value = word.partition("=")
         value = value if equals else "".join(rest[:1])
-        if name in ("--data.batch-size", "--data.batch_size") and value == "auto":
+        if name not in ("--data.batch-size", "--data.batch_size"):
+            options.append(word)
+        elif value == "auto":
             rest = rest if equals else rest[1:]
             if begun is None:
                 opened = frozenset({BATCH_SIZE})
             elif size := read_tree(begun).get("data", {}).get("batch_size"):
                 options.append(f"--data.batch-size={size}")
+        elif value[:1].isalpha():
+            raise ValueError(
+                f"data.batch_size: {value!r} given, must be a whole number or auto"
+            )
         else:
             options.append(word)
     return options, opened

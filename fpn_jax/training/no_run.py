@@ -5,7 +5,7 @@ from pathlib import Path
 from fpn_jax.weights.state_dicts import READ_SUFFIXES, is_address
 
 _CONFIG = "config.json"
-_CONVERT = "`python -m fpn_jax.convert torchvision MODEL {file} OUT` makes a run of it"
+_CONVERT = "`fpn-jax convert torchvision MODEL {file} OUT` makes a run of it"
 
 
 def no_run_line(run: str | Path) -> str:

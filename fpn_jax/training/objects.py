@@ -30,7 +30,7 @@ def check_objects(source: Source, *, keypoints: bool) -> str | None:
     if not number and whole:
         raise ValueError(
             f"data.train: none of the {images} of {source.name} has {wanted}, so that "
-            f"nothing could be learnt{_crowds(source)}; `python -m fpn_jax.doctor` "
+            f"nothing could be learnt{_crowds(source)}; `fpn-jax doctor` "
             "looks at a data set"
         )
     return (

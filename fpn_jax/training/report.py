@@ -1,5 +1,6 @@
 """The files of a run for people to look at: predictions, curves, samples."""
 
+import dataclasses
 import json
 import shlex
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,8 @@ from fpn_jax.evaluation.coco import PROPOSALS, accumulate
 from fpn_jax.evaluation.confusion import confusion_matrix
 from fpn_jax.evaluation.figures import has_classes
 from fpn_jax.evaluation.operating_point import score_curves
-from fpn_jax.training.config import Config
+from fpn_jax.training.config import Config, OptimizerConfig
+from fpn_jax.training.encoding import encode, foreign_names
 from fpn_jax.training.metrics import read_metrics, write_table
 from fpn_jax.training.validation import Validation
 from fpn_jax.training.whole_files import replace_text
@@ -60,7 +62,8 @@ def last_lines(
 ) -> list[str]:
     """Says how a run ended: its metric, where its best checkpoint is, and what next.
 
-    The score threshold is of the best checkpoint, which other commands read.
+    The score threshold is of the best checkpoint, which other commands read. They need
+    consent where the model is the user's own.
     """
     name = config.evaluation.best
     value = metrics.get(name, float("nan"))
@@ -71,12 +74,14 @@ def last_lines(
     given = shlex.quote(str(run))
     has_objects = (row.get("F1") or 0) > 0
     advised = f" --score-threshold {row['F1/threshold']:.3f}" if has_objects else ""
+    tree = encode(dataclasses.replace(config, optimizer=OptimizerConfig()))
+    trust = " --trust" if foreign_names(tree) else ""
     return [
         f"{name} {value:.3f} at step {step}; the best checkpoint is "
         f"{run / 'checkpoints' / 'best'}, of step {best}{at_best}",
         f"metrics are in {run / 'results.csv'}, plots of step {step} in "
         f"{run / 'plots'}",
-        f"next: python -m fpn_jax.predict {given} IMAGE…{advised}",
+        f"next: fpn-jax predict {given} IMAGE…{trust}{advised}",
     ]
 
 

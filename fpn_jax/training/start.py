@@ -181,7 +181,9 @@ def _with_automatic_batch(
     if config != written:
         say_first(scaled_line(written, config))
     elif STEPS not in fitted:
-        say_first(f"the {config.train.steps} steps and the learning rate stay")
+        say_first(
+            f"steps and learning rate stay: {config.train.steps} steps of {size} images"
+        )
     return config
 
 

@@ -19,15 +19,15 @@ class _Origin(NamedTuple):
 
 
 _TORCHVISION = (
-    "`python -m fpn_jax.convert torchvision MODEL FILE OUT` makes a run of them, with "
+    "`fpn-jax convert torchvision MODEL FILE OUT` makes a run of them, with "
     "the name of the detector (fasterrcnn_resnet50_fpn …) as MODEL"
 )
 _DETECTRON2 = (
-    "`python -m fpn_jax.convert detectron2 MODEL FILE OUT` makes a run of them, with a "
+    "`fpn-jax convert detectron2 MODEL FILE OUT` makes a run of them, with a "
     "name of its zoo (faster_rcnn_R_50_FPN …) as MODEL"
 )
 _YOLOX = (
-    "`python -m fpn_jax.convert yolox MODEL FILE OUT` makes a run of them, with the "
+    "`fpn-jax convert yolox MODEL FILE OUT` makes a run of them, with the "
     "name of the size (yolox_nano … yolox_x) as MODEL"
 )
 _CLASSIFIER = (

@@ -449,7 +449,7 @@ def test_an_unreadable_image_is_left_out_of_the_evaluation(caplog):
     assert np.flatnonzero(~valid).tolist() == [3, 10, 11]
     twice, skipped = [record.message for record in caplog.records]
     assert skipped == "Skipped image 1: 3.jpg: broken"
-    assert "evaluated twice; `python -m fpn_jax.prepare`" in twice
+    assert "evaluated twice; `fpn-jax prepare`" in twice
 
 
 @pytest.mark.parametrize("workers", [0, 1])

@@ -71,6 +71,6 @@ def test_the_best_f1_and_its_threshold_stand_below_with_the_loss():
     metrics |= {"F1/precision": 0.75, "F1/recall": 0.5}
     table = metrics_table(metrics, title="")
     assert table.caption == (
-        "F1 0.625 with scores from 0.430: precision 0.750, recall 0.500\nloss 0.2500"
+        "F1 0.625 from score 0.430: precision 0.750, recall 0.500\nloss 0.2500"
     )
     assert metrics_table({"AP": 0.5, "F1": math.nan}, title="").caption is None

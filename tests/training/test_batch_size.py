@@ -119,6 +119,11 @@ def test_memory_that_is_not_known_is_one_line(compiled, monkeypatch):
         chosen()
 
 
+def test_a_word_other_than_auto_names_it():
+    with pytest.raises(ValueError, match=r"'autom' given, .* whole number or auto"):
+        without_automatic(["--data.batch-size", "autom"])
+
+
 @pytest.mark.parametrize(
     "form", [["--data.batch-size", "auto"], ["--data.batch-size=auto"]]
 )

@@ -6,7 +6,7 @@ import pytest
 
 from fpn_jax.training.config_file import read_tree
 
-CONVERT = "`python -m fpn_jax.convert"
+CONVERT = "`fpn-jax convert"
 
 
 @pytest.mark.parametrize(

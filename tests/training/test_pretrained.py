@@ -191,5 +191,5 @@ def test_converted_weights_are_named_before_a_setting_of_theirs(converted):
     place, _ = converted
     config = config_of(3)
     data = dataclasses.replace(config.data, canvas=(800, 1333))
-    with pytest.raises(ValueError, match="holds converted weights, no training to"):
+    with pytest.raises(ValueError, match="holds weights alone, no training to"):
         train(dataclasses.replace(config, data=data), place)

@@ -114,7 +114,7 @@ def test_the_last_lines_name_the_metric_the_best_checkpoint_and_what_is_next(tmp
         f"AP 0.250 at step 20; the best checkpoint is {tmp_path}/checkpoints/best, "
         "of step 10, AP 0.500",
         f"metrics are in {tmp_path}/results.csv, plots of step 20 in {tmp_path}/plots",
-        f"next: python -m fpn_jax.predict {tmp_path} IMAGE… --score-threshold 0.996",
+        f"next: fpn-jax predict {tmp_path} IMAGE… --score-threshold 0.996",
     ]
 
 
@@ -124,4 +124,4 @@ def test_no_threshold_is_advised_where_nothing_is_to_be_found(tmp_path):
     writer.write(10, {"AP": missing, "F1": missing, "F1/threshold": missing})
     writer.close()
     lines = last_lines(tmp_path, Config(), {"AP": missing, "F1": missing}, 10, 10)
-    assert lines[-1] == f"next: python -m fpn_jax.predict {tmp_path} IMAGE…"
+    assert lines[-1] == f"next: fpn-jax predict {tmp_path} IMAGE…"
