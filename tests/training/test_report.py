@@ -2,13 +2,18 @@ import json
 from types import SimpleNamespace
 
 import cv2
+import flax.linen as nn
 import numpy as np
+import pytest
 
 from fpn_jax.data.bitmaps import encode_rle
 from fpn_jax.data.example import Category
 from fpn_jax.data.sources import readable
+from fpn_jax.detectors.one_stage import OneStage
 from fpn_jax.evaluation.coco import BOXES, MASKS, PROPOSALS, evaluate_results
 from fpn_jax.evaluation.records import coco_ground_truth
+from fpn_jax.heads.fcos import FCOSHead
+from fpn_jax.necks.fpn import FPN
 from fpn_jax.training.config import Config, TrainConfig
 from fpn_jax.training.metrics import MetricWriter
 from fpn_jax.training.report import last_lines, write_curves, write_report
@@ -116,6 +121,26 @@ def test_the_last_lines_name_the_metric_the_best_checkpoint_and_what_is_next(tmp
         f"metrics are in {tmp_path}/results.csv, plots of step 20 in {tmp_path}/plots",
         f"next: fpn-jax predict {tmp_path} IMAGE… --score-threshold 0.996",
     ]
+
+
+class Own(nn.Module):
+    """A backbone that is not of the package."""
+
+
+def own_optimizer(steps): ...
+
+
+@pytest.mark.parametrize(
+    ("given", "consent"),
+    [
+        ({"model": OneStage(Own(), FPN(), FCOSHead(2))}, " --trust"),
+        ({"optimizer": own_optimizer}, ""),  # which predict does not need
+    ],
+)
+def test_the_next_command_has_the_consent_that_it_needs(tmp_path, given, consent):
+    config = Config(**given)
+    said = last_lines(tmp_path, config, {"AP": 0.5}, 10, 10)[-1]
+    assert said == f"next: fpn-jax predict {tmp_path} IMAGE…{consent}"
 
 
 def test_no_threshold_is_advised_where_nothing_is_to_be_found(tmp_path):
