@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from fpn_jax.visualize.plots import MOST_NAMED, finish, plain
 
@@ -35,7 +36,12 @@ def plot_labels(
     counts = np.array([len(each) for each in labels])
     by_image.hist(counts, bins=np.arange(counts.max(initial=0) + 2) - 0.5, color="C0")
     mean = counts.mean() if len(counts) else 0
-    by_image.set(xlabel=f"objects of an image, {mean:.1f} on average", ylabel="images")
+    by_image.set(
+        title="objects by image",
+        xlabel=f"objects of an image, {mean:.1f} on average",
+        ylabel="images",
+    )
+    by_image.yaxis.set_major_locator(MaxNLocator(integer=True))
     shares = [
         each / np.array([width, height] * 2)
         for each, (height, width) in zip(boxes, sizes, strict=True)
@@ -43,10 +49,16 @@ def plot_labels(
     shares = np.concatenate([*shares, np.zeros((0, 4))])
     centers = (shares[:, :2] + shares[:, 2:]) / 2
     _shares(places, centers)
-    places.set(xlabel="center, share of the image's width", ylabel="of its height")
+    places.set(
+        title="centers of boxes", xlabel="x / image width", ylabel="y / image height"
+    )
     places.invert_yaxis()
     _shares(extents, shares[:, 2:] - shares[:, :2])
-    extents.set(xlabel="width of a box, share of the image's", ylabel="height of a box")
+    extents.set(
+        title="sizes of boxes",
+        xlabel="box width / image width",
+        ylabel="box height / image height",
+    )
     finish(by_class, by_image)
     return figure
 
@@ -67,11 +79,12 @@ def _classes(axes: Axes, labels: np.ndarray, names: Sequence[str]) -> None:
     axes.set_yticks(places, shown, fontsize=8)
     axes.invert_yaxis()
     middle = f"; {left_out} classes in between are left out" if left_out > 0 else ""
-    axes.set(xlabel=f"objects{middle}")
+    axes.set(title="objects by class", xlabel=f"objects{middle}")
     axes.margins(x=0.12)
 
 
 def _shares(axes: Axes, points: np.ndarray) -> None:
     counts = np.histogram2d(*points.T, bins=_BINS, range=((0, 1), (0, 1)))[0]
     shown = np.where(counts > 0, counts, np.nan)
-    axes.imshow(shown.T, origin="lower", extent=(0, 1, 0, 1), cmap="Blues", vmin=0)
+    least = -0.4 * counts.max()  # one object, among many in a place, is seen as well
+    axes.imshow(shown.T, origin="lower", extent=(0, 1, 0, 1), cmap="Blues", vmin=least)
