@@ -88,3 +88,5 @@ async def while_awaited(
     finally:
         working.cancel()
         leaving.cancel()
+        # A client that reads "no answer" finds that no batch will have its image.
+        await asyncio.wait((working,))

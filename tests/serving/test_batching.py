@@ -59,13 +59,13 @@ def test_images_of_another_canvas_wait_in_a_queue_of_their_own(batches):
 
 
 def test_what_comes_while_the_device_is_busy_goes_together(batches):
-    with gate() as (run, opened):
-        batcher = made(batches, wait_seconds=0, run=run, batch_size=4)
+    with gate() as device:
+        batcher = made(batches, wait_seconds=0, run=device.run, batch_size=4)
         first = batcher.submit(LYING)
         until(first.running)
         rest = [batcher.submit(LYING) for _ in range(5)]
         assert batcher.waiting == 5
-        opened.set()
+        device.opened.set()
         wait([first, *rest])
         batcher.close()
     images = [sum(height > 0 for height, _ in sizes) for _, sizes in batches]
@@ -73,14 +73,14 @@ def test_what_comes_while_the_device_is_busy_goes_together(batches):
 
 
 def test_an_image_that_nobody_waits_for_does_not_reach_the_device(batches):
-    with gate() as (run, opened):
-        batcher = made(batches, wait_seconds=0, run=run, batch_size=2)
+    with gate() as device:
+        batcher = made(batches, wait_seconds=0, run=device.run, batch_size=2)
         first = batcher.submit(LYING)
         until(first.running)
         dropped = [batcher.submit(LYING) for _ in range(3)]
         kept = batcher.submit(UPRIGHT)
         assert all(future.cancel() for future in dropped)
-        opened.set()
+        device.opened.set()
         assert kept.result(30).valid.all()
         batcher.close()
     assert [canvas for canvas, _ in batches] == [WIDE, HIGH]

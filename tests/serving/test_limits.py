@@ -44,7 +44,7 @@ def accepted(server) -> float:
 
 
 def test_a_full_server_says_when_to_come_back_and_forgets_nothing():
-    with gate() as (run, opened), served(engine_of(run), requests=6) as server:
+    with gate() as device, served(engine_of(device.run), requests=6) as server:
         threads, answers = asked_in_threads(server.port, 6)
         until(lambda: accepted(server) == 6)
         refused = ask(server.port, "POST", "/detect", png())
@@ -52,7 +52,7 @@ def test_a_full_server_says_when_to_come_back_and_forgets_nothing():
         assert refused.json["error"] == "server: 6 requests are waiting, try later"
         # Who asks for its state is answered all the same.
         assert ask(server.port, "GET", "/health").status == 200
-        opened.set()
+        device.opened.set()
         for thread in threads:
             thread.join()
         assert [answer.status for answer in answers] == [200] * 6
@@ -61,22 +61,21 @@ def test_a_full_server_says_when_to_come_back_and_forgets_nothing():
 
 
 def test_a_request_without_an_answer_in_time_is_dropped():
-    with gate() as (run, opened), served(engine_of(run), answer_seconds=0.3) as server:
+    with gate() as device, served(engine_of(device.run), answer_seconds=0.3) as server:
         answers = [ask(server.port, "POST", "/detect", png()) for _ in range(2)]
         assert [answer.status for answer in answers] == [504, 504]
         assert answers[0].json["error"] == "server: no answer after 0.3 seconds"
         until(lambda: accepted(server) == 0)
-        opened.set()
+        device.opened.set()
         assert ask(server.port, "POST", "/detect", png()).status == 200
         # The first was on the device already, the second never came there.
         assert metric(server, "fpn_jax_batch_images_sum") == 2
 
 
 def test_clients_that_vanish_do_not_reach_the_device():
-    with gate() as (run, opened), served(engine_of(run, batch_size=2)) as server:
+    with gate() as device, served(engine_of(device.run, batch_size=2)) as server:
         threads, answers = asked_in_threads(server.port, 1)
-        until(lambda: accepted(server) == 1)
-        until(lambda: server.serving.batcher.waiting == 0)
+        assert device.begun.wait(60)
         there = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(9)]
         for connection in there:
             connection.sendall(REQUEST)
@@ -86,7 +85,7 @@ def test_clients_that_vanish_do_not_reach_the_device():
         gone = {"route": "/detect", "status": "499"}
         until(lambda: metric(server, "fpn_jax_requests_total", **gone) == 9)
         assert accepted(server) == 1
-        opened.set()
+        device.opened.set()
         threads[0].join()
         assert answers[0].status == 200
         until(lambda: server.serving.batcher.waiting == 0)
@@ -162,13 +161,12 @@ def test_a_device_that_fails_is_a_line_and_the_next_request_is_answered():
 
 
 def test_what_is_counted():
-    with gate() as (run, opened), served(engine_of(run, batch_size=8)) as server:
+    with gate() as device, served(engine_of(device.run, batch_size=8)) as server:
         threads, _ = asked_in_threads(server.port, 1)
-        until(lambda: accepted(server) == 1)
-        until(lambda: server.serving.batcher.waiting == 0)
+        assert device.begun.wait(60)
         more, _ = asked_in_threads(server.port, 5)
         until(lambda: metric(server, "fpn_jax_queue_images") == 5)
-        opened.set()
+        device.opened.set()
         for thread in threads + more:
             thread.join()
         ask(server.port, "GET", "/nowhere/1")

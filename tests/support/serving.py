@@ -178,16 +178,25 @@ def metric(served: Served, name: str, **labels: str) -> float:
     return 0.0 if value is None else value
 
 
+class Gate(NamedTuple):
+    """A device that holds the batches of requests until it is opened."""
+
+    run: Callable[..., None]
+    begun: threading.Event  # a batch is there
+    opened: threading.Event
+
+
 @contextlib.contextmanager
-def gate() -> Iterator[tuple[Callable[..., None], threading.Event]]:
-    """Gives a `run` that waits for an event once it is used by a request, and it."""
-    opened = threading.Event()
+def gate() -> Iterator[Gate]:
+    """Gives a gate, and opens it at the end."""
+    begun, opened = threading.Event(), threading.Event()
 
     def run(images, sizes) -> None:
         if sizes.any():  # not where programs are warmed up
+            begun.set()
             assert opened.wait(300)
 
     try:
-        yield run, opened
+        yield Gate(run, begun, opened)
     finally:
         opened.set()
