@@ -89,7 +89,7 @@ def without_automatic(given: Sequence[str]) -> tuple[list[str], frozenset[str]]:
                 options.append(f"--data.batch-size={size}")
         elif value[:1].isalpha():
             raise ValueError(
-                f"data.batch_size: {value!r} given, must be a whole number or auto"
+                f"--data.batch-size: {value!r} given, must be a whole number or auto"
             )
         else:
             options.append(word)

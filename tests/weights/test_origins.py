@@ -84,20 +84,20 @@ def test_published_names_of_torchvision_are_its_own():
 def test_each_conversion_names_the_other(tmp_path):
     state = {name: np.ones(1, np.float32) for name in NAMES["detectron2"]}
     (tmp_path / "zoo.pkl").write_bytes(pickle.dumps({"model": state}))
-    with pytest.raises(ValueError, match="fpn_jax.convert detectron2 MODEL FILE OUT"):
+    with pytest.raises(ValueError, match="fpn-jax convert detectron2 MODEL FILE OUT"):
         run_from_torchvision(
             "fasterrcnn_resnet50_fpn", load_state_dict(tmp_path / "zoo.pkl")
         )
-    with pytest.raises(ValueError, match="fpn_jax.convert detectron2 MODEL FILE OUT"):
+    with pytest.raises(ValueError, match="fpn-jax convert detectron2 MODEL FILE OUT"):
         run_from_torchvision("resnet18", state)
     state = {name: np.ones(1, np.float32) for name in NAMES["yolox"]}
-    with pytest.raises(ValueError, match="fpn_jax.convert yolox MODEL FILE OUT"):
+    with pytest.raises(ValueError, match="fpn-jax convert yolox MODEL FILE OUT"):
         run_from_torchvision("fasterrcnn_resnet50_fpn", state)
     tensors = {name: torch.ones(1) for name in NAMES["torchvision"]}
     torch.save({"model": tensors}, tmp_path / "model.pth")
-    with pytest.raises(ValueError, match="fpn_jax.convert torchvision MODEL FILE OUT"):
+    with pytest.raises(ValueError, match="fpn-jax convert torchvision MODEL FILE OUT"):
         run_from_detectron2("faster_rcnn_R_50_FPN", tmp_path / "model.pth")
-    with pytest.raises(ValueError, match="fpn_jax.convert torchvision MODEL FILE OUT"):
+    with pytest.raises(ValueError, match="fpn-jax convert torchvision MODEL FILE OUT"):
         load_yolox("yolox_nano", tmp_path / "model.pth")
 
 
