@@ -41,7 +41,7 @@ def load(
     """Returns the detector of a run directory, ready to be called with images.
 
     Args:
-        run: directory written by training or by `python -m fpn_jax.convert`, or the
+        run: directory written by training or by `fpn-jax convert`, or the
             name of a published model (`fpn-jax models`), whose weights are downloaded
             once.
         checkpoint: "best" by the metric of the run, "latest", or the number of a step.

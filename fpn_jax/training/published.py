@@ -128,8 +128,8 @@ def _converted_once(entry: PublishedModel) -> Path:
         return run
     if jax.process_count() > 1:  # they would wait for each other to write it
         raise ValueError(
-            f"{entry.name} is not converted yet, which one process must do: python -m "
-            f"fpn_jax.convert {entry.name} OUT, and give OUT in its place"
+            f"{entry.name} is not converted yet, which one process must do: fpn-jax "
+            f"convert {entry.name} OUT, and give OUT in its place"
         )
     with held_folder(entry) as folder:
         if run.exists():  # by the process that was waited for

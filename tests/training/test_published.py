@@ -250,5 +250,5 @@ def test_nothing_is_downloaded_before_the_data_is_found(files, tmp_path):
 
 def test_several_processes_convert_nothing(monkeypatch):
     monkeypatch.setattr(jax, "process_count", lambda: 2)
-    with pytest.raises(ValueError, match="fpn_jax.convert tiny_detector OUT"):
+    with pytest.raises(ValueError, match="fpn-jax convert tiny_detector OUT"):
         run_directory("tiny_detector")
