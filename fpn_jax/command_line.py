@@ -37,7 +37,6 @@ from fpn_jax.options.refusal import refusal
 WRONG_INPUT = 2  # exit status
 
 _PACKAGE = Path(__file__).parent
-_PYTHONS = Path(os.__file__).parent  # the standard library
 # Rooms whose numbers come from a data set.
 _DATA_ROOMS = {"data", "examination", "evaluation"}
 # Modules whose errors mean that a file is not of the kind that its name tells.
@@ -98,12 +97,14 @@ def _own_place(error: Exception) -> str | None:
 
     What it called in other packages is passed over. None where this package is below.
     """
+    # Resolved: a link to a checkout must not make its modules the user's.
+    ours, library = _PACKAGE.resolve(), Path(os.__file__).resolve().parent
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         file = Path(frame.filename).resolve()
-        if file.is_relative_to(_PACKAGE):
+        if file.is_relative_to(ours):
             return None
         installed = {"site-packages", "dist-packages"} & set(file.parts)
-        if file.is_file() and not installed and not file.is_relative_to(_PYTHONS):
+        if file.is_file() and not installed and not file.is_relative_to(library):
             return f"{frame.filename}, line {frame.lineno}"
     return None
 

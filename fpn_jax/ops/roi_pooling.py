@@ -197,7 +197,7 @@ def _weighted_rows(
     index: Int[Array, "n size size"],
     weight: Float[Array, "n size size"],
 ) -> Float[Array, "n size size c"]:
-    """Returns what one tap of each bin reads, times its weight, in float32."""
+    """Returns the row that one tap of each bin reads, times its weight, in float32."""
     return rows[index].astype(jnp.float32) * weight[..., None]
 
 

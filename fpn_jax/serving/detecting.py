@@ -88,5 +88,5 @@ async def while_awaited(
     finally:
         working.cancel()
         leaving.cancel()
-        # A client that reads "no answer" finds that no batch will have its image.
-        await asyncio.wait((working,))
+        # So that no batch takes the image after the client has read its answer.
+        await asyncio.wait((working,), timeout=1)

@@ -175,7 +175,7 @@ class Checkpoints:
                 f"checkpoint {step} in {self._directory} is of another model or other "
                 f"settings: {len(names)} of its arrays are not those of this run, such "
                 f"as {first}: {_shape(saved, first)} in the checkpoint, "
-                f"{_shape(wanted, first)} here"
+                f"{_shape(wanted, first)} in this run"
             )
 
     def restore_variables(self, like: dict[str, Any], step: int) -> dict[str, Any]:

@@ -112,15 +112,20 @@ def test_a_checkpoint_of_another_shape_is_refused(tmp_path):
     checkpoints = save_runs(tmp_path, {1: 0.5})
     like = state_at(0)
     like.params["conv"]["kernel"] = jnp.zeros((4, 4))
-    with pytest.raises(CheckpointError, match="params/conv/kernel: 2x3 .*, 4x4 here$"):
+    with pytest.raises(
+        CheckpointError, match="params/conv/kernel: 2x3 .*, 4x4 in this run$"
+    ):
         checkpoints.restore(like, 1)
 
 
 @pytest.mark.parametrize(
     ("like", "said"),
     [
-        ({"kernel": jnp.zeros((2, 4))}, "kernel: 2x3 in the checkpoint, 2x4 here"),
-        ({}, "kernel: 2x3 in the checkpoint, none here"),
+        (
+            {"kernel": jnp.zeros((2, 4))},
+            "kernel: 2x3 in the checkpoint, 2x4 in this run",
+        ),
+        ({}, "kernel: 2x3 in the checkpoint, none in this run"),
         ({"kernel": jnp.zeros((2, 3)), "bias": jnp.zeros(3)}, "bias: none in the"),
     ],
 )
@@ -136,7 +141,7 @@ def test_weights_of_a_model_that_has_changed_since_are_refused(tmp_path, like, s
     [
         (
             {"ema": {"conv": jnp.zeros(2)}},
-            "1 of its arrays .* ema/conv: none in .*, 2 here",
+            "1 of its arrays .* ema/conv: none in .*, 2 in this run",
         ),
         ({"opt_state": ()}, "3 of its arrays .* opt_state/0/count: a number"),
     ],
