@@ -29,6 +29,7 @@ except ModuleNotFoundError as error:
     print(f"fpn-jax: {line}", file=sys.stderr)
     raise SystemExit(2) from None
 
+from fpn_jax.compilation import refused_bytes
 from fpn_jax.options.declared import declared, fixed_functions
 from fpn_jax.options.other_names import check_other_names
 from fpn_jax.options.page import HELP, HELP_ALL, help_page
@@ -173,6 +174,9 @@ def _memory_asked(error: Exception) -> str:
     said = str(error)
     if _raised_here(error):
         return f"out of memory: {said}"
+    if (refused := refused_bytes(error)) and refused[1]:
+        needed, there = (number / 1e9 for number in refused)
+        return f"out of memory: {needed:.2f} GB are needed, there are {there:.2f} GB"
     if found := re.search(r"allocat\w*\s+([\d.]+) ?([KMGTPE]i?B)", said):
         return f"out of memory: {found[1]} {found[2]} more were needed"
     if found := re.search(r"allocat\w*\s+(\d+) bytes", said):

@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import math
 import os
+import re
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -119,3 +120,38 @@ def bytes_of(executable: Any) -> int:
         + memory.temp_size_in_bytes
         - memory.alias_size_in_bytes
     )
+
+
+def bytes_needed(lowered: Any) -> float:
+    """Compiles a program and returns what it needs, also where a chip has less.
+
+    The compiler of a TPU refuses such a program: its words have the number.
+    """
+    try:
+        return bytes_of(lowered.compile())
+    except Exception as error:
+        if (refused := refused_bytes(error)) is None:
+            raise
+        return refused[0]
+
+
+def refused_bytes(error: Exception) -> tuple[float, float] | None:
+    """Returns the bytes that a refused program needs, and how many there are.
+
+    Infinity and zero where the compiler does not say; None for any other error.
+    """
+    said = str(error)
+    if not re.search("RESOURCE_EXHAUSTED|Ran out of memory", said):
+        return None
+    size = r"([\d.]+)([KMGT]?)"
+    found = re.search(rf"Used {size} of {size}", said) or re.search(
+        rf"\({size}\) exceeds available \w+ \({size}\)", said
+    )
+    if found is None:
+        return math.inf, 0
+    needed, needed_unit, there, there_unit = found.groups()
+    return _bytes(needed, needed_unit), _bytes(there, there_unit)
+
+
+def _bytes(number: str, unit: str) -> float:
+    return float(number) * 1024 ** " KMGT".index(unit or " ")

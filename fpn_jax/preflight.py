@@ -8,6 +8,8 @@ The report has their memory, the largest batch that fits, and the time of a step
 compiler of the chip estimates it. The experiment, `--model` and the settings are those
 of `train`.
 
+`--data.batch-size auto` reports on the batch that `train` would choose there.
+
 Nothing is trained and no data is read. Images have 100 objects where `--data.max-boxes`
 is not given, and classes, canvas and steps that `train` would take from the data stay
 those of the model. A program takes minutes to compile, and each batch that is tried is
@@ -48,16 +50,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         set_up_topology(topology)
         set_up()
 
-        from fpn_jax.forecast.report import preflight_report
+        from fpn_jax.forecast.report import chosen_batch, preflight_report
         from fpn_jax.training.batch_scaling import scale_to_batch
         from fpn_jax.training.config import Config, check_config
         from fpn_jax.training.given_settings import (
             default_settings,
             typed_settings,
             what_to_train,
+            without_automatic,
         )
 
         experiment, name, given = what_to_train(arguments)
+        given, opened = without_automatic(given)
         defaults, _ = default_settings(experiment, name, given)
 
         @dataclasses.dataclass(frozen=True)
@@ -85,7 +89,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if chosen.experiment is not None:
             raise ValueError(f"experiment: '{chosen.experiment}' must come first")
         check_output("json", chosen.json)
-        config = scale_to_batch(chosen.config, typed_settings(given))
+        config = chosen.config
+        if opened:
+            config = chosen_batch(config, topology)
+        config = scale_to_batch(config, typed_settings(given))
         check_config(config)
         found = preflight_report(config, topology, search=chosen.search)
         if chosen.json is not None:

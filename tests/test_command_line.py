@@ -218,6 +218,12 @@ def test_too_little_memory_says_what_was_asked_for_and_what_needs_less():
     line = line_of(raised(np.empty, 2**50), "predict")
     assert line.startswith("out of memory: 8.00 PiB more were needed; ")
     assert "--batch-size" in line
+    refused = jax.errors.JaxRuntimeError(
+        "RESOURCE_EXHAUSTED: Ran out of memory in memory space hbm. Used 21.30G of "
+        "15.75G hbm."
+    )
+    line = line_of(refused, "train")
+    assert line.startswith("out of memory: 22.87 GB are needed, there are 16.91 GB; ")
     other = jax.errors.JaxRuntimeError("INTERNAL: a bug")
     assert line_of(other, "train") is None
 

@@ -34,6 +34,20 @@ def test_memory_of_this_machine(cache, tmp_path):
     assert found["hours"] is None
 
 
+def test_the_batch_that_auto_stands_for(cache, tmp_path):
+    report = tmp_path / "report.json"
+    done = run(
+        *("preflight", MINIATURE, "--topology", "cpu", "--data.batch-size", "auto"),
+        *("--json", report),
+        cache=cache,
+    )
+    assert done.returncode == 0, done.stderr
+    said = " ".join(done.stdout.split())
+    assert "batches of 64 images: a step needs" in said
+    assert "cpu: 1 device, batches of 64 on a canvas of 96x96" in said
+    assert json.loads(report.read_text())["batch_size"] == 64
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_memory_told_is_what_a_step_takes():

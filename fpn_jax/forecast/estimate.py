@@ -1,11 +1,11 @@
 """Memory and time that a compiled program will take on a device."""
 
-import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from fpn_jax.compilation import refused_bytes
 from fpn_jax.forecast.chips import Chip
 from fpn_jax.forecast.costs import (
     Costs,
@@ -40,7 +40,7 @@ class Forecast:
     fits: bool
     compiled_in: float  # seconds
     memory: Memory | None = None
-    needed: str | None = None  # the compiler's words where it does not fit
+    needed: str | None = None  # where it does not fit: "22.87 of 16.91 GB"
     seconds: float | None = None
     share_of_peak: float | None = None
     rows: int = 0  # gathered or scattered, and charged in the seconds
@@ -58,9 +58,9 @@ def forecast(lowered: Any, chip: Chip | None) -> Forecast:
     try:
         compiled = lowered.compile()
     except Exception as error:
-        if (needed := _too_little(str(error))) is None:
+        if (refused := refused_bytes(error)) is None:
             raise
-        return Forecast(False, time.perf_counter() - start, needed=needed)
+        return Forecast(False, time.perf_counter() - start, needed=_in_words(*refused))
     seconds = time.perf_counter() - start
     memory = _memory(compiled)
     if chip is None:
@@ -114,6 +114,12 @@ def _memory(compiled: Any) -> Memory | None:
     )
 
 
+def _in_words(needed: float, there: float) -> str:
+    if not there:
+        return "more than there is"
+    return f"{needed / 1e9:.2f} of {there / 1e9:.2f} GB"
+
+
 def _with_time(made: Forecast, compiled: Any, chip: Chip) -> Forecast:
     costs = costs_of(read_program(compiled.as_text()))
     seconds = costs.seconds(chip)
@@ -155,14 +161,3 @@ def _flops(compiled: Any) -> float:
     costs: Any = compiled.cost_analysis()
     first = costs[0] if isinstance(costs, Sequence) else costs  # a list in old jax
     return float((first or {}).get("flops", 0.0))
-
-
-def _too_little(text: str) -> str | None:
-    """Returns the memory that a compiler misses: "21.3GB of 15.7GB"; None if none."""
-    if not re.search("RESOURCE_EXHAUSTED|Ran out of memory", text):
-        return None
-    size = r"([\d.]+[KMGT]?)"
-    found = re.search(rf"Used {size} of {size}", text) or re.search(
-        rf"\({size}\) exceeds available \w+ \({size}\)", text
-    )
-    return f"{found.group(1)}B of {found.group(2)}B" if found else "more than there is"

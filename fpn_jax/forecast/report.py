@@ -7,9 +7,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from fpn_jax.compilation import free_bytes
 from fpn_jax.forecast.costs import SECONDS_PER_ROW, UNKNOWN_RUNS
 from fpn_jax.forecast.estimate import Forecast, Memory, forecast, largest_that_fits
 from fpn_jax.forecast.topology import Topology, devices_of
+from fpn_jax.training.batch_size import batch_size_for, with_batch_size
 from fpn_jax.training.config import Config
 from fpn_jax.training.lowering import lower_evaluation, lower_step, num_programs
 from fpn_jax.training.programs import check_shared
@@ -58,6 +60,23 @@ def preflight_report(
         "largest_batch_size": best,
         "programs": num_programs(config),
     }
+
+
+def chosen_batch(config: Config, topology: Topology) -> Config:
+    """Returns the config for the batch that `auto` stands for, and says it.
+
+    Raises MemoryError where one image a device does not fit.
+    """
+    console = Console()
+    console.print(
+        "compiling steps of one and two images for --data.batch-size auto",
+        highlight=False,
+    )
+    chip = topology.chip
+    memory = chip.memory if chip is not None else free_bytes()
+    size, line = batch_size_for(config, devices_of(topology), memory)
+    console.print(line, highlight=False)
+    return with_batch_size(config, size)
 
 
 def _counted(devices: int) -> str:
@@ -146,7 +165,7 @@ def _largest_batch(
         if per_device not in tried:
             size = per_device * count
             console.print(f"trying a batch of {size}", highlight=False)
-            larger = replace(config, data=replace(config.data, batch_size=size))
+            larger = with_batch_size(config, size)
             tried[per_device] = forecast(lower_step(larger, devices), topology.chip)
         made = tried[per_device]
         return made.memory.total if made.fits and made.memory else None

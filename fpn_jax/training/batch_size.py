@@ -1,13 +1,14 @@
 """The batch size that `--data.batch-size auto` stands for."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import jax
 import numpy as np
 
-from fpn_jax.compilation import bytes_of, free_bytes
+from fpn_jax.compilation import bytes_needed, free_bytes
 from fpn_jax.training.config import Config
 from fpn_jax.training.lowering import lower_step
 
@@ -27,21 +28,31 @@ def with_batch_size(config: Config, size: int) -> Config:
 
 
 def automatic_batch_size(config: Config, images: int) -> tuple[int, str]:
-    """Returns how many images a step can take, and a line that says so.
+    """Returns how many images a step can take here, and a line that says so.
+
+    At most `images`, the size of the data set. All processes get the same answer, by
+    the least memory among them. Raises as `batch_size_for` does.
+    """
+    memory = _least(free_bytes())
+    return batch_size_for(config, jax.devices(), memory, most=min(MOST, images))
+
+
+def batch_size_for(
+    config: Config, devices: Sequence[Any], memory: float, *, most: int = MOST
+) -> tuple[int, str]:
+    """Returns how many images a step can take on devices, and a line that says so.
 
     Steps of one and of two images a device are compiled. A line through what they need
-    meets 0.8 of the free memory at the answer, which is compiled as well. It is at most
-    `MOST` over all devices, and at most `images`, the size of the data set. All
-    processes get the same answer, by the least memory among them.
+    meets 0.8 of `memory`, the free bytes of a device, at the answer, which is compiled
+    as well. It is at most `most` over all devices.
 
     Raises MemoryError, one line, where one image a device is too much, and ValueError
     where the memory is not known.
     """
-    devices = jax.devices()
-    limit = _SHARE * _least(free_bytes())
+    limit = _SHARE * memory
     needed = _remembering(
-        lambda each: bytes_of(
-            lower_step(with_batch_size(config, each * len(devices)), devices).compile()
+        lambda each: bytes_needed(
+            lower_step(with_batch_size(config, each * len(devices)), devices)
         )
     )
     if not math.isfinite(limit) or not needed(1):
@@ -50,8 +61,8 @@ def automatic_batch_size(config: Config, images: int) -> tuple[int, str]:
             "give a number in place of auto"
         )
     if needed(1) > limit:
-        raise MemoryError(_too_large(config, needed(1), limit))
-    most = max(min(MOST, images) // len(devices), 1)
+        raise MemoryError(_too_large(config, devices, needed(1), limit))
+    most = max(most // len(devices), 1)
     each = min(2, most)
     if each == 2 and needed(2) <= limit:
         slope = max(needed(2) - needed(1), 1)
@@ -74,10 +85,10 @@ def _least(number: float) -> float:
     return float(multihost_utils.process_allgather(np.array(number)).min())
 
 
-def _remembering(function: Callable[[int], int]) -> Callable[[int], int]:
-    known: dict[int, int] = {}
+def _remembering(function: Callable[[int], float]) -> Callable[[int], float]:
+    known: dict[int, float] = {}
 
-    def call(number: int) -> int:
+    def call(number: int) -> float:
         if number not in known:
             known[number] = function(number)
         return known[number]
@@ -85,10 +96,12 @@ def _remembering(function: Callable[[int], int]) -> Callable[[int], int]:
     return call
 
 
-def _too_large(config: Config, needed: float, limit: float) -> str:
+def _too_large(
+    config: Config, devices: Sequence[Any], needed: float, limit: float
+) -> str:
     """Says which canvas of the same shape would fit, and compiles a step for it."""
     height, width = config.data.canvas
-    fitting = _canvas_that_fits(config, needed, limit)
+    fitting = _canvas_that_fits(config, devices, needed, limit)
     advice = (
         f"--data.canvas {fitting[0]} {fitting[1]} would fit"
         if fitting
@@ -101,13 +114,12 @@ def _too_large(config: Config, needed: float, limit: float) -> str:
 
 
 def _canvas_that_fits(
-    config: Config, needed: float, limit: float
+    config: Config, devices: Sequence[Any], needed: float, limit: float
 ) -> tuple[int, int] | None:
     """Returns the first canvas of those tried, each smaller by the memory it lacks.
 
     Memory goes by the area, except for parameters and the optimizer's state.
     """
-    devices = jax.devices()
     while max(config.data.canvas) > _SIDE:
         ratio = min(math.sqrt(limit / needed), 0.95)
         height, width = (
@@ -116,6 +128,6 @@ def _canvas_that_fits(
         )
         config = replace(config, data=replace(config.data, canvas=(height, width)))
         one = with_batch_size(config, len(devices))
-        if (needed := bytes_of(lower_step(one, devices).compile())) <= limit:
+        if (needed := bytes_needed(lower_step(one, devices))) <= limit:
             return height, width
     return None

@@ -23,7 +23,7 @@ FITS = Forecast(
     collective_bytes={"all-reduce": 16_100_000},
     hidden_bytes={"all-reduce": 4_000_000},
 )
-TOO_LARGE = Forecast(fits=False, compiled_in=3.0, needed="21.3GB of 15.7GB")
+TOO_LARGE = Forecast(fits=False, compiled_in=3.0, needed="22.87 of 16.91 GB")
 
 
 @pytest.fixture
@@ -70,5 +70,5 @@ def test_a_batch_that_does_not_fit_says_so_and_names_the_largest(made, capsys):
     topology = read_topology("v5e:1x1")
     found = report.preflight_report(Config(), topology, search=True)
     said = capsys.readouterr().out
-    assert "training step: does not fit, 21.3GB of 15.7GB" in said
+    assert "training step: does not fit, 22.87 of 16.91 GB" in said
     assert not found["fits"] and found["largest_batch_size"] == 3

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from jax.experimental import multihost_utils
 
+from fpn_jax import compilation
 from fpn_jax.compilation import bytes_of
 from fpn_jax.data.digits.dataset import write_digits
 from fpn_jax.training import batch_size
@@ -49,7 +50,7 @@ def compiled(monkeypatch):
 
     monkeypatch.setattr(batch_size, "jax", ONE_DEVICE)
     monkeypatch.setattr(batch_size, "lower_step", lambda config, _: Lowered(config))
-    monkeypatch.setattr(batch_size, "bytes_of", lambda size: 100 + 10 * size)
+    monkeypatch.setattr(compilation, "bytes_of", lambda size: 100 + 10 * size)
     return tried
 
 
@@ -79,12 +80,29 @@ def test_one_image_where_two_are_too_many(compiled, monkeypatch):
     assert 2 in compiled
 
 
+def test_a_step_that_the_compiler_refuses_is_too_large(compiled, monkeypatch):
+    """As a TPU's does, in GiB: two images need 3, and 2 are there."""
+
+    def of(size: int) -> int:
+        if size > 1:
+            raise RuntimeError(
+                "RESOURCE_EXHAUSTED: Ran out of memory in memory space hbm. Used "
+                f"{1.5 * size:.2f}G of 2.00G hbm."
+            )
+        return int(1.5 * 2**30)
+
+    monkeypatch.setattr(compilation, "bytes_of", of)
+    free(monkeypatch, 2 * 2**30)
+    assert chosen() == 1
+    assert compiled == [1, 2]
+
+
 def test_a_step_that_needs_more_than_the_line_says_is_made_smaller(
     compiled, monkeypatch
 ):
     """By the line 29 images need 390 bytes; really they need 580, and 19 need 380."""
     real = {1: 110, 2: 120, 29: 580, 19: 380}
-    monkeypatch.setattr(batch_size, "bytes_of", real.__getitem__)
+    monkeypatch.setattr(compilation, "bytes_of", real.__getitem__)
     free(monkeypatch, 500 - 1e-6)
     assert chosen() == 19
 
@@ -92,7 +110,7 @@ def test_a_step_that_needs_more_than_the_line_says_is_made_smaller(
 def test_a_canvas_that_is_too_large_names_one_that_would_fit(compiled, monkeypatch):
     """A step of 96x96 px needs 110 bytes, 70 by its area: one of 64x64 px needs 71."""
     monkeypatch.setattr(batch_size, "lower_step", lambda config, _: Canvas(config))
-    monkeypatch.setattr(batch_size, "bytes_of", lambda area: 40 + 70 * area / 96**2)
+    monkeypatch.setattr(compilation, "bytes_of", lambda area: 40 + 70 * area / 96**2)
     free(monkeypatch, 60 / 0.8)
     with pytest.raises(MemoryError, match="one image of 96x96 .*canvas 32 32 would"):
         chosen()
