@@ -1,13 +1,14 @@
 """What every detector takes on a TPU, by the estimate of the TPU's own compiler.
 
     python -m experiments.tpu_programs ROWS.jsonl [--chip v5e] [--names NAME …] \
-        [--programs train detect1 detect8]
+        [--programs train detect1 detect4 detect8]
 
 Compiles for one chip a training step (two images of 800x1344; YOLOX: eight of 640x640)
 and detection in batches of one and eight, in bfloat16. Each program is a line of
 ROWS.jsonl as soon as it is compiled; those that have a line already are left out, so a
-run that was stopped goes on. Prints all lines as a table. Needs the extra `tpu`, and
-one to five minutes a program.
+run that was stopped goes on. Prints all lines as a table; they also have the memory by
+kind and the ten dearest instructions. Needs the extra `tpu`, and one to five minutes a
+program.
 """
 
 import dataclasses
@@ -16,7 +17,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import tyro
 
@@ -41,7 +42,7 @@ NAMES = (
     "cascade_rcnn",
     "yolox_s",
 )
-_PROGRAMS = ("train", "detect1", "detect8")
+Program = Literal["train", "detect1", "detect4", "detect8"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Arguments:
     rows: tyro.conf.Positional[Path]  # file of one line of JSON for each program
     chip: Literal["v5e", "v5p", "v6e"] = "v5e"
     names: tuple[str, ...] = NAMES  # detectors
-    programs: tuple[Literal["train", "detect1", "detect8"], ...] = _PROGRAMS
+    programs: tuple[Program, ...] = ("train", "detect1", "detect8")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -81,12 +82,14 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
 
 def table(rows: Iterable[dict[str, Any]]) -> str:
-    """Returns a line of Markdown for each detector, three cells for each program."""
+    """Returns a line of Markdown for each detector, with a cell for each program."""
     of = {(row["name"], row["program"]): row for row in rows}
     names = dict.fromkeys(name for name, _ in of)
-    lines = ["| | " + " | ".join(_PROGRAMS) + " |", "|---|" + "--:|" * len(_PROGRAMS)]
+    programs = {program for _, program in of}
+    columns = [name for name in get_args(Program) if name in programs]
+    lines = ["| | " + " | ".join(columns) + " |", "|---|" + "--:|" * len(columns)]
     for name in names:
-        cells = [_cell(of.get((name, program))) for program in _PROGRAMS]
+        cells = [_cell(of.get((name, program))) for program in columns]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
