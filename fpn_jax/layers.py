@@ -53,7 +53,7 @@ class Conv(nn.Module):
     device counts alike, however many rows it has.
 
     `convolution(x, kernel, stride=…)` is another formulation of `convolve`, such as one
-    of strips. It may give all features several times over.
+    of strips. It may give all features several times over, where `norm_is_fixed`.
     """
 
     features: int
@@ -71,6 +71,13 @@ class Conv(nn.Module):
     train: bool = False  # Whether `batch` uses the statistics of the batch.
     axis_name: AxisName = None  # The pmap axis over which `batch` averages.
     dtype: Dtype = None  # Type to compute in; parameters are float32.
+
+    @property
+    def norm_is_fixed(self) -> bool:
+        """Whether the norm, if any, maps each feature by itself, whatever the batch."""
+        return self.norm in (None, "frozen") or (
+            self.norm == "batch" and not self.train
+        )
 
     @nn.compact
     def __call__(
@@ -109,6 +116,7 @@ class Conv(nn.Module):
         x, kernel, factor, bias = promote_dtype(
             x, kernel, factor, bias, dtype=self.dtype
         )
+        times = 1
         if convolution is not None:
             x = convolution(x, kernel, stride=self.stride)
             times = x.shape[-1] // self.features
@@ -129,7 +137,15 @@ class Conv(nn.Module):
         # Norms are computed in float32 or more: flax leaves it to promotion, which may
         # be strict.
         precise = jnp.float64 if x.dtype == jnp.float64 else jnp.float32
-        if self.norm == "batch":
+        if self.norm == "batch" and times > 1:
+            norm = FrozenNorm(
+                self.features, self.norm_epsilon, learned=True, name="norm"
+            )
+            factor, offset = (
+                jnp.tile(of_each, times)[None, None, None] for of_each in norm()
+            )
+            x = (x.astype(precise) * factor + offset).astype(x.dtype)
+        elif self.norm == "batch":
             if rows is not None:
                 rows = (rows | ~rows.any())[:, None, None, None]
             x = nn.BatchNorm(
@@ -193,23 +209,23 @@ class SeparableConv(nn.Module):
 
 
 class FrozenNorm(nn.Module):
-    """Batch norm with everything fixed, as the map x -> factor * x + offset."""
+    """Batch norm by its running statistics, as the map x -> factor * x + offset."""
 
     features: int
     epsilon: float = 1e-5
+    learned: bool = False  # Scale and bias are parameters, as those of `nn.BatchNorm`.
 
     @nn.compact
     def __call__(self) -> tuple[Float[Array, " c"], Float[Array, " c"]]:
         """Returns factor and offset, float32."""
+        affine = "params" if self.learned else "batch_stats"
         scale, bias, mean, var = (
-            self.variable(
-                "batch_stats", name, fill, (self.features,), jnp.float32
-            ).value
-            for name, fill in (
-                ("scale", jnp.ones),
-                ("bias", jnp.zeros),
-                ("mean", jnp.zeros),
-                ("var", jnp.ones),
+            self.variable(kind, name, fill, (self.features,), jnp.float32).value
+            for kind, name, fill in (
+                (affine, "scale", jnp.ones),
+                (affine, "bias", jnp.zeros),
+                ("batch_stats", "mean", jnp.zeros),
+                ("batch_stats", "var", jnp.ones),
             )
         )
         factor = scale * jax.lax.rsqrt(var + self.epsilon)

@@ -38,7 +38,7 @@ class Stem(nn.Module):
     @nn.compact
     def __call__(self, images: jax.Array) -> jax.Array:
         conv = self.conv(self.features, 7, stride=2, name="conv")
-        if is_for_quads(images, strips=self.strips) and conv.norm in (None, "frozen"):
+        if conv.norm_is_fixed and is_for_quads(images, strips=self.strips):
             x = conv(images, convolution=partial(convolve_quads, strips=self.strips))
             return pool_quads(nn.relu(x), strips=self.strips)
         x = max_pool(nn.relu(conv(images)), window=3, padding=1)

@@ -18,6 +18,7 @@ from tests.support.tpu import traced_for_tpu
         ({}, 2, "strips and quads"),
         ({"depth": 50, "stride_in_1x1": True, "frozen_stages": 2}, 2, "strips, quads"),
         ({"norm": "batch"}, 2, "strips"),
+        ({"norm": "batch", "frozen_stages": 1}, 2, "strips, quads"),
         ({}, 8, "quads"),
         # Each convolution cuts for itself: the norm is of whole images.
         ({"norm": "group", "width": 32}, 2, "strips"),
@@ -31,7 +32,11 @@ def test_values_and_gradients_are_those_of_whole_images(fields, images, has):
         shape = (images, 32, 512, 3) if images < 8 else (images, 32, 64, 3)
         x = jnp.asarray(np.random.default_rng(0).normal(size=shape))
         variables = resnet.init(jax.random.key(0), x[:, :32, :32])
-        variables = jax.tree.map(lambda v: v.astype(jnp.float64), variables)
+        random = np.random.default_rng(1)
+        # Norms whose vectors are neither 0 nor 1.
+        variables = jax.tree.map(
+            lambda v: v + (v.ndim == 1) * random.uniform(0, 0.1, v.shape), variables
+        )
 
         def loss(params, x):
             pyramid, _ = resnet.apply(
