@@ -17,6 +17,7 @@ from jaxtyping import Array, Bool, Float
 from fpn_jax.choices import check_choice
 from fpn_jax.ops.depthwise import depthwise_convolution
 from fpn_jax.ops.grouped import grouped_convolution
+from fpn_jax.ops.meshes import is_mapped, varied_as
 from fpn_jax.ops.platforms import by_platform
 from fpn_jax.ops.strides import strided
 from fpn_jax.ops.strips import convolve_strips, cut, joined, strips_of
@@ -256,11 +257,13 @@ def convolve(
             partial(_product, stride=stride), x, kernel, onnx=convolution
         )
     x = jnp.asarray(x)
-    if strips > 1:
-        return convolve_strips(strips, stride, x, kernel)
-    if stride == 1 and (count := strips_of(x)) > 1:
-        return joined(convolve_strips(count, 1, cut(x, count), kernel), count)
-    return _convolution(x, kernel, stride=stride)
+    whole = 1 if strips > 1 or stride > 1 else strips_of(x)
+    if strips == whole == 1:
+        return _convolution(x, kernel, stride=stride)
+    if is_mapped(x):  # each device has a gradient of its own for the one kernel
+        kernel = varied_as(kernel, x)
+    x = convolve_strips(max(strips, whole), stride, cut(x, whole), kernel)
+    return joined(x, whole)
 
 
 def _product(x: jax.Array, kernel: jax.Array, *, stride: int) -> jax.Array:

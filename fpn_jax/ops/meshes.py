@@ -48,7 +48,8 @@ def is_divided(x: jax.Array) -> bool:
 def traced_on(mesh: Mesh | AbstractMesh, function: Callable) -> Callable:
     """Returns a function whose trace knows its devices, and who shares a batch.
 
-    Few images of a TPU are convolved in another way: see `ops.strips`.
+    Few images of a TPU are convolved in another way: see `ops.strips`. What is traced
+    under `jax.set_mesh`, in a `jax.shard_map` or by `jax.pmap` knows as much.
     """
 
     # Profiles show a program by its name, which a partial hides.
@@ -61,20 +62,18 @@ def traced_on(mesh: Mesh | AbstractMesh, function: Callable) -> Callable:
 
 
 def is_for_tpu(x: jax.Array) -> bool:
-    """Whether an array is known, by `traced_on`, to be one of a program for a TPU.
+    """Whether an array is known, by the mesh of its trace, to be for a TPU.
 
-    Not where its type knows of a mesh: there it cannot be cut up as one likes.
+    Not on a mesh of explicit axes: there it cannot be cut up as one likes.
     """
-    device = jax.sharding.get_abstract_mesh().abstract_device
-    known = device is not None and device.device_kind.startswith("TPU")
-    return known and not _is_typed(x)
+    return _kind_of_device().startswith("TPU") and not is_divided(x)
 
 
 def images_per_device(x: jax.Array) -> int:
     """Returns how many rows of a batch each device has, as far as a trace can know.
 
     A program for a mesh whose axes divide batches by themselves says so by
-    `traced_on`; without it the batch is one device's.
+    `traced_on`; without it the batch is one device's, as it is in a `jax.shard_map`.
     """
     mesh = jax.sharding.get_abstract_mesh()
     devices = math.prod(mesh.shape[axis] for axis in mesh.auto_axes)
@@ -91,6 +90,12 @@ def rows_of(
     if is_divided(index):
         table = varied_as(table, index)
     return table[index]
+
+
+def _kind_of_device() -> str:
+    """Returns the kind of the devices that a trace is for, "" if it does not know."""
+    device = jax.sharding.get_abstract_mesh().abstract_device
+    return "" if device is None else device.device_kind
 
 
 def _is_typed(x: jax.Array) -> bool:

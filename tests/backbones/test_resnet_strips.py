@@ -6,8 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import AxisType, PartitionSpec
 
 from fpn_jax.backbones.resnet import ResNet
+from fpn_jax.ops import meshes
 from tests.support.tpu import traced_for_tpu
 
 
@@ -54,6 +56,47 @@ def test_values_and_gradients_are_those_of_whole_images(fields, images, has):
         )
         ours = cut.compile()(variables["params"], x)
         theirs = whole.compile()(variables["params"], x)
+    jax.tree.map(
+        partial(np.testing.assert_allclose, rtol=1e-6, atol=1e-12), ours, theirs
+    )
+
+
+@pytest.mark.parametrize("by", ["pmap", "shard_map"])
+def test_each_device_of_a_map_cuts_its_own_images(by, monkeypatch):
+    """Two images on each of two devices; the gradients are those of all four."""
+    resnet = ResNet(depth=18, width=8)
+    devices = jax.devices()[:2]
+    with jax.enable_x64(True):
+        x = jnp.asarray(np.random.default_rng(0).normal(size=(4, 32, 512, 3)))
+        variables = resnet.init(jax.random.key(0), x[:, :32, :32])
+        variables = jax.tree.map(lambda v: v.astype(jnp.float64), variables)
+
+        def loss(params, x):
+            pyramid = resnet.apply({**variables, "params": params}, x)
+            return sum(jnp.sin(y).mean() for y in pyramid.values())
+
+        def step(params, x):
+            gradient = jax.grad(loss)(params, x)
+            if by == "shard_map":  # which adds up those of what it has no copies of
+                return jax.tree.map(lambda g: g / len(devices), gradient)
+            return jax.lax.pmean(gradient, "data")
+
+        params = variables["params"]
+        theirs = jax.jit(jax.grad(loss))(params, x)
+        monkeypatch.setattr(meshes, "_kind_of_device", lambda: "TPU v5 lite")
+        if by == "pmap":
+            x = x.reshape(2, 2, *x.shape[1:])
+            options = {"in_axes": (None, 0), "out_axes": None, "devices": devices}
+            mapped = jax.pmap(step, axis_name="data", **options)
+        else:
+            auto = (AxisType.Auto,)
+            mesh = jax.make_mesh((2,), ("data",), axis_types=auto, devices=devices)
+            copied, split = PartitionSpec(), PartitionSpec("data")
+            specs = {"in_specs": (copied, split), "out_specs": copied}
+            mapped = jax.jit(jax.shard_map(step, mesh=mesh, **specs))
+        lowered = mapped.lower(params, x)
+        assert "tensor<8x8x34x8xf64>" in lowered.as_text()
+        ours = lowered.compile()(params, x)
     jax.tree.map(
         partial(np.testing.assert_allclose, rtol=1e-6, atol=1e-12), ours, theirs
     )
