@@ -41,6 +41,7 @@ from fpn_jax.types import Detections
 
 Canvas = Literal["fixed", "exact"]
 
+_SIDES = 32  # divides those of a fixed canvas; an exact one is padded for each image
 _BATCHES = 4  # read at once, so that images of one canvas fill a batch
 
 
@@ -86,13 +87,13 @@ class Predictor:
         image is looked at tile by tile (`tiles.py`), with `ways` in several views
         (`augmentations.py`): "flip", and scales of the canvas. `max_detections` is the
         most that all tiles of an image give; by default each gives what the model
-        gives. Raises ValueError for another padding, a batch without images, a canvas
-        that is not two multiples of 32, and for variables without parameters.
+        gives. Raises ValueError for another padding, a batch without images, a fixed
+        canvas that is not two multiples of 32, and for variables without parameters.
         """
         check_choice("padding", padding, ("fixed", "exact"))
         check_choice("box_scale", box_scale, ("sides", "common"))
         check_count("batch_size", batch_size)
-        _check_canvas(canvas)
+        _check_canvas(canvas, multiple=_SIDES if padding == "fixed" else 1)
         if not isinstance(variables, Mapping) or "params" not in variables:
             raise ValueError(
                 "variables: no 'params' given, must be all variables of the model: "
@@ -295,14 +296,14 @@ def _is_file(image: ImageLike) -> bool:
     return (name := _name(image)) is not None and not is_web_address(name)
 
 
-def _check_canvas(canvas: Any) -> None:
+def _check_canvas(canvas: Any, *, multiple: int) -> None:
     if not isinstance(canvas, tuple | list) or len(canvas) != 2:
         raise ValueError(f"canvas: {canvas!r} given, must be a height and a width")
     for side in canvas:
         check_count("canvas", side)
-        if side % 32:
+        if side % multiple:
             raise ValueError(
-                f"canvas: {tuple(canvas)} given, must be two multiples of 32"
+                f"canvas: {tuple(canvas)} given, must be two multiples of {multiple}"
             )
 
 

@@ -88,7 +88,7 @@ def test_both_poolings_give_the_same_features_and_gradients(contest):
 
 def test_both_detectors_find_the_same():
     contest = detectors.inference_contest(
-        True, name="fasterrcnn_resnet50_fpn", canvas=(128, 160)
+        True, name="fasterrcnn_resnet50_fpn", canvas=(128, 150)
     )
 
     assert contest.difference == 0
