@@ -135,36 +135,48 @@ class Conv(nn.Module):
             x = x * factor[None, None, None]
         if bias is not None:
             x = x + bias[None, None, None]
-        # Norms are computed in float32 or more: flax leaves it to promotion, which may
-        # be strict.
+        if self.norm in ("batch", "group"):
+            x = self._normed(x, rows, times)
+        return x
+
+    @nn.nowrap
+    def _normed(
+        self, x: jax.Array, rows: Bool[Array, " b"] | None, times: int
+    ) -> jax.Array:
+        """Returns features behind the norm, computed in float32 or more.
+
+        Flax leaves the type to promotion, which may be strict. `times` is how often x
+        has each feature.
+        """
         precise = jnp.float64 if x.dtype == jnp.float64 else jnp.float32
-        if self.norm == "batch" and times > 1:
-            norm = FrozenNorm(
-                self.features, self.norm_epsilon, learned=True, name="norm"
-            )
-            factor, offset = (
-                jnp.tile(of_each, times)[None, None, None] for of_each in norm()
-            )
-            x = (x.astype(precise) * factor + offset).astype(x.dtype)
-        elif self.norm == "batch":
-            if rows is not None:
-                rows = (rows | ~rows.any())[:, None, None, None]
-            x = nn.BatchNorm(
-                use_running_average=not self.train,
-                momentum=self.norm_momentum,
-                epsilon=self.norm_epsilon,
-                axis_name=cast(str | None, self.axis_name),  # flax allows for more
-                dtype=precise,
-                name="norm",
-            )(x.astype(precise), mask=rows).astype(x.dtype)
+        dtype, x = x.dtype, x.astype(precise)
         if self.norm == "group":
-            x = nn.GroupNorm(
+            norm = nn.GroupNorm(
                 num_groups=_GROUPS,
                 epsilon=self.norm_epsilon,
                 dtype=precise,
                 name="norm",
-            )(x.astype(precise)).astype(x.dtype)
-        return x
+            )
+            return norm(x).astype(dtype)
+        if times > 1:
+            fixed = FrozenNorm(
+                self.features, self.norm_epsilon, learned=True, name="norm"
+            )
+            factor, offset = (
+                jnp.tile(of_each, times)[None, None, None] for of_each in fixed()
+            )
+            return (x * factor + offset).astype(dtype)
+        if rows is not None:
+            rows = (rows | ~rows.any())[:, None, None, None]
+        norm = nn.BatchNorm(
+            use_running_average=not self.train,
+            momentum=self.norm_momentum,
+            epsilon=self.norm_epsilon,
+            axis_name=cast(str | None, self.axis_name),  # flax allows for more
+            dtype=precise,
+            name="norm",
+        )
+        return norm(x, mask=rows).astype(dtype)
 
 
 class Normed(Protocol):
