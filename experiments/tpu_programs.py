@@ -7,7 +7,7 @@ Compiles for one chip a training step (two images of 800x1344; YOLOX: eight of 6
 and detection in batches of one and eight, in bfloat16. Each program is a line of
 ROWS.jsonl as soon as it is compiled; those that have a line already are left out, so a
 run that was stopped goes on. Prints all lines as a table; they also have the memory by
-kind and the ten dearest instructions. Needs the extra `tpu`, and one to five minutes a
+kind and the ten dearest instructions. Needs the extra `tpu`, and one to ten minutes a
 program.
 """
 

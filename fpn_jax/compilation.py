@@ -125,14 +125,16 @@ def bytes_of(executable: Any) -> int:
 def bytes_needed(lowered: Any) -> float:
     """Compiles a program and returns what it needs, also where a chip has less.
 
-    The compiler of a TPU refuses such a program: its words have the number.
+    The compiler of a TPU refuses such a program: its words have the number. Raises
+    what it raises without one.
     """
     try:
         return bytes_of(lowered.compile())
     except Exception as error:
-        if (refused := refused_bytes(error)) is None:
+        needed, _ = refused_bytes(error) or (math.inf, 0)
+        if not math.isfinite(needed):
             raise
-        return refused[0]
+        return needed
 
 
 def refused_bytes(error: Exception) -> tuple[float, float] | None:

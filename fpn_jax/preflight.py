@@ -91,6 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         check_output("json", chosen.json)
         config = chosen.config
         if opened:
+            check_config(config)  # before minutes of compiling
             config = chosen_batch(config, topology)
         config = scale_to_batch(config, typed_settings(given))
         check_config(config)

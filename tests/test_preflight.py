@@ -78,6 +78,14 @@ def test_memory_told_is_what_a_step_takes():
             ["--topology", "v5e:4x4", "--data.batch-size", "16"],
             "evaluation.batch_size must be a multiple of the 16 devices, got 8",
         ),
+        (
+            ["--topology", "v5e:4x4", "--data.batch-size", "auto"],
+            "evaluation.batch_size must be a multiple of the 16 devices, got 8",
+        ),
+        (
+            ["--topology=cpu", "--data.batch-size=auto", "--data.canvas", "65", "64"],
+            "multiples of 32",
+        ),
         (["no_such.py", "--topology", "cpu"], "experiment: no file 'no_such.py'"),
     ],
 )

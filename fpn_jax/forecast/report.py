@@ -65,8 +65,10 @@ def preflight_report(
 def chosen_batch(config: Config, topology: Topology) -> Config:
     """Returns the config for the batch that `auto` stands for, and says it.
 
-    Raises MemoryError where one image a device does not fit.
+    Raises MemoryError where one image a device does not fit, and ValueError for an
+    evaluation that the devices cannot share.
     """
+    check_shared(config, "evaluation", devices=topology.num_devices)
     console = Console()
     console.print(
         "compiling steps of one and two images for --data.batch-size auto",

@@ -97,6 +97,16 @@ def test_a_step_that_the_compiler_refuses_is_too_large(compiled, monkeypatch):
     assert compiled == [1, 2]
 
 
+def test_a_refusal_without_a_number_stays_an_error(compiled, monkeypatch):
+    def refused(size: int) -> int:
+        raise RuntimeError("RESOURCE_EXHAUSTED: of something else")
+
+    monkeypatch.setattr(compilation, "bytes_of", refused)
+    free(monkeypatch, 500)
+    with pytest.raises(RuntimeError, match="of something else"):
+        chosen()
+
+
 def test_a_step_that_needs_more_than_the_line_says_is_made_smaller(
     compiled, monkeypatch
 ):
