@@ -39,6 +39,7 @@ _FREE = frozenset(
         *("while", "conditional", "call", "after-all", "partition-id", "replica-id"),
         *("copy-start", "copy-done", "slice-start", "slice-done"),
         *("async-start", "async-update", "async-done", "optimization-barrier"),
+        *("call-start", "call-update", "call-done"),
         *_COLLECTIVES,
         *(f"{kind}-{end}" for kind in _COLLECTIVES for end in ("start", "done")),
     )
@@ -182,7 +183,7 @@ def _runs_of(
                 for called in instruction.called
             ]
             yield from max(branches, key=_cycles, default=[])
-        elif instruction.operation in ("call", "async-start"):
+        elif instruction.operation in ("call", "call-start", "async-start"):
             for called in instruction.called:
                 yield from _runs_of(program, called, runs, around)
         else:

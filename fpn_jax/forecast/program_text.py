@@ -19,6 +19,7 @@ _CALLED = re.compile(
 _OPERAND = re.compile(r"%([\w.\-]+)")
 _ARRAY = re.compile(r"\b(pred|token|[a-z]+\d+[a-z0-9]*)\[([\d,]*)\]")
 _BITS = re.compile(r"\d+")
+_NO_ESTIMATE = 2**63 - 1
 
 
 class Instruction(NamedTuple):
@@ -33,9 +34,14 @@ class Instruction(NamedTuple):
 
     @property
     def cycles(self) -> int | None:
-        """Cycles that the compiler expects, if it says so."""
+        """Cycles that the compiler expects, if it says so.
+
+        It writes the largest number of 64 bits where it has no model of the costs, as
+        of what a SparseCore does.
+        """
         found = re.search(r'"estimated_cycles":"(\d+)"', self.attributes)
-        return int(found.group(1)) if found else None
+        cycles = int(found.group(1)) if found else _NO_ESTIMATE
+        return None if cycles == _NO_ESTIMATE else cycles
 
     @property
     def scope(self) -> str:
