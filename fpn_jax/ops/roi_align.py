@@ -16,7 +16,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Shaped
 
 from fpn_jax.ops.boxes import area
 from fpn_jax.ops.onnx_operators import onnx_roi_align
@@ -75,12 +75,11 @@ def roi_align(
     Raises:
       ValueError: for a size below 1, or a sampling_ratio below 0.
     """
-    height, width, channels = features.shape
+    height, width, _ = features.shape
     plan = Plan(((height, width),), (scale,), size, sampling_ratio, aligned)
     _check(plan)
     levels = jnp.zeros(len(boxes), jnp.int32)
-    taps = num_taps(plan, boxes, levels)
-    return _pool(plan, (features.reshape(-1, channels),), boxes, levels, taps)
+    return _pool_images(plan, (features[None],), boxes[None], levels[None])[0]
 
 
 def pyramid_roi_align(
@@ -123,12 +122,23 @@ def _pool_by_operator(plan: Plan, maps, boxes, order):
     return pooled.reshape(*boxes.shape[:2], *pooled.shape[1:])
 
 
-def _pool_images(plan: Plan, maps, boxes, order):
+def _pool_images(plan: Plan, maps, boxes, levels):
     rows = tuple(x.reshape(x.shape[0], -1, x.shape[-1]) for x in maps)
+    taps = jax.vmap(partial(num_taps, plan))(boxes, levels)
     # Loops end for all images at once: explicit axes may divide the images.
-    taps = jax.vmap(partial(num_taps, plan))(boxes, order).max(axis=0, initial=0)
     pool = jax.vmap(partial(_pool, plan), in_axes=(0, 0, 0, None))
-    return pool(rows, boxes, order, taps)
+    if plan.sampling_ratio:
+        return pool(rows, boxes, levels, taps.max(axis=0, initial=0))
+    # Boxes that are pooled together take as long as the largest of them.
+    order = jnp.argsort(taps[..., 0], descending=True)
+    boxes, levels, taps = (_in_order(x, order) for x in (boxes, levels, taps))
+    pooled = pool(rows, boxes, levels, taps.max(axis=0, initial=0))
+    return _in_order(pooled, jnp.argsort(order))
+
+
+@jax.vmap
+def _in_order(rows: Shaped[Array, "n ..."], order: Int[Array, " n"]):
+    return rows.at[order].get(unique_indices=True)
 
 
 def _check(plan: Plan) -> None:
@@ -143,7 +153,7 @@ def _pool(
     maps: tuple[Float[Array, "_ c"], ...],
     boxes: Float[Array, "n 4"],
     levels: Int[Array, " n"],
-    taps: Int[Array, " n"],
+    taps: Int[Array, "n 2"],
 ) -> Float[Array, "n size size c"]:
     """Returns the bins of each box from the map of that number, given row by row.
 
@@ -161,8 +171,11 @@ def _pool_forward(plan, maps, boxes, levels, taps):
 
 
 def _pool_backward(plan, regions, gradient):
-    boxes, levels, taps = regions
-    maps = add_to_maps(plan, boxes, levels, taps, gradient)
+    maps = jax.lax.platform_dependent(
+        *(*regions, gradient),
+        cpu=partial(add_to_maps, plan),
+        default=partial(add_to_maps, plan, pairs=True),
+    )
     return maps, None, None, None
 
 

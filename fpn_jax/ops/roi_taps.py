@@ -6,6 +6,11 @@ them reads two cells. With as many samples as a bin has cells (sampling_ratio 0,
 is Detectron2's) the number of taps depends on the region. They come in blocks then, and
 the largest region decides how many blocks there are: nothing is cut off, and the weight
 behind the last tap of a region is 0.
+
+Taps are counted along the lines of a map, so that two after each other can be the
+neighbors of a line, a pair: with a fixed number of samples they always are, and blocks
+have them where they are asked for. A pair at the end of a line has a second tap of
+weight 0.
 """
 
 from functools import partial
@@ -19,6 +24,8 @@ from fpn_jax.ops.meshes import rows_of
 
 # Taps that are added in one step of a loop: all that a region with 2 x 2 samples has.
 _TAPS_AT_A_TIME = 9
+# The same in pairs: half of what a region with 3 x 3 samples has.
+_PAIRS_AT_A_TIME = 4
 # Samples at most within a cell to either side of a cell: they are more than half a cell
 # apart where a bin has several. One more than 4, since the first is found by rounding.
 _SAMPLES_NEAR_A_CELL = 5
@@ -45,17 +52,24 @@ class Axis(NamedTuple):
 
 def num_taps(
     plan: Plan, boxes: Float[Array, "n 4"], levels: Int[Array, " n"]
-) -> Int[Array, " n"]:
-    """Returns how many cells a bin of each box reads at most, if that depends on it."""
+) -> Int[Array, "n 2"]:
+    """Returns how many taps a bin of each box has at most, and how many pairs of them.
+
+    0 where the number is fixed.
+    """
     if plan.sampling_ratio:
-        return jnp.zeros_like(levels)
+        return jnp.zeros((len(levels), 2), jnp.int32)
     y, x = _axes(plan, boxes, levels)
-    return _num_taps(y) * _num_taps(x)
+    lines, columns = _num_taps(y), _num_taps(x)
+    return jnp.stack([lines * columns, lines * _num_pairs(columns)], axis=1)
 
 
-def num_blocks(taps: Int[Array, " n"]) -> Int[Array, ""]:
-    """Returns how many blocks the taps of the largest box are."""
-    return -(-jnp.max(taps, initial=0) // _TAPS_AT_A_TIME)
+def num_blocks(taps: Int[Array, "n 2"], *, pairs: bool = False) -> Int[Array, ""]:
+    """Returns how many blocks of taps, or of pairs, the largest box has."""
+    most = jnp.max(taps, axis=0, initial=0)
+    if pairs:
+        return -(-most[1] // _PAIRS_AT_A_TIME)
+    return -(-most[0] // _TAPS_AT_A_TIME)
 
 
 @partial(jax.jit, static_argnums=0)  # as fixed_taps
@@ -64,12 +78,28 @@ def block_of_taps(
 ) -> tuple[Int[Array, "taps n size size"], Float[Array, "taps n size size"]]:
     """Returns the rows that each bin reads in its map, and the weights, of one block.
 
-    `levels` are the numbers of the boxes' maps. The taps of a region are counted row by
-    row; it has at most one more along an axis than samples.
+    `levels` are the numbers of the boxes' maps. A region has at most one tap more along
+    an axis than samples.
     """
+    return _block(plan, boxes, levels, block, pairs=False)
+
+
+@partial(jax.jit, static_argnums=0)
+def block_of_pairs(
+    plan: Plan, boxes: Float[Array, "n 4"], levels: Int[Array, " n"], block: Array
+) -> tuple[Int[Array, "taps n size size"], Float[Array, "taps n size size"]]:
+    """Returns `block_of_taps`, in pairs, which are twice as many taps."""
+    return _block(plan, boxes, levels, block, pairs=True)
+
+
+def _block(plan, boxes, levels, block, *, pairs):
     y, x = _axes(plan, boxes, levels)
-    columns = jnp.maximum(_num_taps(x), 1)
-    tap = jnp.arange(_TAPS_AT_A_TIME, dtype=jnp.int32) + block * _TAPS_AT_A_TIME
+    columns = _num_taps(x)
+    num = _TAPS_AT_A_TIME
+    if pairs:
+        columns, num = 2 * _num_pairs(columns), 2 * _PAIRS_AT_A_TIME
+    columns = jnp.maximum(columns, 1)
+    tap = jnp.arange(num, dtype=jnp.int32) + block * num
     tap = jnp.broadcast_to(tap[:, None], (len(tap), len(boxes)))
     row, wy = _cells(y, tap // columns[None])
     column, wx = _cells(x, tap % columns[None])
@@ -131,6 +161,10 @@ def _num_taps(axis: Axis) -> Int[Array, " n"]:
     cells = (axis.last + 1).astype(jnp.float32)
     most = jnp.minimum(axis.samples + 1, cells)
     return jnp.where(axis.samples > 0, most, 0)[:, 0].astype(jnp.int32)
+
+
+def _num_pairs(columns: Int[Array, " n"]) -> Int[Array, " n"]:
+    return -(-columns // 2)
 
 
 def _cells(axis: Axis, tap):

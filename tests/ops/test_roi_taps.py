@@ -4,7 +4,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fpn_jax.ops.roi_taps import Plan, block_of_taps, fixed_taps, num_blocks, num_taps
+from fpn_jax.ops.roi_taps import (
+    Plan,
+    block_of_pairs,
+    block_of_taps,
+    fixed_taps,
+    num_blocks,
+    num_taps,
+)
 
 
 def plan(sampling_ratio, *, size=7, aligned=True):
@@ -68,6 +75,29 @@ def test_what_is_behind_the_last_tap_of_a_box_has_no_weight():
     levels = jnp.zeros(2, jnp.int32)
     _, weight = block_of_taps(plan(0), boxes((7, 7), (49, 49)), levels, jnp.int32(1))
     assert not weight[:, 0].any() and weight[:, 1].any()
+
+
+@pytest.mark.parametrize("width, height", [(7, 7), (14, 7), (21, 30), (600, 3)])
+def test_pairs_are_the_same_cells_with_their_neighbors(width, height):
+    levels = jnp.zeros(1, jnp.int32)
+    given = boxes((width, height))  # the last one reaches across the border
+    taps = num_taps(plan(0), given, levels)
+    cells, paired = {}, {}
+    for block in range(int(num_blocks(taps))):
+        cells |= rows_of(block_of_taps(plan(0), given, levels, jnp.int32(block)), 0)
+    for block in range(int(num_blocks(taps, pairs=True))):
+        pairs = block_of_pairs(plan(0), given, levels, jnp.int32(block))
+        paired |= rows_of(pairs, 0)
+        index, weight = pairs
+        neighbors = index[1::2] == index[::2] + 1
+        assert jnp.all(neighbors | (weight[1::2] == 0))
+    assert cells == paired
+
+
+def test_samples_of_a_fixed_number_are_pairs_too():
+    index, weight = fixed_taps(plan(2), boxes((700, 500)), jnp.zeros(1, jnp.int32))
+    assert jnp.all((index[1::2] == index[::2] + 1) | (weight[1::2] == 0))
+    assert (weight == 0).any() and (weight[1::2] != 0).any()
 
 
 def test_no_box_reads_more_cells_than_the_map_has():
