@@ -79,12 +79,12 @@ def test_each_platform_gets_its_own_from_one_trace():
         lambda x, boxes: pyramid_roi_align(x, boxes, canvas=(64, 64), size=7)
     )
     traced = pool.trace(pyramid, jnp.zeros((1, 5, 4)))
-    # Of every map, or of those joined, with the right neighbor of each cell.
+    # Of every map, or of those joined, each cell with its neighbor, for 8 regions.
     every, joined = {"256x4", "64x4", "16x4"}, {"336x8"}
     for platform, rows in (("cpu", every), ("tpu", joined), ("cuda", joined)):
         text = traced.lower(lowering_platforms=(platform,)).as_text()
         read = re.findall(
-            r"tensor<1x(\d+x\d)xf32>, tensor<1x(?:5x7x7|245)x1xi32>", text
+            r"tensor<1x(\d+x\d)xf32>, tensor<1x(?:5x7x7|392)x1xi32>", text
         )
         assert set(read) == rows, platform
 
@@ -93,11 +93,12 @@ def test_each_platform_gets_its_own_from_one_trace():
 def test_both_give_the_same_gradient(sampling_ratio):
     plan = Plan(GRIDS, (1 / 4, 1 / 8, 1 / 16), 3, sampling_ratio, True)
     rng = np.random.default_rng(1)
-    boxes = jnp.array(rng.uniform(-40, 120, (21, 4)), jnp.float32)
+    start, side = rng.uniform(-20, 60, (21, 2)), rng.uniform(1, 60, (21, 2))
+    boxes = jnp.array(np.concatenate([start, start + side], axis=1), jnp.float32)
     levels = jnp.array(rng.integers(0, len(GRIDS), 21), jnp.int32)
     gradient = jnp.array(rng.normal(size=(21, 3, 3, 5)), jnp.float32)
     given = boxes, levels, num_taps(plan, boxes, levels), gradient
     single, pairs = (add_to_maps(plan, *given, pairs=x) for x in (False, True))
     for one, other in zip(single, pairs, strict=True):
-        assert jnp.abs(one).max() > 1
+        assert jnp.abs(one).max() > 0.1
         np.testing.assert_allclose(one, other, atol=1e-5)  # in another order
