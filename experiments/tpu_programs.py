@@ -1,10 +1,10 @@
 """What every detector takes on a TPU, by the estimate of the TPU's own compiler.
 
-    python -m experiments.tpu_programs ROWS.jsonl [--chip v5e] [--names NAME …] \
-        [--programs train detect1 detect4 detect8]
+    python -m experiments.tpu_programs ROWS.jsonl [--topology v5e:1x1] \
+        [--names NAME …] [--programs train detect1 detect4 detect8]
 
-Compiles for one chip a training step (two images of 800x1344; YOLOX: eight of 640x640)
-and detection in batches of one and eight, in bfloat16. Each program is a line of
+Compiles a training step (two images of 800x1344 a chip; YOLOX: eight of 640x640) and
+detection in batches of one and eight a chip, in bfloat16. Each program is a line of
 ROWS.jsonl as soon as it is compiled; those that have a line already are left out, so a
 run that was stopped goes on. Prints all lines as a table; they also have the memory by
 kind and the ten dearest instructions. Needs the extra `tpu`, and one to ten minutes a
@@ -23,6 +23,7 @@ import tyro
 
 from fpn_jax.choices import check_choice
 from fpn_jax.command_line import parse, user_errors
+from fpn_jax.forecast.chips import CHIPS
 from fpn_jax.forecast.topology import read_topology, set_up_topology
 from fpn_jax.runtime import set_up
 
@@ -48,7 +49,7 @@ Program = Literal["train", "detect1", "detect4", "detect8"]
 @dataclasses.dataclass(frozen=True)
 class Arguments:
     rows: tyro.conf.Positional[Path]  # file of one line of JSON for each program
-    chip: Literal["v5e", "v5p", "v6e"] = "v5e"
+    topology: str = "v5e:1x1"  # chips to compile for
     names: tuple[str, ...] = NAMES  # detectors
     programs: tuple[Program, ...] = ("train", "detect1", "detect8")
 
@@ -62,16 +63,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         for name in chosen.names:
             check_choice("names", name, NAMES)
+        check_choice("topology", chosen.topology.partition(":")[0], CHIPS)
+        read_topology(chosen.topology)
         known = read_rows(chosen.rows)
         for name in chosen.names:
             for program in chosen.programs:
-                if (name, program, chosen.chip) in {_key(row) for row in known}:
+                if (name, program, chosen.topology) in {_key(row) for row in known}:
                     continue
-                row = _compiled(name, program, chosen.chip)
+                row = _compiled(name, program, chosen.topology)
                 with chosen.rows.open("a") as file:
                     file.write(json.dumps(row) + "\n")
                 known.append(row)
-        print(table(row for row in known if row["chip"] == chosen.chip))
+        print(table(row for row in known if row["topology"] == chosen.topology))
     return 0
 
 
@@ -101,18 +104,22 @@ def _cell(row: dict[str, Any] | None) -> str:
         return f"does not fit: {row['needed']}"
     memory = sum(row["memory"].values()) - 2 * row["memory"]["shared"]
     rows = row["rows"] * 1e-5  # milliseconds at 10 ns each
-    return (
+    cell = (
         f"{row['seconds'] * 1e3:.1f} ms ({rows:.1f}), {row['share_of_peak']:.0%}, "
         f"{memory / 1e9:.1f} GB"
     )
+    for kind, sent in row["collective_bytes"].items():
+        hidden = row["hidden_bytes"].get(kind, 0)
+        cell += f", {kind} {sent / 1e6:.1f} MB ({hidden / 1e6:.1f})"
+    return cell
 
 
 def _key(row: dict[str, Any]) -> tuple[str, str, str]:
-    return row["name"], row["program"], row["chip"]
+    return row["name"], row["program"], row["topology"]
 
 
-def _compiled(name: str, program: str, chip: str) -> dict[str, Any]:
-    topology = read_topology(f"{chip}:1x1")
+def _compiled(name: str, program: str, of: str) -> dict[str, Any]:
+    topology = read_topology(of)
     set_up_topology(topology)
     set_up()
 
@@ -120,16 +127,17 @@ def _compiled(name: str, program: str, chip: str) -> dict[str, Any]:
     from fpn_jax.training.lowering import lower_step
 
     devices = devices_of(topology)
-    config = _config(name)
+    config = _config(name, len(devices))
     if program == "train":
         lowered = lower_step(config, devices)
     else:
-        lowered = _lower_detection(config, devices, int(program[len("detect") :]))
+        size = int(program[len("detect") :]) * len(devices)
+        lowered = _lower_detection(config, devices, size)
     made = dataclasses.asdict(forecast(lowered, topology.chip))
-    return {"name": name, "program": program, "chip": chip, **made}
+    return {"name": name, "program": program, "topology": of, **made}
 
 
-def _config(name: str) -> Any:
+def _config(name: str, num_devices: int) -> Any:
     """Returns the settings of the recipes with a detector in bfloat16."""
     from experiments.recipe import coco_recipe
     from fpn_jax.detectors.fields import with_field
@@ -139,9 +147,9 @@ def _config(name: str) -> Any:
     others = {"cascade_rcnn": cascade_rcnn}
     model = with_field((NAMED | others)[name](), "dtype", "bfloat16")
     config = coco_recipe(model)
-    shape: dict[str, Any] = {"batch_size": 2}
+    shape: dict[str, Any] = {"batch_size": 2 * num_devices}
     if name == "yolox_s":
-        shape = {"batch_size": 8, "canvas": (640, 640)}
+        shape = {"batch_size": 8 * num_devices, "canvas": (640, 640)}
     elif "320" in name:
         shape |= {"canvas": (320, 640)}
     return dataclasses.replace(config, data=dataclasses.replace(config.data, **shape))
