@@ -53,8 +53,10 @@ class Conv(nn.Module):
     statistics over them alone, or over all rows where none is marked. Under pmap each
     device counts alike, however many rows it has.
 
-    `convolution(x, kernel, stride=…)` is another formulation of `convolve`, such as one
-    of strips. It may give all features several times over, where `norm_is_fixed`.
+    `strips` of each image may be in place of the images, for a convolution that is
+    neither depthwise nor of groups. `convolution(x, kernel, stride=…)` is another
+    formulation of `convolve`; it may give all features several times over, where
+    `norm_is_fixed`.
     """
 
     features: int
@@ -86,6 +88,7 @@ class Conv(nn.Module):
         x: Float[Array, "b h w _"],
         rows: Bool[Array, " b"] | None = None,
         *,
+        strips: int = 1,
         convolution: Callable[..., jax.Array] | None = None,
     ) -> Float[Array, "b _h _w _c"]:
         check_choice("norm", self.norm, NORMS)
@@ -130,18 +133,22 @@ class Conv(nn.Module):
         elif self.groups > 1:
             x = grouped_convolution(x, kernel, self.groups, stride=self.stride)
         else:
-            x = convolve(x, kernel, stride=self.stride)
+            x = convolve(x, kernel, stride=self.stride, strips=strips)
         if factor is not None:
             x = x * factor[None, None, None]
         if bias is not None:
             x = x + bias[None, None, None]
         if self.norm in ("batch", "group"):
-            x = self._normed(x, rows, times)
+            x = self._normed(x, rows, strips, times)
         return x
 
     @nn.nowrap
     def _normed(
-        self, x: jax.Array, rows: Bool[Array, " b"] | None, times: int
+        self,
+        x: jax.Array,
+        rows: Bool[Array, " b"] | None,
+        strips: int,
+        times: int,
     ) -> jax.Array:
         """Returns features behind the norm, computed in float32 or more.
 
@@ -157,7 +164,9 @@ class Conv(nn.Module):
                 dtype=precise,
                 name="norm",
             )
-            return norm(x).astype(dtype)
+            # The statistics are those of all strips of an image.
+            images = x if strips == 1 else x.reshape(-1, strips, *x.shape[1:])
+            return norm(images).reshape(x.shape).astype(dtype)
         if times > 1:
             fixed = FrozenNorm(
                 self.features, self.norm_epsilon, learned=True, name="norm"

@@ -19,7 +19,6 @@ from fpn_jax.layers import (
     Conv,
     Dtype,
     Norm,
-    convolve,
     normed_conv,
 )
 from fpn_jax.ops.pooling import max_pool
@@ -197,8 +196,8 @@ class ResNet(nn.Module):
 
     def _strips_of(self, images: jax.Array) -> int:
         """Returns how many strips of each image all stages are best computed on."""
-        if self.norm == "group" or self.groups > 1:
-            return 1  # statistics of whole images; a formulation of its own
+        if self.groups > 1:
+            return 1  # a formulation of its own
         return strips_of(images, reduction=4)
 
     def _conv(self, stage: int, train: bool, strips: int = 1) -> Callable[..., Any]:
@@ -207,10 +206,7 @@ class ResNet(nn.Module):
         conv = partial(normed_conv(self, train=train), use_bias=False)
         if strips == 1:
             return conv
-        by_strips = partial(convolve, strips=strips)
-        return lambda *fields, **named: partial(
-            conv(*fields, **named), convolution=by_strips
-        )
+        return lambda *fields, **named: partial(conv(*fields, **named), strips=strips)
 
 
 def _stays_cut(x: jax.Array, stride: int) -> bool:

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from fpn_jax.layers import Conv, Dtype, convolve
+from fpn_jax.layers import Conv, Dtype
 from fpn_jax.ops.anchors import anchor_rows, grids_of, pyramid_anchors
 from fpn_jax.ops.boxes import clip, decode_deltas, encode_deltas
 from fpn_jax.ops.images import is_image
@@ -87,7 +87,7 @@ class RPNHead(nn.Module):
             strips = strips_of(x)
             x = cut(x, strips)
             for layer in convs:
-                x = nn.relu(layer(x, convolution=partial(convolve, strips=strips)))
+                x = nn.relu(layer(x, strips=strips))
             outputs.objectness[level] = joined(objectness(x), strips)
             outputs.deltas[level] = joined(deltas(x), strips)
         return outputs

@@ -1,12 +1,11 @@
 """The tower of a dense head (RetinaNet, figure 3 c): the same for all its levels."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
 
 import flax.linen as nn
 import jax
 
-from fpn_jax.layers import Conv, convolve
+from fpn_jax.layers import Conv
 from fpn_jax.ops.strips import cut, joined, strips_of
 from fpn_jax.types import Pyramid
 
@@ -24,10 +23,8 @@ def tower(
 
 
 def _level(x: jax.Array, layers: Sequence[Conv]) -> jax.Array:
-    whole = any(layer.norm == "group" for layer in layers)  # statistics of images
-    strips = 1 if whole else strips_of(x)
-    convolution = partial(convolve, strips=strips)
+    strips = strips_of(x)
     x = cut(x, strips)
     for layer in layers:
-        x = nn.relu(layer(x, convolution=convolution))
+        x = nn.relu(layer(x, strips=strips))
     return joined(x, strips)

@@ -14,7 +14,6 @@ from fpn_jax.layers import (
     Conv,
     Dtype,
     Norm,
-    convolve,
     normed_conv,
 )
 from fpn_jax.necks.extra_levels import NUM_EXTRA, ExtraLevels, extra_levels
@@ -62,13 +61,13 @@ class FPN(nn.Module):
         # Kaiming-uniform with a = 1, as torchvision initializes its pyramids.
         init = nn.initializers.lecun_uniform()
         conv = partial(normed_conv(self, train=train), self.channels, kernel_init=init)
-        strips = self._strips_of(pyramid)
+        # Into which each image of a level is best cut.
+        strips = {level: strips_of(x) for level, x in pyramid.items()}
         merged = self._merge(conv, pyramid, strips, finest=min(*levels, top))
         outputs = {}
         for level, x in merged.items():
             if level in levels or (level == top and max(levels) > top):
-                convolution = partial(convolve, strips=strips[level])
-                x = conv(3, name=f"output{level}")(x, convolution=convolution)
+                x = conv(3, name=f"output{level}")(x, strips=strips[level])
                 outputs[level] = joined(x, strips[level])
         if max(levels) > top:
             plain = partial(Conv, self.channels, kernel_init=init, dtype=self.dtype)
@@ -93,11 +92,6 @@ class FPN(nn.Module):
             check_choice("levels", level, available)
         return tuple(sorted(self.levels))
 
-    def _strips_of(self, pyramid: Pyramid) -> dict[int, int]:
-        """Returns how many strips each image of a level is best cut into."""
-        whole = self.norm == "group"  # statistics of images
-        return {level: 1 if whole else strips_of(x) for level, x in pyramid.items()}
-
     def _merge(
         self,
         conv: Callable[..., Conv],
@@ -117,7 +111,7 @@ class FPN(nn.Module):
             x = cut(pyramid[level], strips[level])
             parts = []
             if self.lateral or not merged:
-                parts.append(conv(1, name=f"lateral{level}")(x))
+                parts.append(conv(1, name=f"lateral{level}")(x, strips=strips[level]))
             if self.top_down and merged:
                 coarser = min(merged)
                 above = merged[coarser]

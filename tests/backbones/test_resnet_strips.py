@@ -22,7 +22,7 @@ from tests.support.tpu import traced_for_tpu
         ({"norm": "batch"}, 2, "strips"),
         ({"norm": "batch", "frozen_stages": 1}, 2, "strips, quads"),
         ({}, 8, "quads"),
-        # Each convolution cuts for itself: the norm is of whole images.
+        # The norm is of all strips of an image.
         ({"norm": "group", "width": 32}, 2, "strips"),
         ({"depth": 50, "groups": 2, "width_per_group": 32}, 8, "quads"),
     ],

@@ -35,6 +35,8 @@ def test_strips_of_each_level_give_the_same(norm):
     text = program.as_text()
     assert "tensor<8x4x18x32xf32>" in text  # P3 and its neighbors' columns
     assert "tensor<8x4x10x32xf32>" in text  # P4
+    # Each of the two is cut once and joined once; P5 is too narrow.
+    assert text.count("stablehlo.transpose") == 4
     ours, theirs = (
         program.compile()(variables, pyramid),
         module.apply(variables, pyramid),
