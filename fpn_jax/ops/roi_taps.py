@@ -72,30 +72,22 @@ def num_blocks(taps: Int[Array, "n 2"], *, pairs: bool = False) -> Int[Array, ""
     return -(-most[0] // _TAPS_AT_A_TIME)
 
 
-@partial(jax.jit, static_argnums=0)  # as fixed_taps
+@partial(jax.jit, static_argnums=0, static_argnames="pairs")  # as fixed_taps
 def block_of_taps(
-    plan: Plan, boxes: Float[Array, "n 4"], levels: Int[Array, " n"], block: Array
+    plan: Plan,
+    boxes: Float[Array, "n 4"],
+    levels: Int[Array, " n"],
+    block: Array,
+    *,
+    pairs: bool = False,
 ) -> tuple[Int[Array, "taps n size size"], Float[Array, "taps n size size"]]:
     """Returns the rows that each bin reads in its map, and the weights, of one block.
 
     `levels` are the numbers of the boxes' maps. A region has at most one tap more along
-    an axis than samples.
+    an axis than samples. A block of `pairs` has two taps for each.
     """
-    return _block(plan, boxes, levels, block, pairs=False)
-
-
-@partial(jax.jit, static_argnums=0)
-def block_of_pairs(
-    plan: Plan, boxes: Float[Array, "n 4"], levels: Int[Array, " n"], block: Array
-) -> tuple[Int[Array, "taps n size size"], Float[Array, "taps n size size"]]:
-    """Returns `block_of_taps`, in pairs, which are twice as many taps."""
-    return _block(plan, boxes, levels, block, pairs=True)
-
-
-def _block(plan, boxes, levels, block, *, pairs):
     y, x = _axes(plan, boxes, levels)
-    columns = _num_taps(x)
-    num = _TAPS_AT_A_TIME
+    columns, num = _num_taps(x), _TAPS_AT_A_TIME
     if pairs:
         columns, num = 2 * _num_pairs(columns), 2 * _PAIRS_AT_A_TIME
     columns = jnp.maximum(columns, 1)

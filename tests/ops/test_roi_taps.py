@@ -6,7 +6,6 @@ import pytest
 
 from fpn_jax.ops.roi_taps import (
     Plan,
-    block_of_pairs,
     block_of_taps,
     fixed_taps,
     num_blocks,
@@ -86,7 +85,7 @@ def test_pairs_are_the_same_cells_with_their_neighbors(width, height):
     for block in range(int(num_blocks(taps))):
         cells |= rows_of(block_of_taps(plan(0), given, levels, jnp.int32(block)), 0)
     for block in range(int(num_blocks(taps, pairs=True))):
-        pairs = block_of_pairs(plan(0), given, levels, jnp.int32(block))
+        pairs = block_of_taps(plan(0), given, levels, jnp.int32(block), pairs=True)
         paired |= rows_of(pairs, 0)
         index, weight = pairs
         neighbors = index[1::2] == index[::2] + 1
