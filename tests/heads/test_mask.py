@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fpn_jax.heads.box import RoISamples
-from fpn_jax.heads.mask import MaskHead
+from fpn_jax.heads.mask import MaskHead, _gathered, _of_class, _selected
 from fpn_jax.parity.layouts import numpy_state, to_torch
 from fpn_jax.parity.live_torchvision import import_torchvision
 from fpn_jax.parity.random_detectors import randomize_norms
@@ -233,3 +233,24 @@ def test_targets_without_masks_are_refused():
         MaskHead().loss(
             jnp.zeros((2, 2, 4, 4, 91)), samples, targets.replace(masks=None)
         )
+
+
+def test_a_tpu_selects_the_logits_that_others_gather():
+    random = np.random.default_rng(0)
+    logits = jnp.array(random.normal(size=(2, 5, 4, 4, 7)), jnp.float32)
+    channel = jnp.array(random.integers(0, 7, (2, 5)), jnp.int32)
+    weights = jnp.array(random.normal(size=(2, 5, 4, 4)), jnp.float32)
+    selected, pull_selected = jax.vjp(lambda x: _selected(x, channel), logits)
+    gathered, pull_gathered = jax.vjp(lambda x: _gathered(x, channel), logits)
+    np.testing.assert_array_equal(selected, gathered)
+    np.testing.assert_array_equal(pull_selected(weights)[0], pull_gathered(weights)[0])
+
+    def loss(logits):
+        return (_of_class(logits, channel - 1) * weights).sum()
+
+    traced = jax.jit(jax.value_and_grad(loss)).trace(logits)
+    for platform, moves in (("tpu", False), ("cpu", True), ("cuda", False)):
+        text = traced.lower(lowering_platforms=(platform,)).as_text()
+        assert ("stablehlo.gather" in text) == moves, platform
+        assert ("stablehlo.scatter" in text) == moves, platform
+    np.testing.assert_array_equal(jax.grad(loss)(logits), pull_gathered(weights)[0])
