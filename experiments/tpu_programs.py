@@ -6,9 +6,11 @@
 Compiles a training step (two images of 800x1344 a chip; YOLOX: eight of 640x640) and
 detection in batches of one and eight a chip, in bfloat16. Each program is a line of
 ROWS.jsonl as soon as it is compiled; those that have a line already are left out, so a
-run that was stopped goes on. Prints all lines as a table; they also have the memory by
-kind and the ten dearest instructions. Needs the extra `tpu`, and one to ten minutes a
-program.
+run that was stopped goes on. They also have the memory by kind and the ten dearest
+instructions. Prints those of the topology as a table: the estimated time, in brackets
+that of gathered rows, the share of the peak, the memory, and what chips exchange, in
+brackets as much of it as goes on beside other work. Needs the extra `tpu`, and one to
+ten minutes a program.
 """
 
 import dataclasses
@@ -118,8 +120,8 @@ def _key(row: dict[str, Any]) -> tuple[str, str, str]:
     return row["name"], row["program"], row["topology"]
 
 
-def _compiled(name: str, program: str, of: str) -> dict[str, Any]:
-    topology = read_topology(of)
+def _compiled(name: str, program: str, topology_name: str) -> dict[str, Any]:
+    topology = read_topology(topology_name)
     set_up_topology(topology)
     set_up()
 
@@ -134,7 +136,7 @@ def _compiled(name: str, program: str, of: str) -> dict[str, Any]:
         size = int(program[len("detect") :]) * len(devices)
         lowered = _lower_detection(config, devices, size)
     made = dataclasses.asdict(forecast(lowered, topology.chip))
-    return {"name": name, "program": program, "topology": of, **made}
+    return {"name": name, "program": program, "topology": topology_name, **made}
 
 
 def _config(name: str, num_devices: int) -> Any:

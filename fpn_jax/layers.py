@@ -53,8 +53,9 @@ class Conv(nn.Module):
     statistics over them alone, or over all rows where none is marked. Under pmap each
     device counts alike, however many rows it has.
 
-    `strips` of each image may be in place of the images, for a convolution that is
-    neither depthwise nor of groups. `convolution(x, kernel, stride=…)` is another
+    `strips` of each image may be in place of the images (`ops.strips`), for a
+    convolution that is neither depthwise nor of groups, and without `rows`.
+    `convolution(x, kernel, stride=…)` is another
     formulation of `convolve`; it may give all features several times over, where
     `norm_is_fixed`.
     """
@@ -106,6 +107,11 @@ class Conv(nn.Module):
             raise ValueError(
                 f'norm "group" needs a multiple of {_GROUPS} channels, got '
                 f"{self.features}"
+            )
+        if strips > 1 and (self.depthwise or self.groups > 1 or rows is not None):
+            raise ValueError(
+                f"x has {strips} strips of each image, which neither a depthwise or "
+                "grouped convolution nor rows that are padding know"
             )
         inputs = 1 if self.depthwise else x.shape[-1] // self.groups
         shape = (self.kernel_size, self.kernel_size, inputs, self.features)

@@ -183,6 +183,14 @@ def test_a_separable_convolution_by_hand():
     np.testing.assert_allclose(y, [[[[2.4927]]]], rtol=1e-4)
 
 
+@pytest.mark.parametrize("fields", [{"depthwise": True}, {"groups": 2}, {}])
+def test_strips_are_refused_where_they_would_be_taken_for_images(fields):
+    x = jnp.zeros((4, 8, 8, 32))
+    rows = None if fields else jnp.ones(4, bool)
+    with pytest.raises(ValueError, match="x has 2 strips of each image"):
+        Conv(32, norm="group", **fields).init(jax.random.key(0), x, rows, strips=2)
+
+
 def test_unknown_norm_names_the_nearest():
     with pytest.raises(ValueError, match="norm must be one of .* got 'grup'.*'group'"):
         Conv(8, norm="grup").init(jax.random.key(0), jnp.zeros((1, 4, 4, 3)))

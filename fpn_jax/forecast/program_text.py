@@ -19,7 +19,7 @@ _CALLED = re.compile(
 _OPERAND = re.compile(r"%([\w.\-]+)")
 _ARRAY = re.compile(r"\b(pred|token|[a-z]+\d+[a-z0-9]*)\[([\d,]*)\]")
 _BITS = re.compile(r"\d+")
-_NO_ESTIMATE = 2**63 - 1
+_NO_ESTIMATE = 2**63 - 1  # the largest number of 64 bits
 
 
 class Instruction(NamedTuple):
@@ -36,8 +36,7 @@ class Instruction(NamedTuple):
     def cycles(self) -> int | None:
         """Cycles that the compiler expects, if it says so.
 
-        It writes the largest number of 64 bits where it has no model of the costs, as
-        of what a SparseCore does.
+        It has no model of what a SparseCore costs, and writes `_NO_ESTIMATE` there.
         """
         found = re.search(r'"estimated_cycles":"(\d+)"', self.attributes)
         cycles = int(found.group(1)) if found else _NO_ESTIMATE

@@ -61,7 +61,7 @@ class FPN(nn.Module):
         # Kaiming-uniform with a = 1, as torchvision initializes its pyramids.
         init = nn.initializers.lecun_uniform()
         conv = partial(normed_conv(self, train=train), self.channels, kernel_init=init)
-        # Into which each image of a level is best cut.
+        # How many strips each image of a level is best cut into.
         strips = {level: strips_of(x) for level, x in pyramid.items()}
         merged = self._merge(conv, pyramid, strips, finest=min(*levels, top))
         outputs = {}

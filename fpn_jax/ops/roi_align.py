@@ -171,11 +171,13 @@ def _pool_forward(plan, maps, boxes, levels, taps):
 
 
 def _pool_backward(plan, regions, gradient):
-    maps = jax.lax.platform_dependent(
-        *(*regions, gradient),
-        cpu=partial(add_to_maps, plan),
-        default=partial(add_to_maps, plan, pairs=True),
-    )
+    boxes, levels, taps = regions
+    given = boxes, levels, taps, gradient
+    one_by_one = partial(add_to_maps, plan)
+    if plan.sampling_ratio:  # the taps are pairs anyway
+        return one_by_one(*given), None, None, None
+    in_pairs = partial(add_to_maps, plan, pairs=True)
+    maps = jax.lax.platform_dependent(*given, cpu=one_by_one, default=in_pairs)
     return maps, None, None, None
 
 

@@ -24,11 +24,12 @@ from fpn_jax.ops.roi_taps import (
 
 Maps = tuple[Float[Array, "_ c"], ...]
 
-# Regions whose gradients are added by one scatter. On a CPU 4 keep the updates in the
-# cache, four times faster than all at once. For a TPU XLA sorts the rows of larger
-# scatters first, which moves all of them once more.
-_ADDED_AT_A_TIME = 4
-_ADDED_IN_PAIRS_AT_A_TIME = 8
+# Bins whose gradients are added by one scatter: 4 regions of 7 x 7. On a CPU they keep
+# the updates in the cache, four times faster than all at once. For a TPU XLA sorts the
+# rows of larger scatters first, which moves all of them once more: those of twice as
+# many bins with 16 taps, not those with blocks of 8.
+_BINS_ADDED_AT_A_TIME = 4 * 7 * 7
+_BINS_ADDED_IN_PAIRS_AT_A_TIME = 2 * _BINS_ADDED_AT_A_TIME
 # Regions pooled in one step of a loop. Without the loop XLA on a CPU fuses the gathers
 # with the reshape to a matrix that follows in a box head, and no longer reads whole
 # rows: pooling 1000 boxes and the first linear layer took three times as long.
@@ -37,9 +38,10 @@ _POOLED_AT_A_TIME = 128
 # adds to its bins again and again: on a CPU they stay in the cache. It takes twice as
 # long as 2 x 2 samples then, and with 128 regions nine times as long.
 _POOLED_ADAPTIVELY_AT_A_TIME = 4
-# A TPU has no such cache, and each step of a loop takes its time: 1000 regions take 142
-# ms four at a time, 44.3 with 128, 43.3 with 256, of which more wait for the largest.
-_POOLED_ADAPTIVELY_BY_A_TPU = 128
+# A TPU has no such cache, and each step of a loop takes its time: cell by cell, 1000
+# regions took 142 ms four at a time, 44.3 with 128 and 43.3 with 256. The more there
+# are, the more of them wait for the largest. On a GPU it was not measured.
+_POOLED_ADAPTIVELY_ELSEWHERE = 128
 # Bins whose rows a TPU gathers at once: 512 regions of 7 x 7. With 256 channels in
 # bfloat16 and 2 x 2 samples they are 205 MB.
 _BINS_AT_A_TIME = 512 * 7 * 7
@@ -94,7 +96,8 @@ def pool_from_joined_maps(
     A box reads its own map only, a quarter of the rows of `pool_from_every_map`, and
     each pair of neighbors is a row of twice the channels, half of the rows. Compiled
     for a v5e chip, 1000 boxes of an image take 7.7 ms, cell by cell 10.8. Squares of
-    four cells take no less: their rows are copied together first.
+    four cells take no less: their rows are copied together first. The pairs of an
+    image of 800x1344 are 91 MB in bfloat16.
     """
     channels = maps[0].shape[-1]
     first = jnp.asarray(_first_rows(plan), jnp.int32)
@@ -107,11 +110,14 @@ def pool_from_joined_maps(
         index, weight = of_level(plan, boxes, levels)
         index = index[::2] + rows_of(first, levels)[None, :, None, None]
         read = (pairs[i.reshape(-1)] for i in index)
-        left, right = (x.reshape(len(x), -1, 1) for x in (weight[::2], weight[1::2]))
+        # Not reshape(len(x), -1, 1), which JAX 0.10 refuses on explicit axes.
+        weight = weight.reshape(len(weight), -1)[..., None]
         return sum(
             cells[:, :channels].astype(jnp.float32) * on_left
             + cells[:, channels:].astype(jnp.float32) * on_right
-            for cells, on_left, on_right in zip(read, left, right, strict=True)
+            for cells, on_left, on_right in zip(
+                read, weight[::2], weight[1::2], strict=True
+            )
         )
 
     def read(boxes, levels, taps):
@@ -119,7 +125,7 @@ def pool_from_joined_maps(
             return weighted(fixed_taps, boxes, levels)
         return _in_blocks(plan, weighted, maps, boxes, levels, taps, pairs=True)
 
-    most = _POOLED_ADAPTIVELY_BY_A_TPU
+    most = _POOLED_ADAPTIVELY_ELSEWHERE
     if plan.sampling_ratio:
         most = max(1, _BINS_AT_A_TIME // plan.size**2)
     # The bins of so many regions fill tiles, whatever their size is: those of one image
@@ -146,7 +152,8 @@ def add_to_maps(
     ends = list(accumulate(height * width for height, width in plan.grids))
     first = jnp.asarray(_first_rows(plan), jnp.int32)
     adaptively = pairs and not plan.sampling_ratio
-    num = _ADDED_IN_PAIRS_AT_A_TIME if adaptively else _ADDED_AT_A_TIME
+    bins = _BINS_ADDED_IN_PAIRS_AT_A_TIME if adaptively else _BINS_ADDED_AT_A_TIME
+    num = max(1, bins // plan.size**2)
     regions = _filled_up((boxes, levels, taps, gradient), num)
 
     def add_taps(total, boxes, levels, gradient, of_level):
@@ -189,14 +196,14 @@ def _in_steps(
 ) -> Float[Array, "n size size c"]:
     """Returns the bins that `read(*regions)` gives one after the other, in maps' dtype.
 
-    At most so many regions are read at a time, up to a multiple.
+    Reads at most `most` regions at a time, rounded up to a `multiple`.
     """
     n, channels = len(regions[0]), maps[0].shape[-1]
     num_steps = max(1, -(-n // most))
     num = max(1, -(-n // num_steps))  # steps of nearly equal size
     num += -num % multiple
+    num_steps = max(1, -(-n // num))
     padded = _filled_up(regions, num)
-
     bins = plan.size**2
 
     def read_part(step, pooled):

@@ -84,7 +84,7 @@ def block_of_taps(
     """Returns the rows that each bin reads in its map, and the weights, of one block.
 
     `levels` are the numbers of the boxes' maps. A region has at most one tap more along
-    an axis than samples. A block of `pairs` has two taps for each.
+    an axis than samples. A block of `pairs` has two taps per pair.
     """
     y, x = _axes(plan, boxes, levels)
     columns, num = _num_taps(x), _TAPS_AT_A_TIME

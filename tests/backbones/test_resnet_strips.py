@@ -61,6 +61,19 @@ def test_values_and_gradients_are_those_of_whole_images(fields, images, has):
     )
 
 
+def test_stages_stay_cut_whatever_their_norm_is():
+    x = jnp.zeros((2, 32, 512, 3))
+
+    def moves(norm):
+        resnet = ResNet(depth=18, width=32, norm=norm)
+        variables = jax.eval_shape(resnet.init, jax.random.key(0), x)
+        apply = partial(resnet.apply, train=True, mutable=["batch_stats"])
+        lowered = jax.jit(traced_for_tpu(apply)).lower(variables, x)
+        return lowered.as_text().count("stablehlo.transpose")
+
+    assert moves("group") == moves("batch") > 0
+
+
 @pytest.mark.parametrize("by", ["pmap", "shard_map"])
 def test_each_device_of_a_map_cuts_its_own_images(by, monkeypatch):
     """Two images on each of two devices; the gradients are those of all four."""

@@ -48,7 +48,7 @@ def test_known_rows_are_not_compiled_again(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("topology", ["cpu", "v5e", "v9:2x2"])
-def test_a_topology_that_is_none_is_refused(tmp_path, capsys, topology):
+def test_a_topology_that_names_no_tpu_is_refused(tmp_path, capsys, topology):
     with pytest.raises(SystemExit) as stopped:
         main([str(tmp_path / "rows.jsonl"), "--topology", topology])
     assert stopped.value.code == 2

@@ -354,10 +354,11 @@ def test_bfloat16_gradients_are_added_in_float32():
     np.testing.assert_array_equal(pulled.astype(np.float32), expected)
 
 
-def test_a_batch_is_each_of_its_images():
+@pytest.mark.parametrize("ratio", [2, 0])
+def test_a_batch_is_each_of_its_images(ratio):
     pyramid = jax.tree.map(jnp.array, random_pyramid())
     boxes = jnp.array(random_boxes(0, 2, 10))
-    pool = partial(align_pyramid, canvas=CANVAS, size=3)
+    pool = partial(align_pyramid, canvas=CANVAS, size=3, sampling_ratio=ratio)
     together = pool(pyramid, boxes)
     for i in range(2):
         one = {level: x[i : i + 1] for level, x in pyramid.items()}

@@ -89,9 +89,22 @@ def test_each_platform_gets_its_own_from_one_trace():
         assert set(read) == rows, platform
 
 
-@pytest.mark.parametrize("sampling_ratio", [0, 2])
-def test_both_give_the_same_gradient(sampling_ratio):
-    plan = Plan(GRIDS, (1 / 4, 1 / 8, 1 / 16), 3, sampling_ratio, True)
+def test_gradients_of_a_tpu_are_added_in_pairs():
+    pyramid = {k: jnp.zeros((1, 64 >> k, 64 >> k, 4)) for k in (2, 3, 4)}
+
+    def total(pyramid, boxes):
+        options = {"canvas": (64, 64), "size": 7, "sampling_ratio": 0}
+        return pyramid_roi_align(pyramid, boxes, **options).sum()
+
+    traced = jax.jit(jax.grad(total)).trace(pyramid, jnp.zeros((1, 9, 4)))
+    # 8 regions with 4 pairs, or 4 with 9 taps.
+    for platform, added in (("cpu", "4x7x7x9x4"), ("tpu", "8x7x7x8x4")):
+        text = traced.lower(lowering_platforms=(platform,)).as_text()
+        assert f"tensor<1x{added}xf32>" in text, platform
+
+
+def test_taps_and_pairs_of_them_give_the_same_gradient():
+    plan = Plan(GRIDS, (1 / 4, 1 / 8, 1 / 16), 3, 0, True)
     rng = np.random.default_rng(1)
     start, side = rng.uniform(-20, 60, (21, 2)), rng.uniform(1, 60, (21, 2))
     boxes = jnp.array(np.concatenate([start, start + side], axis=1), jnp.float32)
