@@ -20,7 +20,7 @@ from fpn_jax.ops.grouped import grouped_convolution
 from fpn_jax.ops.meshes import is_mapped, varied_as
 from fpn_jax.ops.platforms import by_platform
 from fpn_jax.ops.strides import strided
-from fpn_jax.ops.strips import convolve_strips, cut, joined, strips_of
+from fpn_jax.ops.strips import convolve_strips, cut, is_full, joined, strips_of
 
 Norm = Literal["frozen", "batch", "group"] | None
 # Type to compute in; None keeps the type of the input and the float32 parameters.
@@ -271,19 +271,22 @@ def convolve(
 
     Sizes become ceil(h / stride). A 1x1 convolution is a matrix product: on a CPU 1.5
     to 3 times faster than XLA's convolution, and more in the gradient; compiled for a
-    TPU with few images, 4 times or more. For a TPU, few images are cut into strips for
-    the larger kernels, unless they are cut already (`ops.strips`).
+    TPU with few images, 4 times or more. Eight images or strips lie beside the channels
+    there, where a product would move them: a training step of RetinaNet by convolutions
+    takes 0.90 of the time, and detection in eight images 0.88. For the larger kernels a
+    TPU's few images are cut into strips, unless they are cut already (`ops.strips`).
 
     Args:
         strips: of each image, that x has in place of the images.
     """
-    size = kernel.shape[0]
+    size, x = kernel.shape[0], jnp.asarray(x)
     if size == 1:
         convolution = partial(_convolution, stride=stride)
+        if is_full(x):
+            return convolution(x, kernel)
         return by_platform(
             partial(_product, stride=stride), x, kernel, onnx=convolution
         )
-    x = jnp.asarray(x)
     whole = 1 if strips > 1 or stride > 1 else strips_of(x)
     if strips == whole == 1:
         return _convolution(x, kernel, stride=stride)
@@ -294,7 +297,7 @@ def convolve(
 
 
 def _product(x: jax.Array, kernel: jax.Array, *, stride: int) -> jax.Array:
-    return jnp.einsum("bhwi,io->bhwo", strided(jnp.asarray(x), stride), kernel[0, 0])
+    return jnp.einsum("bhwi,io->bhwo", strided(x, stride), kernel[0, 0])
 
 
 def _convolution(x: jax.Array, kernel: jax.Array, *, stride: int) -> jax.Array:

@@ -37,6 +37,12 @@ def strips_of(x: Float[Array, "b h w c"], *, reduction: int = 1) -> int:
     return count if whole and is_wide(width // count // reduction) else 1
 
 
+def is_full(x: Float[Array, "b h w c"]) -> bool:
+    """Whether each TPU is known to have a multiple of eight images, or strips."""
+    known = isinstance(x.shape[0], int) and is_for_tpu(x)
+    return known and images_per_device(x) % _FULL == 0
+
+
 def is_wide(columns: int) -> bool:
     """Whether a strip of so many columns is worth its neighbors' columns."""
     return columns >= _NARROWEST

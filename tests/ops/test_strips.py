@@ -89,6 +89,22 @@ def test_only_the_trace_for_a_tpu_has_strips():
         assert ("tensor<8x3x18x5xf32>" in text) == has
 
 
+@pytest.mark.parametrize(
+    "images, devices, is_product", [(8, 1, False), (2, 1, True), (8, 2, True)]
+)
+def test_eight_images_of_a_tpu_are_no_matrix_product(images, devices, is_product):
+    x, kernel = arrays((images, 4, 6, 5), (1, 1, 5, 7))
+    step = jax.grad(lambda *a: jnp.sin(convolve(*a, stride=2)).sum(), argnums=(0, 1))
+    for_tpu = jax.jit(traced_for_tpu(step, devices=devices)).lower(x, kernel)
+    text = for_tpu.as_text()
+    assert ("stablehlo.dot_general" in text) == is_product
+    assert ("stablehlo.convolution" in text) == (not is_product)
+    assert "stablehlo.convolution" not in jax.jit(step).lower(x, kernel).as_text()
+    if devices == 1:
+        ours, theirs = for_tpu.compile()(x, kernel), step(x, kernel)
+        jax.tree.map(partial(np.testing.assert_allclose, atol=1e-5), ours, theirs)
+
+
 def test_a_batch_over_devices_is_cut_by_what_each_has():
     x, kernel = arrays((16, 3, 64, 5), (3, 3, 5, 7))
     text = {
