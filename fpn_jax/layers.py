@@ -55,9 +55,8 @@ class Conv(nn.Module):
 
     `strips` of each image may be in place of the images (`ops.strips`), for a
     convolution that is neither depthwise nor of groups, and without `rows`.
-    `convolution(x, kernel, stride=…)` is another
-    formulation of `convolve`; it may give all features several times over, where
-    `norm_is_fixed`.
+    `convolution(x, kernel, stride=…)` is another formulation of `convolve`; it may give
+    all features several times over, where `norm_is_fixed`.
     """
 
     features: int
