@@ -194,9 +194,10 @@ def _in_steps(
     most: int,
     multiple: int = 1,
 ) -> Float[Array, "n size size c"]:
-    """Returns the bins that `read(*regions)` gives one after the other, in maps' dtype.
+    """Returns the bins of all regions, in the maps' dtype.
 
-    Reads at most `most` regions at a time, rounded up to a `multiple`.
+    `read` gives those of at most `most` regions, rounded up to a `multiple`, one after
+    the other: [bins, c].
     """
     n, channels = len(regions[0]), maps[0].shape[-1]
     num_steps = max(1, -(-n // most))
@@ -244,9 +245,9 @@ def _in_blocks(
 @jax.jit  # traced once for the 16 taps of a map
 def _weighted_rows(
     rows: Float[Array, "_ c"],
-    index: Int[Array, "*bins"],
-    weight: Float[Array, "*bins"],
-) -> Float[Array, "*bins c"]:
+    index: Int[Array, "n size size"],
+    weight: Float[Array, "n size size"],
+) -> Float[Array, "n size size c"]:
     """Returns the row that one tap of each bin reads, times its weight, in float32."""
     return rows[index].astype(jnp.float32) * weight[..., None]
 
