@@ -81,12 +81,13 @@ class FCOSHead(nn.Module):
         )
         deltas = conv(4, name="box_deltas")
         centerness = conv(1, name="centerness")
-        of_class = tower(pyramid, hidden, name="class", num_convs=self.num_convs)
-        of_box = tower(pyramid, hidden, name="box", num_convs=self.num_convs)
+        towers = partial(tower, pyramid, hidden, num_convs=self.num_convs)
+        (of_class,) = towers([logits], name="class")
+        of_box, of_center = towers([deltas, centerness], name="box")
         return FCOSOutputs(
-            logits={level: logits(x) for level, x in of_class.items()},
-            deltas={level: nn.relu(deltas(x)) for level, x in of_box.items()},
-            centerness={level: centerness(x) for level, x in of_box.items()},
+            logits=of_class,
+            deltas={level: nn.relu(x) for level, x in of_box.items()},
+            centerness=of_center,
         )
 
     def loss(

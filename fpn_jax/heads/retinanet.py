@@ -108,12 +108,10 @@ class RetinaNetHead(nn.Module):
         deltas = Conv(
             4 * num_anchors, kernel_init=init, dtype=self.dtype, name="box_deltas"
         )
-        of_class = tower(pyramid, hidden, name="class", num_convs=self.num_convs)
-        of_box = tower(pyramid, hidden, name="box", num_convs=self.num_convs)
-        return RetinaNetOutputs(
-            logits={level: logits(x) for level, x in of_class.items()},
-            deltas={level: deltas(x) for level, x in of_box.items()},
-        )
+        towers = partial(tower, pyramid, hidden, num_convs=self.num_convs)
+        (of_class,) = towers([logits], name="class")
+        (of_box,) = towers([deltas], name="box")
+        return RetinaNetOutputs(logits=of_class, deltas=of_box)
 
     def loss(
         self,

@@ -11,20 +11,30 @@ from fpn_jax.types import Pyramid
 
 
 def tower(
-    pyramid: Pyramid, conv: Callable[..., Conv], *, name: str, num_convs: int
-) -> Pyramid:
-    """Returns every level after `num_convs` convolutions, each with a ReLU.
+    pyramid: Pyramid,
+    conv: Callable[..., Conv],
+    outputs: Sequence[Conv],
+    *,
+    name: str,
+    num_convs: int,
+) -> tuple[Pyramid, ...]:
+    """Returns every level after a tower and each of the convolutions `outputs`.
 
-    The levels share the convolutions `{name}_conv0` …, which belong to the module in
-    whose `__call__` this is called.
+    The tower is `num_convs` convolutions, each with a ReLU. The levels share them; they
+    are `{name}_conv0` … of the module in whose `__call__` this is called.
     """
     layers = [conv(name=f"{name}_conv{i}") for i in range(num_convs)]
-    return {level: _level(x, layers) for level, x in pyramid.items()}
+    levels = {level: _level(x, layers, outputs) for level, x in pyramid.items()}
+    return tuple(
+        {level: maps[i] for level, maps in levels.items()} for i in range(len(outputs))
+    )
 
 
-def _level(x: jax.Array, layers: Sequence[Conv]) -> jax.Array:
+def _level(
+    x: jax.Array, layers: Sequence[Conv], outputs: Sequence[Conv]
+) -> list[jax.Array]:
     strips = strips_of(x)
     x = cut(x, strips)
     for layer in layers:
         x = nn.relu(layer(x, strips=strips))
-    return joined(x, strips)
+    return [joined(output(x, strips=strips), strips) for output in outputs]
