@@ -152,7 +152,13 @@ class RetinaNetHead(nn.Module):
         threshold are suppressed class by class, all levels together. If not `clipped`,
         it is the last step, after which boxes outside the image are not valid.
         """
-        return jax.vmap(partial(self._image_detections, canvas=canvas))(outputs, sizes)
+        # The sigmoid is monotone: it can wait until few are left.
+        best = {
+            level: top_anchor_classes(x, self.num_classes, self.pre_nms)
+            for level, x in outputs.logits.items()
+        }
+        detections = partial(self._image_detections, canvas=canvas)
+        return jax.vmap(detections)(best, outputs.deltas, sizes)
 
     def places(
         self, grids: dict[int, tuple[int, int]], *, canvas: tuple[int, int]
@@ -229,14 +235,10 @@ class RetinaNetHead(nn.Module):
             return 1 - giou(jnp.where(positive[:, None], found, wanted), wanted)
         return smooth_l1(deltas, encode_deltas(wanted, anchors), beta=0).sum(axis=-1)
 
-    def _image_detections(self, outputs, size, *, canvas):
+    def _image_detections(self, best, deltas, size, *, canvas):
         levels = [
-            self._level_candidates(
-                outputs.logits[level], outputs.deltas[level], anchors
-            )
-            for level, anchors in self.places(
-                grids_of(outputs.deltas), canvas=canvas
-            ).items()
+            self._level_candidates(best[level], deltas[level], anchors)
+            for level, anchors in self.places(grids_of(deltas), canvas=canvas).items()
         ]
         boxes, scores, labels = map(jnp.concatenate, zip(*levels, strict=True))
         found = select_detections(
@@ -258,9 +260,8 @@ class RetinaNetHead(nn.Module):
             valid=seen,
         )
 
-    def _level_candidates(self, logits, deltas, anchors):
+    def _level_candidates(self, best, deltas, anchors):
         """Returns boxes, scores and labels of the best pairs of one image's level."""
-        # The sigmoid is monotone: it can wait until few are left.
-        best, row, label = top_anchor_classes(logits, self.num_classes, self.pre_nms)
+        logits, row, label = best
         boxes = decode_deltas(anchor_rows(deltas, 4)[row], rows_of(anchors, row))
-        return boxes, jax.nn.sigmoid(best.astype(jnp.float32)), label
+        return boxes, jax.nn.sigmoid(logits.astype(jnp.float32)), label

@@ -1,10 +1,13 @@
 """The best (row, column) pairs of a tall matrix, such as anchors by classes."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from fpn_jax.ops.anchors import anchor_rows
+from fpn_jax.ops.strips import cut, joined, strips_of
 
 
 def top_pairs(
@@ -24,18 +27,24 @@ def top_pairs(
 
 
 def top_anchor_classes(
-    level: Float[Array, "h w ak"], num_classes: int, num: int
-) -> tuple[Float[Array, " m"], Int[Array, " m"], Int[Array, " m"]]:
-    """Returns `top_pairs` of a level's anchors and their classes, all of them a row.
+    level: Float[Array, "b h w ak"], num_classes: int, num: int
+) -> tuple[Float[Array, "b m"], Int[Array, "b m"], Int[Array, "b m"]]:
+    """Returns `top_pairs` of each image's anchors and their classes, all of them a row.
 
     The cells are ranked first, so that few of the outputs are copied into another
     layout: on a TPU that takes longer than the ranking.
     """
+    strips = strips_of(level)  # where `joined` has just made the level, nothing is cut
+    maxima = joined(cut(level, strips).max(axis=-1, keepdims=True), strips)
+    of_image = partial(_top_of_image, num_classes=num_classes, num=num)
+    return jax.vmap(of_image)(level, maxima)
+
+
+def _top_of_image(level, maxima, *, num_classes, num):
     height, width, channels = level.shape
-    cells = level.reshape(height * width, channels)
-    _, best = jax.lax.top_k(cells.max(axis=1), min(num, height * width))
+    _, best = jax.lax.top_k(maxima.reshape(-1), min(num, height * width))
     best = jnp.sort(best)  # of equal values the first still comes first
-    rows = anchor_rows(cells[best][None], num_classes)
-    values, row, label = top_pairs(rows, num)
+    cells = level.reshape(height * width, channels)[best]
+    values, row, label = top_pairs(anchor_rows(cells[None], num_classes), num)
     num_anchors = channels // num_classes
     return values, best[row // num_anchors] * num_anchors + row % num_anchors, label

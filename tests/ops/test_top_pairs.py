@@ -5,6 +5,7 @@ import pytest
 
 from fpn_jax.ops.anchors import anchor_rows
 from fpn_jax.ops.top_pairs import top_anchor_classes, top_pairs
+from tests.support.tpu import traced_for_tpu
 
 
 def test_top_pairs_by_hand():
@@ -29,11 +30,17 @@ def test_top_pairs_are_those_of_the_whole_matrix(ties, num):
 @pytest.mark.parametrize("num", [1, 7, 100, 5000])
 @pytest.mark.parametrize("ties", [False, True])
 def test_ranking_cells_first_changes_nothing(ties, num):
-    level = np.random.default_rng(0).normal(size=(6, 9, 3 * 5)).astype(np.float32)
+    level = np.random.default_rng(0).normal(size=(2, 6, 9, 3 * 5)).astype(np.float32)
     level = jnp.array(np.round(level) if ties else level)
-    for ours, whole in zip(
-        top_anchor_classes(level, 5, num),
-        top_pairs(anchor_rows(level, 5), num),
-        strict=True,
-    ):
-        np.testing.assert_array_equal(ours, whole)
+    whole = jax.vmap(lambda rows: top_pairs(rows, num))(anchor_rows(level, 5))
+    ours = top_anchor_classes(level, 5, num)
+    jax.tree.map(np.testing.assert_array_equal, ours, whole)
+
+
+def test_maxima_of_cells_are_those_of_strips_on_a_tpu():
+    level = jax.random.normal(jax.random.key(0), (4, 6, 32, 3 * 5))
+    program = jax.jit(traced_for_tpu(lambda level: top_anchor_classes(level, 5, 7)))
+    lowered = program.lower(level)
+    assert "tensor<8x6x16x15xf32>" in lowered.as_text()  # two strips of each image
+    ours, theirs = lowered.compile()(level), top_anchor_classes(level, 5, 7)
+    jax.tree.map(np.testing.assert_array_equal, ours, theirs)
