@@ -19,7 +19,12 @@ from fpn_jax.choices import check_choice
 from fpn_jax.heads.tower import tower
 from fpn_jax.layers import Conv, Dtype
 from fpn_jax.ops.anchor_losses import IGNORED, focal_of_anchors
-from fpn_jax.ops.anchors import anchor_rows, grids_of, pyramid_anchors
+from fpn_jax.ops.anchors import (
+    anchor_rows,
+    grids_of,
+    pyramid_anchors,
+    rows_of_anchors,
+)
 from fpn_jax.ops.boxes import clip, decode_deltas, encode_deltas, giou
 from fpn_jax.ops.images import is_image
 from fpn_jax.ops.losses import smooth_l1
@@ -263,5 +268,5 @@ class RetinaNetHead(nn.Module):
     def _level_candidates(self, best, deltas, anchors):
         """Returns boxes, scores and labels of the best pairs of one image's level."""
         logits, row, label = best
-        boxes = decode_deltas(anchor_rows(deltas, 4)[row], rows_of(anchors, row))
+        boxes = decode_deltas(rows_of_anchors(deltas, row, 4), rows_of(anchors, row))
         return boxes, jax.nn.sigmoid(logits.astype(jnp.float32)), label

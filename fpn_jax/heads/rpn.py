@@ -16,7 +16,12 @@ import jax.numpy as jnp
 import optax
 
 from fpn_jax.layers import Conv, Dtype
-from fpn_jax.ops.anchors import anchor_rows, grids_of, pyramid_anchors
+from fpn_jax.ops.anchors import (
+    anchor_rows,
+    grids_of,
+    pyramid_anchors,
+    rows_of_anchors,
+)
 from fpn_jax.ops.boxes import clip, decode_deltas, encode_deltas
 from fpn_jax.ops.images import is_image
 from fpn_jax.ops.losses import smooth_l1
@@ -150,7 +155,7 @@ class RPNHead(nn.Module):
         levels = [
             candidates(
                 anchor_rows(outputs.objectness[level], 1)[..., 0],
-                anchor_rows(outputs.deltas[level], 4),
+                outputs.deltas[level],
                 anchors,
                 sizes,
             )
@@ -225,7 +230,10 @@ class RPNHead(nn.Module):
         best, index = jax.lax.top_k(
             logits.astype(jnp.float32), min(pre_nms, len(logits))
         )
-        boxes = clip(decode_deltas(deltas[index], rows_of(anchors, index)), size)
+        boxes = clip(
+            decode_deltas(rows_of_anchors(deltas, index, 4), rows_of(anchors, index)),
+            size,
+        )
         scores = jax.nn.sigmoid(best)
         sides = boxes[:, 2:] - boxes[:, :2]
         valid = (sides >= self.min_side).all(axis=-1) & (scores >= self.score_threshold)

@@ -33,6 +33,7 @@ from fpn_jax.ops.anchors import (
     level_strides,
     pyramid_anchors,
     pyramid_points,
+    rows_of_anchors,
 )
 from fpn_jax.ops.boxes import (
     area,
@@ -100,6 +101,7 @@ __all__ = [
     "pyramid_points",
     "pyramid_roi_align",
     "roi_align",
+    "rows_of_anchors",
     "select_detections",
     "smooth_l1",
     "top_anchor_classes",

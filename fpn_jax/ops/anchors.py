@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Num
+from jaxtyping import Array, Float, Int, Num
 
 from fpn_jax.choices import check_choice
 from fpn_jax.ops.boxes import Number
@@ -33,6 +33,22 @@ def anchor_rows(
     *batch, height, width, values = level.shape
     split = level.reshape(*batch, height, width, values // channels, channels)
     return split.reshape(*batch, height * width * (values // channels), channels)
+
+
+def rows_of_anchors(
+    level: Num[Array, "h w ac"], index: Int[Array, " m"], channels: int
+) -> Num[Array, "m {channels}"]:
+    """Returns `anchor_rows(level, channels)[index]`, of an image.
+
+    All anchors of the cells are read, then each its own: rows of four numbers, as many
+    as there are anchors, would be copied into another layout on a TPU.
+    """
+    height, width, values = level.shape
+    num_anchors = values // channels
+    cells = level.reshape(height * width, values)[index // num_anchors]
+    of_cell = cells.reshape(len(index), num_anchors, channels)
+    chosen = jnp.arange(num_anchors)[None] == (index % num_anchors)[:, None]
+    return jnp.sum(of_cell, axis=1, where=chosen[..., None], dtype=level.dtype)
 
 
 def cell_anchors(

@@ -1,12 +1,15 @@
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from fpn_jax.ops.anchors import (
+    anchor_rows,
     cell_anchors,
     level_anchors,
     pyramid_anchors,
     pyramid_points,
+    rows_of_anchors,
 )
 from fpn_jax.parity.live_torchvision import import_torchvision
 
@@ -131,3 +134,11 @@ def test_points_are_the_centers_of_anchors(canvas):
     for level, boxes in anchors.items():
         centers = (boxes[:, :2] + boxes[:, 2:]) / 2
         np.testing.assert_array_equal(points[level], centers)
+
+
+def test_rows_of_anchors_are_taken_by_their_index():
+    level = np.random.default_rng(0).normal(size=(5, 4, 3 * 4)).astype(np.float32)
+    level[2, 1, 4:8] = np.inf  # one anchor of a cell does not reach the others
+    index = np.array([59, 0, 27, 28, 29, 28], np.int32)
+    ours = rows_of_anchors(jnp.array(level), jnp.array(index), 4)
+    np.testing.assert_array_equal(ours, anchor_rows(jnp.array(level), 4)[index])
