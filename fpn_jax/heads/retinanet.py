@@ -157,13 +157,14 @@ class RetinaNetHead(nn.Module):
         threshold are suppressed class by class, all levels together. If not `clipped`,
         it is the last step, after which boxes outside the image are not valid.
         """
-        # The sigmoid is monotone: it can wait until few are left.
-        best = {
-            level: top_anchor_classes(x, self.num_classes, self.pre_nms)
-            for level, x in outputs.logits.items()
-        }
-        detections = partial(self._image_detections, canvas=canvas)
-        return jax.vmap(detections)(best, outputs.deltas, sizes)
+        levels = [
+            self._level_candidates(outputs, level, anchors)
+            for level, anchors in self.places(
+                grids_of(outputs.deltas), canvas=canvas
+            ).items()
+        ]
+        candidates = (jnp.concatenate(x, axis=1) for x in zip(*levels, strict=True))
+        return jax.vmap(self._image_detections)(*candidates, sizes)
 
     def places(
         self, grids: dict[int, tuple[int, int]], *, canvas: tuple[int, int]
@@ -240,12 +241,17 @@ class RetinaNetHead(nn.Module):
             return 1 - giou(jnp.where(positive[:, None], found, wanted), wanted)
         return smooth_l1(deltas, encode_deltas(wanted, anchors), beta=0).sum(axis=-1)
 
-    def _image_detections(self, best, deltas, size, *, canvas):
-        levels = [
-            self._level_candidates(best[level], deltas[level], anchors)
-            for level, anchors in self.places(grids_of(deltas), canvas=canvas).items()
-        ]
-        boxes, scores, labels = map(jnp.concatenate, zip(*levels, strict=True))
+    def _level_candidates(self, outputs, level, anchors):
+        """Returns boxes [B, M, 4], scores and labels of the best pairs of a level."""
+        # The sigmoid is monotone: it can wait until few are left.
+        best, row, label = top_anchor_classes(
+            outputs.logits[level], self.num_classes, self.pre_nms
+        )
+        deltas = rows_of_anchors(outputs.deltas[level], row, 4)
+        boxes = decode_deltas(deltas, jax.vmap(partial(rows_of, anchors))(row))
+        return boxes, jax.nn.sigmoid(best.astype(jnp.float32)), label
+
+    def _image_detections(self, boxes, scores, labels, size):
         found = select_detections(
             clip(boxes, size) if self.clipped else boxes,
             scores,
@@ -264,9 +270,3 @@ class RetinaNetHead(nn.Module):
             labels=jnp.where(seen, found.labels, 0),
             valid=seen,
         )
-
-    def _level_candidates(self, best, deltas, anchors):
-        """Returns boxes, scores and labels of the best pairs of one image's level."""
-        logits, row, label = best
-        boxes = decode_deltas(rows_of_anchors(deltas, row, 4), rows_of(anchors, row))
-        return boxes, jax.nn.sigmoid(logits.astype(jnp.float32)), label

@@ -149,16 +149,8 @@ class RPNHead(nn.Module):
         """
         pre_nms = self.training_pre_nms if train else self.pre_nms
         post_nms = self.training_post_nms if train else self.post_nms
-        candidates = jax.vmap(
-            partial(self._level_candidates, pre_nms=pre_nms), in_axes=(0, 0, None, 0)
-        )
         levels = [
-            candidates(
-                anchor_rows(outputs.objectness[level], 1)[..., 0],
-                outputs.deltas[level],
-                anchors,
-                sizes,
-            )
+            self._level_candidates(outputs, level, anchors, sizes, pre_nms=pre_nms)
             for level, anchors in self.places(
                 grids_of(outputs.objectness), canvas=canvas
             ).items()
@@ -225,16 +217,18 @@ class RPNHead(nn.Module):
             jnp.sum(sample.valid, dtype=jnp.float32),
         )
 
-    def _level_candidates(self, logits, deltas, anchors, size, *, pre_nms):
-        """Returns the boxes of one image and level, scores, and which of them stay."""
-        best, index = jax.lax.top_k(
-            logits.astype(jnp.float32), min(pre_nms, len(logits))
-        )
-        boxes = clip(
-            decode_deltas(rows_of_anchors(deltas, index, 4), rows_of(anchors, index)),
-            size,
-        )
-        scores = jax.nn.sigmoid(best)
+    def _level_candidates(self, outputs, level, anchors, sizes, *, pre_nms):
+        """Returns boxes [B, M, 4] of a level, scores, and which of them stay."""
+        logits = anchor_rows(outputs.objectness[level], 1)[..., 0].astype(jnp.float32)
+        best, index = jax.lax.top_k(logits, min(pre_nms, logits.shape[1]))
+        deltas = rows_of_anchors(outputs.deltas[level], index, 4)
+        anchors = jax.vmap(partial(rows_of, anchors))(index)
+        return jax.vmap(self._kept)(best, decode_deltas(deltas, anchors), sizes)
+
+    def _kept(self, logits, boxes, size):
+        """Returns the boxes of one image, scores, and which of them stay."""
+        boxes = clip(boxes, size)
+        scores = jax.nn.sigmoid(logits)
         sides = boxes[:, 2:] - boxes[:, :2]
         valid = (sides >= self.min_side).all(axis=-1) & (scores >= self.score_threshold)
         valid &= is_image(size)

@@ -3,13 +3,15 @@
 They know jax and nothing of Flax, configs or files. Boxes are xyxy, float32, in pixels
 of the canvas. Shapes are static: rows that are padding are marked by a mask `valid`,
 and change no result. A function is written for one image, or for any batch axes `*b`;
-callers `vmap` the former. Where a function has several formulations, they stand side by
+callers `vmap` the former. Only those that take cells of a map need its whole batch,
+for they depend on how it lies in memory. Where a function has several formulations, they stand side by
 side in its file and give the same.
 
 - boxes: `area`, `pairwise_iou`, `iou`, `giou`, `clip`; deltas and distances to and fro
 - anchors: anchors [N, 4] and points [N, 2] of a grid, a level, a pyramid; rows of the
   grid come first, then its columns, then the anchors of a cell
 - matching, sampling: which anchor learns which object, and which of them count
+- cells: a few of the many cells of a feature map, and the maxima of all
 - nms, top_pairs: what is kept of many candidates, a fixed number of rows
 - roi_align: features [N, size, size, C] of boxes, cut out of a map or of a pyramid
 - losses, masks, keypoints: what is learned, element by element, not summed
@@ -20,6 +22,7 @@ side in its file and give the same.
 - depthwise: the convolution of a filter for each channel
 - small_tables: rows of the few objects of an image, for many anchors
 - pooling, upsampling: half and twice the grid of a feature map
+- strips, quads: few images as many, and the pixels of a stem as channels, for a TPU
 - strides: every n-th pixel
 - platforms: formulations of one function, chosen where a program is lowered
 - onnx_operators: formulations that are operators of ONNX, for its files alone

@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, Int, Num
 
 from fpn_jax.choices import check_choice
 from fpn_jax.ops.boxes import Number
+from fpn_jax.ops.cells import cells_at
 
 
 def grids_of(maps: Mapping[int, Array]) -> dict[int, tuple[int, int]]:
@@ -36,19 +37,18 @@ def anchor_rows(
 
 
 def rows_of_anchors(
-    level: Num[Array, "h w ac"], index: Int[Array, " m"], channels: int
-) -> Num[Array, "m {channels}"]:
-    """Returns `anchor_rows(level, channels)[index]`, of an image.
+    level: Num[Array, "b h w ac"], index: Int[Array, "b m"], channels: int
+) -> Num[Array, "b m {channels}"]:
+    """Returns the rows of `anchor_rows(level, channels)` at an index of each image.
 
     All anchors of the cells are read, then each its own: rows of four numbers, as many
     as there are anchors, would be copied into another layout on a TPU.
     """
-    height, width, values = level.shape
-    num_anchors = values // channels
-    cells = level.reshape(height * width, values)[index // num_anchors]
-    of_cell = cells.reshape(len(index), num_anchors, channels)
-    chosen = jnp.arange(num_anchors)[None] == (index % num_anchors)[:, None]
-    return jnp.sum(of_cell, axis=1, where=chosen[..., None], dtype=level.dtype)
+    num_anchors = level.shape[-1] // channels
+    cells = cells_at(level, index // num_anchors)
+    of_cell = cells.reshape(*index.shape, num_anchors, channels)
+    chosen = jnp.arange(num_anchors)[None, None] == (index % num_anchors)[..., None]
+    return jnp.sum(of_cell, axis=2, where=chosen[..., None], dtype=level.dtype)
 
 
 def cell_anchors(

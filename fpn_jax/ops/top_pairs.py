@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from fpn_jax.ops.anchors import anchor_rows
-from fpn_jax.ops.strips import cut, joined, strips_of
+from fpn_jax.ops.cells import cell_maxima, cells_at
 
 
 def top_pairs(
@@ -34,17 +34,14 @@ def top_anchor_classes(
     The cells are ranked first, so that few of the outputs are copied into another
     layout: on a TPU that takes longer than the ranking.
     """
-    strips = strips_of(level)  # where `joined` has just made the level, nothing is cut
-    maxima = joined(cut(level, strips).max(axis=-1, keepdims=True), strips)
-    of_image = partial(_top_of_image, num_classes=num_classes, num=num)
-    return jax.vmap(of_image)(level, maxima)
-
-
-def _top_of_image(level, maxima, *, num_classes, num):
-    height, width, channels = level.shape
-    _, best = jax.lax.top_k(maxima.reshape(-1), min(num, height * width))
+    maxima = cell_maxima(level)
+    _, best = jax.lax.top_k(maxima, min(num, maxima.shape[1]))
     best = jnp.sort(best)  # of equal values the first still comes first
-    cells = level.reshape(height * width, channels)[best]
+    of_image = partial(_top_of_cells, num_classes=num_classes, num=num)
+    return jax.vmap(of_image)(cells_at(level, best), best)
+
+
+def _top_of_cells(cells, index, *, num_classes, num):
     values, row, label = top_pairs(anchor_rows(cells[None], num_classes), num)
-    num_anchors = channels // num_classes
-    return values, best[row // num_anchors] * num_anchors + row % num_anchors, label
+    num_anchors = cells.shape[1] // num_classes
+    return values, index[row // num_anchors] * num_anchors + row % num_anchors, label

@@ -137,8 +137,11 @@ def test_points_are_the_centers_of_anchors(canvas):
 
 
 def test_rows_of_anchors_are_taken_by_their_index():
-    level = np.random.default_rng(0).normal(size=(5, 4, 3 * 4)).astype(np.float32)
-    level[2, 1, 4:8] = np.inf  # one anchor of a cell does not reach the others
-    index = np.array([59, 0, 27, 28, 29, 28], np.int32)
-    ours = rows_of_anchors(jnp.array(level), jnp.array(index), 4)
-    np.testing.assert_array_equal(ours, anchor_rows(jnp.array(level), 4)[index])
+    rng = np.random.default_rng(0)
+    level = rng.normal(size=(2, 5, 4, 3 * 4)).astype(np.float32)
+    level[0, 2, 1, 4:8] = np.inf  # one anchor of a cell does not reach the others
+    level = jnp.array(level)
+    index = jnp.array([[59, 0, 27, 28, 29, 28], [3, 3, 59, 1, 30, 2]])
+    rows = anchor_rows(level, 4)
+    theirs = jnp.stack([rows[0][index[0]], rows[1][index[1]]])
+    np.testing.assert_array_equal(rows_of_anchors(level, index, 4), theirs)
