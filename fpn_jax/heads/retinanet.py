@@ -163,8 +163,10 @@ class RetinaNetHead(nn.Module):
                 grids_of(outputs.deltas), canvas=canvas
             ).items()
         ]
-        candidates = (jnp.concatenate(x, axis=1) for x in zip(*levels, strict=True))
-        return jax.vmap(self._image_detections)(*candidates, sizes)
+        boxes, scores, labels = (
+            jnp.concatenate(field, axis=1) for field in zip(*levels, strict=True)
+        )
+        return jax.vmap(self._image_detections)(boxes, scores, labels, sizes)
 
     def places(
         self, grids: dict[int, tuple[int, int]], *, canvas: tuple[int, int]

@@ -3,9 +3,9 @@
 They know jax and nothing of Flax, configs or files. Boxes are xyxy, float32, in pixels
 of the canvas. Shapes are static: rows that are padding are marked by a mask `valid`,
 and change no result. A function is written for one image, or for any batch axes `*b`;
-callers `vmap` the former. Only those that take cells of a map need its whole batch,
-for they depend on how it lies in memory. Where a function has several formulations, they stand side by
-side in its file and give the same.
+callers `vmap` the former. Only what takes cells out of a map needs the whole batch: how
+to do it depends on where the map lies. Where a function has several formulations, they
+stand side by side in its file and give the same.
 
 - boxes: `area`, `pairwise_iou`, `iou`, `giou`, `clip`; deltas and distances to and fro
 - anchors: anchors [N, 4] and points [N, 2] of a grid, a level, a pyramid; rows of the
