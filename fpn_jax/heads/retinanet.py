@@ -250,7 +250,8 @@ class RetinaNetHead(nn.Module):
             outputs.logits[level], self.num_classes, self.pre_nms
         )
         deltas = rows_of_anchors(outputs.deltas[level], row, 4)
-        boxes = decode_deltas(deltas, jax.vmap(partial(rows_of, anchors))(row))
+        anchors = jax.vmap(partial(rows_of, anchors))(row)
+        boxes = jax.vmap(decode_deltas)(deltas, anchors)
         return boxes, jax.nn.sigmoid(best.astype(jnp.float32)), label
 
     def _image_detections(self, boxes, scores, labels, size):

@@ -223,11 +223,11 @@ class RPNHead(nn.Module):
         best, index = jax.lax.top_k(logits, min(pre_nms, logits.shape[1]))
         deltas = rows_of_anchors(outputs.deltas[level], index, 4)
         anchors = jax.vmap(partial(rows_of, anchors))(index)
-        return jax.vmap(self._kept)(best, decode_deltas(deltas, anchors), sizes)
+        return jax.vmap(self._kept)(best, deltas, anchors, sizes)
 
-    def _kept(self, logits, boxes, size):
+    def _kept(self, logits, deltas, anchors, size):
         """Returns the boxes of one image, scores, and which of them stay."""
-        boxes = clip(boxes, size)
+        boxes = clip(decode_deltas(deltas, anchors), size)
         scores = jax.nn.sigmoid(logits)
         sides = boxes[:, 2:] - boxes[:, :2]
         valid = (sides >= self.min_side).all(axis=-1) & (scores >= self.score_threshold)

@@ -47,7 +47,8 @@ def rows_of_anchors(
     num_anchors = level.shape[-1] // channels
     cells = cells_at(level, index // num_anchors)
     of_cell = cells.reshape(*index.shape, num_anchors, channels)
-    chosen = jnp.arange(num_anchors)[None, None] == (index % num_anchors)[..., None]
+    numbers = jnp.arange(num_anchors, dtype=index.dtype)
+    chosen = numbers[None, None] == (index % num_anchors)[..., None]
     return jnp.sum(of_cell, axis=2, where=chosen[..., None], dtype=level.dtype)
 
 

@@ -18,7 +18,7 @@ def cell_maxima(level: Num[Array, "b h w c"]) -> Num[Array, "b hw"]:
     """Returns the largest channel of every cell, row by row."""
     strips = strips_of(level)  # nothing is cut where `joined` has just made the level
     maxima = cut(level, strips).max(axis=-1, keepdims=True)
-    return joined(maxima, strips).reshape(len(level), -1)
+    return joined(maxima, strips).reshape(level.shape[0], -1)
 
 
 def cells_at(
@@ -35,7 +35,8 @@ def cells_at(
     level = cut(level, strips).reshape(-1, beside, height, columns, channels)
     level = level.transpose(0, 2, 3, 1, 4).reshape(len(level), -1, channels)
     row, column = index // width, index % width
-    strip = (jnp.arange(images) * strips % beside)[:, None] + column // columns
+    first = jnp.arange(images, dtype=index.dtype) * strips % beside
+    strip = first[:, None] + column // columns
     places = (row * columns + column % columns) * beside + strip
     cells = _rows_at(level, places.reshape(len(level), -1))
     return cells.reshape(images, -1, channels)
