@@ -6,8 +6,8 @@
 A round starts a process of each; both prepare the row, then run it in turns, as often
 as the benchmark does. Prints the time of the other checkout over the time of this one,
 the median of the rounds and in brackets each round, which is the median of its turns.
-Above 1 this checkout is faster. Processes differ by several percent for as long as they
-live, so that a few rounds say more than many turns.
+Above 1 this checkout is faster. Two processes of the same code can differ by several
+percent throughout, so more rounds say more than more turns.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ from pathlib import Path
 import fpn_jax
 from fpn_jax.benchmark import ROWS
 from fpn_jax.choices import check_choice
-from fpn_jax.command_line import Positional, parse, user_errors
+from fpn_jax.command_line import WRONG_INPUT, Positional, parse, user_errors
 
 _HERE = Path(fpn_jax.__file__).parents[1]
 _SHORTEST_TURN = 0.02  # seconds; a row of half a millisecond is run many times a turn
@@ -45,9 +45,10 @@ for runs in sys.stdin:
 
 @dataclass(frozen=True)
 class Arguments:
-    other: Positional[Path]  # directory of the other checkout
-    rows: Positional[tuple[str, ...]] = tuple(ROWS)  # names of rows
-    rounds: int = 4  # pairs of processes for each row
+    other: Positional[Path]  # Directory of the other checkout.
+    # Names of the rows to compare, by default all.
+    rows: Positional[tuple[str, ...]] = tuple(ROWS)
+    rounds: int = 4  # Pairs of processes for each row.
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -58,7 +59,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name in chosen.rows:
             check_choice("row", name, tuple(ROWS))
         if not (chosen.other / "fpn_jax").is_dir():
-            sys.exit(f"two_commits: no checkout of this project in {chosen.other}")
+            raise _refused(f"other: no checkout of this project in {chosen.other}")
+        if chosen.rounds < 1:
+            raise _refused(f"rounds is {chosen.rounds}, and must be at least 1")
         for name in chosen.rows:
             ratios = [one_round(name, chosen.other) for _ in range(chosen.rounds)]
             each = " ".join(f"{ratio:.3f}" for ratio in ratios)
@@ -72,7 +75,7 @@ def one_round(row: str, other: Path) -> float:
         theirs, ours = (
             stack.enter_context(_process(checkout, row)) for checkout in (other, _HERE)
         )
-        turns, _ = (int(_answer(process)) for process in (ours, theirs))
+        turns = min(int(_answer(process)) for process in (theirs, ours))
         runs = 1 + int(_SHORTEST_TURN / _seconds(ours, 1))
         ratios = []
         for turn in range(turns):
@@ -87,25 +90,25 @@ def one_round(row: str, other: Path) -> float:
 @contextlib.contextmanager
 def _process(checkout: Path, row: str) -> Iterator[subprocess.Popen[str]]:
     """A process of a checkout that has prepared the row and run it twice."""
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-c", _PROCESS, row],
         cwd=checkout,
         env=os.environ | {"PYTHONPATH": str(checkout.resolve())},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def _seconds(process: subprocess.Popen[str], runs: int) -> float:
     assert process.stdin
-    process.stdin.write(f"{runs}\n")
-    process.stdin.flush()
+    with contextlib.suppress(BrokenPipeError):  # it has ended, and answers nothing
+        process.stdin.write(f"{runs}\n")
+        process.stdin.flush()
     return float(_answer(process))
 
 
@@ -113,8 +116,13 @@ def _answer(process: subprocess.Popen[str]) -> str:
     assert process.stdout
     line = process.stdout.readline()
     if not line:
-        sys.exit("two_commits: a process ended, and says above why")
+        raise _refused("a process ended, and says above why")
     return line
+
+
+def _refused(line: str) -> SystemExit:
+    print(f"two_commits: {line}", file=sys.stderr)
+    return SystemExit(WRONG_INPUT)
 
 
 if __name__ == "__main__":

@@ -74,20 +74,20 @@ class FCOSHead(nn.Module):
         channels = next(iter(pyramid.values())).shape[-1]
         conv = partial(Conv, kernel_init=nn.initializers.normal(0.01), dtype=self.dtype)
         hidden = partial(conv, channels, norm="group")
-        logits = conv(
+        to_logits = conv(
             self.num_classes,
             bias_init=nn.initializers.constant(-math.log(1 / self.prior - 1)),
             name="class_logits",
         )
-        deltas = conv(4, name="box_deltas")
-        centerness = conv(1, name="centerness")
+        to_deltas = conv(4, name="box_deltas")
+        to_centerness = conv(1, name="centerness")
         towers = partial(tower, pyramid, hidden, num_convs=self.num_convs)
-        (of_class,) = towers([logits], name="class")
-        of_box, of_center = towers([deltas, centerness], name="box")
+        (logits,) = towers([to_logits], name="class")
+        deltas, centers = towers([to_deltas, to_centerness], name="box")
         return FCOSOutputs(
-            logits=of_class,
-            deltas={level: nn.relu(x) for level, x in of_box.items()},
-            centerness=of_center,
+            logits=logits,
+            deltas={level: nn.relu(x) for level, x in deltas.items()},
+            centerness=centers,
         )
 
     def loss(

@@ -21,9 +21,9 @@ from fpn_jax.layers import Conv, Dtype
 from fpn_jax.ops.anchor_losses import IGNORED, focal_of_anchors
 from fpn_jax.ops.anchors import (
     anchor_rows,
+    anchor_rows_at,
     grids_of,
     pyramid_anchors,
-    rows_of_anchors,
 )
 from fpn_jax.ops.boxes import clip, decode_deltas, encode_deltas, giou
 from fpn_jax.ops.images import is_image
@@ -103,20 +103,20 @@ class RetinaNetHead(nn.Module):
             norm=self.norm,
             dtype=self.dtype,
         )
-        logits = Conv(
+        to_logits = Conv(
             num_anchors * self.num_classes,
             kernel_init=init,
             bias_init=nn.initializers.constant(-math.log(1 / self.prior - 1)),
             dtype=self.dtype,
             name="class_logits",
         )
-        deltas = Conv(
+        to_deltas = Conv(
             4 * num_anchors, kernel_init=init, dtype=self.dtype, name="box_deltas"
         )
         towers = partial(tower, pyramid, hidden, num_convs=self.num_convs)
-        (of_class,) = towers([logits], name="class")
-        (of_box,) = towers([deltas], name="box")
-        return RetinaNetOutputs(logits=of_class, deltas=of_box)
+        (logits,) = towers([to_logits], name="class")
+        (deltas,) = towers([to_deltas], name="box")
+        return RetinaNetOutputs(logits=logits, deltas=deltas)
 
     def loss(
         self,
@@ -249,9 +249,9 @@ class RetinaNetHead(nn.Module):
         best, row, label = top_anchor_classes(
             outputs.logits[level], self.num_classes, self.pre_nms
         )
-        deltas = rows_of_anchors(outputs.deltas[level], row, 4)
-        anchors = jax.vmap(partial(rows_of, anchors))(row)
-        boxes = jax.vmap(decode_deltas)(deltas, anchors)
+        deltas = anchor_rows_at(outputs.deltas[level], row, 4)
+        chosen = jax.vmap(partial(rows_of, anchors))(row)
+        boxes = jax.vmap(decode_deltas)(deltas, chosen)
         return boxes, jax.nn.sigmoid(best.astype(jnp.float32)), label
 
     def _image_detections(self, boxes, scores, labels, size):

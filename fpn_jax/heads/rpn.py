@@ -18,9 +18,9 @@ import optax
 from fpn_jax.layers import Conv, Dtype
 from fpn_jax.ops.anchors import (
     anchor_rows,
+    anchor_rows_at,
     grids_of,
     pyramid_anchors,
-    rows_of_anchors,
 )
 from fpn_jax.ops.boxes import clip, decode_deltas, encode_deltas
 from fpn_jax.ops.images import is_image
@@ -221,9 +221,9 @@ class RPNHead(nn.Module):
         """Returns boxes [B, M, 4] of a level, scores, and which of them stay."""
         logits = anchor_rows(outputs.objectness[level], 1)[..., 0].astype(jnp.float32)
         best, index = jax.lax.top_k(logits, min(pre_nms, logits.shape[1]))
-        deltas = rows_of_anchors(outputs.deltas[level], index, 4)
-        anchors = jax.vmap(partial(rows_of, anchors))(index)
-        return jax.vmap(self._kept)(best, deltas, anchors, sizes)
+        deltas = anchor_rows_at(outputs.deltas[level], index, 4)
+        chosen = jax.vmap(partial(rows_of, anchors))(index)
+        return jax.vmap(self._kept)(best, deltas, chosen, sizes)
 
     def _kept(self, logits, deltas, anchors, size):
         """Returns the boxes of one image, scores, and which of them stay."""

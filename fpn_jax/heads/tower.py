@@ -18,10 +18,11 @@ def tower(
     name: str,
     num_convs: int,
 ) -> tuple[Pyramid, ...]:
-    """Returns every level after a tower and each of the convolutions `outputs`.
+    """Returns a pyramid for each of the convolutions `outputs`, in their order.
 
-    The tower is `num_convs` convolutions, each with a ReLU. The levels share them; they
-    are `{name}_conv0` … of the module in whose `__call__` this is called.
+    They follow a tower of `num_convs` convolutions, each with a ReLU. The levels share
+    them all; the tower's are `{name}_conv0` … of the module in whose `__call__` this is
+    called.
     """
     layers = [conv(name=f"{name}_conv{i}") for i in range(num_convs)]
     levels = {level: _level(x, layers, outputs) for level, x in pyramid.items()}

@@ -3,9 +3,9 @@
 They know jax and nothing of Flax, configs or files. Boxes are xyxy, float32, in pixels
 of the canvas. Shapes are static: rows that are padding are marked by a mask `valid`,
 and change no result. A function is written for one image, or for any batch axes `*b`;
-callers `vmap` the former. Only what takes cells out of a map needs the whole batch: how
-to do it depends on where the map lies. Where a function has several formulations, they
-stand side by side in its file and give the same.
+callers `vmap` the former. Operators on feature maps take the whole batch: on a TPU how
+they work depends on how many images a device has. Where a function has several
+formulations, they stand side by side in its file and give the same.
 
 - boxes: `area`, `pairwise_iou`, `iou`, `giou`, `clip`; deltas and distances to and fro
 - anchors: anchors [N, 4] and points [N, 2] of a grid, a level, a pyramid; rows of the
@@ -22,7 +22,8 @@ stand side by side in its file and give the same.
 - depthwise: the convolution of a filter for each channel
 - small_tables: rows of the few objects of an image, for many anchors
 - pooling, upsampling: half and twice the grid of a feature map
-- strips, quads: few images as many, and the pixels of a stem as channels, for a TPU
+- strips, quads: for a TPU, images cut into strips that fill its batch of eight, and a
+  stem on squares of pixels
 - strides: every n-th pixel
 - platforms: formulations of one function, chosen where a program is lowered
 - onnx_operators: formulations that are operators of ONNX, for its files alone
@@ -30,13 +31,13 @@ stand side by side in its file and give the same.
 
 from fpn_jax.ops.anchors import (
     anchor_rows,
+    anchor_rows_at,
     cell_anchors,
     level_anchors,
     level_points,
     level_strides,
     pyramid_anchors,
     pyramid_points,
-    rows_of_anchors,
 )
 from fpn_jax.ops.boxes import (
     area,
@@ -72,6 +73,7 @@ __all__ = [
     "Assignment",
     "Sample",
     "anchor_rows",
+    "anchor_rows_at",
     "area",
     "assign_levels",
     "balanced_sample",
@@ -104,7 +106,6 @@ __all__ = [
     "pyramid_points",
     "pyramid_roi_align",
     "roi_align",
-    "rows_of_anchors",
     "select_detections",
     "smooth_l1",
     "top_anchor_classes",

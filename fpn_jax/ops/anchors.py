@@ -36,13 +36,13 @@ def anchor_rows(
     return split.reshape(*batch, height * width * (values // channels), channels)
 
 
-def rows_of_anchors(
-    level: Num[Array, "b h w ac"], index: Int[Array, "b m"], channels: int
-) -> Num[Array, "b m {channels}"]:
-    """Returns the rows of `anchor_rows(level, channels)` at an index of each image.
+def anchor_rows_at(
+    level: Float[Array, "b h w ac"], index: Int[Array, "b m"], channels: int
+) -> Float[Array, "b m {channels}"]:
+    """Returns the rows of `anchor_rows(level, channels)` that each image's index names.
 
-    All anchors of the cells are read, then each its own: rows of four numbers, as many
-    as there are anchors, would be copied into another layout on a TPU.
+    Whole cells are gathered, then one anchor is selected in each. Gathering from
+    `anchor_rows` itself would copy all of the map into another layout on a TPU.
     """
     num_anchors = level.shape[-1] // channels
     cells = cells_at(level, index // num_anchors)

@@ -1,4 +1,4 @@
-"""A few of the many cells of a feature map, which stays as a TPU has it.
+"""Reads a few cells of a feature map, or the maxima of all, as a TPU keeps the map.
 
 A TPU keeps the images, or their strips, beside the channels. Where a cell's channels
 are taken from each image by itself, all of the map is moved first: for the class logits
@@ -8,13 +8,13 @@ ranking of its cells.
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int, Num
+from jaxtyping import Array, Float, Int
 
 from fpn_jax.ops.meshes import images_per_device, is_for_tpu
 from fpn_jax.ops.strips import cut, joined, strips_of
 
 
-def cell_maxima(level: Num[Array, "b h w c"]) -> Num[Array, "b hw"]:
+def cell_maxima(level: Float[Array, "b h w c"]) -> Float[Array, "b hw"]:
     """Returns the largest channel of every cell, row by row."""
     strips = strips_of(level)  # nothing is cut where `joined` has just made the level
     maxima = cut(level, strips).max(axis=-1, keepdims=True)
@@ -22,15 +22,18 @@ def cell_maxima(level: Num[Array, "b h w c"]) -> Num[Array, "b hw"]:
 
 
 def cells_at(
-    level: Num[Array, "b h w c"], index: Int[Array, "b m"]
-) -> Num[Array, "b m c"]:
-    """Returns the cells of each image by their index, which counts row by row."""
+    level: Float[Array, "b h w c"], index: Int[Array, "b m"]
+) -> Float[Array, "b m c"]:
+    """Returns the cells of each image by their index, which counts row by row.
+
+    Example: in a map of 32 columns, 35 is the cell of row 1, column 3.
+    """
     images, height, width, channels = level.shape
-    if not _is_known(level):
+    if not _has_tables(level):
         return _rows_at(level.reshape(images, height * width, channels), index)
     strips = strips_of(level)
     columns = width // strips
-    # A device has its images' strips side by side at every place of a strip.
+    # One table for each device: (row, column of a strip, strip of any image), channels.
     beside = images_per_device(level) * strips
     level = cut(level, strips).reshape(-1, beside, height, columns, channels)
     level = level.transpose(0, 2, 3, 1, 4).reshape(len(level), -1, channels)
@@ -42,14 +45,14 @@ def cells_at(
     return cells.reshape(images, -1, channels)
 
 
-def _is_known(level: jax.Array) -> bool:
-    """Whether the map is known to be for TPUs that have equally many of its images."""
+def _has_tables(level: jax.Array) -> bool:
+    """Whether the map is for TPUs, and each has `images_per_device` of its images."""
     if not all(isinstance(side, int) for side in level.shape):
         return False  # exported for any number of images
     return is_for_tpu(level) and len(level) % images_per_device(level) == 0
 
 
 def _rows_at(
-    tables: Num[Array, "t n c"], index: Int[Array, "t m"]
-) -> Num[Array, "t m c"]:
+    tables: Float[Array, "t n c"], index: Int[Array, "t m"]
+) -> Float[Array, "t m c"]:
     return jax.vmap(lambda table, index: table[index])(tables, index)

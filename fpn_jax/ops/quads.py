@@ -75,13 +75,12 @@ def pool_quads(
 def _with_neighbors(images: jax.Array, strips: int) -> jax.Array:
     """Returns strips with the columns of two squares before and of one behind them.
 
-    Cut here the pixels are moved less than as squares: two images take 1.4 ms up to
-    the pooling in place of 2.0, eight 7.2 in place of 7.9.
+    Pixels are moved less than squares of them are, where they are padded and cut.
     """
     b, h, w, c = images.shape
     columns = w // strips
     x = jnp.pad(images, ((0, 0), (0, 0), (8, 4), (0, 0)))
-    each = [x[:, :, i * columns :][:, :, : columns + 12] for i in range(strips)]
+    each = [x[:, :, i * columns : (i + 1) * columns + 12] for i in range(strips)]
     return jnp.stack(each, axis=1).reshape(b * strips, h, columns + 12, c)
 
 

@@ -66,7 +66,7 @@ def joined(strips: Float[Array, "n h w c"], count: int) -> Float[Array, "_b h _w
     return strips.transpose(0, 2, 1, 3, 4).reshape(n // count, h, count * w, c)
 
 
-def beside_neighbors(
+def _beside_neighbors(
     strips: Float[Array, "n h w c"], count: int, *, left: int, right: int
 ) -> Float[Array, "n h _w c"]:
     """Returns strips with columns of those on both sides, 0 at the image's edges."""
@@ -99,7 +99,7 @@ def convolve_strips(
 def _convolve(count: int, stride: int, x: jax.Array, kernel: jax.Array) -> jax.Array:
     half = kernel.shape[0] // 2
     # The middle of the last window is `stride` columns before a strip's end.
-    x = beside_neighbors(x, count, left=half, right=half + 1 - stride)
+    x = _beside_neighbors(x, count, left=half, right=half + 1 - stride)
     return jax.lax.conv_general_dilated(
         x,
         kernel,

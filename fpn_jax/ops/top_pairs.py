@@ -29,10 +29,10 @@ def top_pairs(
 def top_anchor_classes(
     level: Float[Array, "b h w ak"], num_classes: int, num: int
 ) -> tuple[Float[Array, "b m"], Int[Array, "b m"], Int[Array, "b m"]]:
-    """Returns `top_pairs` of each image's anchors and their classes, all of them a row.
+    """Returns `top_pairs` of each image's matrix of anchors by classes.
 
-    The cells are ranked first, so that few of the outputs are copied into another
-    layout: on a TPU that takes longer than the ranking.
+    Cells are ranked first, so that the outputs of a few alone are copied into another
+    layout: on a TPU copying all takes longer than ranking them.
     """
     maxima = cell_maxima(level)
     _, best = jax.lax.top_k(maxima, min(num, maxima.shape[1]))

@@ -4,7 +4,6 @@ Most of these break a program while it is traced, which costs no compilation: so
 families are traced, and one is run.
 """
 
-from contextlib import contextmanager
 from functools import cache, partial
 
 import jax
@@ -14,6 +13,7 @@ import pytest
 from jax import export
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
+from tests.support.switches import switched
 from tests.support.tiny_detectors import (
     BATCH,
     DETECTORS,
@@ -27,18 +27,6 @@ from tests.support.tiny_detectors import (
 SPLIT, COPIED = PartitionSpec("data"), PartitionSpec()
 # Faster R-CNN is a part of Mask R-CNN, and Fast R-CNN is made of the same heads.
 each = pytest.mark.parametrize("name", sorted(DETECTORS.keys() - {"faster", "fast"}))
-
-
-@contextmanager
-def switched(**values):
-    before = {name: getattr(jax.config, name) for name in values}
-    for name, value in values.items():
-        jax.config.update(name, value)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            jax.config.update(name, value)
 
 
 def keys(implementation=None):

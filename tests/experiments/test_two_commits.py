@@ -32,11 +32,23 @@ def test_ratio_above_one_says_that_the_other_is_slower(tmp_path, capsys):
 
 def test_a_checkout_that_fails_ends_the_comparison(tmp_path, capfd):
     other = checkout(tmp_path, "raise RuntimeError('of another time')")
-    with pytest.raises(SystemExit, match="a process ended"):
+    with pytest.raises(SystemExit) as ended:
         main([other, ROW, "--rounds", "1"])
-    assert "of another time" in capfd.readouterr().err
+    assert ended.value.code == 2
+    said = capfd.readouterr().err
+    assert "of another time" in said
+    assert said.endswith("two_commits: a process ended, and says above why\n")
 
 
-def test_a_folder_without_the_package_is_refused(tmp_path):
-    with pytest.raises(SystemExit, match="no checkout of this project in"):
-        main([str(tmp_path)])
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["none"], "other: no checkout of this project in none"),
+        ([".", "--rounds", "0"], "rounds is 0, and must be at least 1"),
+    ],
+)
+def test_wrong_input_is_one_line(arguments, line, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == f"two_commits: {line}\n"

@@ -5,11 +5,11 @@ import pytest
 
 from fpn_jax.ops.anchors import (
     anchor_rows,
+    anchor_rows_at,
     cell_anchors,
     level_anchors,
     pyramid_anchors,
     pyramid_points,
-    rows_of_anchors,
 )
 from fpn_jax.parity.live_torchvision import import_torchvision
 
@@ -136,7 +136,7 @@ def test_points_are_the_centers_of_anchors(canvas):
         np.testing.assert_array_equal(points[level], centers)
 
 
-def test_rows_of_anchors_are_taken_by_their_index():
+def test_anchor_rows_at_are_taken_by_their_index():
     rng = np.random.default_rng(0)
     level = rng.normal(size=(2, 5, 4, 3 * 4)).astype(np.float32)
     level[0, 2, 1, 4:8] = np.inf  # one anchor of a cell does not reach the others
@@ -144,4 +144,4 @@ def test_rows_of_anchors_are_taken_by_their_index():
     index = jnp.array([[59, 0, 27, 28, 29, 28], [3, 3, 59, 1, 30, 2]])
     rows = anchor_rows(level, 4)
     theirs = jnp.stack([rows[0][index[0]], rows[1][index[1]]])
-    np.testing.assert_array_equal(rows_of_anchors(level, index, 4), theirs)
+    np.testing.assert_array_equal(anchor_rows_at(level, index, 4), theirs)
