@@ -7,7 +7,10 @@ A round starts a process of each; both prepare the row, then run it in turns, as
 as the benchmark does. Prints the time of the other checkout over the time of this one,
 the median of the rounds and in brackets each round, which is the median of its turns.
 Above 1 this checkout is faster. Two processes of the same code can differ by several
-percent throughout, so more rounds say more than more turns.
+percent throughout, so more rounds say more than more turns. A row that fails in one of
+them, or that the other does not have, is told and passed over.
+
+Exit status: 0 done, 2 wrong input or a row that failed.
 """
 
 import contextlib
@@ -62,10 +65,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise _refused(f"other: no checkout of this project in {chosen.other}")
         if chosen.rounds < 1:
             raise _refused(f"rounds is {chosen.rounds}, and must be at least 1")
-        for name in chosen.rows:
-            ratios = [one_round(name, chosen.other) for _ in range(chosen.rounds)]
-            each = " ".join(f"{ratio:.3f}" for ratio in ratios)
-            print(f"{name}: {statistics.median(ratios):.3f} ({each})", flush=True)
+        return max([compare(name, chosen) for name in chosen.rows], default=0)
+
+
+def compare(row: str, chosen: Arguments) -> int:
+    """Prints the ratios of a row and returns the exit status."""
+    try:
+        ratios = [one_round(row, chosen.other) for _ in range(chosen.rounds)]
+    except ChildProcessError as error:
+        print(f"two_commits: {row}: {error}", file=sys.stderr)
+        return WRONG_INPUT
+    each = " ".join(f"{ratio:.3f}" for ratio in ratios)
+    print(f"{row}: {statistics.median(ratios):.3f} ({each})", flush=True)
     return 0
 
 
@@ -116,7 +127,7 @@ def _answer(process: subprocess.Popen[str]) -> str:
     assert process.stdout
     line = process.stdout.readline()
     if not line:
-        raise _refused("a process ended, and says above why")
+        raise ChildProcessError("a process ended, and says above why")
     return line
 
 

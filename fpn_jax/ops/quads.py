@@ -38,10 +38,11 @@ def convolve_quads(
     upper left, upper right, lower left, lower right.
     """
     assert stride == 2 and kernel.shape[:2] == (7, 7)
-    # Without a barrier the convolution's layout would reach back to three channels.
     squares = _squares(_with_neighbors(images, strips))
+    # Without a barrier the convolution's layout would reach back to three channels.
+    squares = jax.lax.optimization_barrier(squares)
     return jax.lax.conv_general_dilated(
-        jax.lax.optimization_barrier(squares),
+        squares,
         _kernel_of_quads(kernel),
         window_strides=(1, 1),
         padding=[(2, 1), (0, 0)],
