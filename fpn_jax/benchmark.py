@@ -4,7 +4,8 @@
     fpn-jax benchmark nms.random.0.5 --peer torchvision --json nms.json
 
 Contestants take turns, and their outputs are compared before they are timed. Rates are
-also given as shares of the best matrix product of this machine.
+also given as shares of the best matrix product of this machine. torch computes on the
+same kind of device as JAX.
 
 Exit status: 0 done, 2 wrong input.
 """
@@ -21,6 +22,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Literal
 
+import jax
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
@@ -33,6 +35,7 @@ from fpn_jax.benchmarks.muon import muon_contest
 from fpn_jax.benchmarks.network import forward_contest
 from fpn_jax.benchmarks.nms import nms_contest
 from fpn_jax.benchmarks.roi_align import roi_align_backward, roi_align_forward
+from fpn_jax.benchmarks.setting import Precision, Setting, products_of_float32
 from fpn_jax.benchmarks.timing import (
     OURS,
     Contest,
@@ -46,7 +49,8 @@ from fpn_jax.runtime import num_cores, set_up
 _PEAK = "matmul.peak"
 # The pyramid of a 3:4 image of COCO, and about the boxes that a box head trains on.
 _REGIONS = {"canvas": (800, 1344), "channels": 256, "num_boxes": 500}
-ROWS: dict[str, Callable[[bool], Contest]] = {
+# Rows that are told the setting: they multiply more than anything else.
+_NETWORKS: dict[str, Callable[..., Contest]] = {
     _PEAK: matmul_peak,
     "forward.resnet50_fpn_rpn.800x1344": partial(
         forward_contest,
@@ -54,11 +58,6 @@ ROWS: dict[str, Callable[[bool], Contest]] = {
         width=1344,  # a 3:4 image of COCO, resized and padded
         flop=403.3e9,  # backbone 175.2, FPN 121.8, RPN head 106.3
     ),
-    "roi_align.forward": partial(roi_align_forward, **_REGIONS),
-    "roi_align.backward": partial(roi_align_backward, **_REGIONS),
-    "muon": muon_contest,
-    "loading": loading_contest,
-    "folder": folder_contest,
     **{
         f"infer.{name.partition('_')[0]}": partial(
             inference_contest, name=name, canvas=(800, 1333), flop=1e9 * gflop
@@ -67,25 +66,53 @@ ROWS: dict[str, Callable[[bool], Contest]] = {
     },
     **{
         f"train.{name}": partial(
-            training_contest, name=f"{name}_resnet50_fpn", side=320
+            training_contest, name=f"{name}_resnet50_fpn", canvas=(320, 320)
         )
         for name in ("fasterrcnn", "retinanet")
     },
-} | {
-    f"nms.{boxes}.{threshold}": partial(nms_contest, boxes=boxes, threshold=threshold)
-    for boxes in ("random", "clustered")
-    for threshold in (0.5, 0.7)
 }
+ROWS: dict[str, Callable[..., Contest]] = (
+    _NETWORKS
+    | {
+        "roi_align.forward": partial(roi_align_forward, **_REGIONS),
+        "roi_align.backward": partial(roi_align_backward, **_REGIONS),
+        "muon": muon_contest,
+        "loading": loading_contest,
+        "folder": folder_contest,
+    }
+    | {
+        f"nms.{boxes}.{threshold}": partial(
+            nms_contest, boxes=boxes, threshold=threshold
+        )
+        for boxes in ("random", "clustered")
+        for threshold in (0.5, 0.7)
+    }
+)
+# A recipe's step, of 16 images: beyond a CPU's patience and memory.
+_ACCELERATOR_ROWS: dict[str, Callable[..., Contest]] = {
+    "train.retinanet.16x800x1344": partial(
+        training_contest,
+        name="retinanet_resnet50_fpn",
+        canvas=(800, 1344),
+        batch_size=16,
+    )
+}
+_TOLD = _NETWORKS.keys() | _ACCELERATOR_ROWS.keys()
 _BUSY = 0.1  # of the cores' time; more than this spoils a ratio
 _PACKAGES = ("jax", "jaxlib", "flax", "numpy", "torch", "torchvision")
 
 
 @dataclass(frozen=True)
 class Arguments:
-    # Names of the rows to measure, by default all.
+    # Names of the rows to measure, by default all; on a CPU without the step of 16
+    # images.
     rows: Annotated[Positional[tuple[str, ...]], arg(metavar="[ROW …]")] = ()
     # Library to compare with.
     peer: Literal["torchvision"] | None = None
+    # How networks multiply on both sides: JAX and torch have other defaults on a GPU.
+    precision: Precision = "float32"
+    # Compare with torchvision by torch.compile, too. It compiles for minutes.
+    torch_compile: bool = False
     # File for the environment and the results as JSON.
     json: Path | None = None
     # Measure even if other programs use the cores.
@@ -113,6 +140,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with user_errors("benchmark"):
         set_up()
         chosen = parse(Arguments, arguments, command="benchmark", description=__doc__)
+        if chosen.peer is not None:  # two libraries share the memory of a GPU
+            os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
         environment, results = benchmark(chosen)
         console = Console()
         # A file is as wide as the table.
@@ -131,10 +160,14 @@ def benchmark(arguments: Arguments) -> tuple[dict, list[Result]]:
     """The environment and the results of the rows, in the order given.
 
     Raises:
-      ValueError: for an unknown row, a peer that does not load, or a busy machine.
+      ValueError: for an unknown row, a peer that does not load or not on the device
+        that JAX computes on, a precision that it does not have, or a busy machine.
     """
+    rows, peer = ROWS | _ACCELERATOR_ROWS, arguments.peer is not None
     for name in arguments.rows:
-        check_choice("row", name, tuple(ROWS))
+        check_choice("row", name, tuple(rows))
+    if arguments.torch_compile and not peer:
+        raise ValueError("--torch-compile needs --peer torchvision")
     busy = busy_share()
     if busy is not None and busy > _BUSY and not arguments.allow_busy:
         raise ValueError(
@@ -143,13 +176,17 @@ def benchmark(arguments: Arguments) -> tuple[dict, list[Result]]:
         )
     results = []
     peak = None
-    for name in arguments.rows or ROWS:
-        print(f"measuring {name}", file=sys.stderr)
-        rows = _measure(name, ROWS[name](arguments.peer is not None), peak)
-        if name == _PEAK:
-            peak = max(row.gflops or 0.0 for row in rows)
-        results += rows
-    return describe_environment(busy), results
+    setting = Setting(arguments.precision, arguments.torch_compile)
+    usual = ROWS if jax.devices()[0].platform == "cpu" else rows
+    with products_of_float32(setting.precision, peer=peer):
+        for name in arguments.rows or usual:
+            print(f"measuring {name}", file=sys.stderr)
+            told = {"setting": setting} if name in _TOLD else {}
+            measured = _measure(name, rows[name](peer, **told), peak)
+            if name == _PEAK:
+                peak = max(result.gflops or 0.0 for result in measured)
+            results += measured
+    return describe_environment(busy) | asdict(setting), results
 
 
 def _measure(name: str, contest: Contest, peak: float | None) -> list[Result]:
@@ -182,6 +219,7 @@ def describe_environment(busy: float | None) -> dict:
         "machine": platform.machine(),
         "processor": _processor(),
         "cores": num_cores(),
+        "device": jax.devices()[0].device_kind,
         "busy_share": busy,
         "XLA_FLAGS": os.environ.get("XLA_FLAGS", ""),
     }

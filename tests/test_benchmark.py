@@ -5,6 +5,7 @@ import json
 import pytest
 
 from fpn_jax import benchmark
+from fpn_jax.benchmarks.setting import Setting
 from fpn_jax.benchmarks.timing import OURS, Contest
 
 
@@ -12,7 +13,9 @@ from fpn_jax.benchmarks.timing import OURS, Contest
 def quiet(monkeypatch):
     """A machine without other load, and two rows that cost nothing."""
     rows = {
-        "matmul.peak": lambda peer: Contest({OURS: lambda: None}, runs=3, flop=2e9),
+        "matmul.peak": lambda peer, setting: Contest(
+            {OURS: lambda: None}, runs=3, flop=2e9
+        ),
         "net": lambda peer: Contest(
             {OURS: lambda: None} | ({"torchvision": lambda: None} if peer else {}),
             runs=1,
@@ -32,6 +35,8 @@ def test_a_report_holds_environment_and_results(tmp_path, capsys):
     report = json.loads(file.read_text())
     assert report["environment"]["busy_share"] == 0.02
     assert report["environment"]["jaxlib"]
+    assert report["environment"]["device"] == "cpu"
+    assert report["environment"]["precision"] == "float32"
     peak, ours, theirs = report["results"]
     assert (peak["row"], ours["row"], theirs["contestant"]) == (
         "matmul.peak",
@@ -45,6 +50,28 @@ def test_a_report_holds_environment_and_results(tmp_path, capsys):
     said = capsys.readouterr()
     assert "torchvision" in said.out
     assert said.err.splitlines() == ["measuring matmul.peak", "measuring net"]
+
+
+def test_rows_of_networks_are_told_the_precision(monkeypatch):
+    told = []
+
+    def peak(peer, setting):
+        told.append(setting)
+        return Contest({OURS: lambda: None}, runs=1)
+
+    monkeypatch.setitem(benchmark.ROWS, "matmul.peak", peak)
+
+    benchmark.main(["matmul.peak", "net", "--precision", "bfloat16"])
+
+    assert told == [Setting("bfloat16")]
+
+
+def test_the_step_of_sixteen_images_is_not_a_cpu_s_unless_named(capsys):
+    benchmark.main([])
+    assert "16x800x1344" not in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        benchmark.main(["train.retinanet.16x800"])
+    assert "train.retinanet.16x800x1344" in capsys.readouterr().err
 
 
 def test_without_a_peer_ours_runs_alone(tmp_path):
@@ -63,6 +90,8 @@ def test_without_a_peer_ours_runs_alone(tmp_path):
         (["ned"], ["row must be one of", "'ned'", "nearest: 'net'"]),
         (["--peer", "torchvison"], ["torchvison", "torchvision"]),
         (["--jsn", "x"], ["--jsn"]),
+        (["--precision", "tf32"], ["tf32 is one of GPUs", "on a CPU"]),
+        (["--torch-compile"], ["--torch-compile", "--peer torchvision"]),
     ],
 )
 def test_wrong_input_is_one_line_and_status_2(arguments, words, capsys):

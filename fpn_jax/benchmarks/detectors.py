@@ -3,7 +3,6 @@
 Both sides have the same random weights. The peer runs contiguous and channels last.
 """
 
-import copy
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -17,14 +16,15 @@ from jax.sharding import Mesh
 from fpn_jax.benchmarks.inputs import photograph, training_batch
 from fpn_jax.benchmarks.peer_detectors import (
     peer_detector,
+    peer_forms,
     peer_inference,
     peer_training,
 )
+from fpn_jax.benchmarks.setting import EAGER_FLOAT32, Setting
 from fpn_jax.benchmarks.timing import OURS, Contest
 from fpn_jax.compilation import call_once
 from fpn_jax.inference.predictor import Predictor
 from fpn_jax.parity.layouts import numpy_state
-from fpn_jax.parity.live_torchvision import import_torchvision
 from fpn_jax.parity.prove import as_detections, match_detections
 from fpn_jax.training.state import TrainState
 from fpn_jax.training.step import AXIS, jit_step, train_step
@@ -44,44 +44,56 @@ GFLOP = {
 
 
 def inference_contest(
-    peer: bool, *, name: str, canvas: tuple[int, int], flop: float | None = None
+    peer: bool,
+    *,
+    name: str,
+    canvas: tuple[int, int],
+    flop: float | None = None,
+    setting: Setting = EAGER_FLOAT32,
 ) -> Contest:
-    """One uint8 image of this size to its final detections, batch 1, float32.
+    """One uint8 image of this size to its final detections, batch 1.
 
-    The difference is the share of torchvision's that have no counterpart.
+    The difference is the share of torchvision's that have no counterpart within the
+    tolerances of float32; other precisions have none.
     """
     image = photograph(canvas)
     if not peer:
-        return Contest({OURS: our_inference(name, image)}, runs=9, flop=flop)
+        ours = our_inference(name, image, setting=setting)
+        return Contest({OURS: ours}, runs=9, flop=flop)
     model = peer_detector(name, canvas)
     theirs = {
-        label: peer_inference(module, image)
-        for label, module in _memory_formats(model).items()
+        label: peer_inference(module, image, setting)
+        for label, module in peer_forms(model, setting).items()
     }
-    ours = our_inference(name, image, model)
-    found, wanted = ours(), as_detections(theirs["torchvision"](), TORCHVISION[name]())
-    return Contest(
-        {OURS: ours, **theirs},
-        runs=9,
-        flop=flop,
-        difference=1 - len(match_detections(found, wanted)) / len(wanted.scores),
-    )
+    ours = our_inference(name, image, model, setting)
+    difference = None
+    if setting.precision == "float32":
+        wanted = as_detections(theirs["torchvision"](), TORCHVISION[name]())
+        difference = 1 - len(match_detections(ours(), wanted)) / len(wanted.scores)
+    return Contest({OURS: ours, **theirs}, runs=9, flop=flop, difference=difference)
 
 
-def training_contest(peer: bool, *, name: str, side: int) -> Contest:
-    """One SGD step on two images of `side` squared, stem and first stage frozen.
+def training_contest(
+    peer: bool,
+    *,
+    name: str,
+    canvas: tuple[int, int],
+    batch_size: int = 2,
+    setting: Setting = EAGER_FLOAT32,
+) -> Contest:
+    """One SGD step on images of this size, stem and first stage frozen.
 
     The difference is that of the first loss: of Faster R-CNN's, each side draws other
     samples.
     """
-    batch = training_batch(side)
+    batch = training_batch(canvas, batch_size)
     if not peer:
-        return Contest({OURS: our_training(name, batch)}, runs=9)
-    model = peer_detector(name, (side, side))
-    ours = our_training(name, batch, model)
+        return Contest({OURS: our_training(name, batch, setting=setting)}, runs=9)
+    model = peer_detector(name, canvas)
+    ours = our_training(name, batch, model, setting)
     theirs = {
-        label: peer_training(module, batch)
-        for label, module in _memory_formats(model).items()
+        label: peer_training(module, batch, setting)
+        for label, module in peer_forms(model, setting).items()
     }
     loss, wanted = ours(), theirs["torchvision"]()
     difference = abs(loss - wanted) / wanted
@@ -89,21 +101,23 @@ def training_contest(peer: bool, *, name: str, side: int) -> Contest:
 
 
 def our_inference(
-    name: str, image: np.ndarray, model: Any = None
+    name: str, image: np.ndarray, model: Any = None, setting: Setting = EAGER_FLOAT32
 ) -> Callable[[], Detections]:
     """Returns the detections of a uint8 image, when called.
 
     The weights come from torchvision's model, by default random.
     """
-    detector = TORCHVISION[name]()
+    detector = setting.ours(TORCHVISION[name]())
     variables = _variables(detector, model)
     predictor = Predictor(detector, variables, image.shape[:2], padding="exact")
     return lambda: predictor(image).detections
 
 
-def our_training(name: str, batch: dict, model: Any = None) -> Callable[[], float]:
+def our_training(
+    name: str, batch: dict, model: Any = None, setting: Setting = EAGER_FLOAT32
+) -> Callable[[], float]:
     """Makes a step of SGD on the batch, when called, and returns its loss."""
-    detector = TORCHVISION[name]()
+    detector = setting.ours(TORCHVISION[name]())
     variables = _variables(detector, model)
     optimizer = optax.sgd(1e-4, momentum=0.9)
     state = TrainState(
@@ -118,6 +132,7 @@ def our_training(name: str, batch: dict, model: Any = None) -> Callable[[], floa
     step = jit_step(
         partial(train_step, model=detector, optimizer=optimizer), one_device
     )
+    batch = jax.device_put(batch, jax.devices()[0])  # as the peer's
     states = [state]
 
     def run() -> float:
@@ -136,9 +151,3 @@ def _variables(detector: Any, model: Any) -> dict:
     images, sizes = jnp.zeros((1, 320, 320, 3)), jnp.full((1, 2), 320)
     initial = call_once(detector.init, jax.random.key(0), images, sizes)
     return {"batch_stats": {}} | initial
-
-
-def _memory_formats(model: Any) -> dict[str, Any]:
-    torch, _ = import_torchvision(compiled=True)
-    last = copy.deepcopy(model).to(memory_format=torch.channels_last)
-    return {"torchvision": model, "torchvision channels_last": last}

@@ -12,11 +12,12 @@ import numpy as np
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
+from fpn_jax.benchmarks.setting import finished, peer_device
 from fpn_jax.benchmarks.timing import OURS, Contest
 from fpn_jax.inference.predictor import Predictor
 from fpn_jax.media.decoding import decoded
 from fpn_jax.media.sources import find_sources
-from fpn_jax.parity.layouts import image_tensor
+from fpn_jax.parity.layouts import image_tensor, numpy_state
 from fpn_jax.parity.live_torchvision import import_torchvision
 from fpn_jax.parity.prove import as_detections, match_detections
 from fpn_jax.parity.random_detectors import lively_detector
@@ -39,13 +40,12 @@ def folder_contest(peer: bool) -> Contest:
     images = write_photographs(folder)
     import_torchvision(compiled=peer)
     theirs = lively_detector(_NAME, images[:3])
-    state_dict = {name: tensor.numpy() for name, tensor in theirs.state_dict().items()}
-    run = run_from_torchvision(_NAME, state_dict)
+    run = run_from_torchvision(_NAME, numpy_state(theirs))
     model, canvas = run.config.model, run.config.data.canvas
     contestants = {OURS: _ours(folder, Predictor(model, run.variables, canvas))}
     if not peer:
         return Contest(contestants, runs=3)
-    contestants["torchvision"] = _theirs(folder, theirs)
+    contestants["torchvision"] = _theirs(folder, theirs.to(peer_device()))
     exact = Predictor(model, run.variables, canvas, padding="exact", batch_size=1)
     found = [exact(image) for image in images[:_COMPARED]]
     wanted = [as_detections(x, model) for x in _detect(theirs, images[:_COMPARED])]
@@ -88,10 +88,10 @@ def _theirs(folder: Path, model: Any) -> Callable[[], int]:
         images = (np.asarray(Image.open(path).convert("RGB")) for path in paths)
         return sum(len(found["scores"]) for found in _detect(model, images))
 
-    return run
+    return finished(run)
 
 
 def _detect(model: Any, images: Any) -> list[dict]:
     torch, _ = import_torchvision()
     with torch.inference_mode():
-        return [model([image_tensor(image)])[0] for image in images]
+        return [model([image_tensor(x).to(peer_device())])[0] for x in images]

@@ -22,17 +22,17 @@ def photographs_of_three_sizes() -> list[np.ndarray]:
     return [china[160:420], flower[:, 190:430], china[230:360, 300:460]]
 
 
-def training_batch(side: int) -> dict[str, np.ndarray]:
-    """Returns two images of `side` pixels squared with five objects each."""
-    random = np.random.default_rng(0)
-    corners = random.uniform(0, side / 2, (2, 5, 2))
-    extents = side * np.exp(random.uniform(np.log(0.05), np.log(0.47), (2, 5, 2)))
-    image = photograph((side, side))
+def training_batch(canvas: tuple[int, int], size: int = 2) -> dict[str, np.ndarray]:
+    """Returns `size` images of a canvas, height and width, with five objects each."""
+    random, side = np.random.default_rng(0), min(canvas)
+    corners = random.uniform(0, side / 2, (size, 5, 2))
+    extents = side * np.exp(random.uniform(np.log(0.05), np.log(0.47), (size, 5, 2)))
+    image = photograph(canvas)
     return {
-        "images": np.stack([image, image[:, ::-1]]),
-        "sizes": np.full((2, 2), side, np.int32),
+        "images": np.stack([image, image[:, ::-1]] * size)[:size],
+        "sizes": np.tile(np.array(canvas, np.int32), (size, 1)),
         "boxes": np.concatenate([corners, corners + extents], -1).astype(np.float32),
-        "labels": np.zeros((2, 5), np.int32),
-        "valid": np.ones((2, 5), bool),
-        "crowd": np.zeros((2, 5), bool),
+        "labels": np.zeros((size, 5), np.int32),
+        "valid": np.ones((size, 5), bool),
+        "crowd": np.zeros((size, 5), bool),
     }

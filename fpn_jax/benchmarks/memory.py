@@ -25,7 +25,7 @@ from fpn_jax.command_line import Positional, parse, user_errors
 from fpn_jax.runtime import set_up
 
 _PEER = "torchvision"
-_CANVAS, _SIDE = (800, 1333), 320
+_CANVAS, _TRAINED = (800, 1333), (320, 320)
 _RUNS = 3  # the first allocates, the next could add to it
 
 
@@ -80,10 +80,10 @@ def _ready(who: str, work: str, name: str) -> Callable[[], object]:
         if who == OURS:
             return our_inference(name, image)
         return peer_inference(peer_detector(name, _CANVAS), image)
-    batch = training_batch(_SIDE)
+    batch = training_batch(_TRAINED)
     if who == OURS:
         return our_training(name, batch)
-    return peer_training(peer_detector(name, (_SIDE, _SIDE)), batch)
+    return peer_training(peer_detector(name, _TRAINED), batch)
 
 
 if __name__ == "__main__":

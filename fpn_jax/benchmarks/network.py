@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fpn_jax.benchmarks.setting import EAGER_FLOAT32, Setting, peer_device
 from fpn_jax.benchmarks.timing import OURS, Contest
 from fpn_jax.compilation import call_once
 from fpn_jax.heads.rpn import RPNOutputs
@@ -19,12 +20,19 @@ from fpn_jax.weights.torchvision import detector_from_torchvision
 from fpn_jax.zoo.paper import rpn_resnet50_fpn
 
 
-def forward_contest(peer: bool, *, height: int, width: int, flop: float) -> Contest:
-    """One image through ResNet-50-FPN-RPN: float32, frozen norms, normalized pixels."""
+def forward_contest(
+    peer: bool,
+    *,
+    height: int,
+    width: int,
+    flop: float,
+    setting: Setting = EAGER_FLOAT32,
+) -> Contest:
+    """One image through ResNet-50-FPN-RPN: frozen norms, normalized pixels."""
     pixels = np.random.default_rng(0).normal(size=(1, height, width, 3))
     pixels = pixels.astype(np.float32)
     images = jnp.asarray(pixels)
-    model = rpn_resnet50_fpn()
+    model = setting.ours(rpn_resnet50_fpn())
 
     def network(module, x):
         return module.head(module.neck(module.backbone(x)))
@@ -36,7 +44,7 @@ def forward_contest(peer: bool, *, height: int, width: int, flop: float) -> Cont
         run = partial(_run, forward, variables, images)
         return Contest({OURS: run}, runs=7, flop=flop)
 
-    peers, state_dict = _torchvision_contestants(pixels)
+    peers, state_dict = _torchvision_contestants(pixels, setting)
     variables = jax.device_put(detector_from_torchvision(state_dict, model))
     run = partial(_run, forward, variables, images)
     ours = jax.tree.leaves(run())
@@ -62,7 +70,7 @@ def _difference(ours: list[jax.Array], outputs: tuple[list, list]) -> float:
 
 
 def _torchvision_contestants(
-    pixels: np.ndarray,
+    pixels: np.ndarray, setting: Setting
 ) -> tuple[dict[str, Callable[[], tuple[list, list]]], StateDict]:
     """torchvision's modules, as they are and with norms folded as ours are; weights."""
     torch, torchvision = import_torchvision(compiled=True)
@@ -77,24 +85,32 @@ def _torchvision_contestants(
     foldable = build(norm_layer=torch.nn.BatchNorm2d).eval()
     foldable.load_state_dict(frozen.state_dict(), strict=False)  # no batch counters
     head = detection.rpn.RPNHead(256, 3).eval()
-    images = to_torch(pixels)
+    images = to_torch(pixels).to(peer_device())
 
-    def contestant(backbone, memory_format):
+    def contestant(backbone, memory_format, compiled=False):
         modules = copy.deepcopy([backbone, head])  # the format changes in place
-        body, top = (module.to(memory_format=memory_format) for module in modules)
+        body, top = (
+            module.to(peer_device(), memory_format=memory_format) for module in modules
+        )
+        if compiled:
+            body, top = torch.compile(body), torch.compile(top)
         x = images.contiguous(memory_format=memory_format)
 
         @torch.inference_mode()
         def run():
             return top(list(body(x).values()))
 
-        return run
+        return setting.theirs(run)
 
     contestants = {
         "torchvision": contestant(frozen, torch.contiguous_format),
         "torchvision channels_last": contestant(frozen, torch.channels_last),
         "torchvision folded": contestant(fold_norms(foldable), torch.channels_last),
     }
+    if setting.compiled:
+        contestants["torchvision compiled"] = contestant(
+            frozen, torch.contiguous_format, compiled=True
+        )
     modules = {"backbone": frozen, "rpn.head": head}
     state_dict = {
         f"{place}.{name}": array

@@ -7,8 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fpn_jax.benchmarks.setting import finished, peer_device
 from fpn_jax.benchmarks.timing import OURS, Contest
 from fpn_jax.ops.nms import nms
+from fpn_jax.parity.layouts import to_numpy
 from fpn_jax.parity.live_torchvision import import_torchvision
 
 _NUM_BOXES = 1000  # what an RPN keeps of a level in testing
@@ -30,11 +32,11 @@ def nms_contest(
         return Contest(contestants, runs=40)
 
     torch, torchvision = import_torchvision(compiled=True)
-    tensors = torch.from_numpy(corners), torch.from_numpy(scores)
-    theirs = partial(torchvision.ops.nms, *tensors, threshold)
+    tensors = (torch.tensor(x, device=peer_device()) for x in (corners, scores))
+    theirs = finished(partial(torchvision.ops.nms, *tensors, threshold))
     contestants["torchvision"] = theirs
     kept = np.zeros(_NUM_BOXES, bool)
-    kept[theirs().numpy()] = True
+    kept[to_numpy(theirs())] = True
     difference = float(np.mean(kept != np.asarray(ours(*arguments))))
     return Contest(contestants, runs=40, difference=difference)
 

@@ -1,11 +1,13 @@
-"""torchvision's side of the rows of whole detectors, as its user runs it: eager."""
+"""torchvision's side of the rows of whole detectors, as its user runs it."""
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from fpn_jax.benchmarks.inputs import photograph
+from fpn_jax.benchmarks.setting import EAGER_FLOAT32, Setting, finished, peer_device
 from fpn_jax.parity.layouts import image_tensor
 from fpn_jax.parity.live_torchvision import import_torchvision
 from fpn_jax.parity.random_detectors import lively_detector
@@ -31,38 +33,59 @@ def peer_detector(name: str, canvas: tuple[int, int]) -> Any:
         model.roi_heads.box_predictor.cls_score.bias.data[0] -= 4.0
     for stage in (model.backbone.body.conv1, model.backbone.body.layer1):
         stage.requires_grad_(False)
-    return model
+    return model.to(peer_device())
 
 
-def peer_inference(model: Any, image: np.ndarray) -> Callable[[], dict]:
+def peer_forms(model: Any, setting: Setting) -> dict[str, Any]:
+    """The model eager, channels last, and compiled if that is asked for."""
+    torch, _ = import_torchvision(compiled=True)
+    last = copy.deepcopy(model).to(memory_format=torch.channels_last)
+    forms = {"torchvision": model, "torchvision channels_last": last}
+    if setting.compiled:
+        forms["torchvision compiled"] = torch.compile(copy.deepcopy(model))
+    return forms
+
+
+def peer_inference(
+    model: Any, image: np.ndarray, setting: Setting = EAGER_FLOAT32
+) -> Callable[[], dict]:
     """A function that returns the detections of a uint8 image."""
     torch, _ = import_torchvision(compiled=True)
-    tensor = image_tensor(image)
+    tensor, device = image_tensor(image), peer_device()
 
     @torch.inference_mode()
     def run():
-        return model([tensor])[0]
+        return model([tensor.to(device)])[0]
 
-    return run
+    return setting.theirs(run)
 
 
-def peer_training(model: Any, batch: dict) -> Callable[[], float]:
+def peer_training(
+    model: Any, batch: dict, setting: Setting = EAGER_FLOAT32
+) -> Callable[[], float]:
     """A function that makes a step of SGD on the batch and returns its loss."""
     torch, _ = import_torchvision(compiled=True)
     trained = [p for p in model.parameters() if p.requires_grad]
     sgd = torch.optim.SGD(trained, lr=1e-4, momentum=0.9)
-    images = [image_tensor(image) for image in batch["images"]]
+    device = peer_device()
+    images = [image_tensor(image).to(device) for image in batch["images"]]
     targets = [
-        {"boxes": torch.from_numpy(boxes), "labels": torch.from_numpy(labels).long()}
+        {
+            "boxes": torch.tensor(boxes, device=device),
+            "labels": torch.tensor(labels, dtype=torch.int64, device=device),
+        }
         for boxes, labels in zip(batch["boxes"], batch["labels"], strict=True)
     ]
     model.train()
+    losses = setting.theirs(
+        lambda: torch.stack([*model(images, targets).values()]).sum()
+    )
 
     def run() -> float:
         sgd.zero_grad()
-        loss = torch.stack([*model(images, targets).values()]).sum()
+        loss = losses()
         loss.backward()
         sgd.step()
         return loss.item()
 
-    return run
+    return finished(run)

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fpn_jax.benchmarks.setting import finished, peer_device
 from fpn_jax.benchmarks.timing import OURS, Contest
 from fpn_jax.ops.roi_align import pyramid_roi_align
 from fpn_jax.parity.layouts import to_nhwc, to_torch
@@ -30,9 +31,8 @@ def roi_align_forward(
 
     torch, _ = import_torchvision(compiled=True)
     maps, their_pool = _torchvision_pool(pyramid, boxes, canvas)
-    contestants["torchvision"] = theirs = torch.inference_mode()(
-        lambda: their_pool(maps)
-    )
+    inference = torch.inference_mode()(lambda: their_pool(maps))
+    contestants["torchvision"] = theirs = finished(inference)
     difference = _difference(run(), [theirs()])
     return Contest(contestants, runs=_RUNS, difference=difference)
 
@@ -55,9 +55,9 @@ def roi_align_backward(
     torch, _ = import_torchvision(compiled=True)
     maps, their_pool = _torchvision_pool(pyramid, boxes, canvas)
     outputs = their_pool([x.requires_grad_() for x in maps])
-    gradients = to_torch(gradient)
-    contestants["torchvision"] = theirs = partial(
-        torch.autograd.grad, outputs, maps, gradients, retain_graph=True
+    gradients = to_torch(gradient).to(peer_device())
+    contestants["torchvision"] = theirs = finished(
+        partial(torch.autograd.grad, outputs, maps, gradients, retain_graph=True)
     )
     difference = _difference(run().values(), theirs())
     return Contest(contestants, runs=_RUNS, difference=difference)
@@ -90,8 +90,8 @@ def _torchvision_pool(pyramid: dict, boxes: np.ndarray, canvas: tuple[int, int])
     torch, torchvision = import_torchvision(compiled=True)
     names = [str(level) for level in pyramid]
     pool = torchvision.ops.MultiScaleRoIAlign(names, _SIZE, sampling_ratio=2)
-    maps = [to_torch(x) for x in pyramid.values()]
-    rois = [torch.from_numpy(boxes)]
+    maps = [to_torch(x).to(peer_device()) for x in pyramid.values()]
+    rois = [torch.tensor(boxes, device=peer_device())]
     return maps, lambda maps: pool(dict(zip(names, maps, strict=True)), rois, [canvas])
 
 

@@ -9,8 +9,8 @@ from fpn_jax.parity.live_torchvision import import_torchvision
 
 
 def numpy_state(model: Any) -> dict[str, np.ndarray]:
-    """The state dict of torch's module, as arrays that share its memory."""
-    return {name: value.numpy() for name, value in model.state_dict().items()}
+    """The state dict of torch's module, as arrays; a CPU's share its memory."""
+    return {name: to_numpy(value) for name, value in model.state_dict().items()}
 
 
 def tensor_state(state_dict: Mapping[str, np.ndarray]) -> dict[str, Any]:
@@ -25,9 +25,16 @@ def to_torch(images: np.ndarray) -> Any:
     return torch.from_numpy(np.moveaxis(images, -1, 1).copy())
 
 
+def to_numpy(tensor: Any) -> np.ndarray:
+    """A tensor of any device as an array without its gradient; bfloat16 as float32."""
+    torch, _ = import_torchvision()
+    tensor = tensor.detach().cpu()
+    return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
+
+
 def to_nhwc(tensor: Any) -> np.ndarray:
     """A tensor [N, C, H, W] as an array [N, H, W, C], without its gradient."""
-    return np.moveaxis(tensor.detach().numpy(), 1, -1)
+    return np.moveaxis(to_numpy(tensor), 1, -1)
 
 
 def image_tensor(image: np.ndarray) -> Any:

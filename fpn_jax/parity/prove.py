@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from fpn_jax.detectors.contract import facts
-from fpn_jax.parity.layouts import image_tensor, to_nhwc
+from fpn_jax.parity.layouts import image_tensor, to_nhwc, to_numpy
 from fpn_jax.parity.live_torchvision import import_torchvision
 from fpn_jax.types import Detections, Pyramid
 from fpn_jax.weights.torchvision import first_label
@@ -109,7 +109,7 @@ def proofs_table(names: Iterable[str], proofs: Sequence[Proof]) -> str:
 
 def as_detections(found: Mapping[str, Any], detector: nn.Module) -> Detections:
     """Returns one image's tensors of torchvision in the conventions of `detector`."""
-    found = {name: tensor.numpy() for name, tensor in found.items()}
+    found = {name: to_numpy(tensor) for name, tensor in found.items()}
     masks = keypoints = None
     if "masks" in found:
         masks = found["masks"][:, 0] > 0.5

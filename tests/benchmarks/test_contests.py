@@ -26,7 +26,7 @@ def eager(monkeypatch):
     def reference(*, compiled):
         return torch, torchvision
 
-    for module in (detectors, loading, network, nms, roi_align, peer_detectors):
+    for module in (loading, network, nms, roi_align, peer_detectors):
         monkeypatch.setattr(module, "import_torchvision", reference)
     # Their roi_align in Python, where it serves, is not worth minutes of compilation.
     torch.compiler.set_stance("force_eager")
