@@ -208,7 +208,6 @@ def test_torch_is_imported_to_compare_with_it_and_to_read_its_files_only():
     }
     assert having == {
         "benchmarks/loading.py",
-        "benchmarks/matmul.py",
         "parity/live_torchvision.py",
         "parity/torchvision_detectors.py",
         "weights/state_dicts.py",
