@@ -3,7 +3,8 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from math import isfinite
+from typing import Any, NamedTuple
 
 from fpn_jax.compilation import refused_bytes
 from fpn_jax.forecast.chips import Chip
@@ -17,6 +18,9 @@ from fpn_jax.forecast.costs import (
 from fpn_jax.forecast.program_text import read_program
 
 _NUM_DEAREST = 10
+# Of the search: what counts as few is searched one by one, above it by such a share;
+# what a first trial says is taken with a margin.
+_FEW, _SHARE, _MARGIN = 32, 16, 0.75
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,7 @@ class Forecast:
     compiled_in: float  # seconds
     memory: Memory | None = None
     needed: str | None = None  # where it does not fit: "22.87 of 16.91 GB"
+    needed_bytes: float | None = None  # then, if the compiler says
     seconds: float | None = None
     share_of_peak: float | None = None
     rows: int = 0  # gathered or scattered, and charged in the seconds
@@ -60,7 +65,12 @@ def forecast(lowered: Any, chip: Chip | None) -> Forecast:
     except Exception as error:
         if (refused := refused_bytes(error)) is None:
             raise
-        return Forecast(False, time.perf_counter() - start, needed=_in_words(*refused))
+        return Forecast(
+            False,
+            time.perf_counter() - start,
+            needed=_in_words(*refused),
+            needed_bytes=refused[0] if isfinite(refused[0]) else None,
+        )
     seconds = time.perf_counter() - start
     memory = _memory(compiled)
     if chip is None:
@@ -68,38 +78,61 @@ def forecast(lowered: Any, chip: Chip | None) -> Forecast:
     return _with_time(Forecast(True, seconds, memory), compiled, chip)
 
 
+class Trial(NamedTuple):
+    """Whether a program of so many images fits, and its bytes where they are known."""
+
+    fits: bool
+    needed: float | None
+
+
 def largest_that_fits(
-    bytes_of: Callable[[int], int | None], first: int, limit: int
+    try_number: Callable[[int], Trial], first: int, limit: int
 ) -> int:
     """Returns the largest number that fits, 0 if 1 does not.
 
-    Above 32 it is one that fits where a sixteenth more does not. `bytes_of(n)` are what
-    n takes, None if that does not fit; each answer costs a compilation, so the next
-    number is where a line through the last two answers meets the limit.
+    From 32 on it is one that fits where a sixteenth more does not, or would not by a
+    line through the trials: near its limit a compiler computes again what it would
+    have kept, and finds room for more at the cost of time. Each trial is a compilation,
+    so the next number is where such a line meets the limit.
     """
-    known: dict[int, int] = {}
+    known: dict[int, float] = {}
     low, high, number = 0, None, first
-    while high is None or high - low > _step_from(low):
-        if (needed := bytes_of(number)) is None:
-            high = number
-        else:
-            low, known[number] = number, needed
-        number = _next(known, low, high, limit)
-    return low
+    while True:
+        fits, needed = try_number(number)
+        low, high = (number, high) if fits else (low, number)
+        if needed is not None:
+            known[number] = needed
+        guess, step = _guess(known, low, high, limit), max(1, low // _SHARE)
+        full = low >= _FEW and len(known) > 1 and guess <= low + step
+        if full or (high is not None and high - low <= step):
+            return low
+        number = max(guess, low + step)
+        if high is not None:
+            number = min(number, high - 1)
 
 
-def _next(known: dict[int, int], low: int, high: int | None, limit: int) -> int:
-    guess = 2 * low if high is None else (low + high) // 2
-    if len(known) > 1:
-        (first, least), (second, most) = sorted(known.items())[-2:]
-        if slope := max(most - least, 0) / (second - first):
-            guess = second + int((limit - most) / slope)
-    guess = max(guess, low + _step_from(low))
-    return guess if high is None else min(guess, high - 1)
+def _guess(known: dict[int, float], low: int, high: int | None, limit: int) -> int:
+    """Returns where a line through two trials meets the limit.
 
-
-def _step_from(number: int) -> int:
-    return max(1, number // 16)
+    They are the last that fits and the first that does not, or the outermost of one
+    side. One alone is taken with 0, and with a margin.
+    """
+    numbers = sorted(known)
+    below, above = (
+        [number for number in numbers if (number <= low) == fits]
+        for fits in (True, False)
+    )
+    if len(numbers) == 1:
+        ((number, needed),) = known.items()
+        return int(_MARGIN * number * limit / needed)
+    if numbers:
+        first, last = numbers[0], numbers[-1]
+        if below and above:
+            first, last = below[-1], above[0]
+        least, most = known[first], known[last]
+        if most > least:
+            return first + int((limit - least) * (last - first) / (most - least))
+    return 2 * low if high is None else (low + high) // 2
 
 
 def _memory(compiled: Any) -> Memory | None:

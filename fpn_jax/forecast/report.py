@@ -9,7 +9,13 @@ from rich.table import Table
 
 from fpn_jax.compilation import free_bytes
 from fpn_jax.forecast.costs import SECONDS_PER_ROW, UNKNOWN_RUNS
-from fpn_jax.forecast.estimate import Forecast, Memory, forecast, largest_that_fits
+from fpn_jax.forecast.estimate import (
+    Forecast,
+    Memory,
+    Trial,
+    forecast,
+    largest_that_fits,
+)
 from fpn_jax.forecast.topology import Topology, devices_of
 from fpn_jax.training.batch_size import batch_size_for, with_batch_size
 from fpn_jax.training.config import Config
@@ -163,18 +169,19 @@ def _largest_batch(
     count = len(devices)
     tried: dict[int, Forecast] = {config.data.batch_size // count: step}
 
-    def bytes_of(per_device: int) -> int | None:
+    def try_number(per_device: int) -> Trial:
         if per_device not in tried:
             size = per_device * count
             console.print(f"trying a batch of {size}", highlight=False)
             larger = with_batch_size(config, size)
             tried[per_device] = forecast(lower_step(larger, devices), topology.chip)
         made = tried[per_device]
-        return made.memory.total if made.fits and made.memory else None
+        needed = made.memory.total if made.memory else made.needed_bytes
+        return Trial(made.fits, needed)
 
     assert topology.chip is not None
     best = count * largest_that_fits(
-        bytes_of, config.data.batch_size // count, topology.chip.memory
+        try_number, config.data.batch_size // count, topology.chip.memory
     )
     console.print(f"the largest batch that fits: {best}", highlight=False)
     return best

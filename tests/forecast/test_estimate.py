@@ -5,27 +5,53 @@ from dataclasses import replace
 import jax
 import pytest
 
-from fpn_jax.forecast.estimate import forecast, largest_that_fits
+from fpn_jax.forecast.estimate import Trial, forecast, largest_that_fits
 from fpn_jax.forecast.topology import read_topology
 from fpn_jax.training import Config, DataConfig, EvaluationConfig, TrainConfig
 from fpn_jax.training.lowering import lower_evaluation, lower_step, num_programs
 from tests.support.tiny_detectors import DETECTORS
 
 
-@pytest.mark.parametrize("first", [1, 3, 16, 40])
-@pytest.mark.parametrize("limit", [5, 100, 1007])
-def test_the_largest_that_fits_is_found_in_few_trials(first, limit):
+@pytest.mark.parametrize("told", [True, False])
+@pytest.mark.parametrize("first", [1, 3, 16, 40, 300])
+@pytest.mark.parametrize("limit", [5, 100, 1007, 9000])
+def test_the_largest_that_fits_is_found_in_few_trials(told, first, limit):
+    """Whether or not a compiler that refuses tells how much it would need."""
     asked = []
 
-    def bytes_of(number):
+    def try_number(number):
         asked.append(number)
         needed = 90 + 10 * number + number // 7  # nearly a line
-        return needed if needed <= limit else None
+        fits = needed <= limit
+        return Trial(fits, needed if fits or told else None)
 
-    expected = next((n for n in range(200, 0, -1) if 90 + 10 * n + n // 7 <= limit), 0)
-    found = largest_that_fits(bytes_of, first, limit)
+    expected = next((n for n in range(999, 0, -1) if 90 + 10 * n + n // 7 <= limit), 0)
+    found = largest_that_fits(try_number, first, limit)
     assert found <= expected <= (found if found < 32 else found + found // 16)
-    assert len(asked) == len(set(asked)) <= 8
+    assert len(asked) == len(set(asked)) <= (5 if told else 9)
+
+
+def test_a_compiler_that_makes_room_at_its_limit_is_not_followed():
+    """What a TPU's does: 1268 images took less memory than 1196."""
+    asked = []
+
+    def try_number(number):
+        asked.append(number)
+        needed = 90 + 10 * number
+        return Trial(number <= 1900, needed if needed <= 16_000 else 15_500)
+
+    assert largest_that_fits(try_number, 4, 16_000) == 1591
+    assert len(asked) == 3
+
+
+@pytest.mark.parametrize("refused", [float, lambda number: None])
+def test_a_search_without_a_slope_ends(refused):
+    found = largest_that_fits(
+        lambda number: Trial(number < 50, 7.0 if number < 50 else refused(number)),
+        first=1,
+        limit=1000,
+    )
+    assert 47 <= found < 50
 
 
 def test_topologies_by_name():
