@@ -4,9 +4,10 @@
 
 NAMEs are torchvision's detectors. Each has random weights that find things, and sees
 one photograph (scikit-learn's, 427 x 640) scaled to a shorter side of `--side`, on a
-canvas of the same size. Programs take turns, a round each, with two threads: a machine
-that others use slows them alike. Columns: our ONNX file, the same program compiled by
-XLA, torchvision as it is with its compiled operators, torchvision's own ONNX file.
+canvas of the same size. Programs take turns on the CPU, a round each, with two threads:
+a machine that others use slows them alike. Columns: our ONNX file, the same program
+compiled by XLA, torchvision as it is with its compiled operators, torchvision's own
+ONNX file.
 """
 
 import argparse
@@ -48,6 +49,7 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=800)
     parser.add_argument("--rounds", type=int, default=5)
     chosen = parser.parse_args()
+    jax.config.update("jax_platforms", "cpu")  # as the others
     torch, _ = import_torchvision(compiled=True)
     torch.set_num_threads(THREADS)
     image = sample_pictures()[0]

@@ -49,7 +49,7 @@ from fpn_jax.runtime import num_cores, set_up
 _PEAK = "matmul.peak"
 # The pyramid of a 3:4 image of COCO, and about the boxes that a box head trains on.
 _REGIONS = {"canvas": (800, 1344), "channels": 256, "num_boxes": 500}
-# Rows that are told the setting: they multiply more than anything else.
+# Rows that have a precision: most of their time is spent on products.
 _NETWORKS: dict[str, Callable[..., Contest]] = {
     _PEAK: matmul_peak,
     "forward.resnet50_fpn_rpn.800x1344": partial(
@@ -71,24 +71,22 @@ _NETWORKS: dict[str, Callable[..., Contest]] = {
         for name in ("fasterrcnn", "retinanet")
     },
 }
-ROWS: dict[str, Callable[..., Contest]] = (
-    _NETWORKS
-    | {
-        "roi_align.forward": partial(roi_align_forward, **_REGIONS),
-        "roi_align.backward": partial(roi_align_backward, **_REGIONS),
-        "muon": muon_contest,
-        "loading": loading_contest,
-        "folder": folder_contest,
-    }
-    | {
+ROWS: dict[str, Callable[..., Contest]] = {
+    **_NETWORKS,
+    "roi_align.forward": partial(roi_align_forward, **_REGIONS),
+    "roi_align.backward": partial(roi_align_backward, **_REGIONS),
+    "muon": muon_contest,
+    "loading": loading_contest,
+    "folder": folder_contest,
+    **{
         f"nms.{boxes}.{threshold}": partial(
             nms_contest, boxes=boxes, threshold=threshold
         )
         for boxes in ("random", "clustered")
         for threshold in (0.5, 0.7)
-    }
-)
-# A recipe's step, of 16 images: beyond a CPU's patience and memory.
+    },
+}
+# A recipe's step of 16 images, which is too large for most CPUs.
 _ACCELERATOR_ROWS: dict[str, Callable[..., Contest]] = {
     "train.retinanet.16x800x1344": partial(
         training_contest,
@@ -97,21 +95,21 @@ _ACCELERATOR_ROWS: dict[str, Callable[..., Contest]] = {
         batch_size=16,
     )
 }
-_TOLD = _NETWORKS.keys() | _ACCELERATOR_ROWS.keys()
+_WITH_PRECISION = _NETWORKS.keys() | _ACCELERATOR_ROWS.keys()
 _BUSY = 0.1  # of the cores' time; more than this spoils a ratio
 _PACKAGES = ("jax", "jaxlib", "flax", "numpy", "torch", "torchvision")
 
 
 @dataclass(frozen=True)
 class Arguments:
-    # Names of the rows to measure, by default all; on a CPU without the step of 16
-    # images.
+    # Names of the rows to measure, by default all. A CPU measures the training step of
+    # 16 images only by name.
     rows: Annotated[Positional[tuple[str, ...]], arg(metavar="[ROW …]")] = ()
     # Library to compare with.
     peer: Literal["torchvision"] | None = None
-    # How networks multiply on both sides: JAX and torch have other defaults on a GPU.
+    # Precision of the networks on both sides. Other rows compute in float32.
     precision: Precision = "float32"
-    # Compare with torchvision by torch.compile, too. It compiles for minutes.
+    # Compare with torchvision by torch.compile as well, which takes minutes a row.
     torch_compile: bool = False
     # File for the environment and the results as JSON.
     json: Path | None = None
@@ -181,8 +179,8 @@ def benchmark(arguments: Arguments) -> tuple[dict, list[Result]]:
     with products_of_float32(setting.precision, peer=peer):
         for name in arguments.rows or usual:
             print(f"measuring {name}", file=sys.stderr)
-            told = {"setting": setting} if name in _TOLD else {}
-            measured = _measure(name, rows[name](peer, **told), peak)
+            options = {"setting": setting} if name in _WITH_PRECISION else {}
+            measured = _measure(name, rows[name](peer, **options), peak)
             if name == _PEAK:
                 peak = max(result.gflops or 0.0 for result in measured)
             results += measured

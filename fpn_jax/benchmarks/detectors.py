@@ -54,7 +54,7 @@ def inference_contest(
     """One uint8 image of this size to its final detections, batch 1.
 
     The difference is the share of torchvision's that have no counterpart within the
-    tolerances of float32; other precisions have none.
+    tolerances of float32. It is not computed in other precisions.
     """
     image = photograph(canvas)
     if not peer:

@@ -2,7 +2,7 @@
 
     python -m fpn_jax.benchmarks.memory [MODEL …]
 
-For each it starts a new process and prints its largest resident size in MB:
+For each it starts a new process on the CPU and prints its largest resident size in MB:
 libraries, weights and compilation included.
 """
 
@@ -11,6 +11,8 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+
+import jax
 
 from fpn_jax.benchmarks.detectors import GFLOP, our_inference, our_training
 from fpn_jax.benchmarks.inputs import photograph, training_batch
@@ -68,6 +70,7 @@ def peak_memory(who: str, work: str, name: str) -> float:
 def measure(who: str, work: str, name: str) -> None:
     """Prints the largest resident size of this process after its runs, in MB."""
     set_up()
+    jax.config.update("jax_platforms", "cpu")  # a card's memory is not in that size
     run = _ready(who, work, name)
     for _ in range(_RUNS):
         run()

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fpn_jax.benchmarks.setting import EAGER_FLOAT32, Setting, peer_device
+from fpn_jax.benchmarks.setting import EAGER_FLOAT32, Setting, finished, peer_device
 from fpn_jax.benchmarks.timing import OURS, Contest
 from fpn_jax.compilation import call_once
 from fpn_jax.heads.rpn import RPNOutputs
@@ -100,7 +100,7 @@ def _torchvision_contestants(
         def run():
             return top(list(body(x).values()))
 
-        return setting.theirs(run)
+        return finished(setting.theirs(run))
 
     contestants = {
         "torchvision": contestant(frozen, torch.contiguous_format),

@@ -16,7 +16,7 @@ Precision = Literal["float32", "tf32", "bfloat16"]
 
 @dataclass(frozen=True)
 class Setting:
-    """What the rows of networks are told of both sides."""
+    """Precision of both sides, and whether torchvision is compiled as well."""
 
     precision: Precision = "float32"
     compiled: bool = False  # torchvision by torch.compile, too
@@ -28,15 +28,15 @@ class Setting:
         return model
 
     def theirs(self, run: Callable[[], Any]) -> Callable[[], Any]:
-        """Returns torch's `run` in this precision, and back when its device is done."""
+        """Returns torch's `run` in this precision."""
         torch, _ = import_torchvision()
         device, half = peer_device(), self.precision == "bfloat16"
 
-        def measured() -> Any:
+        def cast() -> Any:
             with torch.autocast(device, torch.bfloat16, enabled=half):
                 return run()
 
-        return finished(measured)
+        return cast
 
 
 EAGER_FLOAT32 = Setting()
@@ -45,7 +45,7 @@ EAGER_FLOAT32 = Setting()
 def peer_device() -> str:
     """Returns torch's name of the kind of device that JAX computes on.
 
-    Raises ValueError where torch does not have it: a GPU beside a CPU tells nothing.
+    Raises ValueError if torch cannot use it: a GPU and a CPU are not compared.
     """
     torch, _ = import_torchvision()
     platform = jax.devices()[0].platform
@@ -60,7 +60,7 @@ def peer_device() -> str:
 
 
 def finished(run: Callable[[], Any]) -> Callable[[], Any]:
-    """Returns torch's `run`, which then comes back when its device is done."""
+    """Returns torch's `run`, made to wait until its device has finished."""
     if peer_device() == "cpu":
         return run
     torch, _ = import_torchvision()
@@ -75,17 +75,17 @@ def finished(run: Callable[[], Any]) -> Callable[[], Any]:
 
 @contextlib.contextmanager
 def products_of_float32(precision: Precision, *, peer: bool) -> Iterator[None]:
-    """Has JAX, and torch if it is the peer, multiply float32 in a precision.
+    """Sets the precision in which JAX, and torch as the peer, multiply float32.
 
-    By default GPUs multiply in TF32 in JAX, and in torch in convolutions alone. Beside
-    bfloat16, which is a matter of the networks, TF32 is allowed to what they leave. On
-    a CPU nothing changes.
+    On a GPU, JAX multiplies in TF32 by default, and torch does in convolutions only.
+    With bfloat16, products that networks leave in float32 may be computed in TF32. On a
+    CPU nothing changes.
 
-    Raises ValueError for TF32 on a CPU, which has none, and as `peer_device`.
+    Raises ValueError for TF32 on a CPU, and where `peer_device` does.
     """
     if jax.devices()[0].platform == "cpu":
         if precision == "tf32":
-            raise ValueError("precision tf32 is one of GPUs, and JAX computes on a CPU")
+            raise ValueError("precision: tf32 needs a GPU, and JAX computes on a CPU")
         yield
         return
     exact = precision == "float32"

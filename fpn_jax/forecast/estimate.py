@@ -18,9 +18,9 @@ from fpn_jax.forecast.costs import (
 from fpn_jax.forecast.program_text import read_program
 
 _NUM_DEAREST = 10
-# Of the search: what counts as few is searched one by one, above it by such a share;
-# what a first trial says is taken with a margin.
-_FEW, _SHARE, _MARGIN = 32, 16, 0.75
+# Numbers below `_FEW` are searched exactly, larger ones to one part in `_SHARE`.
+_FEW, _SHARE = 32, 16
+_MARGIN = 0.75  # of the number that a single trial predicts
 
 
 @dataclass(frozen=True)
@@ -90,10 +90,10 @@ def largest_that_fits(
 ) -> int:
     """Returns the largest number that fits, 0 if 1 does not.
 
-    From 32 on it is one that fits where a sixteenth more does not, or would not by a
-    line through the trials: near its limit a compiler computes again what it would
-    have kept, and finds room for more at the cost of time. Each trial is a compilation,
-    so the next number is where such a line meets the limit.
+    From 32 on the number fits, and a sixteenth more does not, or would not by a line
+    through the trials. The line keeps the search from batches that fit only because
+    the compiler recomputes values near its limit. Each trial is a compilation, so the
+    next number is the one where the line meets the limit.
     """
     known: dict[int, float] = {}
     low, high, number = 0, None, first
@@ -114,14 +114,13 @@ def largest_that_fits(
 def _guess(known: dict[int, float], low: int, high: int | None, limit: int) -> int:
     """Returns where a line through two trials meets the limit.
 
-    They are the last that fits and the first that does not, or the outermost of one
-    side. One alone is taken with 0, and with a margin.
+    The trials are the largest that fits and the smallest that does not. If all fit, or
+    none does, they are the smallest and the largest. A single trial gives a line
+    through zero, and a margin is left. Without known bytes the search bisects.
     """
     numbers = sorted(known)
-    below, above = (
-        [number for number in numbers if (number <= low) == fits]
-        for fits in (True, False)
-    )
+    below = [number for number in numbers if number <= low]
+    above = [number for number in numbers if number > low]
     if len(numbers) == 1:
         ((number, needed),) = known.items()
         return int(_MARGIN * number * limit / needed)

@@ -3,7 +3,6 @@
 from types import SimpleNamespace
 
 import jax
-import jax.numpy as jnp
 import pytest
 
 from fpn_jax.benchmarks import network, peer_detectors
@@ -75,7 +74,7 @@ def test_a_cpu_is_left_as_it_is():
     with products_of_float32("float32", peer=True):
         assert jax.config.jax_default_matmul_precision == before
     with (
-        pytest.raises(ValueError, match="tf32 is one of GPUs"),
+        pytest.raises(ValueError, match="tf32 needs a GPU"),
         products_of_float32("tf32", peer=False),
     ):
         pass
@@ -95,7 +94,7 @@ def test_bfloat16_is_that_of_both_networks():
 
 
 @pytest.mark.slow
-def test_networks_in_bfloat16_agree_to_three_digits(monkeypatch):
+def test_networks_in_bfloat16_agree_within_its_rounding(monkeypatch):
     """Eight bits of fraction in fifty layers; in float32 they agree to 1e-4."""
     monkeypatch.setattr(
         network, "import_torchvision", lambda *, compiled: (torch, torchvision)
@@ -105,8 +104,6 @@ def test_networks_in_bfloat16_agree_to_three_digits(monkeypatch):
     )
 
     assert 1e-3 < contest.difference < 0.1
-    (first, *_) = jax.tree.leaves(contest.contestants["jax"]())
-    assert first.dtype in (jnp.bfloat16, jnp.float32)
 
 
 def test_a_compiled_peer_is_one_more(monkeypatch):
