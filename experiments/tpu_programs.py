@@ -103,7 +103,10 @@ def _cell(row: dict[str, Any] | None) -> str:
     if row is None:
         return ""
     if not row["fits"]:
-        return f"does not fit: {row['needed']}"
+        from fpn_jax.forecast.estimate import needed_in_words  # imports JAX
+
+        needed = needed_in_words(row["needed_bytes"], row["available_bytes"])
+        return f"does not fit: {needed}"
     memory = sum(row["memory"].values()) - 2 * row["memory"]["shared"]
     rows = row["rows"] * 1e-5  # milliseconds at 10 ns each
     cell = (

@@ -74,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             config: Annotated[Config, arg(name="")] = defaults
             # Chips to compile for: v5e:4x4, v5p:2x2x1, v6e:2x2 …, or cpu, this machine.
             topology: Annotated[str, arg(metavar="CHIPS")] = "v5e:2x2"
-            # Compile larger batches as well, to find the largest that fits.
+            # Compile other batches as well, to find the largest that fits.
             search: bool = True
             # File for the report as JSON.
             json: Path | None = None

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from fpn_jax.lazy import late_names
 
 if TYPE_CHECKING:
-    from fpn_jax.forecast.estimate import Forecast, Memory, forecast, largest_that_fits
+    from fpn_jax.forecast.estimate import Forecast, Memory, forecast
+    from fpn_jax.forecast.search import largest_that_fits
     from fpn_jax.forecast.topology import (
         Topology,
         devices_of,
@@ -36,12 +37,8 @@ __all__ = [
 __getattr__, __dir__ = late_names(
     __name__,
     {
-        "fpn_jax.forecast.estimate": (
-            "Forecast",
-            "Memory",
-            "forecast",
-            "largest_that_fits",
-        ),
+        "fpn_jax.forecast.estimate": ("Forecast", "Memory", "forecast"),
+        "fpn_jax.forecast.search": ("largest_that_fits",),
         "fpn_jax.forecast.topology": (
             "Topology",
             "devices_of",

@@ -1,10 +1,10 @@
 """Memory and time that a compiled program will take on a device."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import isfinite
-from typing import Any, NamedTuple
+from typing import Any
 
 from fpn_jax.compilation import refused_bytes
 from fpn_jax.forecast.chips import Chip
@@ -18,9 +18,6 @@ from fpn_jax.forecast.costs import (
 from fpn_jax.forecast.program_text import read_program
 
 _NUM_DEAREST = 10
-# Numbers below `_FEW` are searched exactly, larger ones to one part in `_SHARE`.
-_FEW, _SHARE = 32, 16
-_MARGIN = 0.75  # of the number that a single trial predicts
 
 
 @dataclass(frozen=True)
@@ -44,8 +41,8 @@ class Forecast:
     fits: bool
     compiled_in: float  # seconds
     memory: Memory | None = None
-    needed: str | None = None  # where it does not fit: "22.87 of 16.91 GB"
-    needed_bytes: float | None = None  # then, if the compiler says
+    needed_bytes: float | None = None  # of a program that does not fit
+    available_bytes: float | None = None  # for a program that does not fit
     seconds: float | None = None
     share_of_peak: float | None = None
     rows: int = 0  # gathered or scattered, and charged in the seconds
@@ -65,73 +62,18 @@ def forecast(lowered: Any, chip: Chip | None) -> Forecast:
     except Exception as error:
         if (refused := refused_bytes(error)) is None:
             raise
+        needed, available = refused if isfinite(refused[0]) else (None, None)
         return Forecast(
             False,
             time.perf_counter() - start,
-            needed=_in_words(*refused),
-            needed_bytes=refused[0] if isfinite(refused[0]) else None,
+            needed_bytes=needed,
+            available_bytes=available,
         )
     seconds = time.perf_counter() - start
     memory = _memory(compiled)
     if chip is None:
         return Forecast(True, seconds, memory)
     return _with_time(Forecast(True, seconds, memory), compiled, chip)
-
-
-class Trial(NamedTuple):
-    """Whether a program of so many images fits, and its bytes where they are known."""
-
-    fits: bool
-    needed: float | None
-
-
-def largest_that_fits(
-    try_number: Callable[[int], Trial], first: int, limit: int
-) -> int:
-    """Returns the largest number that fits, 0 if 1 does not.
-
-    From 32 on the number fits, and a sixteenth more does not, or would not by a line
-    through the trials. The line keeps the search from batches that fit only because
-    the compiler recomputes values near its limit. Each trial is a compilation, so the
-    next number is the one where the line meets the limit.
-    """
-    known: dict[int, float] = {}
-    low, high, number = 0, None, first
-    while True:
-        fits, needed = try_number(number)
-        low, high = (number, high) if fits else (low, number)
-        if needed is not None:
-            known[number] = needed
-        guess, step = _guess(known, low, high, limit), max(1, low // _SHARE)
-        full = low >= _FEW and len(known) > 1 and guess <= low + step
-        if full or (high is not None and high - low <= step):
-            return low
-        number = max(guess, low + step)
-        if high is not None:
-            number = min(number, high - 1)
-
-
-def _guess(known: dict[int, float], low: int, high: int | None, limit: int) -> int:
-    """Returns where a line through two trials meets the limit.
-
-    The trials are the largest that fits and the smallest that does not. If all fit, or
-    none does, they are the smallest and the largest. A single trial gives a line
-    through zero, and a margin is left. Without known bytes the search bisects.
-    """
-    numbers = sorted(known)
-    below = [number for number in numbers if number <= low]
-    above = [number for number in numbers if number > low]
-    if len(numbers) == 1:
-        ((number, needed),) = known.items()
-        return int(_MARGIN * number * limit / needed)
-    if numbers:
-        first, last = numbers[0], numbers[-1]
-        if below and above:
-            first, last = below[-1], above[0]
-        least, most = known[first], known[last]
-        if most > least:
-            return first + int((limit - least) * (last - first) / (most - least))
-    return 2 * low if high is None else (low + high) // 2
 
 
 def _memory(compiled: Any) -> Memory | None:
@@ -146,10 +88,11 @@ def _memory(compiled: Any) -> Memory | None:
     )
 
 
-def _in_words(needed: float, there: float) -> str:
-    if not there:
-        return "more than there is"
-    return f"{needed / 1e9:.2f} of {there / 1e9:.2f} GB"
+def needed_in_words(needed: float | None, available: float | None) -> str:
+    """Says what a program that does not fit needs: "22.87 of 16.91 GB"."""
+    if needed is None or available is None:
+        return "more memory than there is"
+    return f"{needed / 1e9:.2f} of {available / 1e9:.2f} GB"
 
 
 def _with_time(made: Forecast, compiled: Any, chip: Chip) -> Forecast:

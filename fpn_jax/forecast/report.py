@@ -9,13 +9,8 @@ from rich.table import Table
 
 from fpn_jax.compilation import free_bytes
 from fpn_jax.forecast.costs import SECONDS_PER_ROW, UNKNOWN_RUNS
-from fpn_jax.forecast.estimate import (
-    Forecast,
-    Memory,
-    Trial,
-    forecast,
-    largest_that_fits,
-)
+from fpn_jax.forecast.estimate import Forecast, Memory, forecast, needed_in_words
+from fpn_jax.forecast.search import Trial, largest_that_fits
 from fpn_jax.forecast.topology import Topology, devices_of
 from fpn_jax.training.batch_size import batch_size_for, with_batch_size
 from fpn_jax.training.config import Config
@@ -97,7 +92,8 @@ def _compiled(
     console.print(f"compiling the {what}", highlight=False)
     made = forecast(lowered, topology.chip)
     if not made.fits:
-        console.print(f"[bold]{what}: does not fit[/bold], {made.needed}")
+        needed = needed_in_words(made.needed_bytes, made.available_bytes)
+        console.print(f"[bold]{what}: does not fit[/bold], {needed}")
         return made
     console.print(_memory_line(what, made, topology), highlight=False)
     return made
@@ -173,17 +169,23 @@ def _largest_batch(
         if per_device not in tried:
             size = per_device * count
             console.print(f"trying a batch of {size}", highlight=False)
-            larger = with_batch_size(config, size)
-            tried[per_device] = forecast(lower_step(larger, devices), topology.chip)
+            other = with_batch_size(config, size)
+            tried[per_device] = forecast(lower_step(other, devices), topology.chip)
         made = tried[per_device]
         needed = made.memory.total if made.memory else made.needed_bytes
-        return Trial(made.fits, needed)
+        return Trial(made.fits, needed, made.available_bytes)
 
     assert topology.chip is not None
     best = count * largest_that_fits(
         try_number, config.data.batch_size // count, topology.chip.memory
     )
     console.print(f"the largest batch that fits: {best}", highlight=False)
+    if all(made.fits for made in tried.values()):
+        console.print(
+            "no batch was refused: by a line through those tried, one that is a "
+            "sixteenth larger needs more memory than there is",
+            highlight=False,
+        )
     return best
 
 

@@ -21,7 +21,8 @@ ROW = {
 
 
 def test_a_detector_is_a_line_and_a_program_a_cell():
-    large = {**ROW, "program": "detect8", "fits": False, "needed": "20.00 of 16.91 GB"}
+    asked = {"needed_bytes": 20e9, "available_bytes": 16.91e9}
+    large = {**ROW, "program": "detect8", "fits": False, **asked}
     assert table([ROW, large]).splitlines() == [
         "| | train | detect8 |",
         "|---|--:|--:|",

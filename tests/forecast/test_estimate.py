@@ -1,57 +1,15 @@
-"""The search for the largest batch, topologies, and the programs on this machine."""
+"""Topologies, and the programs on this machine."""
 
 from dataclasses import replace
 
 import jax
 import pytest
 
-from fpn_jax.forecast.estimate import Trial, forecast, largest_that_fits
+from fpn_jax.forecast.estimate import forecast, needed_in_words
 from fpn_jax.forecast.topology import read_topology
 from fpn_jax.training import Config, DataConfig, EvaluationConfig, TrainConfig
 from fpn_jax.training.lowering import lower_evaluation, lower_step, num_programs
 from tests.support.tiny_detectors import DETECTORS
-
-
-@pytest.mark.parametrize("told", [True, False])
-@pytest.mark.parametrize("first", [1, 3, 16, 40, 300])
-@pytest.mark.parametrize("limit", [5, 100, 1007, 9000])
-def test_the_largest_that_fits_is_found_in_few_trials(told, first, limit):
-    """Whether or not a compiler that refuses tells how much it would need."""
-    asked = []
-
-    def try_number(number):
-        asked.append(number)
-        needed = 90 + 10 * number + number // 7  # nearly a line
-        fits = needed <= limit
-        return Trial(fits, needed if fits or told else None)
-
-    expected = next((n for n in range(999, 0, -1) if 90 + 10 * n + n // 7 <= limit), 0)
-    found = largest_that_fits(try_number, first, limit)
-    assert found <= expected <= (found if found < 32 else found + found // 16)
-    assert len(asked) == len(set(asked)) <= (5 if told else 9)
-
-
-def test_a_compiler_that_makes_room_at_its_limit_is_not_followed():
-    """As for a v5e: by a program's sizes, 1268 images took no more than 1196."""
-    asked = []
-
-    def try_number(number):
-        asked.append(number)
-        needed = 90 + 10 * number
-        return Trial(number <= 1900, needed if needed <= 16_000 else 15_500)
-
-    assert largest_that_fits(try_number, 4, 16_000) == 1591
-    assert len(asked) == 3
-
-
-@pytest.mark.parametrize("refused", [float, lambda number: None])
-def test_a_search_without_a_slope_ends(refused):
-    found = largest_that_fits(
-        lambda number: Trial(number < 50, 7.0 if number < 50 else refused(number)),
-        first=1,
-        limit=1000,
-    )
-    assert 47 <= found < 50
 
 
 def test_topologies_by_name():
@@ -133,7 +91,14 @@ class TooLarge:
 )
 def test_what_does_not_fit_is_told_in_numbers(words):
     made = forecast(TooLarge(words), read_topology("v5e:2x2").chip)
-    assert (made.fits, made.needed) == (False, "22.87 of 16.91 GB")
+    told = needed_in_words(made.needed_bytes, made.available_bytes)
+    assert (made.fits, told) == (False, "22.87 of 16.91 GB")
+
+
+def test_a_refusal_without_numbers_has_words():
+    made = forecast(TooLarge("RESOURCE_EXHAUSTED"), read_topology("v5e:2x2").chip)
+    told = needed_in_words(made.needed_bytes, made.available_bytes)
+    assert (made.fits, told) == (False, "more memory than there is")
 
 
 class Broken:

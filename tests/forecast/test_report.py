@@ -1,5 +1,6 @@
 """The report of chips: what it prints of a forecast, and what it returns."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -23,7 +24,9 @@ FITS = Forecast(
     collective_bytes={"all-reduce": 16_100_000},
     hidden_bytes={"all-reduce": 4_000_000},
 )
-TOO_LARGE = Forecast(fits=False, compiled_in=3.0, needed="22.87 of 16.91 GB")
+TOO_LARGE = Forecast(
+    fits=False, compiled_in=3.0, needed_bytes=22.87e9, available_bytes=16.91e9
+)
 
 
 @pytest.fixture
@@ -72,3 +75,17 @@ def test_a_batch_that_does_not_fit_says_so_and_names_the_largest(made, capsys):
     said = capsys.readouterr().out
     assert "training step: does not fit, 22.87 of 16.91 GB" in said
     assert not found["fits"] and found["largest_batch_size"] == 3
+    assert "no batch was refused" not in said
+
+
+def test_a_search_that_met_no_refusal_says_so(made, monkeypatch, capsys):
+    made(FITS)
+    monkeypatch.setattr(
+        report,
+        "forecast",
+        lambda size, chip: replace(FITS, memory=Memory(0, 0, 10**8 * size, 0)),
+    )
+    topology = read_topology("v5e:1x1")
+    found = report.preflight_report(Config(), topology, search=True)
+    assert 150 <= found["largest_batch_size"] <= 160
+    assert "no batch was refused" in capsys.readouterr().out
