@@ -101,12 +101,12 @@ def figures(pairs: Sequence[tuple]) -> dict[str, float]:
 def random_run(name: str):
     """Returns the converted run of torchvision's detector with random weights."""
     from fpn_jax.benchmarks.inputs import photographs_of_three_sizes
+    from fpn_jax.parity.layouts import numpy_state
     from fpn_jax.parity.random_detectors import lively_detector
     from fpn_jax.training.conversion import run_from_torchvision
 
     theirs = lively_detector(name, photographs_of_three_sizes())
-    state_dict = {name: tensor.numpy() for name, tensor in theirs.state_dict().items()}
-    return run_from_torchvision(name, state_dict)
+    return run_from_torchvision(name, numpy_state(theirs))
 
 
 def differences(

@@ -28,7 +28,7 @@ from fpn_jax.artifacts.program import detection_program
 from fpn_jax.artifacts.proof import on_canvas
 from fpn_jax.data.batch import padded_sides
 from fpn_jax.data.transforms import resize, scaled_sides
-from fpn_jax.parity.layouts import image_tensor
+from fpn_jax.parity.layouts import image_tensor, numpy_state
 from fpn_jax.parity.live_torchvision import import_torchvision
 from fpn_jax.parity.random_detectors import lively_detector
 from fpn_jax.training.conversion import run_from_torchvision
@@ -69,8 +69,7 @@ def _programs(
     torch, _ = import_torchvision()
     sides = scaled_sides(image.shape, scale)
     model = lively_detector(name, [image], min_size=min(sides), max_size=max(sides))
-    weights = {key: tensor.numpy() for key, tensor in model.state_dict().items()}
-    run = run_from_torchvision(name, weights)
+    run = run_from_torchvision(name, numpy_state(model))
     canvas = padded_sides(sides)
     program = detection_program(run.config.model, run.variables)
     ours = write_onnx(program, canvas, 1, place / "ours.onnx", threads=THREADS)

@@ -28,6 +28,7 @@ from fpn_jax.artifacts.proof import Run, compilations, prove_export
 from fpn_jax.data.batch import padded_sides
 from fpn_jax.data.given_images import read_image
 from fpn_jax.inference import Predictor
+from fpn_jax.parity.layouts import numpy_state
 from fpn_jax.parity.random_detectors import lively_detector
 from fpn_jax.training import Config
 from fpn_jax.training.conversion import (
@@ -71,8 +72,7 @@ def detector_called(name: str, images: Sequence[np.ndarray]) -> Predictor:
         return Predictor(run.config.model, run.variables, run.config.data.canvas)
     sides = {"min_size": CANVAS[0], "max_size": CANVAS[1]}
     model = lively_detector(TORCHVISION[name], images, **sides)
-    weights = {key: tensor.numpy() for key, tensor in model.state_dict().items()}
-    run = run_from_torchvision(TORCHVISION[name], weights)
+    run = run_from_torchvision(TORCHVISION[name], numpy_state(model))
     return Predictor(run.config.model, run.variables, CANVAS)
 
 
