@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import fpn_jax
-from fpn_jax.benchmark import ROWS
+from fpn_jax.benchmark import ROWS, usual_rows
 from fpn_jax.choices import check_choice
 from fpn_jax.command_line import WRONG_INPUT, Positional, parse, user_errors
 
@@ -49,8 +49,8 @@ for runs in sys.stdin:
 @dataclass(frozen=True)
 class Arguments:
     other: Positional[Path]  # Directory of the other checkout.
-    # Names of the rows to compare, by default all.
-    rows: Positional[tuple[str, ...]] = tuple(ROWS)
+    # Names of the rows to compare, by default those that `fpn-jax benchmark` measures.
+    rows: Positional[tuple[str, ...]] = usual_rows()
     rounds: int = 4  # Pairs of processes for each row.
 
 

@@ -14,7 +14,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -35,7 +35,12 @@ from fpn_jax.benchmarks.muon import muon_contest
 from fpn_jax.benchmarks.network import forward_contest
 from fpn_jax.benchmarks.nms import nms_contest
 from fpn_jax.benchmarks.roi_align import roi_align_backward, roi_align_forward
-from fpn_jax.benchmarks.setting import Precision, Setting, products_of_float32
+from fpn_jax.benchmarks.setting import (
+    Precision,
+    Setting,
+    check_precision,
+    float32_products,
+)
 from fpn_jax.benchmarks.timing import (
     OURS,
     Contest,
@@ -43,14 +48,22 @@ from fpn_jax.benchmarks.timing import (
     take_turns,
 )
 from fpn_jax.choices import check_choice
-from fpn_jax.command_line import Positional, arg, parse, user_errors
+from fpn_jax.command_line import (
+    Positional,
+    arg,
+    check_output,
+    parse,
+    user_errors,
+)
 from fpn_jax.runtime import num_cores, set_up
 
 _PEAK = "matmul.peak"
+# A recipe's step, for which most machines lack the memory: it is measured by name only.
+_RECIPE = "train.retinanet.16x800x1344"
 # The pyramid of a 3:4 image of COCO, and about the boxes that a box head trains on.
 _REGIONS = {"canvas": (800, 1344), "channels": 256, "num_boxes": 500}
-# Rows that have a precision: most of their time is spent on products.
-_NETWORKS: dict[str, Callable[..., Contest]] = {
+# Rows that have a precision, which `--precision` sets.
+_WITH_PRECISION: dict[str, Callable[..., Contest]] = {
     _PEAK: matmul_peak,
     "forward.resnet50_fpn_rpn.800x1344": partial(
         forward_contest,
@@ -70,9 +83,15 @@ _NETWORKS: dict[str, Callable[..., Contest]] = {
         )
         for name in ("fasterrcnn", "retinanet")
     },
+    _RECIPE: partial(
+        training_contest,
+        name="retinanet_resnet50_fpn",
+        canvas=(800, 1344),
+        batch_size=16,
+    ),
 }
 ROWS: dict[str, Callable[..., Contest]] = {
-    **_NETWORKS,
+    **_WITH_PRECISION,
     "roi_align.forward": partial(roi_align_forward, **_REGIONS),
     "roi_align.backward": partial(roi_align_backward, **_REGIONS),
     "muon": muon_contest,
@@ -86,30 +105,20 @@ ROWS: dict[str, Callable[..., Contest]] = {
         for threshold in (0.5, 0.7)
     },
 }
-# A recipe's step of 16 images, which is too large for most CPUs.
-_ACCELERATOR_ROWS: dict[str, Callable[..., Contest]] = {
-    "train.retinanet.16x800x1344": partial(
-        training_contest,
-        name="retinanet_resnet50_fpn",
-        canvas=(800, 1344),
-        batch_size=16,
-    )
-}
-_WITH_PRECISION = _NETWORKS.keys() | _ACCELERATOR_ROWS.keys()
 _BUSY = 0.1  # of the cores' time; more than this spoils a ratio
 _PACKAGES = ("jax", "jaxlib", "flax", "numpy", "torch", "torchvision")
 
 
 @dataclass(frozen=True)
 class Arguments:
-    # Names of the rows to measure, by default all. A CPU measures the training step of
-    # 16 images only by name.
+    # Names of the rows to measure, by default all but the training step of 16 images.
     rows: Annotated[Positional[tuple[str, ...]], arg(metavar="[ROW …]")] = ()
     # Library to compare with.
     peer: Literal["torchvision"] | None = None
-    # Precision of the networks on both sides. Other rows compute in float32.
+    # Precision of detectors and of the matrix product on both sides. The rows muon and
+    # folder, and operators, compute in float32.
     precision: Precision = "float32"
-    # Compare with torchvision by torch.compile as well, which takes minutes a row.
+    # Compare detectors with torchvision's by torch.compile too, which takes minutes.
     torch_compile: bool = False
     # File for the environment and the results as JSON.
     json: Path | None = None
@@ -140,51 +149,72 @@ def main(arguments: Sequence[str] | None = None) -> int:
         chosen = parse(Arguments, arguments, command="benchmark", description=__doc__)
         if chosen.peer is not None:  # two libraries share the memory of a GPU
             os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-        environment, results = benchmark(chosen)
-        console = Console()
-        # A file is as wide as the table.
-        console = console if console.is_terminal else Console(width=140)
-        console.print(results_table(results))
-        if chosen.json is not None:
-            report = {
-                "environment": environment,
-                "results": [asdict(result) for result in results],
-            }
-            chosen.json.write_text(json.dumps(report, indent=2) + "\n")
+        check_output("json", chosen.json)
+        environment, rows = benchmark(chosen)
+        results = []
+        try:  # a row that fails loses no other
+            for measured in rows:
+                results += measured
+                if chosen.json is not None:
+                    _write(chosen.json, environment, results)
+        finally:
+            console = Console()
+            # A file is as wide as the table.
+            console = console if console.is_terminal else Console(width=140)
+            if results:
+                console.print(results_table(results))
     return 0
 
 
-def benchmark(arguments: Arguments) -> tuple[dict, list[Result]]:
-    """The environment and the results of the rows, in the order given.
+def benchmark(arguments: Arguments) -> tuple[dict, Iterator[list[Result]]]:
+    """The environment, and the results of each row, in the order given.
+
+    A row is measured when the iterator comes to it.
 
     Raises:
       ValueError: for an unknown row, a peer that does not load or not on the device
         that JAX computes on, a precision that it does not have, or a busy machine.
     """
-    rows, peer = ROWS | _ACCELERATOR_ROWS, arguments.peer is not None
+    peer = arguments.peer is not None
     for name in arguments.rows:
-        check_choice("row", name, tuple(rows))
+        check_choice("row", name, tuple(ROWS))
     if arguments.torch_compile and not peer:
         raise ValueError("--torch-compile needs --peer torchvision")
+    check_precision(arguments.precision, peer=peer)
     busy = busy_share()
     if busy is not None and busy > _BUSY and not arguments.allow_busy:
         raise ValueError(
             f"other programs use {busy:.0%} of the cores' time, at most {_BUSY:.0%} "
             "gives a true ratio; wait, or add --allow-busy"
         )
-    results = []
-    peak = None
     setting = Setting(arguments.precision, arguments.torch_compile)
-    usual = ROWS if jax.devices()[0].platform == "cpu" else rows
-    with products_of_float32(setting.precision, peer=peer):
-        for name in arguments.rows or usual:
-            print(f"measuring {name}", file=sys.stderr)
-            options = {"setting": setting} if name in _WITH_PRECISION else {}
-            measured = _measure(name, rows[name](peer, **options), peak)
-            if name == _PEAK:
-                peak = max(result.gflops or 0.0 for result in measured)
-            results += measured
-    return describe_environment(busy) | asdict(setting), results
+    measured = _measured(arguments.rows or usual_rows(), setting, peer)
+    return describe_environment(busy) | asdict(setting), measured
+
+
+def usual_rows() -> tuple[str, ...]:
+    """Returns the names of the rows that are measured if none is named."""
+    return tuple(name for name in ROWS if name != _RECIPE)
+
+
+def _measured(
+    names: Sequence[str], setting: Setting, peer: bool
+) -> Iterator[list[Result]]:
+    peak = None
+    for name in names:
+        print(f"measuring {name}", file=sys.stderr)
+        chosen = {"setting": setting} if name in _WITH_PRECISION else {}
+        precision = setting.precision if chosen else "float32"
+        with float32_products(precision, peer=peer):
+            results = _measure(name, ROWS[name](peer, **chosen), peak)
+        if name == _PEAK:
+            peak = max(result.gflops or 0.0 for result in results)
+        yield results
+
+
+def _write(file: Path, environment: dict, results: Sequence[Result]) -> None:
+    found = {"environment": environment, "results": [asdict(x) for x in results]}
+    file.write_text(json.dumps(found, indent=2) + "\n")
 
 
 def _measure(name: str, contest: Contest, peak: float | None) -> list[Result]:

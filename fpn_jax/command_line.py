@@ -162,8 +162,8 @@ def check_writable(option: str, path: Path) -> None:
 
 def needs_less_memory(error: Exception) -> bool:
     """Whether an error is that the memory of the machine or of a device is used up."""
-    if isinstance(error, MemoryError):
-        return True
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True  # the latter is torch's
     if type(error).__name__ not in ("JaxRuntimeError", "XlaRuntimeError"):
         return False
     return re.search("RESOURCE_EXHAUSTED|out of memory", str(error), re.I) is not None

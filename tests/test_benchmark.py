@@ -66,12 +66,45 @@ def test_rows_of_networks_are_told_the_precision(monkeypatch):
     assert told == [Setting("bfloat16")]
 
 
-def test_the_step_of_sixteen_images_is_not_a_cpu_s_unless_named(capsys):
+def test_the_step_of_sixteen_images_is_measured_by_name_only(monkeypatch, capsys):
+    name = "train.retinanet.16x800x1344"
+    monkeypatch.setitem(benchmark.ROWS, name, benchmark.ROWS["matmul.peak"])
+
     benchmark.main([])
-    assert "16x800x1344" not in capsys.readouterr().err
+    assert name not in capsys.readouterr().err
+    benchmark.main([name])
+    assert f"measuring {name}" in capsys.readouterr().err
+
+
+def test_a_row_that_fails_loses_no_other(monkeypatch, tmp_path, capsys):
+    def too_large(peer):
+        raise MemoryError("21 GB more were needed")
+
+    file = tmp_path / "report.json"
+    monkeypatch.setitem(benchmark.ROWS, "large", too_large)
+
     with pytest.raises(SystemExit):
-        benchmark.main(["train.retinanet.16x800"])
-    assert "train.retinanet.16x800x1344" in capsys.readouterr().err
+        benchmark.main(["net", "large", "--json", str(file)])
+
+    said = capsys.readouterr()
+    assert "net" in said.out
+    assert "out of memory" in said.err.splitlines()[-1]
+    assert [row["row"] for row in json.loads(file.read_text())["results"]] == ["net"]
+
+
+def test_rows_without_a_precision_compute_in_float32(monkeypatch):
+    told = []
+    real = benchmark.float32_products
+
+    def products(precision, *, peer):
+        told.append(precision)
+        return real(precision, peer=peer)
+
+    monkeypatch.setattr(benchmark, "float32_products", products)
+
+    benchmark.main(["matmul.peak", "net", "--precision", "bfloat16"])
+
+    assert told == ["bfloat16", "float32"]
 
 
 def test_without_a_peer_ours_runs_alone(tmp_path):
@@ -90,6 +123,7 @@ def test_without_a_peer_ours_runs_alone(tmp_path):
         (["ned"], ["row must be one of", "'ned'", "nearest: 'net'"]),
         (["--peer", "torchvison"], ["torchvison", "torchvision"]),
         (["--jsn", "x"], ["--jsn"]),
+        (["--json", "no/such/report.json"], ["no directory 'no/such'"]),
         (["--precision", "tf32"], ["tf32 needs a GPU", "on a CPU"]),
         (["--torch-compile"], ["--torch-compile", "--peer torchvision"]),
     ],

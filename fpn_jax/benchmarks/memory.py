@@ -86,7 +86,7 @@ def _ready(who: str, work: str, name: str) -> Callable[[], object]:
     batch = training_batch(_TRAINED)
     if who == OURS:
         return our_training(name, batch)
-    return peer_training(peer_detector(name, _TRAINED), batch)
+    return peer_training(peer_detector(name, _TRAINED), name, batch)
 
 
 if __name__ == "__main__":

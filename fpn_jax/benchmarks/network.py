@@ -72,7 +72,11 @@ def _difference(ours: list[jax.Array], outputs: tuple[list, list]) -> float:
 def _torchvision_contestants(
     pixels: np.ndarray, setting: Setting
 ) -> tuple[dict[str, Callable[[], tuple[list, list]]], StateDict]:
-    """torchvision's modules, as they are and with norms folded as ours are; weights."""
+    """torchvision's modules and their weights.
+
+    They run as they are, with norms folded as ours are, and by torch.compile if that is
+    asked for.
+    """
     torch, torchvision = import_torchvision(compiled=True)
     detection = torchvision.models.detection
     build = partial(
@@ -87,12 +91,13 @@ def _torchvision_contestants(
     head = detection.rpn.RPNHead(256, 3).eval()
     images = to_torch(pixels).to(peer_device())
 
-    def contestant(backbone, memory_format, compiled=False):
+    def contestant(backbone, memory_format, torch_compile=False):
         modules = copy.deepcopy([backbone, head])  # the format changes in place
         body, top = (
             module.to(peer_device(), memory_format=memory_format) for module in modules
         )
-        if compiled:
+        if torch_compile:
+            torch.compiler.reset()  # what it keeps of other rows would be eager here
             body, top = torch.compile(body), torch.compile(top)
         x = images.contiguous(memory_format=memory_format)
 
@@ -107,9 +112,9 @@ def _torchvision_contestants(
         "torchvision channels_last": contestant(frozen, torch.channels_last),
         "torchvision folded": contestant(fold_norms(foldable), torch.channels_last),
     }
-    if setting.compiled:
-        contestants["torchvision compiled"] = contestant(
-            frozen, torch.contiguous_format, compiled=True
+    if setting.torch_compile:
+        contestants["torchvision torch.compile"] = contestant(
+            frozen, torch.contiguous_format, torch_compile=True
         )
     modules = {"backbone": frozen, "rpn.head": head}
     state_dict = {

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 from fpn_jax.benchmarks.inputs import photograph
-from fpn_jax.benchmarks.setting import EAGER_FLOAT32, Setting, finished, peer_device
+from fpn_jax.benchmarks.setting import EAGER_FLOAT32, Setting, peer_device
 from fpn_jax.parity.layouts import image_tensor
 from fpn_jax.parity.live_torchvision import import_torchvision
 from fpn_jax.parity.random_detectors import lively_detector
 from fpn_jax.parity.torchvision_detectors import freeze_norms
+from fpn_jax.weights.torchvision import first_label
 from fpn_jax.zoo.torchvision import TORCHVISION
 
 
@@ -37,42 +38,47 @@ def peer_detector(name: str, canvas: tuple[int, int]) -> Any:
 
 
 def peer_forms(model: Any, setting: Setting) -> dict[str, Any]:
-    """The model eager, channels last, and compiled if that is asked for."""
+    """The model eager, channels last, and by torch.compile if that is asked for."""
     torch, _ = import_torchvision(compiled=True)
     last = copy.deepcopy(model).to(memory_format=torch.channels_last)
     forms = {"torchvision": model, "torchvision channels_last": last}
-    if setting.compiled:
-        forms["torchvision compiled"] = torch.compile(copy.deepcopy(model))
+    if setting.torch_compile:
+        torch.compiler.reset()  # what it keeps of other rows would be eager here
+        forms["torchvision torch.compile"] = torch.compile(copy.deepcopy(model))
     return forms
 
 
 def peer_inference(
     model: Any, image: np.ndarray, setting: Setting = EAGER_FLOAT32
 ) -> Callable[[], dict]:
-    """A function that returns the detections of a uint8 image."""
+    """A function that returns the detections of a uint8 image, on the CPU."""
     torch, _ = import_torchvision(compiled=True)
     tensor, device = image_tensor(image), peer_device()
 
     @torch.inference_mode()
     def run():
-        return model([tensor.to(device)])[0]
+        found = model([tensor.to(device)])[0]
+        return {key: value.cpu() for key, value in found.items()}  # waits, as ours
 
-    return finished(setting.theirs(run))
+    return setting.theirs(run)
 
 
 def peer_training(
-    model: Any, batch: dict, setting: Setting = EAGER_FLOAT32
+    model: Any, name: str, batch: dict, setting: Setting = EAGER_FLOAT32
 ) -> Callable[[], float]:
-    """A function that makes a step of SGD on the batch and returns its loss."""
+    """A function that makes a step of SGD on the batch and returns its loss.
+
+    The batch is ours, of a detector of this name.
+    """
     torch, _ = import_torchvision(compiled=True)
     trained = [p for p in model.parameters() if p.requires_grad]
     sgd = torch.optim.SGD(trained, lr=1e-4, momentum=0.9)
-    device = peer_device()
+    device, first = peer_device(), first_label(TORCHVISION[name]())
     images = [image_tensor(image).to(device) for image in batch["images"]]
     targets = [
         {
             "boxes": torch.tensor(boxes, device=device),
-            "labels": torch.tensor(labels, dtype=torch.int64, device=device),
+            "labels": torch.tensor(labels, dtype=torch.int64, device=device) + first,
         }
         for boxes, labels in zip(batch["boxes"], batch["labels"], strict=True)
     ]

@@ -16,10 +16,10 @@ Precision = Literal["float32", "tf32", "bfloat16"]
 
 @dataclass(frozen=True)
 class Setting:
-    """Precision of both sides, and whether torchvision is compiled as well."""
+    """Precision of both sides, and whether torch.compile takes part as well."""
 
     precision: Precision = "float32"
-    compiled: bool = False  # torchvision by torch.compile, too
+    torch_compile: bool = False
 
     def ours(self, model: nn.Module) -> nn.Module:
         """Returns a model of ours that multiplies in this precision."""
@@ -30,10 +30,10 @@ class Setting:
     def theirs(self, run: Callable[[], Any]) -> Callable[[], Any]:
         """Returns torch's `run` in this precision."""
         torch, _ = import_torchvision()
-        device, half = peer_device(), self.precision == "bfloat16"
+        device, enabled = peer_device(), self.precision == "bfloat16"
 
         def cast() -> Any:
-            with torch.autocast(device, torch.bfloat16, enabled=half):
+            with torch.autocast(device, torch.bfloat16, enabled=enabled):
                 return run()
 
         return cast
@@ -73,26 +73,47 @@ def finished(run: Callable[[], Any]) -> Callable[[], Any]:
     return measured
 
 
+def check_precision(precision: Precision, *, peer: bool) -> None:
+    """Raises ValueError for TF32 without a GPU and, with a peer, as `peer_device`."""
+    platform = jax.devices()[0].platform
+    if precision == "tf32" and platform != "gpu":
+        raise ValueError(
+            f"precision: tf32 needs a GPU, and JAX computes on a {platform.upper()}"
+        )
+    if peer:
+        peer_device()
+
+
 @contextlib.contextmanager
-def products_of_float32(precision: Precision, *, peer: bool) -> Iterator[None]:
-    """Sets the precision in which JAX, and torch as the peer, multiply float32.
+def float32_products(precision: Precision, *, peer: bool) -> Iterator[None]:
+    """Lets JAX, and torch as the peer, multiply float32 in a precision.
 
-    On a GPU, JAX multiplies in TF32 by default, and torch does in convolutions only.
-    With bfloat16, products that networks leave in float32 may be computed in TF32. On a
-    CPU nothing changes.
+    By default a GPU multiplies in TF32 for JAX, for torch in convolutions only, and a
+    TPU in bfloat16. With bfloat16, products that networks leave in float32 may be
+    computed in TF32. On a CPU nothing changes.
 
-    Raises ValueError for TF32 on a CPU, and where `peer_device` does.
+    torch also times cuDNN's algorithms, as XLA does, and takes the fastest.
     """
     if jax.devices()[0].platform == "cpu":
-        if precision == "tf32":
-            raise ValueError("precision: tf32 needs a GPU, and JAX computes on a CPU")
         yield
         return
     exact = precision == "float32"
-    if peer:
-        torch, _ = import_torchvision()
-        peer_device()  # told before anything is measured
-        torch.set_float32_matmul_precision("highest" if exact else "high")
-        torch.backends.cudnn.allow_tf32 = not exact
-    with jax.default_matmul_precision("float32" if exact else "tensorfloat32"):
+    with (
+        jax.default_matmul_precision("float32" if exact else "tensorfloat32"),
+        _peer_products(exact) if peer else contextlib.nullcontext(),
+    ):
         yield
+
+
+@contextlib.contextmanager
+def _peer_products(exact: bool) -> Iterator[None]:
+    torch, _ = import_torchvision()
+    cudnn, matmul = torch.backends.cudnn, torch.get_float32_matmul_precision()
+    before = cudnn.allow_tf32, cudnn.benchmark
+    torch.set_float32_matmul_precision("highest" if exact else "high")
+    cudnn.allow_tf32, cudnn.benchmark = not exact, True
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(matmul)
+        cudnn.allow_tf32, cudnn.benchmark = before

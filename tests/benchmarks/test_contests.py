@@ -13,6 +13,7 @@ from fpn_jax.benchmarks import (
     peer_detectors,
     roi_align,
 )
+from fpn_jax.benchmarks.inputs import training_batch
 from fpn_jax.benchmarks.timing import OURS
 from fpn_jax.parity.live_torchvision import import_torchvision
 
@@ -95,9 +96,31 @@ def test_both_detectors_find_the_same():
     assert len(contest.contestants[OURS]().scores) == 100
 
 
-@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "label"), [("fasterrcnn_resnet50_fpn", 1), ("retinanet_resnet50_fpn", 0)]
+)
+def test_torchvision_trains_on_objects_and_not_on_background(name, label):
+    seen = []
+
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.ones(1))
+
+        def forward(self, images, targets):
+            seen.extend(targets)
+            return {"loss": self.weight.sum()}
+
+    step = peer_detectors.peer_training(Model(), name, training_batch((64, 96)))
+
+    assert step() == 1
+    assert [target["labels"].tolist() for target in seen] == 2 * [5 * [label]]
+
+
 def test_both_detectors_begin_to_train_with_the_same_loss():
-    contest = detectors.training_contest(True, name="retinanet_resnet50_fpn", side=128)
+    contest = detectors.training_contest(
+        True, name="retinanet_resnet50_fpn", canvas=(128, 128)
+    )
 
     assert contest.difference < 1e-4
     ours = contest.contestants[OURS]

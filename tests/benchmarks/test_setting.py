@@ -8,9 +8,10 @@ import pytest
 from fpn_jax.benchmarks import network, peer_detectors
 from fpn_jax.benchmarks.setting import (
     Setting,
+    check_precision,
     finished,
+    float32_products,
     peer_device,
-    products_of_float32,
 )
 from fpn_jax.detectors.fields import values_of
 from fpn_jax.parity.live_torchvision import import_torchvision
@@ -58,26 +59,30 @@ def test_a_gpu_is_waited_for(gpu, monkeypatch):
     ],
 )
 def test_a_gpu_multiplies_float32_alike_on_both_sides(gpu, precision, ours, theirs):
-    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
-    try:
-        with products_of_float32(precision, peer=True):
-            assert jax.config.jax_default_matmul_precision == ours
-            assert torch.get_float32_matmul_precision() == theirs[0]
-            assert torch.backends.cudnn.allow_tf32 == theirs[1]
-    finally:
-        torch.set_float32_matmul_precision(before[0])
-        torch.backends.cudnn.allow_tf32 = before[1]
+    cudnn = torch.backends.cudnn
+
+    def state():
+        return torch.get_float32_matmul_precision(), cudnn.allow_tf32, cudnn.benchmark
+
+    before = state()
+    with float32_products(precision, peer=True):
+        assert jax.config.jax_default_matmul_precision == ours
+        assert state() == (*theirs, True)
+    assert state() == before
 
 
 def test_a_cpu_is_left_as_it_is():
     before = jax.config.jax_default_matmul_precision
-    with products_of_float32("float32", peer=True):
+    with float32_products("float32", peer=True):
         assert jax.config.jax_default_matmul_precision == before
-    with (
-        pytest.raises(ValueError, match="tf32 needs a GPU"),
-        products_of_float32("tf32", peer=False),
-    ):
-        pass
+
+
+@pytest.mark.parametrize("platform", ["cpu", "tpu"])
+def test_tf32_is_a_gpu_s(gpu, platform):
+    check_precision("tf32", peer=True)
+    gpu.platform = platform
+    with pytest.raises(ValueError, match=f"needs a GPU, .* on a {platform.upper()}"):
+        check_precision("tf32", peer=False)
 
 
 def test_bfloat16_is_that_of_both_networks():
@@ -113,9 +118,9 @@ def test_a_compiled_peer_is_one_more(monkeypatch):
     )
     model = torch.nn.Conv2d(3, 4, 3)
 
-    assert list(peer_detectors.peer_forms(model, Setting(compiled=True))) == [
+    assert list(peer_detectors.peer_forms(model, Setting(torch_compile=True))) == [
         "torchvision",
         "torchvision channels_last",
-        "torchvision compiled",
+        "torchvision torch.compile",
     ]
     assert len(peer_detectors.peer_forms(model, Setting())) == 2
