@@ -152,7 +152,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         check_output("json", chosen.json)
         environment, rows = benchmark(chosen)
         results = []
-        try:  # a row that fails loses no other
+        try:  # a row that fails keeps those before it
             for measured in rows:
                 results += measured
                 if chosen.json is not None:

@@ -76,7 +76,7 @@ def test_the_step_of_sixteen_images_is_measured_by_name_only(monkeypatch, capsys
     assert f"measuring {name}" in capsys.readouterr().err
 
 
-def test_a_row_that_fails_loses_no_other(monkeypatch, tmp_path, capsys):
+def test_a_row_that_fails_keeps_those_before_it(monkeypatch, tmp_path, capsys):
     def too_large(peer):
         raise MemoryError("21 GB more were needed")
 

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from fpn_jax.benchmarks.setting import finished, peer_device
+from fpn_jax.benchmarks.setting import peer_device
 from fpn_jax.benchmarks.timing import OURS, Contest
 from fpn_jax.inference.predictor import Predictor
 from fpn_jax.media.decoding import decoded
@@ -88,10 +88,11 @@ def _theirs(folder: Path, model: Any) -> Callable[[], int]:
         images = (np.asarray(Image.open(path).convert("RGB")) for path in paths)
         return sum(len(found["scores"]) for found in _detect(model, images))
 
-    return finished(run)
+    return run
 
 
 def _detect(model: Any, images: Any) -> list[dict]:
     torch, _ = import_torchvision()
     with torch.inference_mode():
-        return [model([image_tensor(x).to(peer_device())])[0] for x in images]
+        found = [model([image_tensor(x).to(peer_device())])[0] for x in images]
+    return [{key: value.cpu() for key, value in x.items()} for x in found]

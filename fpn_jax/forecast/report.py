@@ -182,8 +182,9 @@ def _largest_batch(
     console.print(f"the largest batch that fits: {best}", highlight=False)
     if all(made.fits for made in tried.values()):
         console.print(
-            "no batch was refused: by a line through those tried, one that is a "
-            "sixteenth larger needs more memory than there is",
+            "no batch was refused: by a line through those tried, one that is more "
+            f"than a sixteenth larger passes {topology.chip.memory / 1e9:.0f} GB of a "
+            "device, which the compiler may still take",
             highlight=False,
         )
     return best

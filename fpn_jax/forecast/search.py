@@ -21,13 +21,15 @@ def largest_that_fits(
 ) -> int:
     """Returns the largest number that fits, 0 if 1 does not.
 
-    From 32 on the number fits, and a sixteenth more does not, or would not by a line
-    through trials that all fit. The line keeps the search from batches that fit only
-    because the compiler recomputes values near its limit.
+    From 32 on the number fits, and one that is larger by more than a sixteenth does
+    not, or would not by a line through trials that all fit. The line keeps the search
+    from batches that fit only because the compiler recomputes values near its limit.
 
     Each trial is a compilation, so the next number is the one where a line through the
-    trials meets the limit. Between one that fits and one that does not, the middle
-    follows where the line gave no more than the next number, and where it gives none.
+    trials meets the limit. Between one that fits and one that does not the middle is
+    tried instead if the line meets it nowhere there, or has just won little: no more
+    than a step towards larger numbers, or less than half of what was left towards
+    smaller ones.
 
     Args:
         limit: bytes, until a compiler that refuses says how many there are.
@@ -37,7 +39,9 @@ def largest_that_fits(
     while True:
         fits, needed, available = try_number(number)
         limit = available or limit
-        crept = fits and number <= low + step
+        crept = number <= low + step
+        if not fits:
+            crept = high is not None and 2 * (number - low) > high - low
         low, high = (number, high) if fits else (low, number)
         if needed is not None:
             known[number] = needed

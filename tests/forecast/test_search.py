@@ -68,6 +68,18 @@ def test_a_compiler_that_fills_the_memory_is_not_followed_one_by_one(first):
     assert len(tried) <= 9
 
 
+@pytest.mark.parametrize(("first", "most"), [(64, 6), (4, 8)])
+def test_refusals_that_need_little_more_are_not_followed_one_by_one(first, most):
+    def trial(number):
+        if number <= 11:
+            return Trial(True, min(1450 * number, 15_950))
+        return Trial(False, 16_950 + 5 * number, 16_910)
+
+    found, tried = searched(trial, first, 16_000)
+    assert found == 11
+    assert len(tried) <= most
+
+
 def test_a_kink_at_the_limit_does_not_end_the_search():
     def trial(number):
         needed = (5000 + 100 * number) * (1 if number <= 110 else 1.4)
