@@ -41,8 +41,8 @@ class Forecast:
     fits: bool
     compiled_in: float  # seconds
     memory: Memory | None = None
-    needed_bytes: float | None = None  # of a program that does not fit
-    available_bytes: float | None = None  # for a program that does not fit
+    needed_bytes: float | None = None  # None also for a program that fits
+    available_bytes: float | None = None  # None also for a program that fits
     seconds: float | None = None
     share_of_peak: float | None = None
     rows: int = 0  # gathered or scattered, and charged in the seconds

@@ -6,7 +6,7 @@ from fpn_jax.forecast.search import Trial, largest_that_fits
 
 
 def searched(trial, first, limit):
-    """Returns what the search finds, and the numbers that it tried."""
+    """Returns the result of the search, and all numbers that it tried."""
     tried = []
 
     def try_number(number):
